@@ -1,0 +1,84 @@
+//! `clean`: [`Lines`] → [`MarkedLines`]. Steps mark lines with the reason for which they are rejected; they filter nothing.
+//!
+//! The first step to object to a line wins. What is deliberately absent: the reading of rows, and the counting of what
+//! was marked; both are the business of `orders`.
+
+use polars::prelude::*;
+
+use crate::columns::{REASON, SOURCE_FILE, SOURCE_ROW};
+use crate::ingest::{Lines, conform};
+
+pub mod steps;
+
+pub use steps::Step;
+
+/// A step's name and the words for what it objects to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// `ingest` for lines that cannot be parsed, else the YAML key of the step.
+    pub step: String,
+    /// What is wrong with the line.
+    pub reason: String,
+    /// Whether the ledger shows the reason even if no line has it: true for what the user asked for.
+    pub declared: bool,
+}
+
+/// The order lines with their verdicts.
+///
+/// As [`Lines`], with `reason` now over all steps: a code into [`MarkedLines::reasons`], null where the line is
+/// accepted. Columns that only a step needed are gone.
+pub struct MarkedLines {
+    /// The plan.
+    pub frame: LazyFrame,
+    /// What the codes in `reason` mean, in the order of the steps.
+    pub reasons: Vec<Reason>,
+}
+
+/// Marks every line with the first reason that applies to it.
+///
+/// # Errors
+/// What Polars says of a plan that cannot be made.
+pub fn mark(steps: &[Step], lines: Lines) -> PolarsResult<MarkedLines> {
+    let fault = |reason| Reason { step: "ingest".to_owned(), reason, declared: false };
+    let mut reasons: Vec<Reason> = lines.faults.into_iter().map(fault).collect();
+    let mut frame = lines.frame;
+    // Runs of row-wise steps become one expression. A step that compares lines is a plan of its own, since lines that
+    // an earlier step rejected must not count as the first of their kind.
+    let mut pending: Vec<Expr> = Vec::new();
+    for step in steps {
+        match step.objections() {
+            steps::Objections::Rowwise(objections) => {
+                for (reason, predicate) in objections {
+                    reasons.push(Reason { step: step.name().to_owned(), reason, declared: true });
+                    pending.push(predicate);
+                }
+            }
+            steps::Objections::Repeated(reason) => {
+                frame = settle(frame, &mut pending, reasons.len());
+                reasons.push(Reason { step: step.name().to_owned(), reason, declared: true });
+                pending.push(repeated(&lines.whole_row)?);
+            }
+        }
+    }
+    let frame = settle(frame, &mut pending, reasons.len());
+    let whole_row = lines.whole_row.iter().map(|name| PlSmallStr::from_string(conform::whole_row_name(name)));
+    Ok(MarkedLines { frame: frame.drop(by_name(whole_row, true, false)), reasons })
+}
+
+/// Puts the pending predicates, whose codes end before `next`, into `reason` where it is still null.
+fn settle(frame: LazyFrame, pending: &mut Vec<Expr>, next: usize) -> LazyFrame {
+    if pending.is_empty() {
+        return frame;
+    }
+    let start = next - pending.len();
+    let verdict = conform::first_of(pending.drain(..), start);
+    frame.with_column(when(col(REASON).is_null()).then(verdict).otherwise(col(REASON)).alias(REASON))
+}
+
+/// Whether an accepted line has an equal one before it: in an earlier file, or further up in its own.
+fn repeated(whole_row: &[String]) -> PolarsResult<Expr> {
+    let position = col(SOURCE_FILE).cast(DataType::UInt64) * lit(1u64 << 32) + col(SOURCE_ROW).cast(DataType::UInt64);
+    let equal: Vec<Expr> =
+        whole_row.iter().map(|name| col(conform::whole_row_name(name))).chain([col(REASON).is_null()]).collect();
+    Ok(position.clone().gt(position.min().over(equal)?))
+}

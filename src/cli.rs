@@ -1,0 +1,119 @@
+//! The command line: types only. The doc comments are the `--help` text.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Customer segmentation from raw transactions: RFM scores, named segments and an honest KNN, from one YAML.
+///
+/// Exit codes: 0 done; 2 usage or YAML; 3 the data break their contract; 4 input, output, lock or engine failed.
+#[derive(Debug, Parser)]
+#[command(name = "custseg", version, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Options of the machine.
+    #[command(flatten)]
+    pub machine: Machine,
+}
+
+/// Options that change how a command runs, never what it computes.
+#[derive(Debug, Clone, Args)]
+pub struct Machine {
+    /// Number of threads; all cores where it is not given. The result does not depend on it.
+    #[arg(long, global = true, env = "CUSTSEG_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// How log lines are written to standard error.
+    #[arg(long, global = true, env = "CUSTSEG_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+    /// Say more: -v debug, -vv trace. RUST_LOG, where set, says it more finely.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Say only what went wrong.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a pipeline and publish its results.
+    ///
+    /// The last line on standard output is one line of JSON: run id, snapshots, rows and where the outputs are.
+    Run(Load),
+    /// Check a pipeline: its YAML, its segment map, and the headers and footers of its sources. Reads no row.
+    Check(Load),
+    /// Show the optimised plan of the scan and the columns after each stage. Reads no row.
+    Explain(Load),
+    /// Show the first rows after a stage; publishes nothing.
+    Peek {
+        /// Pipeline file; the embedded CDNOW pipeline where it is left out.
+        #[arg(value_name = "PIPELINE")]
+        pipeline: PathBuf,
+        /// Stage to look behind.
+        #[arg(value_enum, value_name = "STAGE")]
+        stage: Stage,
+        /// Number of rows.
+        #[arg(short = 'n', long, default_value_t = 10, value_name = "N")]
+        rows: usize,
+        /// Overrides.
+        #[command(flatten)]
+        overrides: Overrides,
+    },
+}
+
+/// Which pipeline, and what to change in it.
+#[derive(Debug, Clone, Args)]
+pub struct Load {
+    /// Pipeline file; where it is left out, the embedded CDNOW pipeline, whose paths start from ./pipelines.
+    #[arg(value_name = "PIPELINE")]
+    pub pipeline: Option<PathBuf>,
+    /// Overrides.
+    #[command(flatten)]
+    pub overrides: Overrides,
+}
+
+/// What to change in a pipeline.
+#[derive(Debug, Clone, Args)]
+pub struct Overrides {
+    /// Override one option; the value is read as YAML. May be given several times.
+    ///
+    /// For example: --set publish.to=/tmp/out --set 'rfm.snapshots=[2011-09-01, 2011-12-01]'. A path in a value is
+    /// relative to the pipeline file, as in the file itself.
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Look back from this date (exclusive) or from `last`; overrides rfm.snapshots.
+    #[arg(long, value_name = "DATE")]
+    pub as_of: Option<String>,
+}
+
+/// A stage whose outcome can be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    /// The lines with the pipeline's columns.
+    Ingest,
+    /// The lines with their verdicts.
+    Clean,
+    /// One row a customer, order, day and reason.
+    Orders,
+    /// Recency, frequency and monetary value.
+    Rfm,
+    /// With scores.
+    Score,
+    /// With segments.
+    Segment,
+    /// With the models' answers.
+    Model,
+    /// The tables beside the segments.
+    Evaluate,
+}

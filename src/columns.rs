@@ -1,0 +1,133 @@
+//! The data dictionary: every column that the pipeline creates is spelled here and nowhere else.
+//!
+//! Columns of the lines (internal) come first, then those of the published tables, in the order in which
+//! they appear there.
+
+/// Index of the source file among the files of the run; u32, never null.
+pub const SOURCE_FILE: &str = "source_file";
+/// 1-based record after the header of its own file; u32, never null.
+pub const SOURCE_ROW: &str = "source_row";
+/// Who bought: text in every output, integers as plain digits.
+pub const CUSTOMER_ID: &str = "customer_id";
+/// The order that a line belongs to; null where the source has none.
+pub const ORDER_ID: &str = "order_id";
+/// Local time of the line in the pipeline's time zone; datetime in microseconds, without a zone.
+pub const ORDERED_AT: &str = "ordered_at";
+/// Local calendar day of the line.
+pub const DAY: &str = "day";
+/// Units of the line; i64, negative on returns.
+pub const QUANTITY: &str = "quantity";
+/// Price of one unit, in minor units of money; i64.
+pub const UNIT_PRICE: &str = "unit_price";
+/// Value of the line as the source gives it, where it has no quantity and price.
+pub const AMOUNT: &str = "amount";
+/// Value of the line or group of lines in minor units of money; i64 on lines, i128 on sums.
+pub const MONEY: &str = "money";
+/// Why a line was rejected: a code into the run's list of reasons, null where it was accepted; u8.
+pub const REASON: &str = "reason";
+/// Number of lines in a group; u32.
+pub const LINES: &str = "lines";
+/// Units in a group of lines; i64.
+pub const UNITS: &str = "units";
+
+/// The date before which everything counts, exclusive; hive key of the segments.
+pub const SNAPSHOT: &str = "snapshot";
+/// Local time of the customer's last accepted line before the snapshot.
+pub const LAST_ORDER_AT: &str = "last_order_at";
+/// Whole calendar days from the last purchase's local date to the snapshot; i32, at least 1.
+pub const RECENCY_DAYS: &str = "recency_days";
+/// Distinct orders (or days, lines, units, as `rfm.frequency` says); u32.
+pub const FREQUENCY: &str = "frequency";
+/// Money spent; f64, the exact sum rounded once.
+pub const MONETARY: &str = "monetary";
+/// Recency score, n for the most recent customers; u8.
+pub const R_SCORE: &str = "r_score";
+/// Frequency score, n for the most frequent customers; u8.
+pub const F_SCORE: &str = "f_score";
+/// Monetary score, n for the customers who spent most; u8.
+pub const M_SCORE: &str = "m_score";
+/// The three scores as text: "545", or "10-4-7" where there are more than nine bins.
+pub const RFM_CODE: &str = "rfm_code";
+/// Name of the customer's segment.
+pub const SEGMENT: &str = "segment";
+
+/// Name of a model's label column.
+pub fn label(model: &str) -> String {
+    format!("{model}_label")
+}
+/// Name of a model's confidence column: the winner's share of the votes, f64 in 0..=1.
+pub fn confidence(model: &str) -> String {
+    format!("{model}_confidence")
+}
+/// Name of a model's margin column: the winner's share of the votes less the runner-up's, f64 in 0..=1.
+pub fn margin(model: &str) -> String {
+    format!("{model}_margin")
+}
+/// Name of a model's novelty column: distance to the k-th neighbour in the model's feature space, f64.
+pub fn novelty(model: &str) -> String {
+    format!("{model}_novelty")
+}
+
+/// Step of `clean` (or `ingest`, `raw`) that a ledger row tells of.
+pub const STEP: &str = "step";
+/// Rows that the step removed for this reason.
+pub const ROWS: &str = "rows";
+/// Customers: of a group, or those that vanish with the removed rows.
+pub const CUSTOMERS: &str = "customers";
+/// Orders that vanish with the removed rows.
+pub const ORDERS: &str = "orders";
+/// Rows left after the step.
+pub const ROWS_LEFT: &str = "rows_left";
+/// Customers left after the step.
+pub const CUSTOMERS_LEFT: &str = "customers_left";
+/// Orders left after the step.
+pub const ORDERS_LEFT: &str = "orders_left";
+/// Money left after the step.
+pub const MONEY_LEFT: &str = "money_left";
+
+/// `recency_days`, `frequency` or `monetary`.
+pub const DIMENSION: &str = "dimension";
+/// Score of a bin, 1 to the number of bins asked.
+pub const SCORE: &str = "score";
+/// Lower end of a bin; null for the open end.
+pub const LOWER: &str = "lower";
+/// Upper end of a bin; null for the open end.
+pub const UPPER: &str = "upper";
+/// Number of bins that the pipeline asked for.
+pub const ASKED_BINS: &str = "asked_bins";
+/// Number of bins that hold a customer.
+pub const ACHIEVED_BINS: &str = "achieved_bins";
+
+/// Share of the snapshot's customers, 0..=1.
+pub const SHARE: &str = "share";
+/// Share of the snapshot's money, 0..=1.
+pub const MONEY_SHARE: &str = "money_share";
+/// Money by orders of a segment.
+pub const AVERAGE_ORDER_VALUE: &str = "average_order_value";
+/// What to do about a segment.
+pub const ACTION: &str = "action";
+
+/// Name of a model, or of its baseline ("assign:majority").
+pub const MODEL: &str = "model";
+/// `recovery`, `holdout` or `out_of_time`.
+pub const PROTOCOL: &str = "protocol";
+/// Name of a metric.
+pub const METRIC: &str = "metric";
+/// Class that a metric is about; null for the whole.
+pub const LABEL: &str = "label";
+/// Value of a metric.
+pub const VALUE: &str = "value";
+/// Customers that a metric was taken over.
+pub const N: &str = "n";
+/// True label of a cell of the confusion matrix.
+pub const ACTUAL: &str = "actual";
+/// Predicted label of a cell of the confusion matrix.
+pub const PREDICTED: &str = "predicted";
+/// What grouped the customers: `segment`.
+pub const GROUPING: &str = "grouping";
+/// Feature space that a distance was taken in, in words.
+pub const SPACE: &str = "space";
+/// Mean silhouette, -1..=1; null for groups of one and where there is a single group.
+pub const SILHOUETTE: &str = "silhouette";
+/// Within-cluster sum of squared distances to the centroid.
+pub const WCSS: &str = "wcss";

@@ -1,0 +1,75 @@
+//! `custseg explain`: the plan of the one scan, and the columns after each stage.
+
+use std::io::Write;
+use std::path::Path;
+
+use chrono::{Datelike, NaiveDate};
+use polars::prelude::*;
+
+use super::schema_line;
+use custseg::columns::{CUSTOMER_ID, DAY, LINES, MONEY, ORDER_ID, ORDERED_AT, REASON, UNITS};
+use custseg::error::Error;
+use custseg::orders::OrderBook;
+use custseg::pipeline::{self, Pipeline};
+use custseg::{ingest, orders};
+
+pub(super) fn explain(p: &Pipeline, out: &mut impl Write) -> Result<(), Error> {
+    let engine = Error::engine;
+    let schema =
+        ingest::lines(&p.ingest).map_err(engine("ingest"))?.frame.collect_schema().map_err(engine("ingest"))?;
+    writeln!(out, "# ingest: a row a source row\n{}\n", schema_line(&schema))?;
+    let mut marked = pipeline::mark(p)?;
+    let schema = marked.frame.collect_schema().map_err(engine("clean"))?;
+    writeln!(out, "# clean: as before, with a verdict\n{}", schema_line(&schema))?;
+    for (code, reason) in marked.reasons.iter().enumerate() {
+        writeln!(out, "  reason {code}: {}: {}", reason.step, reason.reason)?;
+    }
+    let names = pipeline::reject_names(p, Path::new("rejects.parquet"));
+    let plan = orders::explain(&marked, &names).map_err(engine("orders"))?;
+    writeln!(out, "\n# orders: the one scan, with two consumers: the order book and the rejects\n{plan}\n")?;
+    for (stage, grain, schema) in later_stages(p)? {
+        writeln!(out, "# {stage}: {grain}\n{}\n", schema_line(&schema))?;
+    }
+    Ok(())
+}
+
+/// What the stages after the scan make of a made-up order book: their real schemas, without a row of the source.
+fn later_stages(p: &Pipeline) -> Result<Vec<(&'static str, &'static str, Schema)>, Error> {
+    let customers = p.models.iter().map(|model| model.k).max().unwrap_or(0) * 4 + 4;
+    let book = made_up(p, customers).map_err(Error::engine("orders"))?;
+    let orders = book.frame.schema().as_ref().clone();
+    let snapshots = pipeline::rfm(p, &book)?;
+    let rfm = snapshots.frame.schema().as_ref().clone();
+    let scored = pipeline::score(p, snapshots)?;
+    let score = scored.frame.schema().as_ref().clone();
+    let segmented = pipeline::segment(p, scored)?;
+    let segment = segmented.frame.schema().as_ref().clone();
+    let assigned = pipeline::assign(p, &segmented)?;
+    Ok(vec![
+        ("orders", "a row a (customer, order, day, reason)", orders),
+        ("rfm", "a row a (snapshot, customer)", rfm),
+        ("score", "a row a (snapshot, customer)", score),
+        ("segment", "a row a (snapshot, customer)", segment),
+        ("model", "a row a (snapshot, customer)", assigned.frame.schema().as_ref().clone()),
+    ])
+}
+
+/// An order book of as many customers, each with one order long before any snapshot.
+fn made_up(p: &Pipeline, customers: usize) -> PolarsResult<OrderBook> {
+    let ids: Vec<String> = (0..customers).map(|i| i.to_string()).collect();
+    let frame = df![CUSTOMER_ID => &ids, ORDER_ID => &ids]?
+        .lazy()
+        .with_columns([
+            lit(NaiveDate::MIN.with_year(1).unwrap_or_default()).alias(DAY),
+            lit(NULL).cast(DataType::UInt8).alias(REASON),
+            lit(1u32).alias(LINES),
+            lit(1i64).alias(UNITS),
+            lit(100i64).cast(DataType::Int128).alias(MONEY),
+            lit(NaiveDate::MIN.with_year(1).unwrap_or_default())
+                .cast(DataType::Datetime(TimeUnit::Microseconds, None))
+                .alias(ORDERED_AT),
+        ])
+        .collect()?;
+    let has_orders = p.ingest.columns.order_id.is_some();
+    Ok(OrderBook { frame, reasons: Vec::new(), money: p.ingest.money.clone(), has_orders })
+}

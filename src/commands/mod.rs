@@ -1,0 +1,40 @@
+//! One file a command. Only these and `main` print.
+
+use std::io::Write;
+
+use polars::prelude::{Schema, SchemaNamesAndDtypes};
+
+use crate::cli::{Command, Load, Overrides};
+use custseg::config::{self, Request};
+use custseg::error::Error;
+use custseg::pipeline::Pipeline;
+
+mod check;
+mod explain;
+mod peek;
+mod run;
+mod summary;
+
+/// Runs a command; what it prints on `out` is data.
+pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Error> {
+    match command {
+        Command::Run(load) => run::run(&loaded(load)?, out),
+        Command::Check(load) => check::check(&loaded(load)?, out),
+        Command::Explain(load) => explain::explain(&loaded(load)?, out),
+        Command::Peek { pipeline, stage, rows, overrides } => {
+            let load = Load { pipeline: Some(pipeline.clone()), overrides: overrides.clone() };
+            peek::peek(&loaded(&load)?, *stage, *rows, out)
+        }
+    }
+}
+
+fn loaded(load: &Load) -> Result<Pipeline, Error> {
+    let Overrides { set, as_of } = load.overrides.clone();
+    Ok(config::load(&Request { pipeline: load.pipeline.clone(), set, as_of })?)
+}
+
+/// A schema in one line.
+fn schema_line(schema: &Schema) -> String {
+    let columns = schema.iter_names_and_dtypes().map(|(name, dtype)| format!("{name} {dtype}"));
+    columns.collect::<Vec<_>>().join(" · ")
+}

@@ -1,0 +1,60 @@
+//! `custseg peek`: runs up to a stage and shows the first rows.
+
+use std::io::Write;
+
+use polars::prelude::*;
+
+use crate::cli::Stage;
+use custseg::columns::{CUSTOMER_ID, DAY, ORDER_ID, REASON};
+use custseg::error::Error;
+use custseg::evaluate::Evidence;
+use custseg::ingest;
+use custseg::pipeline::{self, Pipeline};
+
+pub(super) fn peek(p: &Pipeline, stage: Stage, rows: usize, out: &mut impl Write) -> Result<(), Error> {
+    for (name, frame) in after(p, stage, rows)? {
+        if !name.is_empty() {
+            writeln!(out, "{name}")?;
+        }
+        writeln!(out, "{}", frame.head(Some(rows)))?;
+    }
+    Ok(())
+}
+
+/// The tables that a stage makes, or as much of them as is asked for.
+fn after(p: &Pipeline, stage: Stage, rows: usize) -> Result<Vec<(String, DataFrame)>, Error> {
+    let one = |frame| Ok(vec![(String::new(), frame)]);
+    let limit = rows as IdxSize;
+    match stage {
+        Stage::Ingest => {
+            let lines = ingest::lines(&p.ingest).map_err(Error::engine("ingest"))?;
+            return one(lines.frame.limit(limit).collect().map_err(Error::scan)?);
+        }
+        Stage::Clean => return one(pipeline::mark(p)?.frame.limit(limit).collect().map_err(Error::scan)?),
+        _ => {}
+    }
+    let book = pipeline::scan(p, pipeline::mark(p)?, None)?;
+    if stage == Stage::Orders {
+        let sorted = book.frame.sort([CUSTOMER_ID, ORDER_ID, DAY, REASON], SortMultipleOptions::default());
+        return one(sorted.map_err(Error::engine("orders"))?);
+    }
+    let snapshots = pipeline::rfm(p, &book)?;
+    if stage == Stage::Rfm {
+        return one(snapshots.frame);
+    }
+    let scored = pipeline::score(p, snapshots)?;
+    if stage == Stage::Score {
+        return one(scored.frame);
+    }
+    let evidence = Evidence::of(&book, &scored, &p.segment).map_err(Error::engine("score"))?;
+    let segmented = pipeline::segment(p, scored)?;
+    if stage == Stage::Segment {
+        return one(segmented.frame);
+    }
+    let assigned = pipeline::assign(p, &segmented)?;
+    if stage == Stage::Model {
+        return one(assigned.frame);
+    }
+    let tables = pipeline::evaluate(evidence, assigned)?;
+    Ok(tables.others.into_iter().map(|(name, frame)| (name.to_owned(), frame)).collect())
+}

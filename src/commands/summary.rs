@@ -1,0 +1,107 @@
+//! What a run tells people: the ledger, the segments of the newest snapshot, and the models beside their baselines.
+
+use std::io::Write;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use polars::prelude::*;
+use tracing::enabled;
+
+use custseg::columns::*;
+use custseg::error::Error;
+use custseg::evaluate::Tables;
+use custseg::evaluate::protocols::{MAJORITY, RECOVERY};
+use custseg::pipeline::Pipeline;
+use custseg::publish::Manifest;
+
+/// Prints the summary, unless the user asked for quiet.
+pub(super) fn print(p: &Pipeline, tables: &Tables, manifest: &Manifest, out: &mut impl Write) -> Result<(), Error> {
+    if !enabled!(tracing::Level::INFO) {
+        return Ok(());
+    }
+    let ledger = [STEP, REASON, ROWS, ROWS_LEFT, CUSTOMERS_LEFT, ORDERS_LEFT, MONEY_LEFT];
+    let profile = [SEGMENT, CUSTOMERS, SHARE, ORDERS, MONEY, MONEY_SHARE];
+    let newest = manifest.snapshots.last().map_or("", String::as_str);
+    let currency = p.ingest.money.currency.as_deref().unwrap_or("no currency named");
+    let engine = Error::engine("run");
+    let text = (|| -> PolarsResult<String> {
+        let mut text = String::new();
+        if let Some(table) = tables.get("ledger") {
+            text += &format!("\nledger, money in {currency}\n{}\n", drawn(table, &ledger)?);
+        }
+        if let Some(table) = tables.get("segment_profile") {
+            let of_newest = table.clone().lazy().filter(col(SNAPSHOT).cast(DataType::String).eq(lit(newest)));
+            text +=
+                &format!("\nsegments at {newest} ({})\n{}\n", p.segment.name, drawn(&of_newest.collect()?, &profile)?);
+        }
+        Ok(text)
+    })()
+    .map_err(engine)?;
+    write!(out, "{text}")?;
+    for params in &p.models {
+        let value = |model: &str, metric: &str| {
+            let found = manifest.metrics.iter().find(|m| m.model == model && m.metric == metric);
+            found.and_then(|m| m.value).map_or("–".to_owned(), |value| format!("{value:.3}"))
+        };
+        let majority = format!("{}{MAJORITY}", params.name);
+        writeln!(out, "\nmodel {}: {RECOVERY} of the rules on held-out customers", params.name)?;
+        for metric in ["accuracy", "balanced_accuracy", "macro_f1"] {
+            let (found, baseline) = (value(&params.name, metric), value(&majority, metric));
+            writeln!(out, "  {metric:<18} {found}   majority {baseline}")?;
+        }
+        writeln!(
+            out,
+            "  the labels are a function of these features: this says how well neighbours re-learn the rules, no more"
+        )?;
+    }
+    writeln!(out)?;
+    Ok(())
+}
+
+/// A table for a terminal: text to the left, numbers to the right.
+fn drawn(frame: &DataFrame, columns: &[&str]) -> PolarsResult<Table> {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(columns.iter().map(|name| name.replace('_', " ")));
+    for row in 0..frame.height() {
+        let mut cells = Vec::with_capacity(columns.len());
+        for name in columns {
+            cells.push(cell(name, frame.column(name)?.get(row)?));
+        }
+        table.add_row(cells);
+    }
+    for (idx, name) in columns.iter().enumerate() {
+        if frame.column(name)?.dtype().is_primitive_numeric() {
+            if let Some(column) = table.column_mut(idx) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+    }
+    Ok(table)
+}
+
+fn cell(name: &str, value: AnyValue<'_>) -> String {
+    match value {
+        AnyValue::Null => String::new(),
+        AnyValue::String(text) => text.to_owned(),
+        AnyValue::Float64(share) if name == SHARE || name == MONEY_SHARE => format!("{:.1} %", share * 100.0),
+        AnyValue::Float64(money) => {
+            let text = format!("{money:.2}");
+            let (whole, part) = text.split_once('.').unwrap_or((&text, ""));
+            format!("{}.{part}", grouped(whole))
+        }
+        other => grouped(&other.to_string()),
+    }
+}
+
+/// Digits in groups of three.
+fn grouped(digits: &str) -> String {
+    let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |rest| ("-", rest));
+    let mut text = String::new();
+    for (idx, digit) in digits.chars().enumerate() {
+        if idx > 0 && (digits.len() - idx) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    format!("{sign}{text}")
+}

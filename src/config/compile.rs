@@ -1,0 +1,361 @@
+//! The one door: [`PipelineSpec`] → [`Pipeline`]. Rules that a schema cannot say are checked here, all of them, and
+//! nowhere else.
+
+use std::path::Path;
+
+use chrono::NaiveDate;
+use serde_json::json;
+
+use super::problem::{Kind, Problem, Problems, hint, nearest};
+use super::spec::*;
+use super::{Document, read, shaped, source};
+use crate::clean::Step;
+use crate::clean::steps::LineField;
+use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
+use crate::ingest::{Columns, IngestParams, Money};
+use crate::model::{ModelParams, Weights as VoteWeights};
+use crate::pipeline::Pipeline;
+use crate::publish::PublishParams;
+use crate::rfm::{Frequency as Counted, RfmParams, SnapshotDates};
+use crate::score::{Method, ScoreParams};
+use crate::segment::{Rule, SegmentDef, SegmentMap};
+
+/// Columns that a model may measure distance in.
+const FEATURES: [&str; 3] = [RECENCY_DAYS, FREQUENCY, MONETARY];
+
+/// Collects problems of one document, each at its place.
+pub(super) struct Checker<'a> {
+    document: &'a Document,
+    /// Pointers of what the check of the shape left out.
+    faulty: &'a [String],
+    problems: &'a mut Problems,
+}
+
+impl Checker<'_> {
+    /// Folder that the document's paths start from.
+    pub(super) fn base(&self) -> &Path {
+        &self.document.base
+    }
+
+    /// Tells of a problem at a JSON pointer, unless a fault of shape there or around it was already told: what was
+    /// left out for it would only be told of again as missing.
+    pub(super) fn problem(&mut self, kind: Kind, pointer: &str, message: String, hint: Option<String>) {
+        let told = self.faulty.iter().any(|fault| {
+            let section = fault.rsplit_once('/').map_or("", |(section, _)| section);
+            within(pointer, fault) || (!section.is_empty() && within(section, pointer))
+        });
+        if !told {
+            let place = Some(self.document.tree.value_place(pointer));
+            self.problems.push(Problem { kind, place, message, hint });
+        }
+    }
+
+    fn wrong(&mut self, pointer: &str, message: impl Into<String>) {
+        self.problem(Kind::Config, pointer, message.into(), None);
+    }
+}
+
+fn within(pointer: &str, section: &str) -> bool {
+    pointer == section || pointer.strip_prefix(section).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Checks the meaning of a spec against itself, its segment map, and the headers of its sources.
+///
+/// `None` where the problems leave no pipeline to be made; they have then been told.
+pub(super) fn compile(
+    spec: &PipelineSpec,
+    document: &Document,
+    faulty: &[String],
+    problems: &mut Problems,
+) -> Option<Pipeline> {
+    let map = map(&spec.segment, spec.score.bins, document, faulty, problems);
+    let mut checker = Checker { document, faulty, problems };
+    let separator = separator(&spec.ingest.transactions.csv, &mut checker);
+    let timezone = timezone(&spec.ingest.timezone, &mut checker);
+    let bound = source::bind(&spec.ingest.transactions, separator, &mut checker);
+    let clean = clean(&spec.clean, &spec.ingest.transactions.columns, &mut checker);
+    let rfm = rfm(&spec.rfm, &spec.ingest.transactions.columns, &mut checker);
+    let models = models(spec, &mut checker);
+    let to = document.base.join(&spec.publish.to);
+    if spec.publish.to.is_empty() {
+        checker.wrong("/publish/to", "expected a folder");
+    }
+    let (files, format, columns) = bound?;
+    let map = map?;
+    let ingest = IngestParams {
+        files,
+        format,
+        separator,
+        datetime_formats: spec.ingest.transactions.csv.datetime_formats.clone(),
+        columns,
+        timezone: timezone?,
+        money: Money { scale: spec.ingest.money.scale, currency: spec.ingest.money.currency.clone() },
+        whole_rows: clean.contains(&Step::DropDuplicates),
+    };
+    let definitions = definitions(spec, &ingest.columns, &map);
+    Some(Pipeline {
+        name: spec.name.clone(),
+        ingest,
+        clean,
+        rfm: rfm?,
+        score: ScoreParams { bins: spec.score.bins, method: method(spec.score.method) },
+        segment: map,
+        models,
+        publish: PublishParams { to },
+        definitions,
+    })
+}
+
+/// What the numbers depend on, as JSON: no paths, formats or names of columns.
+fn definitions(spec: &PipelineSpec, columns: &Columns, map: &SegmentMap) -> serde_json::Value {
+    json!({
+        "orders": if columns.order_id.is_some() { "order_id" } else { "customer_day" },
+        "timezone": spec.ingest.timezone,
+        "money": spec.ingest.money,
+        "clean": spec.clean,
+        "rfm": spec.rfm,
+        "score": spec.score,
+        "segment": map,
+        "models": spec.models,
+    })
+}
+
+fn separator(spec: &CsvSpec, checker: &mut Checker<'_>) -> u8 {
+    match spec.separator.as_bytes() {
+        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => *byte,
+        _ => {
+            let message = "expected one ASCII character that is neither a quote nor a line end";
+            checker.wrong("/ingest/transactions/csv/separator", message);
+            b','
+        }
+    }
+}
+
+fn timezone(name: &str, checker: &mut Checker<'_>) -> Option<chrono_tz::Tz> {
+    let found = name.parse().ok();
+    if found.is_none() {
+        let near = nearest(name, chrono_tz::TZ_VARIANTS.iter().map(|tz| tz.name()));
+        let hint = near.map(|near| format!("did you mean `{near}`?"));
+        let message = format!("`{name}` is no IANA time zone");
+        checker.problem(Kind::Config, "/ingest/timezone", message, hint);
+    }
+    found
+}
+
+fn clean(specs: &[CleanStepSpec], columns: &ColumnsSpec, checker: &mut Checker<'_>) -> Vec<Step> {
+    let mut steps = Vec::with_capacity(specs.len());
+    for (idx, spec) in specs.iter().enumerate() {
+        let CleanStepSpec { drop_missing, cancellations, keep_positive, drop_duplicates } = spec;
+        let mut mapped = |key: &str, i: usize, field: LineField| {
+            let is_mapped = match field {
+                LineField::CustomerId | LineField::OrderedAt => true,
+                LineField::OrderId => columns.order_id.is_some(),
+                LineField::Quantity => columns.quantity.is_some(),
+                LineField::UnitPrice => columns.unit_price.is_some(),
+                LineField::Amount => columns.amount.is_some(),
+            };
+            if !is_mapped {
+                let message = format!("`{0}` is not mapped in ingest.transactions.columns", field.column());
+                checker.wrong(&format!("/clean/{idx}/{key}/{i}"), message);
+            }
+            field
+        };
+        if let Some(fields) = drop_missing {
+            let fields = fields.iter().enumerate().map(|(i, f)| mapped("drop_missing", i, line_field(*f)));
+            steps.push(Step::DropMissing(fields.collect()));
+        }
+        if let Some(fields) = keep_positive {
+            let fields = fields.iter().enumerate().map(|(i, f)| mapped("keep_positive", i, number_field(*f)));
+            steps.push(Step::KeepPositive(fields.collect()));
+        }
+        if let Some(spec) = cancellations {
+            if columns.order_id.is_none() {
+                let message = "cancellations are told by their order id, but `order_id` is not mapped";
+                checker.wrong(&format!("/clean/{idx}/cancellations"), message);
+            }
+            let CancellationsSpec { order_id_prefix, policy: CancellationPolicy::Drop } = spec;
+            steps.push(Step::DropCancellations { order_id_prefix: order_id_prefix.clone() });
+        }
+        if let Some(Duplicates::Exact) = drop_duplicates {
+            steps.push(Step::DropDuplicates);
+        }
+    }
+    steps
+}
+
+fn line_field(column: LineColumn) -> LineField {
+    match column {
+        LineColumn::CustomerId => LineField::CustomerId,
+        LineColumn::OrderId => LineField::OrderId,
+        LineColumn::OrderedAt => LineField::OrderedAt,
+        LineColumn::Quantity => LineField::Quantity,
+        LineColumn::UnitPrice => LineField::UnitPrice,
+        LineColumn::Amount => LineField::Amount,
+    }
+}
+
+fn number_field(column: NumberColumn) -> LineField {
+    match column {
+        NumberColumn::Quantity => LineField::Quantity,
+        NumberColumn::UnitPrice => LineField::UnitPrice,
+        NumberColumn::Amount => LineField::Amount,
+    }
+}
+
+fn rfm(spec: &RfmSpec, columns: &ColumnsSpec, checker: &mut Checker<'_>) -> Option<RfmParams> {
+    let mut date = |pointer: &str, text: &str| {
+        let parsed = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+        if parsed.is_none() {
+            let hint = "an exclusive date such as 2011-12-10, or `last`: the day after the last accepted line";
+            let message = format!("`{text}` is not a date");
+            checker.problem(Kind::Config, pointer, message, Some(hint.to_owned()));
+        }
+        parsed
+    };
+    let snapshots = match &spec.snapshots {
+        SnapshotsSpec::One(text) if text == "last" => Some(SnapshotDates::Last),
+        SnapshotsSpec::One(text) => date("/rfm/snapshots", text).map(|one| SnapshotDates::Given(vec![one])),
+        SnapshotsSpec::Many(texts) => {
+            let dates: Vec<Option<NaiveDate>> =
+                texts.iter().enumerate().map(|(i, text)| date(&format!("/rfm/snapshots/{i}"), text)).collect();
+            dates.into_iter().collect::<Option<Vec<_>>>().map(|mut dates| {
+                dates.sort();
+                dates.dedup();
+                SnapshotDates::Given(dates)
+            })
+        }
+    };
+    let frequency = match spec.frequency {
+        Frequency::Orders => Counted::Orders,
+        Frequency::Days => Counted::Days,
+        Frequency::Lines => Counted::Lines,
+        Frequency::Units => Counted::Units,
+    };
+    if frequency == Counted::Units && columns.quantity.is_none() {
+        checker.wrong("/rfm/frequency", "units cannot be counted: `quantity` is not mapped");
+    }
+    Some(RfmParams { snapshots: snapshots?, frequency })
+}
+
+fn method(spec: ScoreMethod) -> Method {
+    match spec {
+        ScoreMethod::Quantile => Method::Quantile,
+        ScoreMethod::RRfm => Method::RRfm,
+    }
+}
+
+fn models(spec: &PipelineSpec, checker: &mut Checker<'_>) -> Vec<ModelParams> {
+    let mut models = Vec::with_capacity(spec.models.len());
+    for (name, model) in &spec.models {
+        let pointer = format!("/models/{name}");
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            checker.wrong(&pointer, format!("model name `{name}` heads columns: letters, digits and `_` only"));
+        }
+        let ModelSpec { target: Target::Segment, features, k, weights, holdout, seed } = model;
+        for (i, feature) in features.iter().enumerate() {
+            let at = format!("{pointer}/features/{i}");
+            if !FEATURES.contains(&feature.as_str()) {
+                let message = format!("`{feature}` is no feature");
+                checker.problem(Kind::Config, &at, message, Some(hint(feature, FEATURES)));
+            } else if features[..i].contains(feature) {
+                checker.wrong(&at, format!("feature `{feature}` is named twice"));
+            }
+        }
+        models.push(ModelParams {
+            name: name.clone(),
+            features: features.clone(),
+            k: *k as usize,
+            weights: match weights {
+                Weights::Uniform => VoteWeights::Uniform,
+                Weights::Distance => VoteWeights::Distance,
+            },
+            holdout: *holdout,
+            seed: *seed,
+        });
+    }
+    models
+}
+
+/// Reads and checks the segment map, whose problems point into its own file.
+fn map(
+    spec: &SegmentSpec,
+    bins: u8,
+    document: &Document,
+    faulty: &[String],
+    problems: &mut Problems,
+) -> Option<SegmentMap> {
+    let path = document.base.join(&spec.map);
+    if !path.is_file() {
+        let mut checker = Checker { document, faulty, problems };
+        checker.problem(Kind::Input, "/segment/map", format!("no segment map at `{}`", path.display()), None);
+        return None;
+    }
+    let map_document = read(&path, &path.display().to_string(), problems)?;
+    let (map_spec, map_faulty) = shaped::<MapSpec>(&map_document, problems);
+    let map_spec: MapSpec = map_spec?;
+    if map_spec.bins != bins {
+        let message = format!("`{}` is written for {} bins, but score.bins is {bins}", spec.map, map_spec.bins);
+        Checker { document, faulty, problems }.wrong("/segment/map", message);
+        return None;
+    }
+    let mut checker = Checker { document: &map_document, faulty: &map_faulty, problems };
+    checked_map(map_spec, &mut checker)
+}
+
+fn checked_map(spec: MapSpec, checker: &mut Checker<'_>) -> Option<SegmentMap> {
+    let names: Vec<String> = spec.segments.iter().map(|segment| segment.name.clone()).collect();
+    for (i, name) in names.iter().enumerate() {
+        if names[..i].contains(name) {
+            checker.wrong(&format!("/segments/{i}/name"), format!("segment `{name}` is defined twice"));
+        }
+    }
+    let mut index = |pointer: &str, name: &str| {
+        let found = names.iter().position(|known| known == name);
+        if found.is_none() {
+            let hint = hint(name, names.iter().map(String::as_str));
+            checker.problem(Kind::Config, pointer, format!("no segment is called `{name}`"), Some(hint));
+        }
+        found
+    };
+    let otherwise = spec.otherwise.as_ref().map(|name| index("/otherwise", name));
+    let indices: Vec<Option<usize>> =
+        spec.rules.iter().enumerate().map(|(i, rule)| index(&format!("/rules/{i}/segment"), &rule.segment)).collect();
+    let mut rules = Vec::with_capacity(spec.rules.len());
+    let mut sound = true;
+    for (i, (rule, segment)) in spec.rules.iter().zip(&indices).enumerate() {
+        let mut range = |key: &str, given: Option<[u8; 2]>| {
+            let [low, high] = given.unwrap_or([1, spec.bins]);
+            if low < 1 || low > high || high > spec.bins {
+                let message = format!("expected [lowest, highest] within 1 to {}, found [{low}, {high}]", spec.bins);
+                checker.wrong(&format!("/rules/{i}/{key}"), message);
+                sound = false;
+            }
+            [low, high]
+        };
+        let ranges = [range("r", rule.r), range("f", rule.f), range("m", rule.m)];
+        rules.extend(segment.map(|segment| Rule { segment, ranges }));
+    }
+    if !sound || otherwise == Some(None) || rules.len() < spec.rules.len() {
+        return None;
+    }
+    let segments =
+        spec.segments.into_iter().map(|s| SegmentDef { name: s.name, description: s.description, action: s.action });
+    let map = SegmentMap {
+        name: spec.name,
+        bins: spec.bins,
+        segments: segments.collect(),
+        rules,
+        otherwise: otherwise.flatten(),
+    };
+    let holes = map.holes();
+    if holes.is_empty() {
+        return Some(map);
+    }
+    let codes: Vec<String> = holes.iter().take(10).map(|code| code.map(|score| score.to_string()).join("-")).collect();
+    let more = if holes.len() > codes.len() { ", …" } else { "" };
+    let message =
+        format!("{} of {} score codes have no segment: {}{more}", holes.len(), map.codes().count(), codes.join(", "));
+    let hint = "add rules, or name the segment of the rest with `otherwise`";
+    checker.problem(Kind::Config, "/rules", message, Some(hint.to_owned()));
+    None
+}

@@ -1,0 +1,230 @@
+//! YAML as a tree in which every key and value knows its place, so that any problem found later can point at its line.
+//!
+//! The one file that names the YAML crate.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value as Json};
+use serde_yaml::{Location, Spanned};
+
+use super::problem::{Kind, Place, Problem};
+
+/// A value and its place.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Where the value stands.
+    pub place: Place,
+    /// What it is.
+    pub value: Value,
+}
+
+/// What a YAML node can be.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// Null, bool, number or text.
+    Scalar(Json),
+    /// A sequence.
+    List(Vec<Node>),
+    /// A mapping: key, place of the key, value, in the order of the text.
+    Map(Vec<(String, Place, Node)>),
+}
+
+/// Parses one YAML document of the given source.
+///
+/// # Errors
+/// A text that is not YAML, has a key twice or is not a single document is one [`Problem`].
+pub fn parse(text: &str, source: usize) -> Result<Node, Problem> {
+    let options = serde_yaml::options! { strict_booleans: true };
+    let raw: Spanned<Raw> = serde_yaml::from_str_with_options(text, options).map_err(|error| Problem {
+        kind: Kind::Config,
+        place: Some(error.location().map_or(Place { source, span: 0..0 }, |at| place(at, source, text))),
+        message: format!("not valid YAML: {}", first_line(&error.without_snippet().to_string())),
+        hint: None,
+    })?;
+    Ok(raw_node(raw, source, text))
+}
+
+impl Node {
+    /// The value as JSON; a whole float such as `5.0` becomes the integer it is.
+    pub fn to_json(&self) -> Json {
+        match &self.value {
+            Value::Scalar(Json::Number(n)) => match n.as_f64() {
+                Some(x) if n.is_f64() && x.fract() == 0.0 && x.abs() < 9e15 => Json::from(x as i64),
+                _ => Json::Number(n.clone()),
+            },
+            Value::Scalar(scalar) => scalar.clone(),
+            Value::List(items) => items.iter().map(Node::to_json).collect(),
+            Value::Map(entries) => {
+                let pairs = entries.iter().map(|(key, _, node)| (key.clone(), node.to_json()));
+                Json::Object(pairs.collect::<Map<_, _>>())
+            }
+        }
+    }
+
+    /// The place of the node at a JSON pointer, or of the nearest ancestor that exists.
+    pub fn value_place(&self, pointer: &str) -> Place {
+        self.walk(pointer).0
+    }
+
+    /// The place of the key that leads to a JSON pointer's node, or the nearest place there is.
+    pub fn key_place(&self, pointer: &str) -> Place {
+        self.walk(pointer).1
+    }
+
+    fn walk(&self, pointer: &str) -> (Place, Place) {
+        let (mut node, mut key) = (self, self.place.clone());
+        for part in pointer.split('/').skip(1) {
+            let part = part.replace("~1", "/").replace("~0", "~");
+            match &node.value {
+                Value::Map(entries) => match entries.iter().find(|(name, _, _)| *name == part) {
+                    Some((_, at, child)) => (node, key) = (child, at.clone()),
+                    None => break,
+                },
+                Value::List(items) => match part.parse().ok().and_then(|i: usize| items.get(i)) {
+                    Some(child) => (node, key) = (child, child.place.clone()),
+                    None => break,
+                },
+                Value::Scalar(_) => break,
+            }
+        }
+        // An empty collection or a missing value has no text of its own: its key is the better place to show.
+        let value = if node.place.span.is_empty() { key.clone() } else { node.place.clone() };
+        (value, key)
+    }
+
+    /// Puts `value` at a dotted path, making the sections on the way.
+    ///
+    /// # Errors
+    /// The part of the path that is not a section.
+    pub fn set(&mut self, path: &str, value: Node) -> Result<(), String> {
+        let (head, rest) = match path.split_once('.') {
+            Some((head, rest)) => (head, Some(rest)),
+            None => (path, None),
+        };
+        if matches!(self.value, Value::Scalar(Json::Null)) {
+            self.value = Value::Map(Vec::new());
+        }
+        if let (Value::List(items), Ok(index)) = (&mut self.value, head.parse::<usize>()) {
+            let count = items.len();
+            let item = items.get_mut(index).ok_or(format!("there is no item {index} of {count}"))?;
+            return match rest {
+                Some(rest) => item.set(rest, value),
+                None => {
+                    *item = value;
+                    Ok(())
+                }
+            };
+        }
+        let Value::Map(entries) = &mut self.value else {
+            return Err(format!("`{head}` is not inside a section"));
+        };
+        if !entries.iter().any(|(name, _, _)| name == head) {
+            let empty = Node { place: value.place.clone(), value: Value::Map(Vec::new()) };
+            entries.push((head.to_owned(), value.place.clone(), empty));
+        }
+        for (name, _, node) in entries {
+            if name == head {
+                match rest {
+                    Some(rest) => return node.set(rest, value),
+                    None => *node = value,
+                }
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Places are bytes; the parser counts characters where it has no byte offset, which only differs after
+/// text that is not ASCII.
+fn place(at: Location, source: usize, text: &str) -> Place {
+    let span = at.span();
+    let start = span.byte_offset().unwrap_or(span.offset()) as usize;
+    let len = span.byte_len().unwrap_or(span.len()) as usize;
+    let mut start = start.min(text.len());
+    while !text.is_char_boundary(start) {
+        start -= 1;
+    }
+    let mut end = (start + len).min(text.len());
+    while !text.is_char_boundary(end) {
+        end += 1;
+    }
+    let shown = text[start..end].trim_end();
+    Place { source, span: start..start + shown.len() }
+}
+
+fn raw_node(raw: Spanned<Raw>, source: usize, text: &str) -> Node {
+    let at = place(raw.referenced, source, text);
+    let value = match raw.value {
+        Raw::Scalar(scalar) => Value::Scalar(scalar),
+        Raw::List(items) => Value::List(items.into_iter().map(|item| raw_node(item, source, text)).collect()),
+        Raw::Map(entries) => Value::Map(
+            entries
+                .into_iter()
+                .map(|(key, item)| (key.value, place(key.referenced, source, text), raw_node(item, source, text)))
+                .collect(),
+        ),
+    };
+    Node { place: at, value }
+}
+
+/// The tree as the deserializer hands it over, before its places become bytes of a source.
+enum Raw {
+    Scalar(Json),
+    List(Vec<Spanned<Raw>>),
+    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a YAML value")
+    }
+    fn visit_unit<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Scalar(Json::Null))
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
+        Ok(Raw::Scalar(Json::Bool(value)))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
+        Ok(Raw::Scalar(Json::from(value)))
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
+        Ok(Raw::Scalar(Json::from(value)))
+    }
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Raw, E> {
+        let number = Number::from_f64(value).ok_or_else(|| E::custom("not a finite number"))?;
+        Ok(Raw::Scalar(Json::Number(number)))
+    }
+    fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
+        Ok(Raw::Scalar(Json::from(value)))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Raw, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Raw::List(items))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
+        let mut entries: Vec<(Spanned<String>, Spanned<Raw>)> = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Raw::Map(entries))
+    }
+}

@@ -1,0 +1,81 @@
+//! Why a run failed, and the exit code that follows: the one place where it is decided.
+
+use std::io;
+use std::path::PathBuf;
+
+use polars::prelude::PolarsError;
+
+use crate::config::problem::Problems;
+use crate::model::ModelError;
+use crate::publish::PublishError;
+use crate::rfm::RfmError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The pipeline's text, or what it says of its sources, is wrong.
+    #[error("{0}")]
+    Config(#[from] Problems),
+    /// The command line asks for something that is not there.
+    #[error("{0}")]
+    Usage(String),
+    /// A source file cannot be read.
+    #[error("ingest: cannot read {}: {source}", path.display())]
+    Input {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A source file is not what its header or footer promised.
+    #[error("orders: the source breaks off or does not hold what it promised: {0}")]
+    Data(PolarsError),
+    /// `rfm` found nothing to measure.
+    #[error("rfm: {0}")]
+    Rfm(#[from] RfmError),
+    /// A model cannot be had.
+    #[error("model: {0}")]
+    Model(#[from] ModelError),
+    /// The run could not be published.
+    #[error("publish: {0}")]
+    Publish(#[from] PublishError),
+    /// The engine failed where it should not.
+    #[error("{stage}: {source}")]
+    Engine {
+        /// The stage.
+        stage: &'static str,
+        /// What Polars said.
+        source: PolarsError,
+    },
+    /// Output cannot be written.
+    #[error("cannot write to standard output: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl Error {
+    /// Wraps what Polars says in a stage.
+    pub fn engine(stage: &'static str) -> impl FnOnce(PolarsError) -> Self {
+        move |source| Self::Engine { stage, source }
+    }
+
+    /// Tells faults of the data from those of the machine in what the scan says.
+    pub fn scan(source: PolarsError) -> Self {
+        match source {
+            PolarsError::IO { .. } => Self::Engine { stage: "orders", source },
+            _ => Self::Data(source),
+        }
+    }
+
+    /// The exit code: 2 usage or YAML, 3 data, 4 input, output, lock or engine.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(problems) => problems.exit_code(),
+            Self::Usage(_) => 2,
+            Self::Data(_) => 3,
+            Self::Rfm(RfmError::NothingAccepted | RfmError::TooEarly { .. }) => 3,
+            Self::Model(ModelError::TooFewCustomers { .. } | ModelError::NotFinite { .. }) => 3,
+            Self::Input { .. } | Self::Rfm(_) | Self::Model(_) | Self::Publish(_) | Self::Engine { .. } => 4,
+            Self::Output(_) => 4,
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Reads what can be known of the source without reading its rows: which files there are, their format and columns.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use polars::prelude::{
+    DataType, ParquetReader, PlSmallStr, PolarsError, Schema, SchemaExt, SchemaNamesAndDtypes, SerReader,
+};
+
+use super::{Format, SourceFile};
+
+/// Why a source cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The glob itself is wrong.
+    #[error("`{pattern}` is not a valid path pattern: {source}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        source: glob::PatternError,
+    },
+    /// Nothing is there.
+    #[error("no file matches `{pattern}` (looked in {})", .base.display())]
+    NoMatch {
+        /// The pattern.
+        pattern: String,
+        /// Folder that relative patterns start from.
+        base: PathBuf,
+    },
+    /// The suffix is none that can be read.
+    #[error("`{name}` has no known suffix; expected .csv, .csv.gz, .csv.zst or .parquet")]
+    Suffix {
+        /// The file.
+        name: String,
+    },
+    /// The operating system refused.
+    #[error("cannot read `{name}`: {source}")]
+    Io {
+        /// The file.
+        name: String,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// The file is not what its suffix says.
+    #[error("`{name}` is not readable {format}: {reason}")]
+    Broken {
+        /// The file.
+        name: String,
+        /// What it should be.
+        format: &'static str,
+        /// Why it is not.
+        reason: String,
+    },
+}
+
+impl Format {
+    /// The format that a file's suffix tells.
+    ///
+    /// # Errors
+    /// A suffix that is none of ours.
+    pub fn of(name: &str) -> Result<Self, ProbeError> {
+        let lower = name.to_lowercase();
+        if [".csv", ".csv.gz", ".csv.zst"].iter().any(|suffix| lower.ends_with(suffix)) {
+            Ok(Self::Csv)
+        } else if lower.ends_with(".parquet") {
+            Ok(Self::Parquet)
+        } else {
+            Err(ProbeError::Suffix { name: name.to_owned() })
+        }
+    }
+}
+
+/// The files that a path or glob means, sorted by name.
+///
+/// # Errors
+/// A wrong pattern, one that matches nothing, or a folder that cannot be listed.
+pub fn files(pattern: &str, base: &Path) -> Result<Vec<PathBuf>, ProbeError> {
+    let full = base.join(pattern);
+    let text = full.to_string_lossy();
+    if full.is_file() {
+        return Ok(vec![full]);
+    }
+    let wrong = |source| ProbeError::Pattern { pattern: pattern.to_owned(), source };
+    let mut found = Vec::new();
+    for entry in glob::glob(&text).map_err(wrong)? {
+        let path =
+            entry.map_err(|error| ProbeError::Io { name: error.path().display().to_string(), source: error.into() })?;
+        if path.is_file() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    match found.is_empty() {
+        true => Err(ProbeError::NoMatch { pattern: pattern.to_owned(), base: base.to_owned() }),
+        false => Ok(found),
+    }
+}
+
+/// Reads the header or footer of one file.
+///
+/// # Errors
+/// A file that cannot be opened or is not what its suffix says.
+pub fn probe(path: &Path, name: &str, separator: u8) -> Result<(Format, SourceFile), ProbeError> {
+    let format = Format::of(name)?;
+    let io = |source| ProbeError::Io { name: name.to_owned(), source };
+    let file = File::open(path).map_err(io)?;
+    if file.metadata().map_err(io)?.len() == 0 {
+        let format = if format == Format::Csv { "CSV" } else { "Parquet" };
+        return Err(ProbeError::Broken { name: name.to_owned(), format, reason: "the file is empty".to_owned() });
+    }
+    let columns = match format {
+        Format::Csv => csv_header(file, name, separator)?,
+        Format::Parquet => parquet_footer(file, name)?,
+    };
+    Ok((format, SourceFile { path: path.to_owned(), name: name.to_owned(), columns }))
+}
+
+fn parquet_footer(file: File, name: &str) -> Result<Vec<(String, DataType)>, ProbeError> {
+    let broken =
+        |error: PolarsError| ProbeError::Broken { name: name.to_owned(), format: "Parquet", reason: error.to_string() };
+    let arrow = ParquetReader::new(file).schema().map_err(broken)?;
+    let schema = Schema::from_arrow_schema(&arrow);
+    Ok(schema.iter_names_and_dtypes().map(|(name, dtype)| (name.to_string(), dtype.clone())).collect())
+}
+
+/// A header longer than this is taken for a file that is no CSV.
+const HEADER_LIMIT: u64 = 1 << 20;
+
+fn csv_header(file: File, name: &str, separator: u8) -> Result<Vec<(String, DataType)>, ProbeError> {
+    let broken = |reason: String| ProbeError::Broken { name: name.to_owned(), format: "CSV", reason };
+    let lower = name.to_lowercase();
+    let reader: Box<dyn Read> = if lower.ends_with(".zst") {
+        Box::new(zstd::stream::read::Decoder::new(file).map_err(|e| broken(e.to_string()))?)
+    } else if lower.ends_with(".gz") {
+        Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(file)))
+    } else {
+        Box::new(BufReader::new(file))
+    };
+    let mut records =
+        csv::ReaderBuilder::new().delimiter(separator).has_headers(false).from_reader(reader.take(HEADER_LIMIT));
+    let mut header = csv::StringRecord::new();
+    match records.read_record(&mut header) {
+        Ok(true) => {}
+        Ok(false) => return Err(broken("the file has no header".to_owned())),
+        Err(error) => return Err(broken(error.to_string())),
+    }
+    let mut columns: Vec<(String, DataType)> = Vec::with_capacity(header.len());
+    for (idx, field) in header.iter().enumerate() {
+        let field = if idx == 0 { field.trim_start_matches('\u{feff}') } else { field };
+        if field.contains('\0') {
+            return Err(broken("the header holds NUL bytes".to_owned()));
+        }
+        if columns.iter().any(|(seen, _)| seen == field) {
+            return Err(broken(format!("the header names column `{field}` twice")));
+        }
+        columns.push((field.to_owned(), DataType::String));
+    }
+    Ok(columns)
+}
+
+/// A schema in Polars' own type, for the reader.
+pub(super) fn schema_of(columns: &[(String, DataType)]) -> Schema {
+    columns.iter().map(|(name, dtype)| (PlSmallStr::from_str(name), dtype.clone())).collect()
+}

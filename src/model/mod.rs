@@ -1,0 +1,154 @@
+//! `model`: [`Segmented`] → [`Assigned`]: KNN on the newest snapshot, measured on held-out customers, then asked about
+//! every customer.
+//!
+//! A customer never votes for itself. What is deliberately absent: metrics, which are `evaluate`'s.
+
+use polars::prelude::*;
+
+use crate::columns;
+use crate::segment::Segmented;
+
+pub mod features;
+pub mod knn;
+pub mod scale;
+pub mod split;
+
+pub use features::Samples;
+pub use knn::{Vote, Weights};
+
+/// Checked options of one model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelParams {
+    /// Heads the model's output columns.
+    pub name: String,
+    /// Numeric columns to measure distance in; at least one, each once.
+    pub features: Vec<String>,
+    /// Number of neighbours that vote; at least 1.
+    pub k: usize,
+    /// How votes are weighed.
+    pub weights: Weights,
+    /// Share of each label's customers that is held out, within 0..1.
+    pub holdout: f64,
+    /// Seed of the split.
+    pub seed: u64,
+}
+
+/// Every customer with what the models say.
+///
+/// As [`Segmented`], with four columns a model after it: `<model>_label` text, `<model>_confidence`, `<model>_margin`,
+/// `<model>_novelty` f64; null in all snapshots but the newest.
+pub struct Assigned {
+    /// The table.
+    pub frame: DataFrame,
+    /// What each model did on customers it had not seen.
+    pub trials: Vec<Trial>,
+}
+
+/// A model's answers on held-out customers of the newest snapshot.
+#[derive(Debug, Clone)]
+pub struct Trial {
+    /// The model.
+    pub model: String,
+    /// Labels by code.
+    pub labels: Vec<String>,
+    /// True label codes of the held-out customers.
+    pub actual: Vec<usize>,
+    /// Predicted label codes, in the same order.
+    pub predicted: Vec<usize>,
+    /// The most frequent label among the training customers; the lowest code among equals.
+    pub majority: usize,
+}
+
+/// Why a model cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// More neighbours asked for than there are.
+    #[error(
+        "models.{model}: k is {k}, but only {available} other customers can vote; lower `k` or leave the model out"
+    )]
+    TooFewCustomers {
+        /// The model.
+        model: String,
+        /// Neighbours asked for.
+        k: usize,
+        /// Customers that can vote for one held out.
+        available: usize,
+    },
+    /// A feature that distances cannot be taken in.
+    #[error("models.{model}: feature `{feature}` of customer `{customer}` is not a finite number")]
+    NotFinite {
+        /// The model.
+        model: String,
+        /// The feature.
+        feature: String,
+        /// The customer.
+        customer: String,
+    },
+    /// smartcore refused.
+    #[error("models.{model}: smartcore: {reason}")]
+    Smartcore {
+        /// The model.
+        model: String,
+        /// What it said.
+        reason: String,
+    },
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] PolarsError),
+}
+
+/// Fits each model to the newest snapshot, tries it on held-out customers, and asks it about every customer.
+///
+/// The trial is fitted to the training customers alone, the answers for all customers to all of them, each without
+/// itself.
+///
+/// # Errors
+/// Too few customers for `k`, or features that are not finite.
+pub fn assign(models: &[ModelParams], segmented: &Segmented) -> Result<Assigned, ModelError> {
+    let newest = segmented.dates.len() - 1;
+    let mut frame = segmented.frame.clone();
+    let mut trials = Vec::with_capacity(models.len());
+    for params in models {
+        let samples = features::samples(params, segmented, segmented.dates[newest])?;
+        let (trial, votes) = fit_and_ask(params, &samples)?;
+        add_votes(&mut frame, params, &samples, &votes)?;
+        trials.push(trial);
+    }
+    Ok(Assigned { frame, trials })
+}
+
+fn fit_and_ask(params: &ModelParams, samples: &Samples) -> Result<(Trial, Vec<Vote>), ModelError> {
+    let split = split::stratified(&samples.ids, &samples.labels, params.holdout, params.seed);
+    let available = split.train.len().min(samples.ids.len() - 1);
+    if params.k > available {
+        return Err(ModelError::TooFewCustomers { model: params.name.clone(), k: params.k, available });
+    }
+    let trained = knn::Knn::fit(params, samples, &split.train)?;
+    let answers = trained.ask(samples, &split.holdout);
+    let everyone: Vec<usize> = (0..samples.ids.len()).collect();
+    let votes = knn::Knn::fit(params, samples, &everyone)?.ask(samples, &everyone);
+    let trial = Trial {
+        model: params.name.clone(),
+        labels: samples.names.clone(),
+        actual: split.holdout.iter().map(|&i| samples.labels[i]).collect(),
+        predicted: answers.iter().map(|vote| vote.label).collect(),
+        majority: split.majority,
+    };
+    Ok((trial, votes))
+}
+
+/// Adds the model's columns; the newest snapshot's rows stand last and in the samples' order.
+fn add_votes(frame: &mut DataFrame, params: &ModelParams, samples: &Samples, votes: &[Vote]) -> PolarsResult<()> {
+    let older = frame.height() - votes.len();
+    let number = |of: fn(&Vote) -> f64| -> Vec<Option<f64>> {
+        std::iter::repeat_n(None, older).chain(votes.iter().map(|vote| Some(of(vote)))).collect()
+    };
+    let labels: Vec<Option<&str>> = std::iter::repeat_n(None, older)
+        .chain(votes.iter().map(|vote| Some(samples.names[vote.label].as_str())))
+        .collect();
+    frame.with_column(Column::new(columns::label(&params.name).into(), labels))?;
+    frame.with_column(Column::new(columns::confidence(&params.name).into(), number(|v| v.confidence)))?;
+    frame.with_column(Column::new(columns::margin(&params.name).into(), number(|v| v.margin)))?;
+    frame.with_column(Column::new(columns::novelty(&params.name).into(), number(|v| v.novelty)))?;
+    Ok(())
+}

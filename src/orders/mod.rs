@@ -1,0 +1,125 @@
+//! `orders`: the one scan of the source. [`MarkedLines`] → [`OrderBook`], with the rejected rows written on the way.
+//!
+//! Everything after this room is small and in memory. What is deliberately absent: any second look at the source.
+
+use std::path::Path;
+
+use polars::io::utils::sync_on_close::SyncOnCloseType;
+use polars::prelude::*;
+
+use crate::clean::{MarkedLines, Reason};
+use crate::columns::{
+    CUSTOMER_ID, DAY, LINES, MONEY, ORDER_ID, ORDERED_AT, QUANTITY, REASON, SOURCE_FILE, SOURCE_ROW, UNITS,
+};
+use crate::ingest::Money;
+
+pub mod ledger;
+
+/// What happened, by order and day.
+///
+/// One row a (customer, order, day, reason). Columns: `customer_id` text, `order_id` text, `day` date, `reason` u8
+/// (null = accepted), `lines` u32, `units` i64, `money` i128 in minor units, `ordered_at` datetime\[μs\]: the last
+/// moment in the group. No order of rows is promised.
+#[derive(Debug, Clone)]
+pub struct OrderBook {
+    /// The table.
+    pub frame: DataFrame,
+    /// What the codes in `reason` mean.
+    pub reasons: Vec<Reason>,
+    /// How `money` is counted.
+    pub money: Money,
+    /// Whether the source knows orders; without them an order is all that a customer buys on a day.
+    pub has_orders: bool,
+}
+
+/// How the rejected rows are named and where they go.
+pub struct Rejects<'a> {
+    /// Parquet file to write.
+    pub path: &'a Path,
+    /// Names of the source files, in the order of `source_file`.
+    pub files: Vec<&'a str>,
+}
+
+/// The two consumers of the scan: the group-by and the rejects.
+fn plans(lines: &MarkedLines, rejects: Option<&Rejects<'_>>) -> PolarsResult<Vec<DslPlan>> {
+    let grouped = lines.frame.clone().group_by([col(CUSTOMER_ID), col(ORDER_ID), col(DAY), col(REASON)]).agg([
+        len().cast(DataType::UInt32).alias(LINES),
+        col(QUANTITY).sum().alias(UNITS),
+        // A group's sum needs more than 64 bits before any line does.
+        col(MONEY).cast(DataType::Int128).sum().alias(MONEY),
+        col(ORDERED_AT).max(),
+    ]);
+    let Some(rejects) = rejects else { return Ok(vec![grouped.logical_plan]) };
+    let rejected = lines.frame.clone().filter(col(REASON).is_not_null()).select([
+        spelled(col(REASON), lines.reasons.iter().map(|r| format!("{}: {}", r.step, r.reason))).alias(REASON),
+        spelled(col(SOURCE_FILE), rejects.files.iter().map(|name| (*name).to_owned())).alias(SOURCE_FILE),
+        col(SOURCE_ROW),
+    ]);
+    let target = SinkTarget::Path(PlRefPath::try_from_path(rejects.path)?);
+    let options = ParquetWriteOptions { compression: ParquetCompression::Zstd(None), ..Default::default() };
+    let sink = rejected.sink(
+        SinkDestination::File { target },
+        FileWriteFormat::Parquet(options.into()),
+        UnifiedSinkArgs { sync_on_close: SyncOnCloseType::All, ..Default::default() },
+    )?;
+    Ok(vec![grouped.logical_plan, sink.logical_plan])
+}
+
+/// A code spelled out.
+fn spelled(code: Expr, words: impl DoubleEndedIterator<Item = String>) -> Expr {
+    let mut idx = 0u32;
+    let mut chain = lit(NULL).cast(DataType::String);
+    for word in words {
+        chain = when(code.clone().eq(lit(idx))).then(lit(word)).otherwise(chain);
+        idx += 1;
+    }
+    chain
+}
+
+/// The optimised plan of the scan, for people to read.
+///
+/// # Errors
+/// What Polars says of a plan that cannot be optimised.
+pub fn explain(lines: &MarkedLines, rejects: &Rejects<'_>) -> PolarsResult<String> {
+    LazyFrame::explain_all(plans(lines, Some(rejects))?, OptFlags::default())
+}
+
+/// Reads the source once: writes the rejected rows, where they are wanted, and returns what happened.
+///
+/// # Errors
+/// What Polars says of files that cannot be read as they promised, or of rejects that cannot be written.
+pub fn scan(
+    lines: MarkedLines,
+    money: &Money,
+    has_orders: bool,
+    rejects: Option<&Rejects<'_>>,
+) -> PolarsResult<OrderBook> {
+    let plans = plans(&lines, rejects)?;
+    let mut frames = LazyFrame::collect_all_with_engine(plans, Engine::Streaming, OptFlags::default())?;
+    let mut frame = frames.swap_remove(0);
+    for name in [CUSTOMER_ID, ORDER_ID] {
+        let text = frame.column(name)?.cast(&DataType::String)?;
+        frame.with_column(text)?;
+    }
+    Ok(OrderBook { frame, reasons: lines.reasons, money: money.clone(), has_orders })
+}
+
+impl OrderBook {
+    /// The accepted rows.
+    pub fn accepted(&self) -> LazyFrame {
+        self.frame.clone().lazy().filter(col(REASON).is_null())
+    }
+
+    /// What identifies an order: its id, or the customer's day where the source knows no orders.
+    pub fn order_key(&self) -> Vec<Expr> {
+        match self.has_orders {
+            true => vec![col(ORDER_ID)],
+            false => vec![col(CUSTOMER_ID), col(DAY)],
+        }
+    }
+}
+
+/// Money as people write it, from minor units: the exact sum, rounded once.
+pub fn major_units(minor: Expr, money: &Money) -> Expr {
+    minor.cast(DataType::Float64) / lit(money.factor())
+}

@@ -1,0 +1,187 @@
+//! The whole run, as a dozen lines that read like the picture.
+
+use std::fs::File;
+use std::path::Path;
+
+use tracing::{info, info_span};
+
+use crate::clean::{self, MarkedLines, Step};
+use crate::error::Error;
+use crate::evaluate::{self, Evidence, Tables};
+use crate::ingest::{self, IngestParams};
+use crate::model::{self, Assigned, ModelParams};
+use crate::orders::{self, OrderBook, Rejects};
+use crate::publish::{self, Facts, Manifest, PublishParams, manifest::Input};
+use crate::rfm::{self, RfmParams, Snapshots};
+use crate::score::{self, ScoreParams, Scored};
+use crate::segment::{self, SegmentMap, Segmented};
+
+/// A checked pipeline: made only by `config`, so that nothing in it has to be checked again.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// Name of the pipeline.
+    pub name: String,
+    /// Options of `ingest`.
+    pub ingest: IngestParams,
+    /// Steps of `clean`, in order.
+    pub clean: Vec<Step>,
+    /// Options of `rfm`.
+    pub rfm: RfmParams,
+    /// Options of `score`.
+    pub score: ScoreParams,
+    /// The map of `segment`.
+    pub segment: SegmentMap,
+    /// The models of `model`.
+    pub models: Vec<ModelParams>,
+    /// Options of `publish`.
+    pub publish: PublishParams,
+    /// What the numbers depend on, as JSON.
+    pub definitions: serde_json::Value,
+}
+
+/// Runs the pipeline and publishes what came out.
+///
+/// # Errors
+/// The first stage that fails; readers then still see the run before.
+pub fn run(p: &Pipeline) -> Result<(Manifest, Tables), Error> {
+    let inputs = fingerprints(p)?;
+    let staging = publish::stage(&p.publish, &run_id(p, &inputs))?;
+    let lines = mark(p)?;
+    let book = scan(p, lines, Some(&staging.rejects()))?;
+    let snapshots = rfm(p, &book)?;
+    let scored = score(p, snapshots)?;
+    let evidence = Evidence::of(&book, &scored, &p.segment).map_err(Error::engine("score"))?;
+    let segmented = segment(p, scored)?;
+    let assigned = assign(p, &segmented)?;
+    let tables = evaluate(evidence, assigned)?;
+    let hash = definition_hash(p);
+    let facts = Facts {
+        pipeline: &p.name,
+        definition_hash: &hash,
+        definition: &p.definitions,
+        inputs: &inputs,
+        cuts: &segmented.cuts,
+    };
+    let manifest = info_span!("publish").in_scope(|| publish::publish(staging, &tables, facts))?;
+    Ok((manifest, tables))
+}
+
+/// `ingest` and `clean`: the plan of the lines with their verdicts.
+///
+/// # Errors
+/// What Polars says of a plan that cannot be made.
+pub fn mark(p: &Pipeline) -> Result<MarkedLines, Error> {
+    let lines = info_span!("ingest").in_scope(|| ingest::lines(&p.ingest)).map_err(Error::engine("ingest"))?;
+    info_span!("clean").in_scope(|| clean::mark(&p.clean, lines)).map_err(Error::engine("clean"))
+}
+
+/// `orders`: the one scan; the rejected rows are written where a path is given.
+///
+/// # Errors
+/// Files that do not read as they promised, or rejects that cannot be written.
+pub fn scan(p: &Pipeline, lines: MarkedLines, rejects: Option<&Path>) -> Result<OrderBook, Error> {
+    let _span = info_span!("orders").entered();
+    let has_orders = p.ingest.columns.order_id.is_some();
+    let rejects = rejects.map(|path| reject_names(p, path));
+    let book = orders::scan(lines, &p.ingest.money, has_orders, rejects.as_ref()).map_err(Error::scan)?;
+    info!(groups = book.frame.height(), "source read");
+    Ok(book)
+}
+
+/// How the rejected rows of this pipeline are named.
+pub fn reject_names<'a>(p: &'a Pipeline, path: &'a Path) -> Rejects<'a> {
+    Rejects { path, files: p.ingest.files.iter().map(|file| file.name.as_str()).collect() }
+}
+
+/// `rfm`.
+///
+/// # Errors
+/// No accepted line before a snapshot.
+pub fn rfm(p: &Pipeline, book: &OrderBook) -> Result<Snapshots, Error> {
+    let _span = info_span!("rfm").entered();
+    let snapshots = rfm::snapshots(&p.rfm, book)?;
+    info!(rows = snapshots.frame.height(), snapshots = snapshots.dates.len(), "customers measured");
+    Ok(snapshots)
+}
+
+/// `score`.
+///
+/// # Errors
+/// What Polars says.
+pub fn score(p: &Pipeline, snapshots: Snapshots) -> Result<Scored, Error> {
+    let _span = info_span!("score").entered();
+    let scored = score::score(&p.score, snapshots).map_err(Error::engine("score"))?;
+    info!(cuts = scored.cuts.len(), "customers scored");
+    Ok(scored)
+}
+
+/// `segment`.
+///
+/// # Errors
+/// What Polars says.
+pub fn segment(p: &Pipeline, scored: Scored) -> Result<Segmented, Error> {
+    let _span = info_span!("segment").entered();
+    let segmented = segment::segment(&p.segment, scored).map_err(Error::engine("segment"))?;
+    info!(map = p.segment.name, "customers named");
+    Ok(segmented)
+}
+
+/// `model`.
+///
+/// # Errors
+/// Too few customers for a model, or features that are not finite.
+pub fn assign(p: &Pipeline, segmented: &Segmented) -> Result<Assigned, Error> {
+    let _span = info_span!("model").entered();
+    let assigned = model::assign(&p.models, segmented)?;
+    info!(models = p.models.len(), "customers assigned");
+    Ok(assigned)
+}
+
+/// `evaluate`.
+///
+/// # Errors
+/// What Polars says.
+pub fn evaluate(evidence: Evidence<'_>, assigned: Assigned) -> Result<Tables, Error> {
+    let _span = info_span!("evaluate").entered();
+    let tables = evaluate::evaluate(evidence, assigned).map_err(Error::engine("evaluate"))?;
+    info!(tables = tables.others.len() + 1, "tables made");
+    Ok(tables)
+}
+
+/// Hash of what the numbers depend on.
+pub fn definition_hash(p: &Pipeline) -> String {
+    blake3::hash(p.definitions.to_string().as_bytes()).to_hex().to_string()
+}
+
+/// Identity of a run: the same version, definitions and input give the same run.
+pub fn run_id(p: &Pipeline, inputs: &[Input]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(env!("CARGO_PKG_VERSION").as_bytes());
+    hasher.update(p.name.as_bytes());
+    hasher.update(definition_hash(p).as_bytes());
+    let columns = format!("{:?}", (&p.ingest.columns, &p.ingest.datetime_formats, p.ingest.separator));
+    hasher.update(columns.as_bytes());
+    for input in inputs {
+        hasher.update(input.path.as_bytes());
+        hasher.update(input.blake3.as_bytes());
+    }
+    hasher.finalize().to_hex()[..16].to_owned()
+}
+
+/// Size and hash of every source file.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn fingerprints(p: &Pipeline) -> Result<Vec<Input>, Error> {
+    p.ingest
+        .files
+        .iter()
+        .map(|file| {
+            let io = |source| Error::Input { path: file.path.clone(), source };
+            let mut hasher = blake3::Hasher::new();
+            hasher.update_reader(File::open(&file.path).map_err(io)?).map_err(io)?;
+            let blake3 = hasher.finalize().to_hex().to_string();
+            Ok(Input { path: file.name.clone(), bytes: hasher.count(), blake3 })
+        })
+        .collect()
+}

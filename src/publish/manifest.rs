@@ -1,0 +1,177 @@
+//! The manifest: what went in, what it was run with, and every file that came out.
+
+use polars::prelude::*;
+use serde::Serialize;
+
+use crate::columns::*;
+use crate::evaluate::Tables;
+use crate::score::Cut;
+
+/// One file that went in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Input {
+    /// Path as the pipeline names it.
+    pub path: String,
+    /// Size.
+    pub bytes: u64,
+    /// Hash of the content.
+    pub blake3: String,
+}
+
+/// One file that came out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Output {
+    /// Path within the run's folder.
+    pub path: String,
+    /// Rows.
+    pub rows: usize,
+    /// Size.
+    pub bytes: usize,
+    /// Hash of the content.
+    pub blake3: String,
+}
+
+/// What the manifest is told.
+pub struct Facts<'a> {
+    /// Name of the pipeline.
+    pub pipeline: &'a str,
+    /// Hash of the definitions, from `clean` to `publish`.
+    pub definition_hash: &'a str,
+    /// The checked pipeline as JSON.
+    pub definition: &'a serde_json::Value,
+    /// Files that went in.
+    pub inputs: &'a [Input],
+    /// Cut points of every snapshot.
+    pub cuts: &'a [Cut],
+}
+
+/// The record of a run; deliberately without a clock, so that equal runs have equal manifests.
+#[derive(Debug, Clone, Serialize)]
+pub struct Manifest {
+    /// Hash of (version, checked pipeline, inputs).
+    pub run_id: String,
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// Version of the program.
+    pub version: &'static str,
+    /// Hash of the definitions, also in every table's footer.
+    pub definition_hash: String,
+    /// The checked pipeline.
+    pub definition: serde_json::Value,
+    /// Files that went in.
+    pub inputs: Vec<Input>,
+    /// Snapshots, ascending.
+    pub snapshots: Vec<String>,
+    /// Raw rows, accepted rows and customer rows (all snapshots together).
+    pub rows: Rows,
+    /// Cut points a snapshot and dimension.
+    pub cut_points: Vec<CutRecord>,
+    /// Metrics over all labels.
+    pub metrics: Vec<MetricRecord>,
+    /// Files that came out.
+    pub outputs: Vec<Output>,
+}
+
+/// Row counts along the flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Rows {
+    /// Rows of the source.
+    pub raw: u64,
+    /// Rows that no step rejected.
+    pub accepted: u64,
+    /// Rows of `segments`, all snapshots together.
+    pub segments: u64,
+}
+
+/// Cut points of one dimension at one snapshot.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CutRecord {
+    /// The snapshot.
+    pub snapshot: String,
+    /// The dimension's column.
+    pub dimension: &'static str,
+    /// Cut points, ascending.
+    pub points: Vec<f64>,
+}
+
+/// One metric over all labels.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MetricRecord {
+    /// The model or its baseline.
+    pub model: String,
+    /// The protocol.
+    pub protocol: String,
+    /// The metric.
+    pub metric: String,
+    /// Its value.
+    pub value: Option<f64>,
+    /// Customers.
+    pub n: u32,
+}
+
+impl Manifest {
+    /// Puts the record together.
+    ///
+    /// # Errors
+    /// What Polars says of a table that lacks a column.
+    pub fn of(run_id: &str, facts: Facts<'_>, tables: &Tables, outputs: Vec<Output>) -> PolarsResult<Self> {
+        let mut snapshots: Vec<String> = facts.cuts.iter().map(|cut| cut.snapshot.to_string()).collect();
+        snapshots.dedup();
+        Ok(Self {
+            run_id: run_id.to_owned(),
+            pipeline: facts.pipeline.to_owned(),
+            version: env!("CARGO_PKG_VERSION"),
+            definition_hash: facts.definition_hash.to_owned(),
+            definition: facts.definition.clone(),
+            inputs: facts.inputs.to_vec(),
+            snapshots,
+            rows: rows(tables)?,
+            cut_points: facts
+                .cuts
+                .iter()
+                .map(|cut| CutRecord {
+                    snapshot: cut.snapshot.to_string(),
+                    dimension: cut.dimension.value(),
+                    points: cut.points.points().to_vec(),
+                })
+                .collect(),
+            metrics: metrics(tables)?,
+            outputs,
+        })
+    }
+
+    /// The manifest as it is written.
+    pub fn to_json(&self) -> String {
+        // The manifest is plain data with text keys, which cannot fail to serialise.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+}
+
+fn rows(tables: &Tables) -> PolarsResult<Rows> {
+    let (mut raw, mut accepted) = (0, 0);
+    if let Some(ledger) = tables.get("ledger") {
+        let left = ledger.column(ROWS_LEFT)?.u64()?.clone();
+        raw = left.first().unwrap_or_default();
+        accepted = left.last().unwrap_or_default();
+    }
+    Ok(Rows { raw, accepted, segments: tables.segments.height() as u64 })
+}
+
+fn metrics(tables: &Tables) -> PolarsResult<Vec<MetricRecord>> {
+    let Some(table) = tables.get("metrics") else { return Ok(Vec::new()) };
+    let text = |name: &str| -> PolarsResult<Vec<Option<String>>> {
+        Ok(table.column(name)?.str()?.iter().map(|value| value.map(str::to_owned)).collect())
+    };
+    let (models, protocols, names, labels) = (text(MODEL)?, text(PROTOCOL)?, text(METRIC)?, text(LABEL)?);
+    let (values, ns) = (table.column(VALUE)?.f64()?, table.column(N)?.u32()?);
+    let overall = (0..table.height()).filter(|&i| labels[i].is_none());
+    Ok(overall
+        .map(|i| MetricRecord {
+            model: models[i].clone().unwrap_or_default(),
+            protocol: protocols[i].clone().unwrap_or_default(),
+            metric: names[i].clone().unwrap_or_default(),
+            value: values.get(i),
+            n: ns.get(i).unwrap_or_default(),
+        })
+        .collect())
+}

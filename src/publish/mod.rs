@@ -1,0 +1,205 @@
+//! `publish`: [`Tables`] → a run's folder. Everything is written into a fresh folder, read back, and only then shown to
+//! readers by one rename of `current`.
+//!
+//! ```text
+//! <to>/current -> runs/<run_id>
+//! <to>/runs/<run_id>/…            complete runs
+//! <to>/runs/.staging-<run_id>     a run that is being written, or was when its process died
+//! <to>/.lock                      held while a run writes
+//! ```
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use polars::prelude::*;
+
+use crate::evaluate::{SEGMENTS, Tables, by_snapshot};
+
+pub mod footer;
+pub mod manifest;
+
+pub use manifest::{Facts, Manifest, Output};
+
+/// Checked options of `publish`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishParams {
+    /// Folder of the results.
+    pub to: PathBuf,
+}
+
+/// Why a run could not be published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// Another run is writing there.
+    #[error("another run is writing to {}; nothing was changed", .0.display())]
+    Locked(PathBuf),
+    /// The operating system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// Polars could not write a table.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: PolarsError,
+    },
+    /// A written file does not read back as what was written.
+    #[error("{} does not read back: {reason}", path.display())]
+    Unverified {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        reason: String,
+    },
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] PolarsError),
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> PublishError + '_ {
+    move |source| PublishError::Io { path: path.to_owned(), source }
+}
+
+/// A fresh folder that no reader sees yet, and the lock on its place.
+pub struct Staging {
+    to: PathBuf,
+    folder: PathBuf,
+    run_id: String,
+    /// Held until the run ends; the kernel frees it when the process dies.
+    _lock: File,
+}
+
+/// Takes the lock and makes the fresh folder; what dead runs left behind is cleared away.
+///
+/// # Errors
+/// A folder that cannot be written, or that another run is writing to.
+pub fn stage(params: &PublishParams, run_id: &str) -> Result<Staging, PublishError> {
+    let runs = params.to.join("runs");
+    fs::create_dir_all(&runs).map_err(at(&runs))?;
+    let lock_path = params.to.join(".lock");
+    let lock = File::create(&lock_path).map_err(at(&lock_path))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(PublishError::Locked(params.to.clone())),
+        Err(TryLockError::Error(error)) => return Err(at(&lock_path)(error)),
+    }
+    for entry in fs::read_dir(&runs).map_err(at(&runs))? {
+        let path = entry.map_err(at(&runs))?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
+            fs::remove_dir_all(&path).map_err(at(&path))?;
+        }
+    }
+    let folder = runs.join(format!(".staging-{run_id}"));
+    fs::create_dir(&folder).map_err(at(&folder))?;
+    Ok(Staging { to: params.to.clone(), folder, run_id: run_id.to_owned(), _lock: lock })
+}
+
+impl Staging {
+    /// Where the scan writes the rejected rows.
+    pub fn rejects(&self) -> PathBuf {
+        self.folder.join("rejects.parquet")
+    }
+}
+
+/// Removes the folder of a run that did not come to its end.
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // Nothing can be done about a folder that will not go; the next run tries again.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Writes every table, reads each back, writes the manifest, and shows the run to readers.
+///
+/// A run that is already there with the same bytes stays as it is, so readers of it are not disturbed.
+///
+/// # Errors
+/// What could not be written or does not read back; readers then still see the run before.
+pub fn publish(staging: Staging, tables: &Tables, facts: Facts<'_>) -> Result<Manifest, PublishError> {
+    let metadata = footer::metadata(facts.definition_hash, facts.pipeline);
+    let mut outputs = Vec::new();
+    for (snapshot, part) in by_snapshot(&tables.segments)? {
+        // The hive key stands in the path only, as Spark writes it: pandas refuses a folder that says it twice.
+        let mut part = part.drop(crate::columns::SNAPSHOT)?;
+        let name = format!("{SEGMENTS}/snapshot={snapshot}/part-0.parquet");
+        outputs.push(write(&staging.folder, &name, &mut part, &metadata)?);
+    }
+    for (name, table) in &tables.others {
+        outputs.push(write(&staging.folder, &format!("{name}.parquet"), &mut table.clone(), &metadata)?);
+    }
+    outputs.push(footer::verify(&staging.folder, "rejects.parquet", None)?);
+    outputs.sort_by(|a, b| a.path.cmp(&b.path));
+    let manifest = Manifest::of(&staging.run_id, facts, tables, outputs)?;
+    let path = staging.folder.join("manifest.json");
+    fs::write(&path, manifest.to_json()).map_err(at(&path))?;
+    sync_tree(&staging.folder)?;
+    show(&staging)?;
+    Ok(manifest)
+}
+
+fn write(
+    folder: &Path,
+    name: &str,
+    table: &mut DataFrame,
+    metadata: &KeyValueMetadata,
+) -> Result<Output, PublishError> {
+    let path = folder.join(name);
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(at(parent))?;
+    }
+    table.align_chunks_par();
+    let file = File::create(&path).map_err(at(&path))?;
+    ParquetWriter::new(file)
+        .with_compression(ParquetCompression::Zstd(None))
+        .with_key_value_metadata(Some(metadata.clone()))
+        .finish(&mut table.rechunk_mut())
+        .map_err(|source| PublishError::Write { path, source })?;
+    footer::verify(folder, name, Some(table))
+}
+
+/// Flushes every file and folder to the disk, so that `current` never points at what a power cut can take away.
+fn sync_tree(folder: &Path) -> Result<(), PublishError> {
+    for entry in fs::read_dir(folder).map_err(at(folder))? {
+        let path = entry.map_err(at(folder))?.path();
+        match path.is_dir() {
+            true => sync_tree(&path)?,
+            false => File::open(&path).and_then(|file| file.sync_all()).map_err(at(&path))?,
+        }
+    }
+    File::open(folder).and_then(|handle| handle.sync_all()).map_err(at(folder))
+}
+
+/// Moves the run to its place and swaps `current`, each by one rename.
+fn show(staging: &Staging) -> Result<(), PublishError> {
+    let runs = staging.to.join("runs");
+    let place = runs.join(&staging.run_id);
+    let same = |name: &str| Some(fs::read(place.join(name)).ok()? == fs::read(staging.folder.join(name)).ok()?);
+    if !(same("manifest.json") == Some(true) && footer::intact(&place)) {
+        if place.exists() {
+            let aside = runs.join(format!(".damaged-{}", staging.run_id));
+            fs::rename(&place, &aside).map_err(at(&place))?;
+            fs::rename(&staging.folder, &place).map_err(at(&place))?;
+            fs::remove_dir_all(&aside).map_err(at(&aside))?;
+        } else {
+            fs::rename(&staging.folder, &place).map_err(at(&place))?;
+        }
+    }
+    let current = staging.to.join("current");
+    let fresh = runs.join(".current");
+    let _ = fs::remove_file(&fresh);
+    let target = Path::new("runs").join(&staging.run_id);
+    // The link is made beside the runs but read from `current`, so its target is spelled from there.
+    std::os::unix::fs::symlink(&target, &fresh).map_err(at(&fresh))?;
+    fs::rename(&fresh, &current).map_err(at(&current))?;
+    for folder in [&runs, &staging.to] {
+        File::open(folder).and_then(|handle| handle.sync_all()).map_err(at(folder))?;
+    }
+    Ok(())
+}
