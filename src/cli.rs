@@ -9,35 +9,35 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Exit codes: 0 done; 2 usage or YAML; 3 the data break their contract; 4 input, output, lock or engine failed.
 #[derive(Debug, Parser)]
 #[command(name = "custseg", version, propagate_version = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
     /// Options of the machine.
     #[command(flatten)]
-    pub machine: Machine,
+    pub(crate) machine: Machine,
 }
 
 /// Options that change how a command runs, never what it computes.
 #[derive(Debug, Clone, Args)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// Number of threads; all cores where it is not given. The result does not depend on it.
     #[arg(long, global = true, env = "CUSTSEG_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub threads: Option<u16>,
+    pub(crate) threads: Option<u16>,
     /// How log lines are written to standard error.
     #[arg(long, global = true, env = "CUSTSEG_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
-    pub log_format: LogFormat,
+    pub(crate) log_format: LogFormat,
     /// Say more: -v debug, -vv trace. RUST_LOG, where set, says it more finely.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub verbose: u8,
+    pub(crate) verbose: u8,
     /// Say only what went wrong.
     #[arg(short, long, global = true, conflicts_with = "verbose")]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people.
     Text,
     /// One JSON object a line.
@@ -46,7 +46,7 @@ pub enum LogFormat {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run a pipeline and publish its results.
     ///
     /// The last line on standard output is one line of JSON: run id, snapshots, rows and where the outputs are.
@@ -74,32 +74,32 @@ pub enum Command {
 
 /// Which pipeline, and what to change in it.
 #[derive(Debug, Clone, Args)]
-pub struct Load {
+pub(crate) struct Load {
     /// Pipeline file; where it is left out, the embedded CDNOW pipeline, whose paths start from ./pipelines.
     #[arg(value_name = "PIPELINE")]
-    pub pipeline: Option<PathBuf>,
+    pub(crate) pipeline: Option<PathBuf>,
     /// Overrides.
     #[command(flatten)]
-    pub overrides: Overrides,
+    pub(crate) overrides: Overrides,
 }
 
 /// What to change in a pipeline.
 #[derive(Debug, Clone, Args)]
-pub struct Overrides {
+pub(crate) struct Overrides {
     /// Override one option; the value is read as YAML. May be given several times.
     ///
     /// For example: --set publish.to=/tmp/out --set 'rfm.snapshots=[2011-09-01, 2011-12-01]'. A path in a value is
     /// relative to the pipeline file, as in the file itself.
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
-    pub set: Vec<String>,
+    pub(crate) set: Vec<String>,
     /// Look back from this date (exclusive) or from `last`; overrides rfm.snapshots.
     #[arg(long, value_name = "DATE")]
-    pub as_of: Option<String>,
+    pub(crate) as_of: Option<String>,
 }
 
 /// A stage whose outcome can be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// The lines with the pipeline's columns.
     Ingest,
     /// The lines with their verdicts.

@@ -14,6 +14,7 @@ mod explain;
 mod peek;
 mod run;
 mod summary;
+mod table;
 
 /// Runs a command; what it prints on `out` is data.
 pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Error> {

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use polars::prelude::*;
 
+use super::table::{drawn, plain};
 use crate::cli::Stage;
 use custseg::columns::{CUSTOMER_ID, DAY, ORDER_ID, REASON};
 use custseg::error::Error;
@@ -14,9 +15,11 @@ use custseg::pipeline::{self, Pipeline};
 pub(super) fn peek(p: &Pipeline, stage: Stage, rows: usize, out: &mut impl Write) -> Result<(), Error> {
     for (name, frame) in after(p, stage, rows)? {
         if !name.is_empty() {
-            writeln!(out, "{name}")?;
+            writeln!(out, "\n# {name}")?;
         }
-        writeln!(out, "{}", frame.head(Some(rows)))?;
+        let head = frame.head(Some(rows));
+        let columns: Vec<&str> = head.get_column_names().into_iter().map(|name| name.as_str()).collect();
+        writeln!(out, "{}", drawn(&head, &columns, plain).map_err(Error::engine("peek"))?)?;
     }
     Ok(())
 }

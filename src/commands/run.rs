@@ -14,7 +14,7 @@ pub(super) fn run(p: &Pipeline, out: &mut impl Write) -> Result<(), Error> {
     let (manifest, tables) = pipeline::run(p)?;
     let seconds = started.elapsed().as_secs_f64();
     summary::print(p, &tables, &manifest, &mut std::io::stderr().lock())?;
-    let current = p.publish.to.join("current");
+    let current = p.publish.to.canonicalize()?.join("current");
     let line = json!({
         "run_id": manifest.run_id,
         "pipeline": manifest.pipeline,

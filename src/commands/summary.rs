@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use polars::prelude::*;
 use tracing::enabled;
 
+use super::table::drawn;
 use custseg::columns::*;
 use custseg::error::Error;
 use custseg::evaluate::Tables;
@@ -26,12 +26,15 @@ pub(super) fn print(p: &Pipeline, tables: &Tables, manifest: &Manifest, out: &mu
     let text = (|| -> PolarsResult<String> {
         let mut text = String::new();
         if let Some(table) = tables.get("ledger") {
-            text += &format!("\nledger, money in {currency}\n{}\n", drawn(table, &ledger)?);
+            text += &format!("\nledger, money in {currency}\n{}\n", drawn(table, &ledger, cell)?);
         }
         if let Some(table) = tables.get("segment_profile") {
             let of_newest = table.clone().lazy().filter(col(SNAPSHOT).cast(DataType::String).eq(lit(newest)));
-            text +=
-                &format!("\nsegments at {newest} ({})\n{}\n", p.segment.name, drawn(&of_newest.collect()?, &profile)?);
+            text += &format!(
+                "\nsegments at {newest} ({})\n{}\n",
+                p.segment.name,
+                drawn(&of_newest.collect()?, &profile, cell)?
+            );
         }
         Ok(text)
     })()
@@ -55,28 +58,6 @@ pub(super) fn print(p: &Pipeline, tables: &Tables, manifest: &Manifest, out: &mu
     }
     writeln!(out)?;
     Ok(())
-}
-
-/// A table for a terminal: text to the left, numbers to the right.
-fn drawn(frame: &DataFrame, columns: &[&str]) -> PolarsResult<Table> {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(columns.iter().map(|name| name.replace('_', " ")));
-    for row in 0..frame.height() {
-        let mut cells = Vec::with_capacity(columns.len());
-        for name in columns {
-            cells.push(cell(name, frame.column(name)?.get(row)?));
-        }
-        table.add_row(cells);
-    }
-    for (idx, name) in columns.iter().enumerate() {
-        if frame.column(name)?.dtype().is_primitive_numeric() {
-            if let Some(column) = table.column_mut(idx) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
-    }
-    Ok(table)
 }
 
 fn cell(name: &str, value: AnyValue<'_>) -> String {

@@ -1,6 +1,6 @@
 //! `config`: YAML text → [`Pipeline`], through one door, with every problem told at once.
 //!
-//! `tree` parses to a located tree, `shape` checks it against the schema of `spec`, `compile` checks the meaning against
+//! `tree` parses to a located tree, `shape` checks it against the schema of `spec` or `map_spec`, `compile` checks the meaning against
 //! the headers and footers of the source. `config` knows every room's params; no room knows `config`.
 
 use std::fs;
@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use crate::pipeline::Pipeline;
 
 pub mod compile;
+pub mod map_spec;
 pub mod problem;
 pub mod shape;
 pub mod source;

@@ -137,7 +137,8 @@ pub fn nearest<'a>(wrong: &str, valid: impl IntoIterator<Item = &'a str>) -> Opt
 
 /// "expected one of `a`, `b`", with the nearest one first where the name looks like a slip.
 pub fn hint<'a>(wrong: &str, valid: impl IntoIterator<Item = &'a str> + Clone) -> String {
-    let names: Vec<String> = valid.clone().into_iter().map(|name| format!("`{name}`")).collect();
+    let mut names: Vec<String> = valid.clone().into_iter().map(|name| format!("`{name}`")).collect();
+    names.dedup();
     let all = match names.as_slice() {
         [] => "none is valid here".to_owned(),
         [one] => format!("the only one valid here is {one}"),

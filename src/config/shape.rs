@@ -51,7 +51,7 @@ fn describe(error: &ValidationError<'_>, tree: &Node, schema: &Json, found: &mut
         }
         ValidationErrorKind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
-            push(at.clone(), tree.key_place(&at), format!("key `{name}` is missing{}", inside(&at)), None);
+            push(format!("{at}/{name}"), tree.key_place(&at), format!("key `{name}` is missing{}", inside(&at)), None);
         }
         ValidationErrorKind::AnyOf { context }
         | ValidationErrorKind::OneOfNotValid { context }

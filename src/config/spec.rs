@@ -1,6 +1,7 @@
-//! The YAML's shape: a plain mirror of a pipeline file and of a segment map.
+//! The YAML's shape: a plain mirror of a pipeline file.
 //!
-//! Each doc comment here is the reference that a user reads: it goes into the JSON Schema as it stands. What is said
+//! Each doc comment here is the reference that a user reads: it goes into the JSON Schema as it stands. Keys that the
+//! schema requires have a default all the same, so that a file that lacks one can be read on for further problems. What is said
 //! here is unchecked; [`super::compile`] is the one door to the checked types.
 
 use std::collections::BTreeMap;
@@ -11,11 +12,14 @@ use serde::{Deserialize, Serialize};
 /// One customer-segmentation pipeline: from raw transactions to named segments.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["name", "ingest", "segment", "publish"]))]
 pub struct PipelineSpec {
     /// Name of the pipeline: letters, digits, `_` and `-`.
+    #[serde(default)]
     #[schemars(regex(pattern = "^[A-Za-z0-9_-]+$"))]
     pub name: String,
     /// Where the transactions are and what their columns mean.
+    #[serde(default)]
     pub ingest: IngestSpec,
     /// Steps that reject lines, in order; the first step that objects to a line gives the reason.
     #[serde(default)]
@@ -27,19 +31,23 @@ pub struct PipelineSpec {
     #[serde(default)]
     pub score: ScoreSpec,
     /// How scores become named segments.
+    #[serde(default)]
     pub segment: SegmentSpec,
     /// KNN models by name; the name heads the columns of the model's output.
     #[serde(default)]
     pub models: BTreeMap<String, ModelSpec>,
     /// Where the results go.
+    #[serde(default)]
     pub publish: PublishSpec,
 }
 
 /// Where the transactions are and what their columns mean.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["transactions"]))]
 pub struct IngestSpec {
     /// The transactions: one row an order line, or one row a purchase.
+    #[serde(default)]
     pub transactions: TransactionsSpec,
     /// The store's time zone by its IANA name, such as `Europe/London`: a day is this zone's day. Timestamps without
     /// a zone already are local to it; those with one are converted.
@@ -51,17 +59,20 @@ pub struct IngestSpec {
 }
 
 /// One set of transaction files that share their columns.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["paths", "columns"]))]
 pub struct TransactionsSpec {
     /// Files or globs, relative to this file; the suffix tells the format (`.csv`, `.csv.gz`, `.csv.zst`, `.parquet`),
     /// and one run does not mix formats.
+    #[serde(default)]
     #[schemars(length(min = 1))]
     pub paths: Vec<String>,
     /// How CSV is written; not used for Parquet.
     #[serde(default)]
     pub csv: CsvSpec,
     /// Which source column holds what.
+    #[serde(default)]
     pub columns: ColumnsSpec,
 }
 
@@ -89,13 +100,16 @@ impl Default for CsvSpec {
 /// Which source column holds what. Money is either `quantity` and `unit_price`, or `amount`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["customer_id", "ordered_at"]))]
 pub struct ColumnsSpec {
     /// Who bought.
+    #[serde(default)]
     pub customer_id: String,
     /// The order that a line belongs to. Without it an order is all that a customer buys on one day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_id: Option<String>,
     /// When the line was bought: a date or a date and time.
+    #[serde(default)]
     pub ordered_at: String,
     /// Units of the line, a whole number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -174,8 +188,10 @@ pub enum NumberColumn {
 /// Which lines undo an order and what becomes of them.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["order_id_prefix"]))]
 pub struct CancellationsSpec {
     /// Orders whose id begins with this are cancellations.
+    #[serde(default)]
     #[schemars(length(min = 1))]
     pub order_id_prefix: String,
     /// `drop` rejects the cancellation and leaves the order that it undoes.
@@ -274,10 +290,12 @@ pub enum ScoreMethod {
 }
 
 /// How scores become named segments.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["map"]))]
 pub struct SegmentSpec {
     /// Path of the segment map, relative to this file.
+    #[serde(default)]
     pub map: String,
 }
 
@@ -328,62 +346,13 @@ pub enum Weights {
 }
 
 /// Where the results go.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["to"]))]
 pub struct PublishSpec {
     /// Folder of the results, relative to this file; `current` in it points at the newest complete run.
+    #[serde(default)]
     pub to: String,
-}
-
-/// A segment map: names for score codes.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MapSpec {
-    /// Name of the map.
-    pub name: String,
-    /// Number of bins that the rules are written for.
-    #[schemars(range(min = 2, max = 10))]
-    pub bins: u8,
-    /// The segments, in the order in which tables show them.
-    #[schemars(length(min = 1))]
-    pub segments: Vec<SegmentDefSpec>,
-    /// Rules in order; the first that matches a customer's scores names the segment.
-    #[schemars(length(min = 1))]
-    pub rules: Vec<RuleSpec>,
-    /// The segment of codes that no rule matches; without it every code must be matched.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub otherwise: Option<String>,
-}
-
-/// One segment.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SegmentDefSpec {
-    /// The name that outputs show.
-    #[schemars(length(min = 1))]
-    pub name: String,
-    /// Who these customers are, in a sentence.
-    pub description: String,
-    /// What to do about them, in a sentence.
-    pub action: String,
-}
-
-/// One rule: the segment, and inclusive ranges [lowest, highest] of the scores; a score that is left out may be
-/// anything.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RuleSpec {
-    /// Name of the segment.
-    pub segment: String,
-    /// Range of the recency score.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub r: Option<[u8; 2]>,
-    /// Range of the frequency score.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub f: Option<[u8; 2]>,
-    /// Range of the monetary score.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub m: Option<[u8; 2]>,
 }
 
 fn utc() -> String {

@@ -39,7 +39,7 @@ pub fn parse(text: &str, source: usize) -> Result<Node, Problem> {
     let raw: Spanned<Raw> = serde_yaml::from_str_with_options(text, options).map_err(|error| Problem {
         kind: Kind::Config,
         place: Some(error.location().map_or(Place { source, span: 0..0 }, |at| place(at, source, text))),
-        message: format!("not valid YAML: {}", first_line(&error.without_snippet().to_string())),
+        message: format!("not valid YAML: {}", in_few_words(&error.without_snippet().to_string())),
         hint: None,
     })?;
     Ok(raw_node(raw, source, text))
@@ -106,6 +106,10 @@ impl Node {
             self.value = Value::Map(Vec::new());
         }
         if let (Value::List(items), Ok(index)) = (&mut self.value, head.parse::<usize>()) {
+            // One past the last item appends.
+            if index == items.len() {
+                items.push(Node { place: value.place.clone(), value: Value::Scalar(Json::Null) });
+            }
             let count = items.len();
             let item = items.get_mut(index).ok_or(format!("there is no item {index} of {count}"))?;
             return match rest {
@@ -136,8 +140,11 @@ impl Node {
     }
 }
 
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
+/// The parser's words without its own advice and without the place, which the report shows anyway.
+fn in_few_words(text: &str) -> &str {
+    let line = text.lines().next().unwrap_or_default();
+    let end = [" at line ", ", set ", "; use ", " rejected by"].iter().filter_map(|tail| line.find(tail)).min();
+    &line[..end.unwrap_or(line.len())]
 }
 
 /// Places are bytes; the parser counts characters where it has no byte offset, which only differs after

@@ -3,7 +3,7 @@
 use polars::prelude::*;
 
 use crate::columns::*;
-use crate::orders::OrderBook;
+use crate::orders::{OrderBook, major_units};
 use crate::segment::SegmentMap;
 
 /// One row a (snapshot, segment of the map), in the map's order; segments without customers are there with zeros.
@@ -34,7 +34,7 @@ pub fn segment_profile(map: &SegmentMap, book: &OrderBook, segments: &DataFrame)
         .inner_join(of_segment, col(CUSTOMER_ID), col(CUSTOMER_ID))
         .filter(col(DAY).lt(col(SNAPSHOT)))
         .group_by(&key)
-        .agg([col(MONEY).sum(), as_struct_free_orders(book).alias(ORDERS)]);
+        .agg([col(MONEY).sum(), distinct_orders(book).alias(ORDERS)]);
     let mut behaviour = vec![len().cast(DataType::UInt32).alias(CUSTOMERS)];
     for value in [RECENCY_DAYS, FREQUENCY, MONETARY] {
         behaviour.push(col(value).sort(SortOptions::default()).mean().alias(format!("{value}_mean")));
@@ -54,13 +54,13 @@ pub fn segment_profile(map: &SegmentMap, book: &OrderBook, segments: &DataFrame)
         col(CUSTOMERS),
         share(CUSTOMERS)?.alias(SHARE),
         col(ORDERS),
-        (col(MONEY).cast(DataType::Float64) / lit(book.money.factor())).alias(MONEY),
+        major_units(col(MONEY), &book.money).alias(MONEY),
         share(MONEY)?.alias(MONEY_SHARE),
     ];
     for value in [RECENCY_DAYS, FREQUENCY, MONETARY] {
         columns.extend([col(format!("{value}_mean")), col(format!("{value}_median"))]);
     }
-    let per_order = col(MONEY).cast(DataType::Float64) / lit(book.money.factor()) / col(ORDERS).cast(DataType::Float64);
+    let per_order = major_units(col(MONEY), &book.money) / col(ORDERS).cast(DataType::Float64);
     columns.push(when(col(ORDERS).gt(lit(0))).then(per_order).otherwise(lit(NULL)).alias(AVERAGE_ORDER_VALUE));
     columns.push(col(ACTION));
     grid.join(measured, key.clone(), key, JoinArgs::new(JoinType::Left))
@@ -71,7 +71,7 @@ pub fn segment_profile(map: &SegmentMap, book: &OrderBook, segments: &DataFrame)
 }
 
 /// Distinct orders in a group: the ids, or the customer-days.
-fn as_struct_free_orders(book: &OrderBook) -> Expr {
+fn distinct_orders(book: &OrderBook) -> Expr {
     match book.has_orders {
         true => col(ORDER_ID).n_unique().cast(DataType::UInt32),
         // A customer-day is one string here; the book is small.

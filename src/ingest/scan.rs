@@ -19,7 +19,7 @@ pub fn lines(params: &IngestParams) -> PolarsResult<Lines> {
     let conformer = conform::Conformer::new(params);
     let mut plans = Vec::with_capacity(params.files.len());
     for (idx, file) in params.files.iter().enumerate() {
-        let frame = scan_file(params, file)?.with_column(lit(idx as u32).alias(SOURCE_FILE));
+        let frame = scan_file(params, file)?.with_column(lit(idx as u32).cast(DataType::UInt32).alias(SOURCE_FILE));
         plans.push(conformer.conform(frame, file, &whole_row));
     }
     let frame = concat(plans, UnionArgs { rechunk: false, maintain_order: false, ..Default::default() })?;

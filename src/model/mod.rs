@@ -119,7 +119,7 @@ pub fn assign(models: &[ModelParams], segmented: &Segmented) -> Result<Assigned,
 
 fn fit_and_ask(params: &ModelParams, samples: &Samples) -> Result<(Trial, Vec<Vote>), ModelError> {
     let split = split::stratified(&samples.ids, &samples.labels, params.holdout, params.seed);
-    let available = split.train.len().min(samples.ids.len() - 1);
+    let available = split.train.len().min(samples.ids.len().saturating_sub(1));
     if params.k > available {
         return Err(ModelError::TooFewCustomers { model: params.name.clone(), k: params.k, available });
     }

@@ -32,6 +32,23 @@ pub struct OrderBook {
     pub has_orders: bool,
 }
 
+impl OrderBook {
+    /// Columns of an order book.
+    pub fn schema() -> Schema {
+        let fields = [
+            (CUSTOMER_ID, DataType::String),
+            (ORDER_ID, DataType::String),
+            (DAY, DataType::Date),
+            (REASON, DataType::UInt8),
+            (LINES, DataType::UInt32),
+            (UNITS, DataType::Int64),
+            (MONEY, DataType::Int128),
+            (ORDERED_AT, DataType::Datetime(TimeUnit::Microseconds, None)),
+        ];
+        fields.into_iter().map(|(name, dtype)| (PlSmallStr::from_static(name), dtype)).collect()
+    }
+}
+
 /// How the rejected rows are named and where they go.
 pub struct Rejects<'a> {
     /// Parquet file to write.
@@ -120,6 +137,11 @@ impl OrderBook {
 }
 
 /// Money as people write it, from minor units: the exact sum, rounded once.
+///
+/// Polars divides a column by a literal as a product with the rounded reciprocal, which makes 116.85000000000001 of
+/// 11685/100; by a column it divides, so the divisor is made one.
 pub fn major_units(minor: Expr, money: &Money) -> Expr {
-    minor.cast(DataType::Float64) / lit(money.factor())
+    let zero = minor.clone() - minor.clone();
+    let divisor = zero.cast(DataType::Float64) + lit(money.factor());
+    minor.cast(DataType::Float64) / divisor
 }

@@ -1,1 +1,26 @@
-fn main() {}
+//! The integration tests: one crate, one module a theme.
+#![expect(unreachable_pub, reason = "the modules of a test crate are private to it")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+/// Runs the program and reads what it published; the one place that touches either.
+mod harness;
+/// Each stage on a shop of a dozen lines, with numbers worked out by hand.
+mod stages;
+/// The command line: help, overrides, exit codes, standard output and error.
+mod cli;
+/// Every wrong YAML of the gallery: the whole message.
+mod bad_yaml;
+/// Broken data files: no panic, the right exit code, a message that names the file.
+mod bad_data;
+/// Published numbers of real data sets, computed by others.
+mod reference;
+/// What must hold for any input.
+mod properties;
+/// The KNN against a brute force and against smartcore's own classifier.
+mod knn;
+/// Silhouette and within-cluster sums against a brute force.
+mod cohesion;
+/// Publishing: atomic, locked, verified, the same bytes again.
+mod publish;
+/// What ARCHITECTURE.md promises of the source text.
+mod tidy;

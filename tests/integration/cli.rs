@@ -1,0 +1,153 @@
+//! The command line.
+
+use super::harness::{Shop, custseg, fixtures, root};
+
+#[test]
+fn help_texts() {
+    for command in ["", "run", "check", "explain", "peek"] {
+        let args: Vec<&str> = [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
+        let outcome = custseg(root(), &args);
+        assert_eq!(outcome.code, 0);
+        let name = if command.is_empty() { "custseg" } else { command };
+        insta::assert_snapshot!(format!("help_{name}"), outcome.stdout);
+    }
+}
+
+#[test]
+fn usage_errors_exit_2() {
+    for args in [
+        &["nothing"][..],
+        &["run", "--nothing"],
+        &["peek", "shop.yaml", "publish"],
+        &["run", "a.yaml", "b.yaml"],
+        &["run", "--threads", "0"],
+        &["run", "-v", "-q"],
+    ] {
+        let outcome = custseg(&fixtures(), args);
+        assert_eq!(outcome.code, 2, "{args:?}: {}", outcome.stderr);
+        assert_eq!(outcome.stdout, "", "{args:?}");
+    }
+}
+
+#[test]
+fn a_missing_pipeline_exits_4() {
+    let outcome = custseg(&fixtures(), &["run", "nowhere.yaml"]);
+    assert_eq!(outcome.code, 4);
+    insta::assert_snapshot!(outcome.stderr, @"
+    error: cannot read `nowhere.yaml`: No such file or directory (os error 2)
+
+    1 problem
+    ");
+}
+
+#[test]
+fn check_says_what_it_found() {
+    let outcome = custseg(&fixtures(), &["check", "shop.yaml"]);
+    assert_eq!(outcome.stdout, "shop: ok (1 source file, clean: 4 steps, map: three, models: 0)\n");
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
+}
+
+/// Where no pipeline is named, the embedded one runs, with its paths from ./pipelines; and it is the shipped file.
+#[test]
+fn the_default_pipeline_is_embedded() {
+    let outcome = custseg(root(), &["check"]);
+    assert_eq!(outcome.stdout, "cdnow: ok (1 source file, clean: 2 steps, map: default, models: 1)\n");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let outcome = custseg(elsewhere.path(), &["check"]);
+    assert_eq!(outcome.code, 4);
+    assert!(outcome.stderr.contains("pipelines/cdnow.yaml:7:13"), "{}", outcome.stderr);
+}
+
+#[test]
+fn set_overrides_one_option_and_is_named_where_it_is_wrong() {
+    let wrong = [
+        "score.bins=9",
+        "rfm.snapshots=[2024-13-01, 2024-02-01]",
+        "scores.bins=5",
+        "publish",
+        "clean.7.drop_missing=[customer_id]",
+        "name=[",
+        "score={bins: 4",
+    ];
+    let args: Vec<&str> =
+        ["check", "shop.yaml"].into_iter().chain(wrong.iter().flat_map(|set| ["--set", *set])).collect();
+    let outcome = custseg(&fixtures(), &args);
+    assert_eq!(outcome.code, 2);
+    insta::assert_snapshot!(outcome.stderr);
+}
+
+#[test]
+fn set_reaches_into_lists_and_makes_sections() {
+    let shop = Shop::fixture();
+    let set =
+        ["clean.2.keep_positive=[quantity]", "models.near.k=2", "models.near.holdout=0.5", "ingest.money.scale=3"];
+    let args: Vec<&str> = set.iter().flat_map(|set| ["--set", *set]).collect();
+    // With a scale of 3 the price 3.333 is good; with no rule for prices the free line counts; and customer 1001, 1002
+    // and 1003 have their own segment each, so that nobody can be held out.
+    let outcome = shop.custseg(&[&["-q", "run", "shop.yaml"], &args[..]].concat());
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert_eq!(super::harness::floats(&shop.table("ledger"), "rows_left").last(), Some(&7.0));
+    let segments = shop.table("segments/snapshot=2024-03-02/part-0");
+    assert!(segments.column("near_label").is_ok());
+}
+
+#[test]
+fn a_model_without_enough_customers_exits_3() {
+    let outcome = Shop::fixture().custseg(&["-q", "run", "shop.yaml", "--set", "models.near.k=3"]);
+    assert_eq!(outcome.code, 3);
+    insta::assert_snapshot!(outcome.stderr, @"error: model: models.near: k is 3, but only 2 other customers can vote; lower `k` or leave the model out");
+}
+
+/// Standard output is data: one line of JSON. Everything else is talk.
+#[test]
+fn the_last_line_is_json() {
+    let shop = Shop::fixture();
+    let outcome = shop.custseg(&["run", "shop.yaml"]);
+    assert_eq!(outcome.stdout.lines().count(), 1);
+    let line: serde_json::Value = serde_json::from_str(outcome.stdout.trim()).unwrap();
+    assert_eq!(line["snapshots"], serde_json::json!(["2024-03-02"]));
+    assert_eq!(line["rows"], serde_json::json!({"raw": 12, "accepted": 5, "segments": 3}));
+    let current = std::path::Path::new(line["path"].as_str().unwrap());
+    assert!(line["outputs"].as_array().unwrap().iter().all(|name| current.join(name.as_str().unwrap()).is_file()));
+    insta::with_settings!({filters => vec![(r"\d{4}-\d\d-\d\dT\S+", "[time]")]}, {
+        insta::assert_snapshot!("run_stderr", outcome.stderr);
+    });
+}
+
+#[test]
+fn the_log_can_be_json_or_silent() {
+    let shop = Shop::fixture();
+    let outcome = shop.custseg(&["run", "shop.yaml", "--log-format", "json", "--threads", "1"]);
+    let log: Vec<&str> = outcome.stderr.lines().take_while(|line| line.starts_with('{')).collect();
+    assert!(log.len() >= 4, "{}", outcome.stderr);
+    for line in log {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["level"], "INFO");
+    }
+    assert_eq!(shop.custseg(&["run", "shop.yaml", "-q"]).stderr, "");
+}
+
+#[test]
+fn explain_shows_one_scan_and_every_stage() {
+    let outcome = custseg(&fixtures(), &["explain", "shop.yaml"]);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert_eq!(outcome.stdout.matches("Csv SCAN").count(), 1);
+    let stages: Vec<&str> = outcome.stdout.lines().filter(|line| line.starts_with("# ")).collect();
+    let named = ["ingest", "clean", "orders", "orders", "rfm", "score", "segment", "model"];
+    assert_eq!(stages.len(), named.len());
+    assert!(stages.iter().zip(named).all(|(line, name)| line.starts_with(&format!("# {name}:"))), "{stages:?}");
+    insta::with_settings!({filters => vec![("__POLARS_CSER_0x[0-9a-f]+", "[common]"), (r"id: [0-9a-f-]{36}", "id: [id]")]}, {
+        insta::assert_snapshot!("explain", outcome.stdout);
+    });
+}
+
+/// A reader that has seen enough closes the pipe; that is no failure.
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    let script = format!(
+        "set -o pipefail; '{}' -q peek shop.yaml orders -n 100 | head -n 1 > /dev/null",
+        env!("CARGO_BIN_EXE_custseg")
+    );
+    let status = std::process::Command::new("bash").args(["-c", &script]).current_dir(fixtures()).status().unwrap();
+    assert!(status.success());
+}

@@ -1,0 +1,119 @@
+//! Publishing: what readers see is whole, and the same input is the same bytes.
+
+use std::fs::{self, File};
+
+use super::harness::{Shop, hashes};
+
+#[test]
+fn the_same_run_twice_is_the_same_bytes_in_the_same_place() {
+    let shop = Shop::fixture();
+    let current = shop.path("out/current");
+    shop.run(&[]);
+    let (first, target) = (hashes(&shop.path("out")), fs::read_link(&current).unwrap());
+    let manifest = fs::read(current.join("manifest.json")).unwrap();
+    let written = fs::metadata(current.join("manifest.json")).unwrap().modified().unwrap();
+    shop.run(&[]);
+    assert_eq!(first, hashes(&shop.path("out")));
+    assert_eq!(target, fs::read_link(&current).unwrap());
+    assert_eq!(manifest, fs::read(current.join("manifest.json")).unwrap());
+    // The run that was there is left alone, so that whoever reads it is not disturbed.
+    assert_eq!(written, fs::metadata(current.join("manifest.json")).unwrap().modified().unwrap());
+}
+
+#[test]
+fn another_definition_or_input_is_another_run_and_the_old_one_stays() {
+    let shop = Shop::fixture();
+    let target = |shop: &Shop| fs::read_link(shop.path("out/current")).unwrap();
+    let first = target(shop.run(&[]));
+    let second = target(shop.run(&["--set", "rfm.frequency=lines"]));
+    fs::write(
+        shop.path("shop.csv"),
+        fs::read_to_string(shop.path("shop.csv")).unwrap() + "Z1,P1,1,2024-03-05 10:00,1.00,1009,UK\n",
+    )
+    .unwrap();
+    let third = target(shop.run(&[]));
+    assert!(first != second && second != third && first != third);
+    for run in [first, second, third] {
+        assert!(shop.path("out").join(run).join("manifest.json").is_file());
+    }
+}
+
+#[test]
+fn a_failed_run_changes_nothing_and_leaves_nothing() {
+    let shop = Shop::fixture();
+    shop.run(&[]);
+    let target = fs::read_link(shop.path("out/current")).unwrap();
+    let failed = shop.custseg(&["-q", "run", "shop.yaml", "--as-of", "2020-01-01"]);
+    assert_eq!(failed.code, 3, "{}", failed.stderr);
+    assert_eq!(target, fs::read_link(shop.path("out/current")).unwrap());
+    assert_eq!(fs::read_dir(shop.path("out/runs")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_second_run_at_the_same_time_is_told_so() {
+    let shop = Shop::fixture();
+    shop.run(&[]);
+    let lock = File::open(shop.path("out/.lock")).unwrap();
+    lock.lock().unwrap();
+    let second = shop.custseg(&["-q", "run", "shop.yaml", "--set", "rfm.frequency=lines"]);
+    assert_eq!(second.code, 4);
+    assert!(second.stderr.contains("another run is writing to"), "{}", second.stderr);
+    assert_eq!(fs::read_dir(shop.path("out/runs")).unwrap().count(), 1);
+}
+
+#[test]
+fn what_a_dead_run_left_is_cleared_and_a_damaged_run_is_replaced() {
+    let shop = Shop::fixture();
+    shop.run(&[]);
+    let good = hashes(&shop.path("out"));
+    let run = shop.path("out").join(fs::read_link(shop.path("out/current")).unwrap());
+    fs::create_dir_all(shop.path("out/runs/.staging-dead/segments")).unwrap();
+    fs::write(run.join("ledger.parquet"), "noise").unwrap();
+    shop.run(&[]);
+    assert_eq!(good, hashes(&shop.path("out")));
+    assert_ne!(fs::read(run.join("ledger.parquet")).unwrap(), b"noise");
+    assert_eq!(fs::read_dir(shop.path("out/runs")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_place_that_cannot_be_written_exits_4() {
+    let shop = Shop::fixture();
+    fs::write(shop.path("out"), "a file where the folder should be").unwrap();
+    let outcome = shop.custseg(&["-q", "run", "shop.yaml"]);
+    assert_eq!(outcome.code, 4);
+    assert!(outcome.stderr.starts_with("error: publish: "), "{}", outcome.stderr);
+}
+
+/// Names, types and order of every published column: a promise to notebooks. A change here is a line in CHANGELOG.md.
+#[test]
+fn the_schema_of_every_table_is_a_promise() {
+    let shop = Shop::fixture();
+    shop.run(&["--set", "models.near.k=2"]);
+    let mut text = String::new();
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&fs::read(shop.path("out/current/manifest.json")).unwrap()).unwrap();
+    for output in manifest["outputs"].as_array().unwrap() {
+        let name = output["path"].as_str().unwrap().trim_end_matches(".parquet");
+        let table = shop.table(name);
+        let columns: Vec<String> =
+            table.columns().iter().map(|c| format!("    {} {}\n", c.name(), c.dtype())).collect();
+        text += &format!("{name}\n{}", columns.concat());
+    }
+    insta::assert_snapshot!("schemas", text);
+}
+
+/// Each footer names the definitions, and no path, clock or machine.
+#[test]
+fn footers_carry_the_definition_hash() {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    let shop = Shop::fixture();
+    shop.run(&[]);
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&fs::read(shop.path("out/current/manifest.json")).unwrap()).unwrap();
+    let file = File::open(shop.path("out/current/ledger.parquet")).unwrap();
+    let reader = SerializedFileReader::new(file).unwrap();
+    let pairs = reader.metadata().file_metadata().key_value_metadata().unwrap().clone();
+    let value = |key: &str| pairs.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.clone()).unwrap();
+    assert_eq!(value("custseg.definition_hash"), manifest["definition_hash"].as_str().unwrap());
+    assert_eq!(value("custseg.pipeline"), "shop");
+}

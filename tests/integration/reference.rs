@@ -1,0 +1,231 @@
+//! Published numbers of real data sets, computed by others: UCI Online Retail (pandas), the R package rfm's own sample,
+//! and the CDNOW master file.
+
+use std::path::{Path, PathBuf};
+
+use super::harness::{floats, hashes, load, reference, root, table, texts};
+use custseg::pipeline;
+use polars::prelude::DataFrame;
+use tempfile::TempDir;
+
+/// Runs a pipeline of the repository over another source into a folder of its own.
+fn run(yaml: &str, source: &Path, set: &[&str]) -> TempDir {
+    let to = tempfile::tempdir().unwrap();
+    let mut all = vec![
+        format!("ingest.transactions.paths=[\"{}\"]", source.display()),
+        format!("publish.to=\"{}\"", to.path().display()),
+    ];
+    all.extend(set.iter().map(|text| (*text).to_owned()));
+    pipeline::run(&load(yaml, &all)).unwrap();
+    to
+}
+
+fn online_retail(file: &str) -> Option<PathBuf> {
+    reference(&format!("online-retail/{file}"))
+}
+
+const RETAIL: &str = "pipelines/online_retail.yaml";
+
+/// (rows, customers, orders, money) left after the last ledger row of a step; `raw` is the null step's reason.
+fn left(ledger: &DataFrame, step: &str) -> (f64, f64, f64, String) {
+    let row = texts(ledger, "step").iter().rposition(|found| found == step).unwrap();
+    let at = |name: &str| floats(ledger, name)[row];
+    (at("rows_left"), at("customers_left"), at("orders_left"), format!("{:.3}", at("money_left")))
+}
+
+#[test]
+fn online_retail_ledger() {
+    let Some(source) = online_retail("online_retail.parquet") else { return };
+    let to = run(RETAIL, &source, &["clean.3.drop_duplicates=exact"]);
+    let ledger = table(to.path(), "ledger");
+    let money = |text: &str| text.to_owned();
+    assert_eq!(left(&ledger, "raw"), (541_909.0, 4_372.0, 25_900.0, money("9747747.934")));
+    assert_eq!(left(&ledger, "drop_missing"), (406_829.0, 4_372.0, 22_190.0, money("8300065.814")));
+    assert_eq!(left(&ledger, "cancellations"), (397_924.0, 4_339.0, 18_536.0, money("8911407.904")));
+    assert_eq!(left(&ledger, "keep_positive"), (397_884.0, 4_338.0, 18_532.0, money("8911407.904")));
+    assert_eq!(left(&ledger, "drop_duplicates"), (392_692.0, 4_338.0, 18_532.0, money("8887208.894")));
+    // Raw = accepted + rejected, in rows and in money.
+    let rejects = table(to.path(), "rejects");
+    assert_eq!(rejects.height(), 541_909 - 392_692);
+    assert_eq!(floats(&ledger, "rows").iter().sum::<f64>(), 149_217.0);
+    let removed: f64 = floats(&ledger, "money").iter().sum();
+    assert!((removed - (9_747_747.934 - 8_887_208.894)).abs() < 1e-6, "{removed}");
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
+}
+
+fn close(found: f64, expected: f64, tolerance: f64) {
+    assert!((found - expected).abs() <= tolerance, "{found} is not {expected}");
+}
+
+#[test]
+fn online_retail_recency_frequency_monetary() {
+    let Some(source) = online_retail("online_retail.parquet") else { return };
+    let to = run(RETAIL, &source, &[]);
+    let segments = table(to.path(), "segments/snapshot=2011-12-10/part-0");
+    let [r, f, m] = ["recency_days", "frequency", "monetary"].map(|name| floats(&segments, name));
+    assert_eq!(r.len(), 4338);
+    close(mean(&r), 93.06, 0.005);
+    assert_eq!(median(&r), 51.0);
+    close(mean(&f), 4.27, 0.005);
+    close(f.iter().filter(|f| **f == 1.0).count() as f64 / 4338.0, 0.344, 0.0005);
+    close(mean(&m), 2054.27, 0.005);
+    close(median(&m), 674.485, 1e-9);
+    let bins = table(to.path(), "score_bins");
+    let (dimension, uppers) = (texts(&bins, "dimension"), floats(&bins, "upper"));
+    let cuts = |name: &str| -> Vec<f64> {
+        let of = dimension.iter().zip(&uppers).filter(|(found, upper)| *found == name && !upper.is_nan());
+        let mut cuts: Vec<f64> = of.map(|(_, upper)| *upper).collect();
+        cuts.sort_by(f64::total_cmp);
+        cuts
+    };
+    for (name, expected, tolerance) in [
+        ("recency_days", [13.8, 33.0, 72.0, 180.0], 1e-9),
+        ("frequency", [1.0, 2.0, 3.0, 6.0], 0.0),
+        ("monetary", [250.194, 490.096, 942.276, 2058.426], 5e-4),
+    ] {
+        let found = cuts(name);
+        assert_eq!(found.len(), 4, "{name}");
+        found.iter().zip(expected).for_each(|(found, expected)| close(*found, expected, tolerance));
+    }
+}
+
+/// The same tables, byte for byte, from Parquet and from compressed CSV.
+#[test]
+fn online_retail_csv_and_parquet_give_the_same_bytes() {
+    let (Some(parquet), Some(csv)) = (online_retail("online_retail.parquet"), online_retail("online_retail.csv.zst"))
+    else {
+        return;
+    };
+    let dates = "rfm.snapshots=[2011-06-01, 2011-12-10]";
+    let exact = "clean.3.drop_duplicates=exact";
+    let from_parquet = run(RETAIL, &parquet, &[dates, exact]);
+    let from_csv = run(RETAIL, &csv, &[dates, exact]);
+    assert_eq!(hashes(from_parquet.path()), hashes(from_csv.path()));
+    let rejects = |to: &TempDir| {
+        let table = table(to.path(), "rejects");
+        let mut rows: Vec<_> = texts(&table, "source_row").into_iter().zip(texts(&table, "reason")).collect();
+        rows.sort();
+        rows
+    };
+    assert!(rejects(&from_parquet) == rejects(&from_csv));
+}
+
+/// The KNN re-learns the rules to 0.94 and more, k = 5; this is recovery, and the tables say so.
+#[test]
+fn online_retail_recovery() {
+    let Some(source) = online_retail("online_retail.parquet") else { return };
+    let to = run(RETAIL, &source, &["models.assign.k=5"]);
+    let metrics = table(to.path(), "metrics");
+    assert!(texts(&metrics, "protocol").iter().all(|protocol| protocol == "recovery"));
+    let value = |model: &str| {
+        let rows = texts(&metrics, "model").into_iter().zip(texts(&metrics, "metric")).zip(texts(&metrics, "label"));
+        let row =
+            rows.into_iter().position(|((m, metric), label)| m == model && metric == "accuracy" && label.is_empty());
+        floats(&metrics, "value")[row.unwrap()]
+    };
+    assert!(value("assign") >= 0.94, "{}", value("assign"));
+    // Always answering Hibernating, 1,335 of 4,338.
+    close(value("assign:majority"), 1335.0 / 4338.0, 0.002);
+}
+
+const R_RFM: &str = "
+name: r_rfm
+ingest:
+  transactions:
+    paths: [none]
+    csv: { datetime_formats: ['%Y-%m-%d'] }
+    columns: { customer_id: customer_id, ordered_at: order_date, amount: revenue }
+  money: { scale: 0 }
+rfm: { snapshots: 2006-12-31, frequency: lines }
+score: { method: r_rfm }
+segment: { map: MAP }
+publish: { to: none }
+";
+
+/// The R package's sample: cut points, every score, and the vignette's segment counts.
+#[test]
+fn r_rfm_sample() {
+    let Some(source) = reference("r-rfm/rfm_data_orders.csv") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = folder.path().join("r_rfm.yaml");
+    let map = root().join("config/segments/r_rfm.yaml").display().to_string();
+    std::fs::write(&yaml, R_RFM.replace("MAP", &map)).unwrap();
+    let to = run(&yaml.display().to_string(), &source, &[]);
+
+    let bins = table(to.path(), "score_bins");
+    let (dimension, uppers) = (texts(&bins, "dimension"), floats(&bins, "upper"));
+    let expected = [
+        ("recency_days", [115.0, 181.0, 297.4, 482.0]),
+        ("frequency", [4.0, 5.0, 6.0, 8.0]),
+        ("monetary", [255.8, 382.0, 506.4, 666.0]),
+    ];
+    for (name, expected) in expected {
+        let mut found: Vec<f64> =
+            dimension.iter().zip(&uppers).filter(|(d, u)| *d == name && !u.is_nan()).map(|(_, u)| *u).collect();
+        found.sort_by(f64::total_cmp);
+        found.iter().zip(expected).for_each(|(found, expected)| close(*found, expected, 1e-9));
+    }
+
+    let segments = table(to.path(), "segments/snapshot=2006-12-31/part-0");
+    let expected = std::fs::read_to_string(reference("r-rfm/expected_rfm_orders.csv").unwrap()).unwrap();
+    let mut expected: Vec<Vec<&str>> = expected.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    expected.sort_by_key(|row| row[0]);
+    assert_eq!(expected.len(), 995);
+    let found = ["customer_id", "recency_days", "frequency", "monetary", "r_score", "f_score", "m_score", "rfm_code"]
+        .map(|name| texts(&segments, name));
+    for (i, row) in expected.iter().enumerate() {
+        // customer_id,date_most_recent,recency_days,transaction_count,amount,recency_score,…,rfm_score,segment
+        let columns = [0, 2, 3, 4, 5, 6, 7, 8];
+        for (found, column) in found.iter().zip(columns) {
+            let found = found[i].trim_end_matches(".0");
+            assert_eq!(found, row[column], "{row:?}");
+        }
+    }
+
+    let profile = table(to.path(), "segment_profile");
+    let vignette = std::fs::read_to_string(reference("r-rfm/expected_segments_orders_vignette.csv").unwrap()).unwrap();
+    let mut named = 0.0;
+    for line in vignette.lines().skip(1) {
+        let row: Vec<&str> = line.split(',').collect();
+        let at = texts(&profile, "segment").iter().position(|name| name == row[0]).unwrap();
+        let customers = floats(&profile, "customers")[at];
+        assert_eq!(customers, row[1].parse::<f64>().unwrap(), "{line}");
+        // The vignette's orders are rows of the sample.
+        let orders: f64 = texts(&segments, "segment")
+            .iter()
+            .zip(floats(&segments, "frequency"))
+            .filter(|(name, _)| *name == row[0])
+            .map(|(_, frequency)| frequency)
+            .sum();
+        assert_eq!(orders, row[2].parse::<f64>().unwrap(), "{line}");
+        assert_eq!(floats(&profile, "money")[at], row[3].parse::<f64>().unwrap(), "{line}");
+        named += customers;
+    }
+    // What the vignette leaves out of its 995 customers has no rule.
+    assert_eq!(named, 995.0);
+}
+
+/// CDNOW as its authors describe it: 23,570 customers, 69,659 rows, $2,500,315.63.
+#[test]
+fn cdnow() {
+    let to = run("pipelines/cdnow.yaml", &root().join("data/raw/cdnow.csv"), &[]);
+    let ledger = table(to.path(), "ledger");
+    // 2,068 rows are beyond the first of their customer's day; 80 rows of $0.00 go, with 68 customers who have no other.
+    assert_eq!(left(&ledger, "raw"), (69_659.0, 23_570.0, 69_659.0 - 2_068.0, "2500315.630".to_owned()));
+    let (rows, customers, _, money) = left(&ledger, "keep_positive");
+    assert_eq!((rows, customers, money), (69_579.0, 23_502.0, "2500315.630".to_owned()));
+    let segments = table(to.path(), "segments/snapshot=1998-07-01/part-0");
+    assert_eq!(segments.height(), 23_502);
+    let ids = texts(&segments, "customer_id");
+    assert!(ids.is_sorted() && ids[0] == "00001", "leading zeros stay, and ids ascend bytewise");
+}

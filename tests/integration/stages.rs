@@ -1,0 +1,225 @@
+//! Each stage on the fixture shop. Its twelve lines:
+//!
+//! ```text
+//! A1  1001  2024-01-05  2 × 1.50 + 1 × 4.00 = 7.00
+//! CA1 1001  2024-01-06  a cancellation: −3.00
+//! B1  1002  2024-02-10  10.00
+//! B2  1002  2024-03-01  5 × 0.00: no price
+//! B3  1002  2024-03-01  3 × 0.10 = 0.30
+//! X1  —     2024-03-02  nobody's 2.00
+//! D1  1003  2024-02-30  is no day
+//! D2  1003  "one" unit is no number
+//! D3  1003  7 × 3.333: finer than pence
+//! E1  1003  2024-02-29  101.00, and the very same line again
+//! ```
+
+use super::harness::{Shop, floats, texts};
+
+/// The first rows after each stage, as `peek` shows them.
+#[test]
+fn every_stage_in_pictures() {
+    let shop = Shop::fixture();
+    for stage in ["ingest", "clean", "orders", "rfm", "score", "segment", "model", "evaluate"] {
+        let shown = shop.custseg(&["-q", "peek", "shop.yaml", stage, "-n", "20"]);
+        assert_eq!(shown.code, 0, "{}", shown.stderr);
+        insta::assert_snapshot!(format!("peek_{stage}"), shown.stdout);
+    }
+}
+
+#[test]
+fn ledger_adds_up_by_hand() {
+    let ledger = Shop::fixture().run(&[]).table("ledger");
+    let rows: Vec<String> = ["step", "reason", "rows", "customers", "orders", "money", "rows_left", "money_left"]
+        .map(|name| texts(&ledger, name))
+        .into_iter()
+        .fold(vec![String::new(); ledger.height()], |rows, column| {
+            rows.iter().zip(column).map(|(row, cell)| format!("{row}|{cell}")).collect()
+        });
+    // Raw money: 7 − 3 + 10 + 0 + 0.30 + 2 + 202; lines that cannot be parsed are worth nothing. Customers never
+    // vanish but by the last of their lines, and X1 is nobody's.
+    assert_eq!(
+        rows,
+        [
+            "|raw||0|0|0|0.0|12|218.3",
+            "|ingest|quantity not a whole number|1|0|1|0.0|11|218.3",
+            "|ingest|unit_price out of range or finer than money.scale|1|0|1|0.0|10|218.3",
+            "|ingest|ordered_at not in any declared format|1|0|1|0.0|9|218.3",
+            "|drop_missing|customer_id missing|1|0|1|2.0|8|216.3",
+            "|cancellations|order_id begins with C|1|0|1|-3.0|7|219.3",
+            "|keep_positive|quantity not positive|0|0|0|0.0|7|219.3",
+            "|keep_positive|unit_price not positive|1|0|1|0.0|6|219.3",
+            "|drop_duplicates|equal to an earlier row|1|0|0|101.0|5|118.3",
+        ]
+    );
+}
+
+#[test]
+fn rejects_name_file_row_and_reason() {
+    let rejects = Shop::fixture().run(&[]).table("rejects");
+    let mut found: Vec<(String, String)> =
+        texts(&rejects, "source_row").into_iter().zip(texts(&rejects, "reason")).collect();
+    found.sort_by_key(|(row, _)| row.parse::<u32>().unwrap());
+    let expected = [
+        ("3", "cancellations: order_id begins with C"),
+        ("5", "keep_positive: unit_price not positive"),
+        ("7", "drop_missing: customer_id missing"),
+        ("8", "ingest: ordered_at not in any declared format"),
+        ("9", "ingest: quantity not a whole number"),
+        ("10", "ingest: unit_price out of range or finer than money.scale"),
+        ("12", "drop_duplicates: equal to an earlier row"),
+    ];
+    assert_eq!(found, expected.map(|(row, reason)| (row.to_owned(), reason.to_owned())));
+    assert!(texts(&rejects, "source_file").iter().all(|file| file == "shop.csv"));
+}
+
+/// Values at the day after the last accepted line, 2024-03-02.
+#[test]
+fn rfm_by_hand() {
+    let shop = Shop::fixture();
+    let segments = shop.run(&[]).table("segments/snapshot=2024-03-02/part-0");
+    assert_eq!(texts(&segments, "customer_id"), ["1001", "1002", "1003"]);
+    // From 5 January (26 + 29 + 2 days), 1 March and 29 February to 2 March of a leap year.
+    assert_eq!(floats(&segments, "recency_days"), [57.0, 1.0, 2.0]);
+    assert_eq!(floats(&segments, "frequency"), [1.0, 2.0, 1.0]);
+    assert_eq!(floats(&segments, "monetary"), [7.0, 10.3, 101.0]);
+    // Type-7 cut points of {1, 2, 57} at .2 .4 .6 .8 are 1.4, 1.8, 13, 35: recency scores 5, 3 and 1. Those of the
+    // frequencies {1, 1, 2} are 1, 1, 1.2, 1.6; of {7, 10.3, 101} 8.32, 9.64, 28.44, 64.72.
+    assert_eq!(texts(&segments, "rfm_code"), ["111", "553", "315"]);
+    // Gone is r = 1; Best is r ≥ 4 and f ≥ 3.
+    assert_eq!(texts(&segments, "segment"), ["Gone", "Best", "Rest"]);
+}
+
+#[test]
+fn frequency_counts_what_it_is_told_to() {
+    let expected = [
+        ("orders", [1.0, 2.0, 1.0]),
+        ("days", [1.0, 2.0, 1.0]),
+        ("lines", [2.0, 2.0, 1.0]),
+        ("units", [3.0, 4.0, 4.0]),
+    ];
+    let shop = Shop::fixture();
+    for (what, counts) in expected {
+        let segments =
+            shop.run(&["--set", &format!("rfm.frequency={what}")]).table("segments/snapshot=2024-03-02/part-0");
+        assert_eq!(floats(&segments, "frequency"), counts, "{what}");
+    }
+}
+
+/// Without an order id an order is a customer's day: two orders of one day become one.
+#[test]
+fn an_order_without_id_is_a_customers_day() {
+    let csv = "customer,bought,price,units,order\n7,2024-01-01 09:00,1,1,a\n7,2024-01-01 18:00,1,1,b\n7,2024-01-02 09:00,1,1,c\n";
+    let shop = Shop::of(csv).edit("order_id: order, ", "").edit("  - cancellations: { order_id_prefix: C }\n", "");
+    let segments = shop.run(&[]).table("segments/snapshot=2024-01-03/part-0");
+    assert_eq!(floats(&segments, "frequency"), [2.0]);
+    assert_eq!(floats(&shop.table("ledger"), "orders_left")[0], 2.0);
+}
+
+/// A snapshot is exclusive: what happens on its own day is the future.
+#[test]
+fn the_future_does_not_leak_into_a_snapshot() {
+    let shop = Shop::fixture();
+    shop.run(&["--set", "rfm.snapshots=[2024-02-29, 2024-02-10, 2024-03-01]"]);
+    let customers = |day: &str| texts(&shop.table(&format!("segments/snapshot={day}/part-0")), "customer_id");
+    assert_eq!(customers("2024-02-10"), ["1001"]);
+    assert_eq!(customers("2024-02-29"), ["1001", "1002"]);
+    assert_eq!(customers("2024-03-01"), ["1001", "1002", "1003"]);
+    let at = shop.table("segments/snapshot=2024-03-01/part-0");
+    assert_eq!(floats(&at, "frequency"), [1.0, 1.0, 1.0]);
+}
+
+/// Each of several snapshots is the single run for its date, to the byte.
+#[test]
+fn several_snapshots_equal_single_runs() {
+    let days = ["2024-02-10", "2024-02-29", "2024-03-02"];
+    let many = Shop::fixture();
+    many.run(&["--set", &format!("rfm.snapshots=[{}]", days.join(", "))]);
+    for day in days {
+        let name = format!("segments/snapshot={day}/part-0");
+        let one = Shop::fixture();
+        assert!(one.run(&["--as-of", day]).table(&name).equals_missing(&many.table(&name)), "{day}");
+    }
+}
+
+/// The two moments of 31 March 2024 around midnight fall on different days in London, where summer time began that day.
+#[test]
+fn a_day_is_the_stores_day() {
+    use polars::prelude::*;
+    let shop = Shop::fixture();
+    let moments = ["2024-03-30T23:30:00", "2024-03-31T22:30:00", "2024-03-31T23:30:00"];
+    let mut frame = df![
+        "customer" => [1i64, 2, 3], "order" => ["a", "b", "c"], "units" => [1i64, 1, 1], "price" => [1.0, 1.0, 1.0],
+        "bought" => moments,
+    ]
+    .unwrap()
+    .lazy()
+    .with_column(col("bought").str().to_datetime(
+        Some(TimeUnit::Milliseconds),
+        Some(TimeZone::UTC),
+        StrptimeOptions { format: Some("%Y-%m-%dT%H:%M:%S".into()), ..Default::default() },
+        lit("raise"),
+    ))
+    .collect()
+    .unwrap();
+    let file = std::fs::File::create(shop.path("shop.parquet")).unwrap();
+    ParquetWriter::new(file).finish(&mut frame).unwrap();
+    shop.run(&["--set", "ingest.transactions.paths=[shop.parquet]"]);
+    let segments = shop.table("segments/snapshot=2024-04-02/part-0");
+    assert_eq!(floats(&segments, "recency_days"), [3.0, 2.0, 1.0]);
+    assert_eq!(texts(&segments, "last_order_at")[2], "2024-04-01 00:30:00.000000");
+}
+
+/// Quantities and prices may be decimals, floats or integers in Parquet; the money is the same.
+#[test]
+fn parquet_types_do_not_matter() {
+    use polars::prelude::*;
+    let base = df!["customer" => ["1", "2"], "order" => ["a", "b"], "units" => [3i64, 2], "price" => [1.25, 0.10], "bought" => ["2024-01-01", "2024-01-02"]]
+        .unwrap()
+        .lazy()
+        .with_column(col("bought").cast(DataType::String).str().to_date(StrptimeOptions { format: Some("%Y-%m-%d".into()), ..Default::default() }))
+        .collect()
+        .unwrap();
+    for (units, price) in [
+        (DataType::Int8, DataType::Float64),
+        (DataType::Float32, DataType::Decimal(10, 4)),
+        (DataType::UInt64, DataType::Float64),
+        (DataType::Decimal(9, 0), DataType::Decimal(38, 2)),
+    ] {
+        let shop = Shop::fixture();
+        let mut frame = base
+            .clone()
+            .lazy()
+            .with_columns([col("units").cast(units.clone()), col("price").cast(price.clone())])
+            .collect()
+            .unwrap();
+        ParquetWriter::new(std::fs::File::create(shop.path("shop.parquet")).unwrap()).finish(&mut frame).unwrap();
+        shop.run(&["--set", "ingest.transactions.paths=[shop.parquet]"]);
+        let segments = shop.table("segments/snapshot=2024-01-03/part-0");
+        assert_eq!(floats(&segments, "monetary"), [3.75, 0.2], "{units} {price}");
+    }
+}
+
+/// 11685 pence are 116.85 pounds; a product with 0.01 in place of the division makes 116.85000000000001.
+#[test]
+fn money_is_divided_not_multiplied_by_a_reciprocal() {
+    let shop =
+        Shop::of("customer,bought,price,units,order\n7,2024-01-01 09:00,116.85,1,a\n8,2024-01-01 09:00,0.01,1,b\n");
+    let segments = shop.run(&[]).table("segments/snapshot=2024-01-02/part-0");
+    assert_eq!(floats(&segments, "monetary"), [116.85, 0.01]);
+}
+
+/// Customer ids that pandas made floats of are integers again.
+#[test]
+fn float_ids_become_plain_digits() {
+    use polars::prelude::*;
+    let shop = Shop::fixture();
+    let mut frame = df!["customer" => [Some(17850.0), None], "order" => ["a", "b"], "units" => [1i64, 1], "price" => [1.0, 1.0], "bought" => [0i32, 1]]
+        .unwrap()
+        .lazy()
+        .with_column(col("bought").cast(DataType::Date))
+        .collect()
+        .unwrap();
+    ParquetWriter::new(std::fs::File::create(shop.path("shop.parquet")).unwrap()).finish(&mut frame).unwrap();
+    shop.run(&["--set", "ingest.transactions.paths=[shop.parquet]"]);
+    assert_eq!(texts(&shop.table("segments/snapshot=1970-01-02/part-0"), "customer_id"), ["17850"]);
+}
