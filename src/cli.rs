@@ -57,7 +57,7 @@ pub(crate) enum Command {
     Explain(Load),
     /// Show the first rows after a stage; publishes nothing.
     Peek {
-        /// Pipeline file; the embedded CDNOW pipeline where it is left out.
+        /// Pipeline file.
         #[arg(value_name = "PIPELINE")]
         pipeline: PathBuf,
         /// Stage to look behind.

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use polars::prelude::PolarsError;
 
 use crate::config::problem::Problems;
+use crate::ingest::IngestParams;
+use crate::ingest::diagnose::first_fault;
 use crate::model::ModelError;
 use crate::publish::PublishError;
 use crate::rfm::RfmError;
@@ -28,8 +30,8 @@ pub enum Error {
         source: io::Error,
     },
     /// A source file is not what its header or footer promised.
-    #[error("orders: the source breaks off or does not hold what it promised: {0}")]
-    Data(PolarsError),
+    #[error("orders: the source does not hold what it promised: {0}")]
+    Data(String),
     /// `rfm` found nothing to measure.
     #[error("rfm: {0}")]
     Rfm(#[from] RfmError),
@@ -58,11 +60,16 @@ impl Error {
         move |source| Self::Engine { stage, source }
     }
 
-    /// Tells faults of the data from those of the machine in what the scan says.
-    pub fn scan(source: PolarsError) -> Self {
-        match source {
+    /// Tells faults of the data from those of the machine in what the scan says; of the former, the line is better
+    /// known to a second look at the source than to Polars, whose advice is about options that are not ours.
+    pub fn scan(ingest: &IngestParams) -> impl FnOnce(PolarsError) -> Self + '_ {
+        move |source| match source {
             PolarsError::IO { .. } => Self::Engine { stage: "orders", source },
-            _ => Self::Data(source),
+            _ => Self::Data(first_fault(ingest).unwrap_or_else(|| {
+                let words = source.to_string();
+                let files: Vec<&str> = ingest.files.iter().map(|file| file.name.as_str()).collect();
+                format!("{}: {}", files.join(", "), words.lines().next().unwrap_or_default())
+            })),
         }
     }
 
@@ -72,7 +79,7 @@ impl Error {
             Self::Config(problems) => problems.exit_code(),
             Self::Usage(_) => 2,
             Self::Data(_) => 3,
-            Self::Rfm(RfmError::NothingAccepted | RfmError::TooEarly { .. }) => 3,
+            Self::Rfm(RfmError::NothingAccepted { .. } | RfmError::TooEarly { .. }) => 3,
             Self::Model(ModelError::TooFewCustomers { .. } | ModelError::NotFinite { .. }) => 3,
             Self::Input { .. } | Self::Rfm(_) | Self::Model(_) | Self::Publish(_) | Self::Engine { .. } => 4,
             Self::Output(_) => 4,

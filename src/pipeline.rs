@@ -83,7 +83,7 @@ pub fn scan(p: &Pipeline, lines: MarkedLines, rejects: Option<&Path>) -> Result<
     let _span = info_span!("orders").entered();
     let has_orders = p.ingest.columns.order_id.is_some();
     let rejects = rejects.map(|path| reject_names(p, path));
-    let book = orders::scan(lines, &p.ingest.money, has_orders, rejects.as_ref()).map_err(Error::scan)?;
+    let book = orders::scan(lines, &p.ingest.money, has_orders, rejects.as_ref()).map_err(Error::scan(&p.ingest))?;
     info!(groups = book.frame.height(), "source read");
     Ok(book)
 }

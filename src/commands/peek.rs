@@ -31,9 +31,9 @@ fn after(p: &Pipeline, stage: Stage, rows: usize) -> Result<Vec<(String, DataFra
     match stage {
         Stage::Ingest => {
             let lines = ingest::lines(&p.ingest).map_err(Error::engine("ingest"))?;
-            return one(lines.frame.limit(limit).collect().map_err(Error::scan)?);
+            return one(lines.frame.limit(limit).collect().map_err(Error::scan(&p.ingest))?);
         }
-        Stage::Clean => return one(pipeline::mark(p)?.frame.limit(limit).collect().map_err(Error::scan)?),
+        Stage::Clean => return one(pipeline::mark(p)?.frame.limit(limit).collect().map_err(Error::scan(&p.ingest))?),
         _ => {}
     }
     let book = pipeline::scan(p, pipeline::mark(p)?, None)?;

@@ -1,13 +1,14 @@
 //! `ingest`: source files → [`Lines`], a plan with the pipeline's own columns. No row is read here.
 //!
 //! [`probe`] reads headers and footers, [`scan`] turns the checked files into one plan, [`conform`] gives each source
-//! column its meaning and marks what cannot be parsed. What is deliberately absent: the rules of `clean`.
+//! column its meaning and marks what cannot be parsed. [`diagnose`] looks for the line that a failed scan stumbled over. What is deliberately absent: the rules of `clean`.
 
 use std::path::PathBuf;
 
 use polars::prelude::{DataType, LazyFrame};
 
 pub mod conform;
+pub mod diagnose;
 pub mod probe;
 pub mod scan;
 

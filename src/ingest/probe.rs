@@ -1,9 +1,10 @@
 //! Reads what can be known of the source without reading its rows: which files there are, their format and columns.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use flate2::read::MultiGzDecoder;
 use polars::prelude::{
     DataType, ParquetReader, PlSmallStr, PolarsError, Schema, SchemaExt, SchemaNamesAndDtypes, SerReader,
 };
@@ -111,7 +112,7 @@ pub fn probe(path: &Path, name: &str, separator: u8) -> Result<(Format, SourceFi
         return Err(ProbeError::Broken { name: name.to_owned(), format, reason: "the file is empty".to_owned() });
     }
     let columns = match format {
-        Format::Csv => csv_header(file, name, separator)?,
+        Format::Csv => csv_header(path, name, separator)?,
         Format::Parquet => parquet_footer(file, name)?,
     };
     Ok((format, SourceFile { path: path.to_owned(), name: name.to_owned(), columns }))
@@ -128,16 +129,9 @@ fn parquet_footer(file: File, name: &str) -> Result<Vec<(String, DataType)>, Pro
 /// A header longer than this is taken for a file that is no CSV.
 const HEADER_LIMIT: u64 = 1 << 20;
 
-fn csv_header(file: File, name: &str, separator: u8) -> Result<Vec<(String, DataType)>, ProbeError> {
+fn csv_header(path: &Path, name: &str, separator: u8) -> Result<Vec<(String, DataType)>, ProbeError> {
     let broken = |reason: String| ProbeError::Broken { name: name.to_owned(), format: "CSV", reason };
-    let lower = name.to_lowercase();
-    let reader: Box<dyn Read> = if lower.ends_with(".zst") {
-        Box::new(zstd::stream::read::Decoder::new(file).map_err(|e| broken(e.to_string()))?)
-    } else if lower.ends_with(".gz") {
-        Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(file)))
-    } else {
-        Box::new(BufReader::new(file))
-    };
+    let reader = decompressed(path, name).map_err(|error| broken(error.to_string()))?;
     let mut records =
         csv::ReaderBuilder::new().delimiter(separator).has_headers(false).from_reader(reader.take(HEADER_LIMIT));
     let mut header = csv::StringRecord::new();
@@ -158,6 +152,19 @@ fn csv_header(file: File, name: &str, separator: u8) -> Result<Vec<(String, Data
         columns.push((field.to_owned(), DataType::String));
     }
     Ok(columns)
+}
+
+/// The bytes of a CSV file, unpacked as its suffix says.
+pub(super) fn decompressed(path: &Path, name: &str) -> io::Result<Box<dyn Read>> {
+    let file = File::open(path)?;
+    let lower = name.to_lowercase();
+    Ok(if lower.ends_with(".zst") {
+        Box::new(zstd::stream::read::Decoder::new(file)?)
+    } else if lower.ends_with(".gz") {
+        Box::new(MultiGzDecoder::new(file))
+    } else {
+        Box::new(file)
+    })
 }
 
 /// A schema in Polars' own type, for the reader.

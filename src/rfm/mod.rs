@@ -5,8 +5,8 @@
 use chrono::NaiveDate;
 use polars::prelude::*;
 
-use crate::columns::{CUSTOMER_ID, DAY, ORDERED_AT, SNAPSHOT};
-use crate::orders::OrderBook;
+use crate::columns::{CUSTOMER_ID, DAY, ORDERED_AT, REASON, ROWS, SNAPSHOT, STEP};
+use crate::orders::{OrderBook, ledger};
 
 pub mod measures;
 
@@ -47,8 +47,11 @@ pub struct Snapshots {
 #[derive(Debug, thiserror::Error)]
 pub enum RfmError {
     /// `clean` left nothing.
-    #[error("no line is left after cleaning: every row was rejected; the ledger tells why")]
-    NothingAccepted,
+    #[error("no line is left to measure: {reasons}")]
+    NothingAccepted {
+        /// How many rows went for which reason.
+        reasons: String,
+    },
     /// The date lies before everything.
     #[error("snapshot {date}: no accepted line lies before it; the first is of {first}")]
     TooEarly {
@@ -67,7 +70,10 @@ pub enum RfmError {
 /// # Errors
 /// No accepted line at all, or none before one of the dates.
 pub fn snapshots(params: &RfmParams, book: &OrderBook) -> Result<Snapshots, RfmError> {
-    let (first, last) = span(book)?.ok_or(RfmError::NothingAccepted)?;
+    let (first, last) = match span(book)? {
+        Some(span) => span,
+        None => return Err(RfmError::NothingAccepted { reasons: rejected(book)? }),
+    };
     let dates = match &params.snapshots {
         SnapshotDates::Last => vec![last.succ_opt().unwrap_or(last)],
         SnapshotDates::Given(dates) => dates.clone(),
@@ -99,6 +105,20 @@ fn snapshot(params: &RfmParams, book: &OrderBook, as_of: NaiveDate) -> LazyFrame
 /// A calendar day as a literal; Polars would make a moment in nanoseconds of it.
 pub fn day(date: NaiveDate) -> Expr {
     lit(date).cast(DataType::Date)
+}
+
+/// How many rows went for which reason, in words.
+fn rejected(book: &OrderBook) -> PolarsResult<String> {
+    let ledger = ledger::ledger(book)?;
+    let (steps, reasons) = (ledger.column(STEP)?.str()?, ledger.column(REASON)?.str()?);
+    let rows = ledger.column(ROWS)?.u64()?;
+    let words: Vec<String> = (0..ledger.height())
+        .filter_map(|i| {
+            let rows = rows.get(i).filter(|rows| *rows > 0)?;
+            Some(format!("\n  {rows} rows: {}: {}", steps.get(i)?, reasons.get(i)?))
+        })
+        .collect();
+    Ok(if words.is_empty() { "the source has no rows".to_owned() } else { words.concat() })
 }
 
 /// First and last day with an accepted line.
