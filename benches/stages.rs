@@ -1,1 +1,44 @@
-fn main() {}
+//! Times the stages on CDNOW: what each costs beside the scan.
+
+#![expect(clippy::expect_used, reason = "a bench that cannot go on has failed")]
+
+use std::path::PathBuf;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use custseg::config::{self, Request};
+use custseg::evaluate::Evidence;
+use custseg::pipeline;
+
+fn stages(c: &mut Criterion) {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let to = tempfile::tempdir().expect("a temporary folder");
+    let set = vec![format!("publish.to={}", to.path().display())];
+    let request = Request { pipeline: Some(root.join("pipelines/cdnow.yaml")), set, as_of: None };
+    let p = config::load(&request).expect("the shipped pipeline is good");
+    let scan = || pipeline::scan(&p, pipeline::mark(&p).expect("a plan"), None).expect("a scan");
+    let book = scan();
+    let snapshots = pipeline::rfm(&p, &book).expect("snapshots");
+    let scored = pipeline::score(&p, snapshots.clone()).expect("scores");
+    let segmented = pipeline::segment(&p, scored.clone()).expect("segments");
+
+    let mut group = c.benchmark_group("cdnow");
+    group.sample_size(10);
+    group.bench_function("check", |b| b.iter(|| config::load(&request).expect("good")));
+    group.bench_function("orders", |b| b.iter(scan));
+    group.bench_function("rfm", |b| b.iter(|| pipeline::rfm(&p, &book).expect("snapshots")));
+    group.bench_function("score", |b| b.iter(|| pipeline::score(&p, snapshots.clone()).expect("scores")));
+    group.bench_function("segment", |b| b.iter(|| pipeline::segment(&p, scored.clone()).expect("segments")));
+    group.bench_function("model", |b| b.iter(|| pipeline::assign(&p, &segmented).expect("answers")));
+    group.bench_function("evaluate", |b| {
+        b.iter(|| {
+            let assigned = pipeline::assign(&custseg::pipeline::Pipeline { models: vec![], ..p.clone() }, &segmented);
+            let evidence = Evidence::of(&book, &scored, &p.segment).expect("bins");
+            pipeline::evaluate(evidence, assigned.expect("no model")).expect("tables")
+        })
+    });
+    group.bench_function("run", |b| b.iter(|| pipeline::run(&p).expect("a run")));
+    group.finish();
+}
+
+criterion_group!(benches, stages);
+criterion_main!(benches);

@@ -46,10 +46,10 @@ pub(super) fn print(p: &Pipeline, tables: &Tables, manifest: &Manifest, out: &mu
             found.and_then(|m| m.value).map_or("–".to_owned(), |value| format!("{value:.3}"))
         };
         let majority = format!("{}{MAJORITY}", params.name);
-        writeln!(out, "\nmodel {}: {RECOVERY} of the rules on held-out customers", params.name)?;
+        writeln!(out, "\nmodel {}, on held-out customers", params.name)?;
         for metric in ["accuracy", "balanced_accuracy", "macro_f1"] {
             let (found, baseline) = (value(&params.name, metric), value(&majority, metric));
-            writeln!(out, "  {metric:<18} {found}   majority {baseline}")?;
+            writeln!(out, "  {RECOVERY}.{metric:<18} {found}   majority {baseline}")?;
         }
         writeln!(
             out,

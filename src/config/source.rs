@@ -56,11 +56,13 @@ pub(super) fn bind(
     }
     let files: Vec<SourceFile> = files.into_iter().map(|(file, _)| file).collect();
     let columns = columns?;
-    let fits = mapped(&spec.columns).into_iter().map(|(key, name, wanted)| {
+    let mut all_fit = true;
+    for (key, name, wanted) in mapped(&spec.columns) {
         let pointer = format!("{AT}/columns/{key}");
-        files.iter().all(|file| fits(file, format, &pointer, name, wanted, checker))
-    });
-    let all_fit = fits.fold(true, |all, one| all && one);
+        for file in &files {
+            all_fit &= fits(file, format, &pointer, name, wanted, checker);
+        }
+    }
     all_fit.then_some((files, format, columns))
 }
 

@@ -83,14 +83,11 @@ fn plans(lines: &MarkedLines, rejects: Option<&Rejects<'_>>) -> PolarsResult<Vec
 }
 
 /// A code spelled out.
-fn spelled(code: Expr, words: impl DoubleEndedIterator<Item = String>) -> Expr {
-    let mut idx = 0u32;
-    let mut chain = lit(NULL).cast(DataType::String);
-    for word in words {
-        chain = when(code.clone().eq(lit(idx))).then(lit(word)).otherwise(chain);
-        idx += 1;
-    }
-    chain
+fn spelled(code: Expr, words: impl Iterator<Item = String>) -> Expr {
+    let null = lit(NULL).cast(DataType::String);
+    words
+        .enumerate()
+        .fold(null, |chain, (idx, word)| when(code.clone().eq(lit(idx as u32))).then(lit(word)).otherwise(chain))
 }
 
 /// The optimised plan of the scan, for people to read.

@@ -154,12 +154,11 @@ fn write(
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(at(parent))?;
     }
-    table.align_chunks_par();
     let file = File::create(&path).map_err(at(&path))?;
     ParquetWriter::new(file)
         .with_compression(ParquetCompression::Zstd(None))
         .with_key_value_metadata(Some(metadata.clone()))
-        .finish(&mut table.rechunk_mut())
+        .finish(table.rechunk_mut())
         .map_err(|source| PublishError::Write { path, source })?;
     footer::verify(folder, name, Some(table))
 }

@@ -1,5 +1,6 @@
 //! The integration tests: one crate, one module a theme.
 #![expect(unreachable_pub, reason = "the modules of a test crate are private to it")]
+#![expect(clippy::print_stderr, reason = "a test that skips says so")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 /// Runs the program and reads what it published; the one place that touches either.

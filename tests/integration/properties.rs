@@ -146,6 +146,11 @@ fn cdnow_in_any_order_split_and_threads() {
     assert_eq!(straight, run("dealt-one-thread", &dealt, "1"));
 }
 
+/// Customer, order, day and reason.
+type GroupKey = (i64, i64, i32, Option<u32>);
+/// Lines, units and money.
+type GroupSums = (u32, i64, i128);
+
 /// Polars #29322: in 0.55.2 the streaming group-by can give garbage where a filtered aggregate stands beside others. Over
 /// 200,000 groups, many without an accepted line, the book must equal a plain loop.
 #[test]
@@ -157,8 +162,8 @@ fn polars_29322_streaming_aggregates_equal_a_plain_loop() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % below
     };
-    let mut columns: (Vec<i64>, Vec<i64>, Vec<i32>, Vec<Option<u32>>, Vec<i64>, Vec<i64>) = Default::default();
-    let mut expected: HashMap<(i64, i64, i32, Option<u32>), (u32, i64, i128)> = HashMap::new();
+    let mut columns = (vec![], vec![], vec![], vec![], vec![], vec![]);
+    let mut expected: HashMap<GroupKey, GroupSums> = HashMap::new();
     for _ in 0..n {
         let order = next(200_000) as i64;
         let (customer, day) = (order % 60_000, (order % 300) as i32);

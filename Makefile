@@ -1,0 +1,27 @@
+# Every target is a line or two of cargo; `make` is a convenience, not a requirement.
+.DEFAULT_GOAL := help
+.PHONY: help pipeline test check bench online-retail
+
+help: ## Show this help.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+pipeline: ## Build, and run the default pipeline (CDNOW) into data/output/cdnow.
+	cargo run --release --locked -- run pipelines/cdnow.yaml
+
+test: ## Run the whole test suite.
+	@test -n "$$CUSTSEG_REFERENCE_DATA" || echo "note: CUSTSEG_REFERENCE_DATA is not set; the tests over UCI Online Retail and the R sample skip"
+	cargo test --release --locked
+
+check: ## Check format, lints and documentation, and run the tests.
+	cargo fmt --check
+	cargo clippy --release --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps
+	$(MAKE) test
+
+bench: ## Time the stages (criterion).
+	cargo bench --locked
+
+online-retail: ## Fetch UCI Online Retail (CC BY 4.0) and run its pipeline over the workbook.
+	curl --fail --location --output data/raw/online_retail.zip https://archive.ics.uci.edu/static/public/352/online+retail.zip
+	unzip -p data/raw/online_retail.zip "Online Retail.xlsx" > data/raw/online_retail.xlsx
+	cargo run --release --locked -- run pipelines/online_retail.yaml --set "ingest.transactions.paths=[../data/raw/online_retail.xlsx]"
