@@ -8,7 +8,7 @@ pub(super) fn drawn(
     frame: &DataFrame,
     columns: &[&str],
     cell: fn(column: &str, value: AnyValue<'_>) -> String,
-) -> PolarsResult<Table> {
+) -> PolarsResult<String> {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns);
@@ -26,7 +26,7 @@ pub(super) fn drawn(
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    Ok(table)
+    Ok(table.trim_fmt())
 }
 
 /// A value as it is; nothing for null.
