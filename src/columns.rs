@@ -11,6 +11,8 @@ pub const SOURCE_ROW: &str = "source_row";
 pub const CUSTOMER_ID: &str = "customer_id";
 /// The order that a line belongs to; null where the source has none.
 pub const ORDER_ID: &str = "order_id";
+/// What was bought; null where the source has none.
+pub const PRODUCT_ID: &str = "product_id";
 /// Local time of the line in the pipeline's time zone; datetime in microseconds, without a zone.
 pub const ORDERED_AT: &str = "ordered_at";
 /// Local calendar day of the line.
@@ -27,6 +29,8 @@ pub const MONEY: &str = "money";
 pub const REASON: &str = "reason";
 /// Number of lines in a group; u32.
 pub const LINES: &str = "lines";
+/// Whether a group of lines is a return: a cancellation that the pipeline keeps; bool.
+pub const RETURNED: &str = "returned";
 /// Units in a group of lines; i64.
 pub const UNITS: &str = "units";
 
@@ -40,6 +44,8 @@ pub const RECENCY_DAYS: &str = "recency_days";
 pub const FREQUENCY: &str = "frequency";
 /// Money spent; f64, the exact sum rounded once.
 pub const MONETARY: &str = "monetary";
+/// Money of returns, a positive f64; only where `cancellations` keeps them apart.
+pub const RETURNED_MONEY: &str = "returned_money";
 /// Recency score, n for the most recent customers; u8.
 pub const R_SCORE: &str = "r_score";
 /// Frequency score, n for the most frequent customers; u8.

@@ -8,7 +8,7 @@ use tracing::{info, info_span};
 use crate::clean::{self, MarkedLines, Step};
 use crate::error::Error;
 use crate::evaluate::{self, Evidence, Tables};
-use crate::ingest::{self, IngestParams};
+use crate::ingest::{self, IngestParams, Reading};
 use crate::model::{self, Assigned, ModelParams};
 use crate::orders::{self, OrderBook, Rejects};
 use crate::publish::{self, Facts, Manifest, PublishParams, manifest::Input};
@@ -46,7 +46,7 @@ pub struct Pipeline {
 pub fn run(p: &Pipeline) -> Result<(Manifest, Tables), Error> {
     let inputs = fingerprints(p)?;
     let staging = publish::stage(&p.publish, &run_id(p, &inputs))?;
-    let lines = mark(p)?;
+    let lines = mark(p, Reading::Rows)?;
     let book = scan(p, lines, Some(&staging.rejects()))?;
     let snapshots = rfm(p, &book)?;
     let scored = score(p, snapshots)?;
@@ -59,6 +59,7 @@ pub fn run(p: &Pipeline) -> Result<(Manifest, Tables), Error> {
         pipeline: &p.name,
         definition_hash: &hash,
         definition: &p.definitions,
+        money: &p.ingest.money,
         inputs: &inputs,
         cuts: &segmented.cuts,
     };
@@ -70,8 +71,8 @@ pub fn run(p: &Pipeline) -> Result<(Manifest, Tables), Error> {
 ///
 /// # Errors
 /// What Polars says of a plan that cannot be made.
-pub fn mark(p: &Pipeline) -> Result<MarkedLines, Error> {
-    let lines = info_span!("ingest").in_scope(|| ingest::lines(&p.ingest)).map_err(Error::engine("ingest"))?;
+pub fn mark(p: &Pipeline, reading: Reading) -> Result<MarkedLines, Error> {
+    let lines = info_span!("ingest").in_scope(|| ingest::lines(&p.ingest, reading)).map_err(Error::scan(&p.ingest))?;
     info_span!("clean").in_scope(|| clean::mark(&p.clean, lines)).map_err(Error::engine("clean"))
 }
 
@@ -90,7 +91,8 @@ pub fn scan(p: &Pipeline, lines: MarkedLines, rejects: Option<&Path>) -> Result<
 
 /// How the rejected rows of this pipeline are named.
 pub fn reject_names<'a>(p: &'a Pipeline, path: &'a Path) -> Rejects<'a> {
-    Rejects { path, files: p.ingest.files.iter().map(|file| file.name.as_str()).collect() }
+    let files = p.ingest.files.iter().map(|file| file.name.as_str()).collect();
+    Rejects { path, files, metadata: publish::footer_metadata(&p.name, &definition_hash(p), &p.ingest.money) }
 }
 
 /// `rfm`.

@@ -10,7 +10,7 @@ use crate::ingest::{Lines, conform};
 
 pub mod steps;
 
-pub use steps::Step;
+pub use steps::{ReturnPolicy, Step};
 
 /// A step's name and the words for what it objects to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct MarkedLines {
     pub frame: LazyFrame,
     /// What the codes in `reason` mean, in the order of the steps.
     pub reasons: Vec<Reason>,
+    /// Prefix of the order ids of cancellations that are kept, and what becomes of their money.
+    pub returns: Option<(String, ReturnPolicy)>,
 }
 
 /// Marks every line with the first reason that applies to it.
@@ -42,27 +44,29 @@ pub fn mark(steps: &[Step], lines: Lines) -> PolarsResult<MarkedLines> {
     let fault = |reason| Reason { step: "ingest".to_owned(), reason, declared: false };
     let mut reasons: Vec<Reason> = lines.faults.into_iter().map(fault).collect();
     let mut frame = lines.frame;
+    let returns = steps.iter().find_map(Step::kept_returns).map(|(prefix, policy)| (prefix.to_owned(), policy));
+    let returned = || returns.as_ref().map_or(lit(false), |(prefix, _)| steps::begins(prefix));
     // Runs of row-wise steps become one expression. A step that compares lines is a plan of its own, since lines that
     // an earlier step rejected must not count as the first of their kind.
     let mut pending: Vec<Expr> = Vec::new();
     for step in steps {
-        match step.objections() {
+        match step.objections(returned()) {
             steps::Objections::Rowwise(objections) => {
                 for (reason, predicate) in objections {
                     reasons.push(Reason { step: step.name().to_owned(), reason, declared: true });
                     pending.push(predicate);
                 }
             }
-            steps::Objections::Repeated(reason) => {
+            steps::Objections::Repeated(reason, columns) => {
                 frame = settle(frame, &mut pending, reasons.len());
                 reasons.push(Reason { step: step.name().to_owned(), reason, declared: true });
-                pending.push(repeated(&lines.whole_row)?);
+                pending.push(repeated(columns, &lines.whole_row)?);
             }
         }
     }
     let frame = settle(frame, &mut pending, reasons.len());
     let whole_row = lines.whole_row.iter().map(|name| PlSmallStr::from_string(conform::whole_row_name(name)));
-    Ok(MarkedLines { frame: frame.drop(by_name(whole_row, true, false)), reasons })
+    Ok(MarkedLines { frame: frame.drop(by_name(whole_row, true, false)), reasons, returns })
 }
 
 /// Puts the pending predicates, whose codes end before `next`, into `reason` where it is still null.
@@ -76,9 +80,12 @@ fn settle(frame: LazyFrame, pending: &mut Vec<Expr>, next: usize) -> LazyFrame {
 }
 
 /// Whether an accepted line has an equal one before it: in an earlier file, or further up in its own.
-fn repeated(whole_row: &[String]) -> PolarsResult<Expr> {
+fn repeated(columns: Vec<Expr>, whole_row: &[String]) -> PolarsResult<Expr> {
     let position = col(SOURCE_FILE).cast(DataType::UInt64) * lit(1u64 << 32) + col(SOURCE_ROW).cast(DataType::UInt64);
-    let equal: Vec<Expr> =
-        whole_row.iter().map(|name| col(conform::whole_row_name(name))).chain([col(REASON).is_null()]).collect();
+    let mut equal = match columns.is_empty() {
+        true => whole_row.iter().map(|name| col(conform::whole_row_name(name))).collect(),
+        false => columns,
+    };
+    equal.push(col(REASON).is_null());
     Ok(position.clone().gt(position.min().over(equal)?))
 }

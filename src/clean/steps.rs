@@ -1,8 +1,9 @@
 //! The steps: each says what it objects to, as expressions over the lines.
 
+use chrono::NaiveDate;
 use polars::prelude::*;
 
-use crate::columns::{AMOUNT, CUSTOMER_ID, ORDER_ID, ORDERED_AT, QUANTITY, UNIT_PRICE};
+use crate::columns::{AMOUNT, CUSTOMER_ID, DAY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, UNIT_PRICE};
 use crate::ingest::conform::blank;
 
 /// A column of the lines that a step may look at.
@@ -20,6 +21,8 @@ pub enum LineField {
     UnitPrice,
     /// Value of the line.
     Amount,
+    /// What was bought.
+    ProductId,
 }
 
 impl LineField {
@@ -32,6 +35,7 @@ impl LineField {
             Self::Quantity => QUANTITY,
             Self::UnitPrice => UNIT_PRICE,
             Self::Amount => AMOUNT,
+            Self::ProductId => PRODUCT_ID,
         }
     }
 }
@@ -42,22 +46,58 @@ pub enum Step {
     /// Lines in which one of these is null or empty.
     DropMissing(Vec<LineField>),
     /// Lines of orders whose id begins with the prefix.
-    DropCancellations {
+    Cancellations {
         /// What the order id begins with.
         order_id_prefix: String,
+        /// What becomes of them.
+        policy: ReturnPolicy,
     },
-    /// Lines in which one of these is zero or less.
+    /// Lines in which one of these is zero or less; cancellations that are kept are exempt.
     KeepPositive(Vec<LineField>),
-    /// Lines that equal an earlier one in every source column.
-    DropDuplicates,
+    /// Lines that repeat an earlier one.
+    DropDuplicates(Repeated),
+    /// Lines of fees and postage, by product id.
+    NonProductLines {
+        /// Ids as they stand.
+        codes: Vec<String>,
+        /// A regular expression that ids match.
+        pattern: Option<String>,
+    },
+    /// Lines outside a range of local days.
+    DateRange {
+        /// First day.
+        from: Option<NaiveDate>,
+        /// The day after the last.
+        until: Option<NaiveDate>,
+    },
+}
+
+/// What becomes of returned money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReturnPolicy {
+    /// The cancellation is rejected, and the order that it undoes stays.
+    Drop,
+    /// It counts as negative money at its own date, and as no order.
+    Net,
+    /// As `Net`, but apart from what was bought.
+    Separate,
+}
+
+/// Which lines are equal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Repeated {
+    /// Those equal in every source column.
+    Exact,
+    /// Those equal in these columns.
+    By(Vec<LineField>),
 }
 
 /// What a step objects to.
 pub(super) enum Objections {
     /// Reasons with predicates that look at one line alone; never null.
     Rowwise(Vec<(String, Expr)>),
-    /// Lines that repeat another.
-    Repeated(String),
+    /// A reason, and the columns in which a line equals one before it; no column means the whole source row.
+    Repeated(String, Vec<Expr>),
 }
 
 impl Step {
@@ -65,31 +105,68 @@ impl Step {
     pub fn name(&self) -> &'static str {
         match self {
             Self::DropMissing(_) => "drop_missing",
-            Self::DropCancellations { .. } => "cancellations",
+            Self::Cancellations { .. } => "cancellations",
             Self::KeepPositive(_) => "keep_positive",
-            Self::DropDuplicates => "drop_duplicates",
+            Self::DropDuplicates(_) => "drop_duplicates",
+            Self::NonProductLines { .. } => "non_product_lines",
+            Self::DateRange { .. } => "date_range",
         }
     }
 
-    pub(super) fn objections(&self) -> Objections {
+    /// Prefix of the order ids of cancellations that the step keeps, and what becomes of their money.
+    pub fn kept_returns(&self) -> Option<(&str, ReturnPolicy)> {
+        match self {
+            Self::Cancellations { policy: ReturnPolicy::Drop, .. } => None,
+            Self::Cancellations { order_id_prefix, policy } => Some((order_id_prefix, *policy)),
+            _ => None,
+        }
+    }
+
+    /// What the step objects to; `returned` tells the cancellations that are kept.
+    pub(super) fn objections(&self, returned: Expr) -> Objections {
         match self {
             Self::DropMissing(fields) => Objections::Rowwise(
                 fields.iter().map(|f| (format!("{} missing", f.column()), blank(col(f.column())))).collect(),
             ),
-            Self::DropCancellations { order_id_prefix } => {
-                let id = col(ORDER_ID).cast(DataType::String);
-                let begins = id.str().starts_with(lit(order_id_prefix.as_str())).fill_null(lit(false));
-                Objections::Rowwise(vec![(format!("order_id begins with {order_id_prefix}"), begins)])
+            Self::Cancellations { order_id_prefix, policy: ReturnPolicy::Drop } => {
+                Objections::Rowwise(vec![(format!("order_id begins with {order_id_prefix}"), begins(order_id_prefix))])
             }
-            Self::KeepPositive(fields) => Objections::Rowwise(
-                fields
-                    .iter()
-                    .map(|f| {
-                        (format!("{} not positive", f.column()), col(f.column()).lt_eq(lit(0i64)).fill_null(false))
-                    })
-                    .collect(),
-            ),
-            Self::DropDuplicates => Objections::Repeated("equal to an earlier row".to_owned()),
+            Self::Cancellations { .. } => Objections::Rowwise(Vec::new()),
+            Self::KeepPositive(fields) => {
+                let not_positive = |f: &LineField| {
+                    let low = col(f.column()).lt_eq(lit(0i64)).fill_null(false);
+                    (format!("{} not positive", f.column()), low.and(returned.clone().not()))
+                };
+                Objections::Rowwise(fields.iter().map(not_positive).collect())
+            }
+            Self::DropDuplicates(Repeated::Exact) => {
+                Objections::Repeated("equal to an earlier row".to_owned(), Vec::new())
+            }
+            Self::DropDuplicates(Repeated::By(fields)) => {
+                let names: Vec<&str> = fields.iter().map(|f| f.column()).collect();
+                let reason = format!("equal to an earlier row in {}", names.join(", "));
+                Objections::Repeated(reason, names.into_iter().map(col).collect())
+            }
+            Self::NonProductLines { codes, pattern } => {
+                let id = || col(PRODUCT_ID).cast(DataType::String);
+                let listed = codes.iter().map(|code| id().eq(lit(code.as_str())));
+                let matched = pattern.iter().map(|pattern| id().str().contains(lit(pattern.as_str()), true));
+                let any = listed.chain(matched).reduce(|any, one| any.or(one)).unwrap_or(lit(false));
+                Objections::Rowwise(vec![("no product".to_owned(), any.fill_null(lit(false)))])
+            }
+            Self::DateRange { from, until } => {
+                let day = |date: &NaiveDate| lit(*date).cast(DataType::Date);
+                let before = from.iter().map(|date| (format!("before {date}"), col(DAY).lt(day(date))));
+                let after = until.iter().map(|date| (format!("on or after {date}"), col(DAY).gt_eq(day(date))));
+                let outside = before.chain(after).map(|(reason, predicate)| (reason, predicate.fill_null(lit(false))));
+                Objections::Rowwise(outside.collect())
+            }
         }
     }
+}
+
+/// Whether a line's order id begins with a prefix.
+pub fn begins(prefix: &str) -> Expr {
+    let id = col(ORDER_ID).cast(DataType::String);
+    id.str().starts_with(lit(prefix)).fill_null(lit(false))
 }

@@ -7,17 +7,22 @@ use polars::prelude::*;
 use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::schema_line;
+use custseg::clean::{ReturnPolicy, Step};
 use custseg::error::Error;
+use custseg::ingest::{self, Reading};
+use custseg::orders;
 use custseg::orders::OrderBook;
 use custseg::pipeline::{self, Pipeline};
-use custseg::{ingest, orders};
 
 pub(super) fn explain(p: &Pipeline, out: &mut impl Write) -> Result<(), Error> {
     let engine = Error::engine;
-    let schema =
-        ingest::lines(&p.ingest).map_err(engine("ingest"))?.frame.collect_schema().map_err(engine("ingest"))?;
+    let schema = ingest::lines(&p.ingest, Reading::Headers)
+        .map_err(engine("ingest"))?
+        .frame
+        .collect_schema()
+        .map_err(engine("ingest"))?;
     writeln!(out, "# ingest: a row a source row\n{}\n", schema_line(&schema))?;
-    let mut marked = pipeline::mark(p)?;
+    let mut marked = pipeline::mark(p, Reading::Headers)?;
     let schema = marked.frame.collect_schema().map_err(engine("clean"))?;
     writeln!(out, "# clean: as before, with a verdict\n{}", schema_line(&schema))?;
     for (code, reason) in marked.reasons.iter().enumerate() {
@@ -67,5 +72,6 @@ fn made_up(p: &Pipeline, customers: usize) -> PolarsResult<OrderBook> {
     });
     let frame = DataFrame::new(customers, columns.collect::<PolarsResult<_>>()?)?;
     let has_orders = p.ingest.columns.order_id.is_some();
-    Ok(OrderBook { frame, reasons: Vec::new(), money: p.ingest.money.clone(), has_orders })
+    let returns = p.clean.iter().find_map(Step::kept_returns).map_or(ReturnPolicy::Drop, |(_, policy)| policy);
+    Ok(OrderBook { frame, reasons: Vec::new(), money: p.ingest.money.clone(), returns, has_orders })
 }

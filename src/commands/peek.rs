@@ -9,7 +9,7 @@ use crate::cli::Stage;
 use custseg::columns::{CUSTOMER_ID, DAY, ORDER_ID, REASON};
 use custseg::error::Error;
 use custseg::evaluate::Evidence;
-use custseg::ingest;
+use custseg::ingest::{self, Reading};
 use custseg::pipeline::{self, Pipeline};
 
 pub(super) fn peek(p: &Pipeline, stage: Stage, rows: usize, out: &mut impl Write) -> Result<(), Error> {
@@ -30,13 +30,19 @@ fn after(p: &Pipeline, stage: Stage, rows: usize) -> Result<Vec<(String, DataFra
     let limit = rows as IdxSize;
     match stage {
         Stage::Ingest => {
-            let lines = ingest::lines(&p.ingest).map_err(Error::engine("ingest"))?;
+            let lines = ingest::lines(&p.ingest, Reading::Rows).map_err(Error::scan(&p.ingest))?;
             return one(lines.frame.limit(limit).collect().map_err(Error::scan(&p.ingest))?);
         }
-        Stage::Clean => return one(pipeline::mark(p)?.frame.limit(limit).collect().map_err(Error::scan(&p.ingest))?),
+        Stage::Clean => {
+            return one(pipeline::mark(p, Reading::Rows)?
+                .frame
+                .limit(limit)
+                .collect()
+                .map_err(Error::scan(&p.ingest))?);
+        }
         _ => {}
     }
-    let book = pipeline::scan(p, pipeline::mark(p)?, None)?;
+    let book = pipeline::scan(p, pipeline::mark(p, Reading::Rows)?, None)?;
     if stage == Stage::Orders {
         let sorted = book.frame.sort([CUSTOMER_ID, ORDER_ID, DAY, REASON], SortMultipleOptions::default());
         return one(sorted.map_err(Error::engine("orders"))?);

@@ -9,9 +9,9 @@ use serde_json::json;
 use super::map_spec::MapSpec;
 use super::problem::{Kind, Problem, Problems, hint, nearest};
 use super::spec::*;
-use super::{Document, read, shaped, source};
+use super::{Document, read, shaped, source, steps};
 use crate::clean::Step;
-use crate::clean::steps::LineField;
+use crate::clean::steps::Repeated;
 use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
 use crate::ingest::{Columns, IngestParams, Money};
 use crate::model::{ModelParams, Weights as VoteWeights};
@@ -55,7 +55,16 @@ impl Checker<'_> {
         }
     }
 
-    fn wrong(&mut self, pointer: &str, message: impl Into<String>) {
+    /// A date, or `None` where the text is none.
+    pub(super) fn date(&mut self, pointer: &str, text: &str, hint: &str) -> Option<NaiveDate> {
+        let parsed = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+        if parsed.is_none() {
+            self.problem(Kind::Config, pointer, format!("`{text}` is not a date"), Some(hint.to_owned()));
+        }
+        parsed
+    }
+
+    pub(super) fn wrong(&mut self, pointer: &str, message: impl Into<String>) {
         self.problem(Kind::Config, pointer, message.into(), None);
     }
 }
@@ -78,7 +87,7 @@ pub(super) fn compile(
     let separator = separator(&spec.ingest.transactions.csv, &mut checker);
     let timezone = timezone(&spec.ingest.timezone, &mut checker);
     let bound = source::bind(&spec.ingest.transactions, separator, &mut checker);
-    let clean = clean(&spec.clean, &spec.ingest.transactions.columns, &mut checker);
+    let clean = steps::clean(&spec.clean, &spec.ingest.transactions.columns, &mut checker);
     let rfm = rfm(&spec.rfm, &spec.ingest.transactions.columns, &mut checker);
     let models = models(spec, &mut checker);
     let to = document.base.join(&spec.publish.to);
@@ -95,7 +104,7 @@ pub(super) fn compile(
         columns,
         timezone: timezone?,
         money: Money { scale: spec.ingest.money.scale, currency: spec.ingest.money.currency.clone() },
-        whole_rows: clean.contains(&Step::DropDuplicates),
+        whole_rows: clean.contains(&Step::DropDuplicates(Repeated::Exact)),
     };
     let definitions = definitions(spec, &ingest.columns, &map);
     Some(Pipeline {
@@ -147,75 +156,10 @@ fn timezone(name: &str, checker: &mut Checker<'_>) -> Option<chrono_tz::Tz> {
     found
 }
 
-fn clean(specs: &[CleanStepSpec], columns: &ColumnsSpec, checker: &mut Checker<'_>) -> Vec<Step> {
-    let mut steps = Vec::with_capacity(specs.len());
-    for (idx, spec) in specs.iter().enumerate() {
-        let CleanStepSpec { drop_missing, cancellations, keep_positive, drop_duplicates } = spec;
-        let mut mapped = |key: &str, i: usize, field: LineField| {
-            let is_mapped = match field {
-                LineField::CustomerId | LineField::OrderedAt => true,
-                LineField::OrderId => columns.order_id.is_some(),
-                LineField::Quantity => columns.quantity.is_some(),
-                LineField::UnitPrice => columns.unit_price.is_some(),
-                LineField::Amount => columns.amount.is_some(),
-            };
-            if !is_mapped {
-                let message = format!("`{0}` is not mapped in ingest.transactions.columns", field.column());
-                checker.wrong(&format!("/clean/{idx}/{key}/{i}"), message);
-            }
-            field
-        };
-        if let Some(fields) = drop_missing {
-            let fields = fields.iter().enumerate().map(|(i, f)| mapped("drop_missing", i, line_field(*f)));
-            steps.push(Step::DropMissing(fields.collect()));
-        }
-        if let Some(fields) = keep_positive {
-            let fields = fields.iter().enumerate().map(|(i, f)| mapped("keep_positive", i, number_field(*f)));
-            steps.push(Step::KeepPositive(fields.collect()));
-        }
-        if let Some(spec) = cancellations {
-            if columns.order_id.is_none() {
-                let message = "cancellations are told by their order id, but `order_id` is not mapped";
-                checker.wrong(&format!("/clean/{idx}/cancellations"), message);
-            }
-            let CancellationsSpec { order_id_prefix, policy: CancellationPolicy::Drop } = spec;
-            steps.push(Step::DropCancellations { order_id_prefix: order_id_prefix.clone() });
-        }
-        if let Some(Duplicates::Exact) = drop_duplicates {
-            steps.push(Step::DropDuplicates);
-        }
-    }
-    steps
-}
-
-fn line_field(column: LineColumn) -> LineField {
-    match column {
-        LineColumn::CustomerId => LineField::CustomerId,
-        LineColumn::OrderId => LineField::OrderId,
-        LineColumn::OrderedAt => LineField::OrderedAt,
-        LineColumn::Quantity => LineField::Quantity,
-        LineColumn::UnitPrice => LineField::UnitPrice,
-        LineColumn::Amount => LineField::Amount,
-    }
-}
-
-fn number_field(column: NumberColumn) -> LineField {
-    match column {
-        NumberColumn::Quantity => LineField::Quantity,
-        NumberColumn::UnitPrice => LineField::UnitPrice,
-        NumberColumn::Amount => LineField::Amount,
-    }
-}
-
 fn rfm(spec: &RfmSpec, columns: &ColumnsSpec, checker: &mut Checker<'_>) -> Option<RfmParams> {
     let mut date = |pointer: &str, text: &str| {
-        let parsed = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
-        if parsed.is_none() {
-            let hint = "an exclusive date such as 2011-12-10, or `last`: the day after the last accepted line";
-            let message = format!("`{text}` is not a date");
-            checker.problem(Kind::Config, pointer, message, Some(hint.to_owned()));
-        }
-        parsed
+        let hint = "an exclusive date such as 2011-12-10, or `last`: the day after the last accepted line";
+        checker.date(pointer, text, hint)
     };
     let snapshots = match &spec.snapshots {
         SnapshotsSpec::One(text) if text == "last" => Some(SnapshotDates::Last),

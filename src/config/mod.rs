@@ -11,12 +11,14 @@ use serde_json::Value as Json;
 
 use crate::pipeline::Pipeline;
 
+pub mod clean_spec;
 pub mod compile;
 pub mod map_spec;
 pub mod problem;
 pub mod shape;
 pub mod source;
 pub mod spec;
+pub mod steps;
 pub mod tree;
 
 use problem::{Kind, Place, Problem, Problems};

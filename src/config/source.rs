@@ -11,7 +11,7 @@ use crate::ingest::{Columns, Format, SourceFile, Worth};
 /// Pointer of the section that names the files.
 const AT: &str = "/ingest/transactions";
 
-/// Which types a mapped column may have in Parquet; in CSV all is text.
+/// Which types a mapped column may have in Parquet; elsewhere all is text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     Identity,
@@ -68,11 +68,12 @@ pub(super) fn bind(
 
 /// Key, source column and wanted type of every mapped column.
 fn mapped(spec: &ColumnsSpec) -> Vec<(&'static str, &str, Wanted)> {
-    let ColumnsSpec { customer_id, order_id, ordered_at, quantity, unit_price, amount } = spec;
+    let ColumnsSpec { customer_id, order_id, ordered_at, product_id, quantity, unit_price, amount } = spec;
     let always = [
         ("customer_id", Some(customer_id), Wanted::Identity),
         ("order_id", order_id.as_ref(), Wanted::Identity),
         ("ordered_at", Some(ordered_at), Wanted::Moment),
+        ("product_id", product_id.as_ref(), Wanted::Identity),
         ("quantity", quantity.as_ref(), Wanted::Number),
         ("unit_price", unit_price.as_ref(), Wanted::Number),
         ("amount", amount.as_ref(), Wanted::Number),
@@ -96,6 +97,7 @@ fn columns(spec: &ColumnsSpec, checker: &mut Checker<'_>) -> Option<Columns> {
         customer_id: spec.customer_id.clone(),
         order_id: spec.order_id.clone(),
         ordered_at: spec.ordered_at.clone(),
+        product_id: spec.product_id.clone(),
         worth,
     })
 }

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::clean_spec::CleanStepSpec;
+
 /// One customer-segmentation pipeline: from raw transactions to named segments.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -63,12 +65,12 @@ pub struct IngestSpec {
 #[serde(deny_unknown_fields)]
 #[schemars(extend("required" = ["paths", "columns"]))]
 pub struct TransactionsSpec {
-    /// Files or globs, relative to this file; the suffix tells the format (`.csv`, `.csv.gz`, `.csv.zst`, `.parquet`),
+    /// Files or globs, relative to this file; the suffix tells the format (`.csv`, `.csv.gz`, `.csv.zst`, `.parquet`, `.xlsx`),
     /// and one run does not mix formats.
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub paths: Vec<String>,
-    /// How CSV is written; not used for Parquet.
+    /// How CSV is written; of a workbook, only the formats of dates that it holds as text; not used for Parquet.
     #[serde(default)]
     pub csv: CsvSpec,
     /// Which source column holds what.
@@ -111,6 +113,9 @@ pub struct ColumnsSpec {
     /// When the line was bought: a date or a date and time.
     #[serde(default)]
     pub ordered_at: String,
+    /// What was bought.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product_id: Option<String>,
     /// Units of the line, a whole number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<String>,
@@ -139,82 +144,6 @@ impl Default for MoneySpec {
     fn default() -> Self {
         Self { scale: two(), currency: None }
     }
-}
-
-/// One step of cleaning: exactly one of these keys.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
-pub struct CleanStepSpec {
-    /// Rejects lines in which one of these columns is null or empty.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1))]
-    pub drop_missing: Option<Vec<LineColumn>>,
-    /// Says which lines undo an order and what becomes of them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cancellations: Option<CancellationsSpec>,
-    /// Rejects lines in which one of these columns is zero or less.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1))]
-    pub keep_positive: Option<Vec<NumberColumn>>,
-    /// Rejects repeated lines.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub drop_duplicates: Option<Duplicates>,
-}
-
-/// A mapped column of the lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "a documented variant would turn the schema's list of names into a list of schemas")]
-pub enum LineColumn {
-    CustomerId,
-    OrderId,
-    OrderedAt,
-    Quantity,
-    UnitPrice,
-    Amount,
-}
-
-/// A mapped column that holds numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "as for LineColumn")]
-pub enum NumberColumn {
-    Quantity,
-    UnitPrice,
-    Amount,
-}
-
-/// Which lines undo an order and what becomes of them.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("required" = ["order_id_prefix"]))]
-pub struct CancellationsSpec {
-    /// Orders whose id begins with this are cancellations.
-    #[serde(default)]
-    #[schemars(length(min = 1))]
-    pub order_id_prefix: String,
-    /// `drop` rejects the cancellation and leaves the order that it undoes.
-    #[serde(default)]
-    pub policy: CancellationPolicy,
-}
-
-/// What becomes of a cancellation.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "as for LineColumn")]
-pub enum CancellationPolicy {
-    #[default]
-    Drop,
-}
-
-/// Which lines repeat another: `exact` compares every column of the source, mapped or not; the first of equal lines
-/// stays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "as for LineColumn")]
-pub enum Duplicates {
-    Exact,
 }
 
 /// What recency, frequency and monetary value are, and at which dates.
@@ -249,7 +178,7 @@ impl Default for SnapshotsSpec {
 /// What frequency counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "as for LineColumn")]
+#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
 pub enum Frequency {
     #[default]
     Orders,
@@ -282,7 +211,7 @@ impl Default for ScoreSpec {
 /// How cut points are found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "as for LineColumn")]
+#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
 pub enum ScoreMethod {
     #[default]
     Quantile,
@@ -329,7 +258,7 @@ pub struct ModelSpec {
 /// What a model learns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "as for LineColumn")]
+#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
 pub enum Target {
     #[default]
     Segment,
@@ -338,7 +267,7 @@ pub enum Target {
 /// How votes are weighed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "as for LineColumn")]
+#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
 pub enum Weights {
     Uniform,
     #[default]

@@ -9,7 +9,7 @@ use crate::segment::SegmentMap;
 /// One row a (snapshot, segment of the map), in the map's order; segments without customers are there with zeros.
 ///
 /// Columns: `snapshot` date, `segment` text, `customers` u32, `share` f64, `orders` u32 (distinct orders, or
-/// customer-days where the source knows none), `money` f64, `money_share` f64 (null where the snapshot's money is
+/// customer-days where the source knows none; returns are no orders), `money` f64 (less returns), `money_share` f64 (null where the snapshot's money is
 /// zero), `recency_days_mean`, `recency_days_median`, … `monetary_median` f64, `average_order_value` f64, `action` text.
 ///
 /// # Errors
@@ -70,13 +70,14 @@ pub fn segment_profile(map: &SegmentMap, book: &OrderBook, segments: &DataFrame)
         .collect()
 }
 
-/// Distinct orders in a group: the ids, or the customer-days.
+/// Distinct orders in a group: the ids of purchases, or the customer-days. Returns stand in as one value that is not
+/// counted.
 fn distinct_orders(book: &OrderBook) -> Expr {
-    match book.has_orders {
-        true => col(ORDER_ID).n_unique().cast(DataType::UInt32),
+    let key = match book.has_orders {
+        true => col(ORDER_ID),
         // A customer-day is one string here; the book is small.
-        false => concat_str([col(CUSTOMER_ID), col(DAY).cast(DataType::String)], "\u{1f}", false)
-            .n_unique()
-            .cast(DataType::UInt32),
-    }
+        false => concat_str([col(CUSTOMER_ID), col(DAY).cast(DataType::String)], "\u{1f}", false),
+    };
+    let distinct = when(col(RETURNED)).then(lit("")).otherwise(key).n_unique().cast(DataType::Int64);
+    (distinct - col(RETURNED).max().cast(DataType::Int64)).cast(DataType::UInt32)
 }

@@ -4,9 +4,10 @@
 
 use polars::prelude::*;
 
-use super::{Format, IngestParams, SourceFile, Worth};
+use super::{Format, IngestParams, SourceFile, Worth, workbook};
 use crate::columns::{
-    AMOUNT, CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, QUANTITY, REASON, SOURCE_FILE, SOURCE_ROW, UNIT_PRICE,
+    AMOUNT, CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, REASON, SOURCE_FILE, SOURCE_ROW,
+    UNIT_PRICE,
 };
 
 /// A line's money may not go beyond this many minor units: a thousand such lines still fit 64 bits.
@@ -54,15 +55,16 @@ impl<'a> Conformer<'a> {
     /// The plan of one file's lines.
     pub(super) fn conform(&self, frame: LazyFrame, file: &SourceFile, whole_row: &[String]) -> LazyFrame {
         let columns = &self.params.columns;
-        let order_id = columns.order_id.as_ref().map_or_else(|| lit(NULL).cast(DataType::String), col);
+        let optional = |name: &Option<String>| match name {
+            Some(name) => identity(col(name), file, name),
+            None => lit(NULL).cast(DataType::String),
+        };
         let mut selected = vec![
             col(SOURCE_FILE),
             col(SOURCE_ROW),
             identity(col(&columns.customer_id), file, &columns.customer_id).alias(CUSTOMER_ID),
-            match &columns.order_id {
-                Some(name) => identity(order_id, file, name).alias(ORDER_ID),
-                None => order_id.alias(ORDER_ID),
-            },
+            optional(&columns.order_id).alias(ORDER_ID),
+            optional(&columns.product_id).alias(PRODUCT_ID),
         ];
         let mut faults = Vec::new();
         for (name, parsed) in self.measures().into_iter().chain([self.moment()]) {
@@ -106,7 +108,14 @@ impl<'a> Conformer<'a> {
             }
             Worth::Amount { amount, quantity } => {
                 let amount = (AMOUNT, minor_units(AMOUNT, col(amount), factor));
-                quantity.iter().map(|q| (QUANTITY, whole_number(QUANTITY, col(q)))).chain([amount]).collect()
+                // Beside an amount the units are a remark: a line without them is as good, one with nonsense is not.
+                let units = |name: &String| {
+                    let mut parsed = whole_number(QUANTITY, col(name));
+                    let nonsense = |(reason, fault): (String, Expr)| (reason, fault.and(blank(col(name)).not()));
+                    parsed.faults = parsed.faults.into_iter().skip(1).map(nonsense).collect();
+                    (QUANTITY, parsed)
+                };
+                quantity.iter().map(units).chain([amount]).collect()
             }
         }
     }
@@ -119,14 +128,12 @@ impl<'a> Conformer<'a> {
         // All files of a run have the same kind of moment: the pipeline's compile step saw to that.
         let dtype = self.params.files.iter().flat_map(|f| &f.columns).find(|(n, _)| n == name).map(|(_, d)| d);
         let (value, missing) = match (self.params.format, dtype) {
-            (Format::Csv, _) => {
-                let parsed = self.params.datetime_formats.iter().map(|format| {
-                    let options = StrptimeOptions {
-                        format: Some(format.as_str().into()),
-                        strict: false,
-                        exact: true,
-                        cache: true,
-                    };
+            (Format::Csv | Format::Xlsx, _) => {
+                let of_workbook = (self.params.format == Format::Xlsx).then_some(workbook::MOMENT_FORMAT);
+                let formats = of_workbook.into_iter().chain(self.params.datetime_formats.iter().map(String::as_str));
+                let parsed = formats.map(|format| {
+                    let options =
+                        StrptimeOptions { format: Some(format.into()), strict: false, exact: true, cache: true };
                     col(name).str().to_datetime(Some(TimeUnit::Microseconds), None, options, lit("raise"))
                 });
                 (parsed.reduce(|first, next| first.fill_null(next)).unwrap_or(lit(NULL)), blank(source))

@@ -7,9 +7,9 @@ use csv::{ErrorKind, ReaderBuilder};
 use super::{Format, IngestParams, probe};
 
 /// The first fault of the source that a plain reading of its CSV finds, with file and line; `None` where there is none,
-/// or the source is Parquet.
+/// or the source is none.
 pub fn first_fault(params: &IngestParams) -> Option<String> {
-    if params.format == Format::Parquet {
+    if params.format != Format::Csv {
         return None;
     }
     params.files.iter().find_map(|file| fault_of(&file.path, &file.name, params.separator))

@@ -11,8 +11,9 @@ pub mod conform;
 pub mod diagnose;
 pub mod probe;
 pub mod scan;
+pub mod workbook;
 
-pub use scan::lines;
+pub use scan::{Reading, lines};
 
 /// Format of the source files, told by their suffix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Format {
     Csv,
     /// `.parquet`.
     Parquet,
+    /// `.xlsx`: the first sheet.
+    Xlsx,
 }
 
 /// One source file with its columns, as its header or footer tells them.
@@ -55,6 +58,26 @@ pub struct IngestParams {
     pub whole_rows: bool,
 }
 
+impl IngestParams {
+    /// Whether a source column is read at all.
+    pub fn reads(&self, name: &str) -> bool {
+        let Columns { customer_id, order_id, ordered_at, product_id, worth } = &self.columns;
+        let money = match worth {
+            Worth::Priced { unit_price, .. } => unit_price,
+            Worth::Amount { amount, .. } => amount,
+        };
+        let mapped = [
+            Some(customer_id.as_str()),
+            order_id.as_deref(),
+            Some(ordered_at),
+            product_id.as_deref(),
+            worth.quantity(),
+            Some(money),
+        ];
+        self.whole_rows || mapped.contains(&Some(name))
+    }
+}
+
 /// Names of the source columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
@@ -64,6 +87,8 @@ pub struct Columns {
     pub order_id: Option<String>,
     /// When.
     pub ordered_at: String,
+    /// What was bought, if mapped.
+    pub product_id: Option<String>,
     /// What the line is worth.
     pub worth: Worth,
 }
@@ -116,7 +141,7 @@ impl Money {
 /// The order lines as a plan.
 ///
 /// One row a source row. Columns: `source_file` u32, `source_row` u32, `customer_id` (text or i64, as the source has
-/// it), `order_id` (likewise; null where not mapped), `ordered_at` datetime\[μs\], `day` date, `quantity` i64 (null
+/// it), `order_id` and `product_id` (likewise; null where not mapped), `ordered_at` datetime\[μs\], `day` date, `quantity` i64 (null
 /// where not mapped), `unit_price` or `amount` i64 in minor units, `money` i64 in minor units, `reason` u8: a code into
 /// [`Lines::faults`] where the row cannot be parsed, else null. Where whole rows are compared, also every source
 /// column under [`conform::whole_row_name`].

@@ -9,7 +9,7 @@ use polars::prelude::{
     DataType, ParquetReader, PlSmallStr, PolarsError, Schema, SchemaExt, SchemaNamesAndDtypes, SerReader,
 };
 
-use super::{Format, SourceFile};
+use super::{Format, SourceFile, workbook};
 
 /// Why a source cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,7 @@ pub enum ProbeError {
         base: PathBuf,
     },
     /// The suffix is none that can be read.
-    #[error("`{name}` has no known suffix; expected .csv, .csv.gz, .csv.zst or .parquet")]
+    #[error("`{name}` has no known suffix; expected .csv, .csv.gz, .csv.zst, .parquet or .xlsx")]
     Suffix {
         /// The file.
         name: String,
@@ -45,7 +45,7 @@ pub enum ProbeError {
         source: std::io::Error,
     },
     /// The file is not what its suffix says.
-    #[error("`{name}` is not readable {format}: {reason}")]
+    #[error("`{name}` cannot be read as {format}: {reason}")]
     Broken {
         /// The file.
         name: String,
@@ -57,6 +57,15 @@ pub enum ProbeError {
 }
 
 impl Format {
+    /// The format in words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "CSV",
+            Self::Parquet => "Parquet",
+            Self::Xlsx => "an Excel workbook",
+        }
+    }
+
     /// The format that a file's suffix tells.
     ///
     /// # Errors
@@ -67,6 +76,8 @@ impl Format {
             Ok(Self::Csv)
         } else if lower.ends_with(".parquet") {
             Ok(Self::Parquet)
+        } else if lower.ends_with(".xlsx") {
+            Ok(Self::Xlsx)
         } else {
             Err(ProbeError::Suffix { name: name.to_owned() })
         }
@@ -108,19 +119,23 @@ pub fn probe(path: &Path, name: &str, separator: u8) -> Result<(Format, SourceFi
     let io = |source| ProbeError::Io { name: name.to_owned(), source };
     let file = File::open(path).map_err(io)?;
     if file.metadata().map_err(io)?.len() == 0 {
-        let format = if format == Format::Csv { "CSV" } else { "Parquet" };
-        return Err(ProbeError::Broken { name: name.to_owned(), format, reason: "the file is empty".to_owned() });
+        let reason = "the file is empty".to_owned();
+        return Err(ProbeError::Broken { name: name.to_owned(), format: format.name(), reason });
     }
     let columns = match format {
         Format::Csv => csv_header(path, name, separator)?,
         Format::Parquet => parquet_footer(file, name)?,
+        Format::Xlsx => workbook_header(path, name)?,
     };
     Ok((format, SourceFile { path: path.to_owned(), name: name.to_owned(), columns }))
 }
 
 fn parquet_footer(file: File, name: &str) -> Result<Vec<(String, DataType)>, ProbeError> {
-    let broken =
-        |error: PolarsError| ProbeError::Broken { name: name.to_owned(), format: "Parquet", reason: error.to_string() };
+    let broken = |error: PolarsError| ProbeError::Broken {
+        name: name.to_owned(),
+        format: Format::Parquet.name(),
+        reason: error.to_string(),
+    };
     let arrow = ParquetReader::new(file).schema().map_err(broken)?;
     let schema = Schema::from_arrow_schema(&arrow);
     Ok(schema.iter_names_and_dtypes().map(|(name, dtype)| (name.to_string(), dtype.clone())).collect())
@@ -130,7 +145,7 @@ fn parquet_footer(file: File, name: &str) -> Result<Vec<(String, DataType)>, Pro
 const HEADER_LIMIT: u64 = 1 << 20;
 
 fn csv_header(path: &Path, name: &str, separator: u8) -> Result<Vec<(String, DataType)>, ProbeError> {
-    let broken = |reason: String| ProbeError::Broken { name: name.to_owned(), format: "CSV", reason };
+    let broken = |reason: String| ProbeError::Broken { name: name.to_owned(), format: Format::Csv.name(), reason };
     let reader = decompressed(path, name).map_err(|error| broken(error.to_string()))?;
     let mut records =
         csv::ReaderBuilder::new().delimiter(separator).has_headers(false).from_reader(reader.take(HEADER_LIMIT));
@@ -140,16 +155,30 @@ fn csv_header(path: &Path, name: &str, separator: u8) -> Result<Vec<(String, Dat
         Ok(false) => return Err(broken("the file has no header".to_owned())),
         Err(error) => return Err(broken(error.to_string())),
     }
-    let mut columns: Vec<(String, DataType)> = Vec::with_capacity(header.len());
-    for (idx, field) in header.iter().enumerate() {
-        let field = if idx == 0 { field.trim_start_matches('\u{feff}') } else { field };
-        if field.contains('\0') {
-            return Err(broken("the header holds NUL bytes".to_owned()));
+    let names = header.iter().enumerate().map(|(idx, field)| match idx {
+        0 => field.trim_start_matches('\u{feff}'),
+        _ => field,
+    });
+    text_columns(names).map_err(broken)
+}
+
+fn workbook_header(path: &Path, name: &str) -> Result<Vec<(String, DataType)>, ProbeError> {
+    let broken = |reason| ProbeError::Broken { name: name.to_owned(), format: Format::Xlsx.name(), reason };
+    let header = workbook::header(path).map_err(broken)?;
+    text_columns(header.iter().map(String::as_str)).map_err(broken)
+}
+
+/// Columns of text by these names, which must differ.
+fn text_columns<'a>(names: impl Iterator<Item = &'a str>) -> Result<Vec<(String, DataType)>, String> {
+    let mut columns: Vec<(String, DataType)> = Vec::new();
+    for name in names {
+        if name.contains('\0') {
+            return Err("the header holds NUL bytes".to_owned());
         }
-        if columns.iter().any(|(seen, _)| seen == field) {
-            return Err(broken(format!("the header names column `{field}` twice")));
+        if columns.iter().any(|(seen, _)| seen == name) {
+            return Err(format!("the header names column `{name}` twice"));
         }
-        columns.push((field.to_owned(), DataType::String));
+        columns.push((name.to_owned(), DataType::String));
     }
     Ok(columns)
 }

@@ -13,8 +13,8 @@ const ACCEPTED: u32 = u32::MAX;
 
 /// One row a step and reason, and a first one for the raw rows.
 ///
-/// Columns: `step` text, `reason` text (null for the raw rows), then what was removed: `rows` u64, `customers` u32,
-/// `orders` u32, `money` f64; and the same four left. Rows and money add up exactly; a customer or an order vanishes
+/// Columns: `step` text, `reason` text (null for the raw rows), then what was removed: `rows`, `customers`, `orders` i64,
+/// `money` f64; and the same four left. Rows and money add up exactly; a customer or an order vanishes
 /// with its last row.
 ///
 /// # Errors
@@ -82,6 +82,6 @@ pub fn ledger(book: &OrderBook) -> PolarsResult<DataFrame> {
 fn counted(name: &str, values: &[i128], factor: f64) -> Column {
     match name {
         MONEY | MONEY_LEFT => Column::new(name.into(), values.iter().map(|&v| v as f64 / factor).collect::<Vec<_>>()),
-        _ => Column::new(name.into(), values.iter().map(|&v| v as u64).collect::<Vec<_>>()),
+        _ => Column::new(name.into(), values.iter().map(|&v| v as i64).collect::<Vec<_>>()),
     }
 }

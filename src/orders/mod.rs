@@ -7,9 +7,10 @@ use std::path::Path;
 use polars::io::utils::sync_on_close::SyncOnCloseType;
 use polars::prelude::*;
 
-use crate::clean::{MarkedLines, Reason};
+use crate::clean::{MarkedLines, Reason, ReturnPolicy, steps};
 use crate::columns::{
-    CUSTOMER_ID, DAY, LINES, MONEY, ORDER_ID, ORDERED_AT, QUANTITY, REASON, SOURCE_FILE, SOURCE_ROW, UNITS,
+    CUSTOMER_ID, DAY, LINES, MONEY, ORDER_ID, ORDERED_AT, QUANTITY, REASON, RETURNED, SOURCE_FILE, SOURCE_ROW, STEP,
+    UNITS,
 };
 use crate::ingest::Money;
 
@@ -19,7 +20,7 @@ pub mod ledger;
 ///
 /// One row a (customer, order, day, reason). Columns: `customer_id` text, `order_id` text, `day` date, `reason` u8
 /// (null = accepted), `lines` u32, `units` i64, `money` i128 in minor units, `ordered_at` datetime\[μs\]: the last
-/// moment in the group. No order of rows is promised.
+/// moment in the group, `returned` bool: a cancellation that is kept. No order of rows is promised.
 #[derive(Debug, Clone)]
 pub struct OrderBook {
     /// The table.
@@ -28,6 +29,8 @@ pub struct OrderBook {
     pub reasons: Vec<Reason>,
     /// How `money` is counted.
     pub money: Money,
+    /// What becomes of the money of returns; `Drop` where there are none in the book.
+    pub returns: ReturnPolicy,
     /// Whether the source knows orders; without them an order is all that a customer buys on a day.
     pub has_orders: bool,
 }
@@ -44,6 +47,7 @@ impl OrderBook {
             (UNITS, DataType::Int64),
             (MONEY, DataType::Int128),
             (ORDERED_AT, DataType::Datetime(TimeUnit::Microseconds, None)),
+            (RETURNED, DataType::Boolean),
         ];
         fields.into_iter().map(|(name, dtype)| (PlSmallStr::from_static(name), dtype)).collect()
     }
@@ -55,6 +59,8 @@ pub struct Rejects<'a> {
     pub path: &'a Path,
     /// Names of the source files, in the order of `source_file`.
     pub files: Vec<&'a str>,
+    /// What the footer says of the file's making.
+    pub metadata: KeyValueMetadata,
 }
 
 /// The two consumers of the scan: the group-by and the rejects.
@@ -68,12 +74,17 @@ fn plans(lines: &MarkedLines, rejects: Option<&Rejects<'_>>) -> PolarsResult<Vec
     ]);
     let Some(rejects) = rejects else { return Ok(vec![grouped.logical_plan]) };
     let rejected = lines.frame.clone().filter(col(REASON).is_not_null()).select([
-        spelled(col(REASON), lines.reasons.iter().map(|r| format!("{}: {}", r.step, r.reason))).alias(REASON),
+        spelled(col(REASON), lines.reasons.iter().map(|r| r.step.clone())).alias(STEP),
+        spelled(col(REASON), lines.reasons.iter().map(|r| r.reason.clone())).alias(REASON),
         spelled(col(SOURCE_FILE), rejects.files.iter().map(|name| (*name).to_owned())).alias(SOURCE_FILE),
         col(SOURCE_ROW),
     ]);
     let target = SinkTarget::Path(PlRefPath::try_from_path(rejects.path)?);
-    let options = ParquetWriteOptions { compression: ParquetCompression::Zstd(None), ..Default::default() };
+    let options = ParquetWriteOptions {
+        compression: ParquetCompression::Zstd(None),
+        key_value_metadata: Some(rejects.metadata.clone()),
+        ..Default::default()
+    };
     let sink = rejected.sink(
         SinkDestination::File { target },
         FileWriteFormat::Parquet(options.into()),
@@ -115,7 +126,13 @@ pub fn scan(
         let text = frame.column(name)?.cast(&DataType::String)?;
         frame.with_column(text)?;
     }
-    Ok(OrderBook { frame, reasons: lines.reasons, money: money.clone(), has_orders })
+    // An order is a return as a whole, so returns are told apart here and cost the scan nothing.
+    let (returned, returns) = match &lines.returns {
+        Some((prefix, policy)) => (steps::begins(prefix), *policy),
+        None => (lit(false), ReturnPolicy::Drop),
+    };
+    let frame = frame.lazy().with_column(returned.alias(RETURNED)).collect()?;
+    Ok(OrderBook { frame, reasons: lines.reasons, money: money.clone(), returns, has_orders })
 }
 
 impl OrderBook {

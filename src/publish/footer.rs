@@ -8,14 +8,17 @@ use polars::prelude::{DataFrame, KeyValueMetadata};
 
 use super::manifest::Output;
 use super::{PublishError, at};
+use crate::ingest::Money;
 
 /// What every table's footer says of its making: no paths, no clock, so that equal tables are equal bytes.
-pub(super) fn metadata(definition_hash: &str, pipeline: &str) -> KeyValueMetadata {
-    KeyValueMetadata::from_static(vec![
+pub fn footer_metadata(pipeline: &str, definition_hash: &str, money: &Money) -> KeyValueMetadata {
+    let mut pairs = vec![
         ("custseg.definition_hash".to_owned(), definition_hash.to_owned()),
         ("custseg.pipeline".to_owned(), pipeline.to_owned()),
         ("custseg.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-    ])
+    ];
+    pairs.extend(money.currency.iter().map(|currency| ("custseg.currency".to_owned(), currency.clone())));
+    KeyValueMetadata::from_static(pairs)
 }
 
 /// Decodes every page of a file and compares its footer with the table that went in.

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::columns::*;
 use crate::evaluate::Tables;
+use crate::ingest::Money;
 use crate::score::Cut;
 
 /// One file that went in.
@@ -39,6 +40,8 @@ pub struct Facts<'a> {
     pub definition_hash: &'a str,
     /// The checked pipeline as JSON.
     pub definition: &'a serde_json::Value,
+    /// How money is counted.
+    pub money: &'a Money,
     /// Files that went in.
     pub inputs: &'a [Input],
     /// Cut points of every snapshot.
@@ -76,9 +79,9 @@ pub struct Manifest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Rows {
     /// Rows of the source.
-    pub raw: u64,
+    pub raw: i64,
     /// Rows that no step rejected.
-    pub accepted: u64,
+    pub accepted: i64,
     /// Rows of `segments`, all snapshots together.
     pub segments: u64,
 }
@@ -150,7 +153,7 @@ impl Manifest {
 fn rows(tables: &Tables) -> PolarsResult<Rows> {
     let (mut raw, mut accepted) = (0, 0);
     if let Some(ledger) = tables.get("ledger") {
-        let left = ledger.column(ROWS_LEFT)?.u64()?.clone();
+        let left = ledger.column(ROWS_LEFT)?.i64()?.clone();
         raw = left.first().unwrap_or_default();
         accepted = left.last().unwrap_or_default();
     }

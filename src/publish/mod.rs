@@ -19,6 +19,7 @@ use crate::evaluate::{SEGMENTS, Tables, by_snapshot};
 pub mod footer;
 pub mod manifest;
 
+pub use footer::footer_metadata;
 pub use manifest::{Facts, Manifest, Output};
 
 /// Checked options of `publish`.
@@ -123,7 +124,7 @@ impl Drop for Staging {
 /// # Errors
 /// What could not be written or does not read back; readers then still see the run before.
 pub fn publish(staging: Staging, tables: &Tables, facts: Facts<'_>) -> Result<Manifest, PublishError> {
-    let metadata = footer::metadata(facts.definition_hash, facts.pipeline);
+    let metadata = footer_metadata(facts.pipeline, facts.definition_hash, facts.money);
     let mut outputs = Vec::new();
     for (snapshot, part) in by_snapshot(&tables.segments)? {
         // The hive key stands in the path only, as Spark writes it: pandas refuses a folder that says it twice.

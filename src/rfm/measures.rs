@@ -4,8 +4,10 @@ use chrono::NaiveDate;
 use polars::prelude::*;
 
 use super::day;
+use crate::clean::ReturnPolicy;
 use crate::columns::{
-    DAY, FREQUENCY, LAST_ORDER_AT, LINES, MONETARY, MONEY, ORDER_ID, ORDERED_AT, RECENCY_DAYS, UNITS,
+    DAY, FREQUENCY, LAST_ORDER_AT, LINES, MONETARY, MONEY, ORDER_ID, ORDERED_AT, RECENCY_DAYS, RETURNED,
+    RETURNED_MONEY, UNITS,
 };
 use crate::ingest::Money;
 use crate::orders::major_units;
@@ -23,30 +25,60 @@ pub enum Frequency {
     Units,
 }
 
-/// Local time of the last accepted line before the snapshot.
+/// Local time of the last purchase before the snapshot; of the last return, for a customer without a purchase.
 pub fn last_order_at() -> Expr {
-    col(ORDERED_AT).max().alias(LAST_ORDER_AT)
+    last(col(ORDERED_AT)).alias(LAST_ORDER_AT)
 }
 
 /// Whole calendar days from the last purchase's local date to the snapshot; at least 1, since the snapshot's own day
 /// does not count.
 pub fn recency_days(as_of: NaiveDate) -> Expr {
-    (day(as_of) - col(DAY).max()).dt().total_days(false).cast(DataType::Int32).alias(RECENCY_DAYS)
+    (day(as_of) - last(col(DAY))).dt().total_days(false).cast(DataType::Int32).alias(RECENCY_DAYS)
 }
 
-/// How often the customer bought. Lines without an order id count as one order together.
+/// How often the customer bought; 0 for one who only returned. Lines without an order id count as one order together.
 pub fn frequency(of: Frequency, has_orders: bool) -> Expr {
     let counted = match of {
-        Frequency::Orders if has_orders => col(ORDER_ID).n_unique(),
-        Frequency::Orders | Frequency::Days => col(DAY).n_unique(),
-        Frequency::Lines => col(LINES).sum(),
+        Frequency::Orders if has_orders => distinct(col(ORDER_ID), lit("")),
+        Frequency::Orders | Frequency::Days => distinct(col(DAY).cast(DataType::Int32), lit(i32::MIN)),
+        Frequency::Lines => bought(col(LINES)).sum(),
         // Returns may outweigh purchases; a frequency below zero would mean nothing.
         Frequency::Units => when(col(UNITS).sum().lt(lit(0i64))).then(lit(0i64)).otherwise(col(UNITS).sum()),
     };
     counted.cast(DataType::UInt32).alias(FREQUENCY)
 }
 
-/// What the customer spent: the exact sum in minor units, made a float once.
-pub fn monetary(money: &Money) -> Expr {
-    major_units(col(MONEY).sum(), money).alias(MONETARY)
+/// What the customer spent, less what was returned unless that is kept apart: the exact sum in minor units, made a
+/// float once.
+pub fn monetary(money: &Money, returns: ReturnPolicy) -> Expr {
+    let counted = match returns {
+        ReturnPolicy::Separate => bought(col(MONEY)),
+        ReturnPolicy::Drop | ReturnPolicy::Net => col(MONEY),
+    };
+    major_units(counted.sum(), money).alias(MONETARY)
+}
+
+/// What the customer returned, as positive money.
+pub fn returned_money(money: &Money) -> Expr {
+    let none = lit(0i64).cast(DataType::Int128);
+    let returned = when(col(RETURNED)).then(none.clone() - col(MONEY)).otherwise(none);
+    major_units(returned.sum(), money).alias(RETURNED_MONEY)
+}
+
+/// The last value among purchases, or among returns where there is no purchase.
+fn last(of: Expr) -> Expr {
+    let purchase = when(col(RETURNED).not()).then(of.clone()).otherwise(lit(NULL));
+    purchase.max().fill_null(of.max())
+}
+
+/// A value on purchases, zero on returns.
+fn bought(of: Expr) -> Expr {
+    when(col(RETURNED)).then(lit(0)).otherwise(of)
+}
+
+/// Distinct values among purchases. Returns stand in as one value of their own, which is then not counted: a filter
+/// inside an aggregate is what Polars 0.55.2 gets wrong (#29322).
+fn distinct(of: Expr, stand_in: Expr) -> Expr {
+    let with_stand_in = when(col(RETURNED)).then(stand_in).otherwise(of).n_unique().cast(DataType::Int64);
+    with_stand_in - col(RETURNED).max().cast(DataType::Int64)
 }

@@ -5,6 +5,7 @@
 use chrono::NaiveDate;
 use polars::prelude::*;
 
+use crate::clean::ReturnPolicy;
 use crate::columns::{CUSTOMER_ID, DAY, ORDERED_AT, REASON, ROWS, SNAPSHOT, STEP};
 use crate::orders::{OrderBook, ledger};
 
@@ -33,7 +34,7 @@ pub enum SnapshotDates {
 /// Every customer at every snapshot.
 ///
 /// One row a (snapshot, customer), sorted by both. Columns: `snapshot` date, `customer_id` text, `last_order_at`
-/// datetime\[μs\], `recency_days` i32, `frequency` u32, `monetary` f64. A customer is in a snapshot where it has an accepted
+/// datetime\[μs\], `recency_days` i32, `frequency` u32, `monetary` f64, and `returned_money` f64 where returns are kept apart. A customer is in a snapshot where it has an accepted
 /// line before it.
 #[derive(Debug, Clone)]
 pub struct Snapshots {
@@ -90,16 +91,17 @@ pub fn snapshots(params: &RfmParams, book: &OrderBook) -> Result<Snapshots, RfmE
 
 /// One snapshot: only what happened before the date counts.
 fn snapshot(params: &RfmParams, book: &OrderBook, as_of: NaiveDate) -> LazyFrame {
+    let mut measures = vec![
+        measures::last_order_at(),
+        measures::recency_days(as_of),
+        measures::frequency(params.frequency, book.has_orders),
+        measures::monetary(&book.money, book.returns),
+    ];
+    if book.returns == ReturnPolicy::Separate {
+        measures.push(measures::returned_money(&book.money));
+    }
     let before = book.accepted().filter(col(DAY).lt(day(as_of)));
-    before
-        .group_by([col(CUSTOMER_ID)])
-        .agg([
-            measures::last_order_at(),
-            measures::recency_days(as_of),
-            measures::frequency(params.frequency, book.has_orders),
-            measures::monetary(&book.money),
-        ])
-        .select([day(as_of).alias(SNAPSHOT), all().as_expr()])
+    before.group_by([col(CUSTOMER_ID)]).agg(measures).select([day(as_of).alias(SNAPSHOT), all().as_expr()])
 }
 
 /// A calendar day as a literal; Polars would make a moment in nanoseconds of it.
@@ -111,7 +113,7 @@ pub fn day(date: NaiveDate) -> Expr {
 fn rejected(book: &OrderBook) -> PolarsResult<String> {
     let ledger = ledger::ledger(book)?;
     let (steps, reasons) = (ledger.column(STEP)?.str()?, ledger.column(REASON)?.str()?);
-    let rows = ledger.column(ROWS)?.u64()?;
+    let rows = ledger.column(ROWS)?.i64()?;
     let words: Vec<String> = (0..ledger.height())
         .filter_map(|i| {
             let rows = rows.get(i).filter(|rows| *rows > 0)?;

@@ -17,6 +17,8 @@ mod bad_data;
 mod reference;
 /// What must hold for any input.
 mod properties;
+/// Excel workbooks give what CSV gives.
+mod workbook;
 /// The KNN against a brute force and against smartcore's own classifier.
 mod knn;
 /// Silhouette and within-cluster sums against a brute force.

@@ -52,6 +52,38 @@ fn online_retail_ledger() {
     assert!((removed - (9_747_747.934 - 8_887_208.894)).abs() < 1e-6, "{removed}");
 }
 
+/// Cancellations kept as negative money: the raw money of known customers, and 54 of them with nothing or less.
+#[test]
+fn online_retail_net_of_cancellations() {
+    let Some(source) = online_retail("online_retail.parquet") else { return };
+    let dates = "rfm.snapshots=[2011-11-01, 2011-12-10]";
+    let to = run(RETAIL, &source, &["clean.1.cancellations.policy=net", "models={}", dates]);
+    let (rows, customers, _, money) = left(&table(to.path(), "ledger"), "keep_positive");
+    assert_eq!((rows, customers, money.as_str()), (406_789.0, 4_371.0, "8300065.814"));
+    let segments = table(to.path(), "segments/snapshot=2011-12-10/part-0");
+    assert_eq!(segments.height(), 4_371);
+    let monetary = floats(&segments, "monetary");
+    assert_eq!(monetary.iter().filter(|money| **money <= 0.0).count(), 54);
+    // Customer 12346 bought 74,215 units on 18 January and cancelled them within minutes.
+    let row = texts(&segments, "customer_id").iter().position(|id| id == "12346").unwrap();
+    assert_eq!((monetary[row], floats(&segments, "frequency")[row]), (0.0, 1.0));
+    // What was cancelled in November and December is not known on 1 November.
+    let october = texts(&segments, "customer_id");
+    let until = run(
+        RETAIL,
+        &source,
+        &[
+            "clean.1.cancellations.policy=net",
+            "models={}",
+            "clean.3={date_range: {until: 2011-11-01}}",
+            "rfm.snapshots=2011-11-01",
+        ],
+    );
+    let name = "segments/snapshot=2011-11-01/part-0";
+    assert!(table(to.path(), name).equals_missing(&table(until.path(), name)));
+    assert!(october.len() > table(to.path(), name).height());
+}
+
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }

@@ -56,8 +56,9 @@ fn ledger_adds_up_by_hand() {
 #[test]
 fn rejects_name_file_row_and_reason() {
     let rejects = Shop::fixture().run(&[]).table("rejects");
-    let mut found: Vec<(String, String)> =
-        texts(&rejects, "source_row").into_iter().zip(texts(&rejects, "reason")).collect();
+    let reasons = texts(&rejects, "step").into_iter().zip(texts(&rejects, "reason"));
+    let reasons = reasons.map(|(step, reason)| format!("{step}: {reason}"));
+    let mut found: Vec<(String, String)> = texts(&rejects, "source_row").into_iter().zip(reasons).collect();
     found.sort_by_key(|(row, _)| row.parse::<u32>().unwrap());
     let expected = [
         ("3", "cancellations: order_id begins with C"),
@@ -208,6 +209,14 @@ fn money_is_divided_not_multiplied_by_a_reciprocal() {
     assert_eq!(floats(&segments, "monetary"), [116.85, 0.01]);
 }
 
+/// Beside an amount the units are a remark: without them a line is as good.
+#[test]
+fn units_beside_an_amount_may_be_missing_but_not_nonsense() {
+    let csv = "customer,bought,price,units,order\n7,2024-01-01 09:00,5,,a\n7,2024-01-01 09:00,6,x,b\n7,2024-01-01 09:00,7,1.5,c\n7,2024-01-01 09:00,8,2,d\n";
+    let shop = Shop::of(csv).edit("unit_price: price", "amount: price").edit("[quantity, unit_price]", "[amount]");
+    assert_eq!(floats(&shop.run(&[]).table("segments/snapshot=2024-01-02/part-0"), "monetary"), [13.0]);
+}
+
 /// Customer ids that pandas made floats of are integers again.
 #[test]
 fn float_ids_become_plain_digits() {
@@ -222,4 +231,70 @@ fn float_ids_become_plain_digits() {
     ParquetWriter::new(std::fs::File::create(shop.path("shop.parquet")).unwrap()).finish(&mut frame).unwrap();
     shop.run(&["--set", "ingest.transactions.paths=[shop.parquet]"]);
     assert_eq!(texts(&shop.table("segments/snapshot=1970-01-02/part-0"), "customer_id"), ["17850"]);
+}
+
+/// The fixture's lines under each policy for its one cancellation: 1001 bought for 7.00 on 5 January and returned 3.00 on
+/// the 6th.
+#[test]
+fn cancellations_by_policy() {
+    let shop = Shop::fixture().edit("{ order_id_prefix: C }", "{ order_id_prefix: C, policy: POLICY }");
+    let yaml = std::fs::read_to_string(shop.path("shop.yaml")).unwrap();
+    for (policy, money, rows_left) in [("drop", 7.0, 5.0), ("net", 4.0, 6.0), ("separate", 7.0, 6.0)] {
+        std::fs::write(shop.path("shop.yaml"), yaml.replace("POLICY", policy)).unwrap();
+        shop.run(&["--set", "rfm.snapshots=[2024-01-06, 2024-03-02]"]);
+        assert_eq!(floats(&shop.table("ledger"), "rows_left").last(), Some(&rows_left), "{policy}");
+        let now = shop.table("segments/snapshot=2024-03-02/part-0");
+        assert_eq!((floats(&now, "monetary")[0], floats(&now, "frequency")[0]), (money, 1.0), "{policy}");
+        // The last purchase, not the return, says how long ago it is.
+        assert_eq!(floats(&now, "recency_days")[0], 57.0, "{policy}");
+        // What was returned on the 6th is not known on the morning of the 6th.
+        let before = shop.table("segments/snapshot=2024-01-06/part-0");
+        assert_eq!(floats(&before, "monetary"), [7.0], "{policy}");
+        if policy == "separate" {
+            assert_eq!(floats(&now, "returned_money"), [3.0, 0.0, 0.0]);
+            assert_eq!(floats(&before, "returned_money"), [0.0]);
+        } else {
+            assert!(now.column("returned_money").is_err());
+        }
+    }
+}
+
+/// A customer who only returned is there under `net`: no order, negative money, known by the day of the return.
+#[test]
+fn a_customer_who_only_returned() {
+    let csv = "customer,bought,price,units,order\n7,2024-01-01 09:00,5,-2,C1\n8,2024-01-03 09:00,5,1,2\n";
+    let shop = Shop::of(csv).edit("{ order_id_prefix: C }", "{ order_id_prefix: C, policy: net }");
+    let segments = shop.run(&[]).table("segments/snapshot=2024-01-04/part-0");
+    let row = ["recency_days", "frequency", "monetary"].map(|name| floats(&segments, name)[0]);
+    assert_eq!(row, [3.0, 0.0, -10.0]);
+    assert_eq!(floats(&shop.table("segment_profile"), "orders").iter().sum::<f64>(), 1.0);
+}
+
+#[test]
+fn steps_that_look_at_products_days_and_keys() {
+    let csv = "customer,bought,price,units,order,product\n\
+        7,2024-01-01 09:00,1,1,a,POST\n\
+        7,2024-01-02 09:00,2,1,b,gift_0001\n\
+        7,2024-01-03 23:59,4,1,c,P1\n\
+        7,2024-01-04 00:00,8,1,d,P1\n\
+        7,2024-01-03 10:00,16,1,c,P2\n\
+        7,2024-01-03 11:00,32,9,c,P2\n\
+        7,2024-01-03 11:00,64,9,e,\n";
+    let kept = |steps: &str| {
+        let shop = Shop::of(csv).edit("order_id: order,", "order_id: order, product_id: product,");
+        let money = floats(&shop.run(&["--set", &format!("clean={steps}")]).table("ledger"), "money_left");
+        *money.last().unwrap()
+    };
+    assert_eq!(kept("[]"), 1.0 + 2.0 + 4.0 + 8.0 + 16.0 + 288.0 + 576.0);
+    assert_eq!(kept("[non_product_lines: { codes: [POST, M] }]"), 894.0);
+    assert_eq!(kept("[non_product_lines: { codes: [POST], pattern: ^gift_ }]"), 892.0);
+    assert_eq!(kept("[date_range: { from: 2024-01-02, until: 2024-01-04 }]"), 886.0);
+    assert_eq!(kept("[date_range: { until: 2024-01-02 }]"), 1.0);
+    // The second line of order c and product P2 repeats the first, whatever its price.
+    assert_eq!(kept("[drop_duplicates: [order_id, product_id]]"), 895.0 - 288.0);
+    // A line that an earlier step rejected is no first of its kind.
+    assert_eq!(
+        kept("[date_range: { until: 2024-01-04 }, drop_duplicates: [product_id]]"),
+        1.0 + 2.0 + 4.0 + 16.0 + 576.0
+    );
 }
