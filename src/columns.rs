@@ -76,6 +76,8 @@ pub fn novelty(model: &str) -> String {
 
 /// Step of `clean` (or `ingest`, `raw`) that a ledger row tells of.
 pub const STEP: &str = "step";
+/// Text of the cell that could not be parsed; null where a row was rejected for what it says.
+pub const TEXT: &str = "text";
 /// Rows that the step removed for this reason.
 pub const ROWS: &str = "rows";
 /// Customers: of a group, or those that vanish with the removed rows.

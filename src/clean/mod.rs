@@ -6,7 +6,7 @@
 use polars::prelude::*;
 
 use crate::columns::{REASON, SOURCE_FILE, SOURCE_ROW};
-use crate::ingest::{Lines, conform};
+use crate::ingest::{Fault, Lines, conform};
 
 pub mod steps;
 
@@ -19,6 +19,8 @@ pub struct Reason {
     pub step: String,
     /// What is wrong with the line.
     pub reason: String,
+    /// Source column that holds the cell at fault, where a line cannot be parsed.
+    pub cell: Option<String>,
     /// Whether the ledger shows the reason even if no line has it: true for what the user asked for.
     pub declared: bool,
 }
@@ -26,7 +28,7 @@ pub struct Reason {
 /// The order lines with their verdicts.
 ///
 /// As [`Lines`], with `reason` now over all steps: a code into [`MarkedLines::reasons`], null where the line is
-/// accepted. Columns that only a step needed are gone.
+/// accepted.
 pub struct MarkedLines {
     /// The plan.
     pub frame: LazyFrame,
@@ -34,6 +36,8 @@ pub struct MarkedLines {
     pub reasons: Vec<Reason>,
     /// Prefix of the order ids of cancellations that are kept, and what becomes of their money.
     pub returns: Option<(String, ReturnPolicy)>,
+    /// What the rejects keep of a row: name there, and source column.
+    pub kept: Vec<(String, String)>,
 }
 
 /// Marks every line with the first reason that applies to it.
@@ -41,8 +45,10 @@ pub struct MarkedLines {
 /// # Errors
 /// What Polars says of a plan that cannot be made.
 pub fn mark(steps: &[Step], lines: Lines) -> PolarsResult<MarkedLines> {
-    let fault = |reason| Reason { step: "ingest".to_owned(), reason, declared: false };
+    let fault =
+        |fault: Fault| Reason { step: "ingest".to_owned(), reason: fault.reason, declared: false, cell: fault.cell };
     let mut reasons: Vec<Reason> = lines.faults.into_iter().map(fault).collect();
+    let objection = |step: &Step, reason| Reason { step: step.name().to_owned(), reason, declared: true, cell: None };
     let mut frame = lines.frame;
     let returns = steps.iter().find_map(Step::kept_returns).map(|(prefix, policy)| (prefix.to_owned(), policy));
     let returned = || returns.as_ref().map_or(lit(false), |(prefix, _)| steps::begins(prefix));
@@ -53,20 +59,19 @@ pub fn mark(steps: &[Step], lines: Lines) -> PolarsResult<MarkedLines> {
         match step.objections(returned()) {
             steps::Objections::Rowwise(objections) => {
                 for (reason, predicate) in objections {
-                    reasons.push(Reason { step: step.name().to_owned(), reason, declared: true });
+                    reasons.push(objection(step, reason));
                     pending.push(predicate);
                 }
             }
             steps::Objections::Repeated(reason, columns) => {
                 frame = settle(frame, &mut pending, reasons.len());
-                reasons.push(Reason { step: step.name().to_owned(), reason, declared: true });
-                pending.push(repeated(columns, &lines.whole_row)?);
+                reasons.push(objection(step, reason));
+                pending.push(repeated(columns, &lines.carried)?);
             }
         }
     }
     let frame = settle(frame, &mut pending, reasons.len());
-    let whole_row = lines.whole_row.iter().map(|name| PlSmallStr::from_string(conform::whole_row_name(name)));
-    Ok(MarkedLines { frame: frame.drop(by_name(whole_row, true, false)), reasons, returns })
+    Ok(MarkedLines { frame, reasons, returns, kept: lines.kept })
 }
 
 /// Puts the pending predicates, whose codes end before `next`, into `reason` where it is still null.
@@ -80,10 +85,10 @@ fn settle(frame: LazyFrame, pending: &mut Vec<Expr>, next: usize) -> LazyFrame {
 }
 
 /// Whether an accepted line has an equal one before it: in an earlier file, or further up in its own.
-fn repeated(columns: Vec<Expr>, whole_row: &[String]) -> PolarsResult<Expr> {
+fn repeated(columns: Vec<Expr>, carried: &[String]) -> PolarsResult<Expr> {
     let position = col(SOURCE_FILE).cast(DataType::UInt64) * lit(1u64 << 32) + col(SOURCE_ROW).cast(DataType::UInt64);
     let mut equal = match columns.is_empty() {
-        true => whole_row.iter().map(|name| col(conform::whole_row_name(name))).collect(),
+        true => carried.iter().map(|name| col(conform::carried_name(name))).collect(),
         false => columns,
     };
     equal.push(col(REASON).is_null());

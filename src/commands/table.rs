@@ -34,6 +34,8 @@ pub(super) fn plain(_column: &str, value: AnyValue<'_>) -> String {
     match value {
         AnyValue::Null => String::new(),
         AnyValue::String(text) => text.to_owned(),
+        // Polars writes large floats in powers of ten.
+        AnyValue::Float64(x) => x.to_string(),
         other => other.to_string(),
     }
 }

@@ -13,7 +13,7 @@ use super::{Document, read, shaped, source, steps};
 use crate::clean::Step;
 use crate::clean::steps::Repeated;
 use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
-use crate::ingest::{Columns, IngestParams, Money};
+use crate::ingest::{Columns, IngestParams, Money, RejectColumns};
 use crate::model::{ModelParams, Weights as VoteWeights};
 use crate::pipeline::Pipeline;
 use crate::publish::PublishParams;
@@ -104,6 +104,11 @@ pub(super) fn compile(
         columns,
         timezone: timezone?,
         money: Money { scale: spec.ingest.money.scale, currency: spec.ingest.money.currency.clone() },
+        rejects: match spec.publish.rejects {
+            RejectsSpec::Reasons => RejectColumns::Reasons,
+            RejectsSpec::Mapped => RejectColumns::Mapped,
+            RejectsSpec::Raw => RejectColumns::Raw,
+        },
         whole_rows: clean.contains(&Step::DropDuplicates(Repeated::Exact)),
     };
     let definitions = definitions(spec, &ingest.columns, &map);
@@ -131,6 +136,7 @@ fn definitions(spec: &PipelineSpec, columns: &Columns, map: &SegmentMap) -> serd
         "score": spec.score,
         "segment": map,
         "models": spec.models,
+        "rejects": spec.publish.rejects,
     })
 }
 

@@ -282,6 +282,22 @@ pub struct PublishSpec {
     /// Folder of the results, relative to this file; `current` in it points at the newest complete run.
     #[serde(default)]
     pub to: String,
+    /// What `rejects.parquet` keeps of a rejected row besides step, reason, file, row and the text of a cell that cannot be
+    /// parsed: nothing (`reasons`), the mapped columns (`mapped`), or every column of the source under `raw_` and its name
+    /// (`raw`).
+    #[serde(default)]
+    pub rejects: RejectsSpec,
+}
+
+/// What is kept of a rejected row.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
+pub enum RejectsSpec {
+    #[default]
+    Reasons,
+    Mapped,
+    Raw,
 }
 
 fn utc() -> String {

@@ -4,7 +4,7 @@
 
 use polars::prelude::*;
 
-use super::{Format, IngestParams, SourceFile, Worth, workbook};
+use super::{Fault, Format, IngestParams, RejectColumns, SourceFile, Worth, workbook};
 use crate::columns::{
     AMOUNT, CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, REASON, SOURCE_FILE, SOURCE_ROW,
     UNIT_PRICE,
@@ -15,13 +15,13 @@ const MONEY_LIMIT: f64 = 9e15;
 /// How far a price may lie from a whole number of minor units: beyond it, the price is finer than the scale.
 const MINOR_TOLERANCE: f64 = 1e-4;
 
-/// Name under which a source column is carried where whole rows are compared.
-pub fn whole_row_name(column: &str) -> String {
+/// Name under which a source column is carried along.
+pub fn carried_name(column: &str) -> String {
     format!("source.{column}")
 }
 
 /// The union of all files' columns, in the order in which they first appear.
-pub(super) fn whole_row_names(files: &[SourceFile]) -> Vec<String> {
+fn all_columns(files: &[SourceFile]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for (column, _) in files.iter().flat_map(|file| &file.columns) {
         if !names.contains(column) {
@@ -34,7 +34,7 @@ pub(super) fn whole_row_names(files: &[SourceFile]) -> Vec<String> {
 /// A column's expression and the reasons for which it may fail.
 struct Parsed {
     value: Expr,
-    faults: Vec<(String, Expr)>,
+    faults: Vec<(Fault, Expr)>,
 }
 
 /// Expressions from source columns to the pipeline's.
@@ -48,12 +48,37 @@ impl<'a> Conformer<'a> {
     }
 
     /// What the fault codes mean, in the order of their codes.
-    pub(super) fn faults(&self) -> Vec<String> {
+    pub(super) fn faults(&self) -> Vec<Fault> {
         self.measures().into_iter().chain([self.moment()]).flat_map(|(_, parsed)| parsed.faults).map(|f| f.0).collect()
     }
 
+    /// Source columns to carry along.
+    pub(super) fn carried(&self) -> Vec<String> {
+        if self.params.whole_rows || self.params.rejects == RejectColumns::Raw {
+            return all_columns(&self.params.files);
+        }
+        let cells = self.faults().into_iter().filter_map(|fault| fault.cell);
+        let mut carried: Vec<String> = cells.chain(self.kept().into_iter().map(|(_, source)| source)).collect();
+        carried.sort();
+        carried.dedup();
+        carried
+    }
+
+    /// What the rejects keep: name there, and source column.
+    pub(super) fn kept(&self) -> Vec<(String, String)> {
+        match self.params.rejects {
+            RejectColumns::Reasons => Vec::new(),
+            RejectColumns::Mapped => {
+                self.params.mapped().into_iter().map(|(name, source)| (name.to_owned(), source.to_owned())).collect()
+            }
+            RejectColumns::Raw => {
+                all_columns(&self.params.files).into_iter().map(|name| (format!("raw_{name}"), name)).collect()
+            }
+        }
+    }
+
     /// The plan of one file's lines.
-    pub(super) fn conform(&self, frame: LazyFrame, file: &SourceFile, whole_row: &[String]) -> LazyFrame {
+    pub(super) fn conform(&self, frame: LazyFrame, file: &SourceFile, carried: &[String]) -> LazyFrame {
         let columns = &self.params.columns;
         let optional = |name: &Option<String>| match name {
             Some(name) => identity(col(name), file, name),
@@ -75,12 +100,12 @@ impl<'a> Conformer<'a> {
             selected.push(lit(NULL).cast(DataType::Int64).alias(QUANTITY));
         }
         selected.push(first_of(faults.into_iter().map(|(_, predicate)| predicate), 0).alias(REASON));
-        for name in whole_row {
+        for name in carried {
             let value = match file.columns.iter().any(|(column, _)| column == name) {
                 true => col(name),
                 false => lit(NULL).cast(DataType::String),
             };
-            selected.push(value.alias(whole_row_name(name)));
+            selected.push(value.alias(carried_name(name)));
         }
         let money = match &self.params.columns.worth {
             Worth::Priced { .. } => col(QUANTITY) * col(UNIT_PRICE),
@@ -98,20 +123,20 @@ impl<'a> Conformer<'a> {
         let factor = self.params.money.factor();
         match &self.params.columns.worth {
             Worth::Priced { quantity, unit_price } => {
-                let mut units = whole_number(QUANTITY, col(quantity));
-                let mut price = minor_units(UNIT_PRICE, col(unit_price), factor);
+                let mut units = whole_number(QUANTITY, quantity);
+                let mut price = minor_units(UNIT_PRICE, unit_price, factor);
                 let product = number(col(quantity)) * number(col(unit_price)) * lit(factor);
-                let beyond = ("quantity × unit_price out of range".to_owned(), product.abs().gt(lit(MONEY_LIMIT)));
-                price.faults.push(beyond);
+                let beyond = Fault { reason: "quantity × unit_price out of range".to_owned(), cell: None };
+                price.faults.push((beyond, product.abs().gt(lit(MONEY_LIMIT))));
                 units.faults.append(&mut price.faults);
                 vec![(QUANTITY, units), (UNIT_PRICE, price)]
             }
             Worth::Amount { amount, quantity } => {
-                let amount = (AMOUNT, minor_units(AMOUNT, col(amount), factor));
+                let amount = (AMOUNT, minor_units(AMOUNT, amount, factor));
                 // Beside an amount the units are a remark: a line without them is as good, one with nonsense is not.
                 let units = |name: &String| {
-                    let mut parsed = whole_number(QUANTITY, col(name));
-                    let nonsense = |(reason, fault): (String, Expr)| (reason, fault.and(blank(col(name)).not()));
+                    let mut parsed = whole_number(QUANTITY, name);
+                    let nonsense = |(fault, found): (Fault, Expr)| (fault, found.and(blank(col(name)).not()));
                     parsed.faults = parsed.faults.into_iter().skip(1).map(nonsense).collect();
                     (QUANTITY, parsed)
                 };
@@ -147,8 +172,8 @@ impl<'a> Conformer<'a> {
         };
         let wrong = value.clone().is_null();
         let faults = vec![
-            ("ordered_at missing".to_owned(), missing),
-            ("ordered_at not in any declared format".to_owned(), wrong),
+            (Fault { reason: "ordered_at missing".to_owned(), cell: None }, missing),
+            (faulty(name, "ordered_at not in any declared format"), wrong),
         ];
         (ORDERED_AT, Parsed { value, faults })
     }
@@ -185,32 +210,41 @@ fn number(source: Expr) -> Expr {
     source.cast(DataType::Float64)
 }
 
+/// A fault of a cell.
+fn faulty(cell: &str, reason: &str) -> Fault {
+    Fault { reason: reason.to_owned(), cell: Some(cell.to_owned()) }
+}
+
+/// A cell without anything in it.
+fn missing(name: &str, source: Expr) -> (Fault, Expr) {
+    (Fault { reason: format!("{name} missing"), cell: None }, blank(source))
+}
+
 /// A whole number of units.
-fn whole_number(name: &str, source: Expr) -> Parsed {
-    let parsed = number(source.clone());
+fn whole_number(name: &str, cell: &str) -> Parsed {
+    let parsed = number(col(cell));
     let fractional = parsed.clone().round(0, RoundMode::HalfToEven).neq(parsed.clone());
     let beyond = parsed.clone().abs().gt(lit(MONEY_LIMIT));
+    let wrong = parsed.clone().is_null().or(fractional).or(beyond);
     Parsed {
-        value: parsed.clone().cast(DataType::Int64),
-        faults: vec![
-            (format!("{name} missing"), blank(source)),
-            (format!("{name} not a whole number"), parsed.is_null().or(fractional).or(beyond)),
-        ],
+        value: parsed.cast(DataType::Int64),
+        faults: vec![missing(name, col(cell)), (faulty(cell, &format!("{name} not a whole number")), wrong)],
     }
 }
 
 /// Money as a whole number of minor units: round(x · 10^scale).
-fn minor_units(name: &str, source: Expr, factor: f64) -> Parsed {
-    let scaled = number(source.clone()) * lit(factor);
+fn minor_units(name: &str, cell: &str, factor: f64) -> Parsed {
+    let scaled = number(col(cell)) * lit(factor);
     let rounded = scaled.clone().round(0, RoundMode::HalfToEven);
     let finer = (scaled.clone() - rounded.clone()).abs().gt(lit(MINOR_TOLERANCE));
     let beyond = scaled.clone().abs().gt(lit(MONEY_LIMIT));
+    let no_number = scaled.clone().is_null().or(scaled.is_nan());
     Parsed {
         value: rounded.cast(DataType::Int64),
         faults: vec![
-            (format!("{name} missing"), blank(source)),
-            (format!("{name} not a number"), scaled.clone().is_null().or(scaled.is_nan())),
-            (format!("{name} out of range or finer than money.scale"), beyond.or(finer)),
+            missing(name, col(cell)),
+            (faulty(cell, &format!("{name} not a number")), no_number),
+            (faulty(cell, &format!("{name} out of range or finer than money.scale")), beyond.or(finer)),
         ],
     }
 }

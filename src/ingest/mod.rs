@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use polars::prelude::{DataType, LazyFrame};
 
+use crate::columns::{AMOUNT, CUSTOMER_ID, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, UNIT_PRICE};
+
 pub mod conform;
 pub mod diagnose;
 pub mod probe;
@@ -56,25 +58,53 @@ pub struct IngestParams {
     pub money: Money,
     /// Whether a later step compares whole source rows, so that every column has to be read.
     pub whole_rows: bool,
+    /// Which columns of a rejected row are kept with it.
+    pub rejects: RejectColumns,
+}
+
+/// Which columns of a rejected row are kept with it, besides its reason, file and row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RejectColumns {
+    /// The text of a cell that cannot be parsed.
+    Reasons,
+    /// That, and the mapped columns as the source has them, under the pipeline's names.
+    Mapped,
+    /// That, and every column of the source, under `raw_` and its name.
+    Raw,
+}
+
+/// A reason for which a row cannot be parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// What is wrong, in words.
+    pub reason: String,
+    /// Source column that holds the cell that is wrong, where there is one.
+    pub cell: Option<String>,
 }
 
 impl IngestParams {
-    /// Whether a source column is read at all.
-    pub fn reads(&self, name: &str) -> bool {
+    /// The mapped columns: the pipeline's name and the source's.
+    pub fn mapped(&self) -> Vec<(&'static str, &str)> {
         let Columns { customer_id, order_id, ordered_at, product_id, worth } = &self.columns;
         let money = match worth {
-            Worth::Priced { unit_price, .. } => unit_price,
-            Worth::Amount { amount, .. } => amount,
+            Worth::Priced { unit_price, .. } => (UNIT_PRICE, Some(unit_price.as_str())),
+            Worth::Amount { amount, .. } => (AMOUNT, Some(amount.as_str())),
         };
-        let mapped = [
-            Some(customer_id.as_str()),
-            order_id.as_deref(),
-            Some(ordered_at),
-            product_id.as_deref(),
-            worth.quantity(),
-            Some(money),
+        let all = [
+            (CUSTOMER_ID, Some(customer_id.as_str())),
+            (ORDER_ID, order_id.as_deref()),
+            (ORDERED_AT, Some(ordered_at)),
+            (PRODUCT_ID, product_id.as_deref()),
+            (QUANTITY, worth.quantity()),
+            money,
         ];
-        self.whole_rows || mapped.contains(&Some(name))
+        all.into_iter().filter_map(|(name, source)| Some((name, source?))).collect()
+    }
+
+    /// Whether a source column is read at all.
+    pub fn reads(&self, name: &str) -> bool {
+        let whole = self.whole_rows || self.rejects == RejectColumns::Raw;
+        whole || self.mapped().iter().any(|(_, source)| *source == name)
     }
 }
 
@@ -143,13 +173,15 @@ impl Money {
 /// One row a source row. Columns: `source_file` u32, `source_row` u32, `customer_id` (text or i64, as the source has
 /// it), `order_id` and `product_id` (likewise; null where not mapped), `ordered_at` datetime\[μs\], `day` date, `quantity` i64 (null
 /// where not mapped), `unit_price` or `amount` i64 in minor units, `money` i64 in minor units, `reason` u8: a code into
-/// [`Lines::faults`] where the row cannot be parsed, else null. Where whole rows are compared, also every source
-/// column under [`conform::whole_row_name`].
+/// [`Lines::faults`] where the row cannot be parsed, else null; and the carried source columns.
 pub struct Lines {
     /// The plan.
     pub frame: LazyFrame,
     /// What the codes in `reason` mean.
-    pub faults: Vec<String>,
-    /// Names of the whole-row columns; empty where no step compares whole rows.
-    pub whole_row: Vec<String>,
+    pub faults: Vec<Fault>,
+    /// Source columns that are carried along, under [`conform::carried_name`]: those with cells that may be faulty, and
+    /// those that the rejects keep; all of them where whole rows are compared.
+    pub carried: Vec<String>,
+    /// What the rejects keep: name in the rejects, and source column.
+    pub kept: Vec<(String, String)>,
 }

@@ -21,19 +21,16 @@ pub enum Reading {
 /// # Errors
 /// What Polars says of a plan that cannot be made, or a workbook that cannot be read.
 pub fn lines(params: &IngestParams, reading: Reading) -> PolarsResult<Lines> {
-    let whole_row = match params.whole_rows {
-        true => conform::whole_row_names(&params.files),
-        false => Vec::new(),
-    };
     let conformer = conform::Conformer::new(params);
+    let carried = conformer.carried();
     let mut plans = Vec::with_capacity(params.files.len());
     for (idx, file) in params.files.iter().enumerate() {
         let frame =
             scan_file(params, file, reading)?.with_column(lit(idx as u32).cast(DataType::UInt32).alias(SOURCE_FILE));
-        plans.push(conformer.conform(frame, file, &whole_row));
+        plans.push(conformer.conform(frame, file, &carried));
     }
     let frame = concat(plans, UnionArgs { rechunk: false, maintain_order: false, ..Default::default() })?;
-    Ok(Lines { frame, faults: conformer.faults(), whole_row })
+    Ok(Lines { frame, faults: conformer.faults(), carried, kept: conformer.kept() })
 }
 
 fn scan_file(params: &IngestParams, file: &SourceFile, reading: Reading) -> PolarsResult<LazyFrame> {

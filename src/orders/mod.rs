@@ -10,9 +10,9 @@ use polars::prelude::*;
 use crate::clean::{MarkedLines, Reason, ReturnPolicy, steps};
 use crate::columns::{
     CUSTOMER_ID, DAY, LINES, MONEY, ORDER_ID, ORDERED_AT, QUANTITY, REASON, RETURNED, SOURCE_FILE, SOURCE_ROW, STEP,
-    UNITS,
+    TEXT, UNITS,
 };
-use crate::ingest::Money;
+use crate::ingest::{Money, conform};
 
 pub mod ledger;
 
@@ -73,12 +73,17 @@ fn plans(lines: &MarkedLines, rejects: Option<&Rejects<'_>>) -> PolarsResult<Vec
         col(ORDERED_AT).max(),
     ]);
     let Some(rejects) = rejects else { return Ok(vec![grouped.logical_plan]) };
-    let rejected = lines.frame.clone().filter(col(REASON).is_not_null()).select([
-        spelled(col(REASON), lines.reasons.iter().map(|r| r.step.clone())).alias(STEP),
-        spelled(col(REASON), lines.reasons.iter().map(|r| r.reason.clone())).alias(REASON),
-        spelled(col(SOURCE_FILE), rejects.files.iter().map(|name| (*name).to_owned())).alias(SOURCE_FILE),
+    let cell = |name: &String| col(conform::carried_name(name)).cast(DataType::String);
+    let mut columns = vec![
+        spelled(col(REASON), lines.reasons.iter().map(|r| Some(lit(r.step.as_str())))).alias(STEP),
+        spelled(col(REASON), lines.reasons.iter().map(|r| Some(lit(r.reason.as_str())))).alias(REASON),
+        spelled(col(SOURCE_FILE), rejects.files.iter().map(|name| Some(lit(*name)))).alias(SOURCE_FILE),
         col(SOURCE_ROW),
-    ]);
+        // The text of the cell that could not be parsed.
+        spelled(col(REASON), lines.reasons.iter().map(|r| r.cell.as_ref().map(cell))).alias(TEXT),
+    ];
+    columns.extend(lines.kept.iter().map(|(name, source)| cell(source).alias(name)));
+    let rejected = lines.frame.clone().filter(col(REASON).is_not_null()).select(columns);
     let target = SinkTarget::Path(PlRefPath::try_from_path(rejects.path)?);
     let options = ParquetWriteOptions {
         compression: ParquetCompression::Zstd(None),
@@ -93,12 +98,13 @@ fn plans(lines: &MarkedLines, rejects: Option<&Rejects<'_>>) -> PolarsResult<Vec
     Ok(vec![grouped.logical_plan, sink.logical_plan])
 }
 
-/// A code spelled out.
-fn spelled(code: Expr, words: impl Iterator<Item = String>) -> Expr {
+/// A code spelled out: the expression at its index, null where there is none.
+fn spelled(code: Expr, words: impl Iterator<Item = Option<Expr>>) -> Expr {
     let null = lit(NULL).cast(DataType::String);
     words
         .enumerate()
-        .fold(null, |chain, (idx, word)| when(code.clone().eq(lit(idx as u32))).then(lit(word)).otherwise(chain))
+        .filter_map(|(idx, word)| Some((idx, word?)))
+        .fold(null, |chain, (idx, word)| when(code.clone().eq(lit(idx as u32))).then(word).otherwise(chain))
 }
 
 /// The optimised plan of the scan, for people to read.

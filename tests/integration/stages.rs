@@ -73,6 +73,36 @@ fn rejects_name_file_row_and_reason() {
     assert!(texts(&rejects, "source_file").iter().all(|file| file == "shop.csv"));
 }
 
+/// The text of a cell that cannot be parsed is always kept; the other columns where they are asked for.
+#[test]
+fn rejects_keep_what_they_are_told_to() {
+    let shop = Shop::fixture();
+    let row = |rejects: &str, row: &str| -> Vec<String> {
+        let table = shop.run(&["--set", &format!("publish.rejects={rejects}")]).table("rejects");
+        let at = texts(&table, "source_row").iter().position(|found| found == row).unwrap();
+        table.get_column_names().iter().map(|name| format!("{name}={}", texts(&table, name)[at])).collect()
+    };
+    let found =
+        ["step=ingest", "reason=quantity not a whole number", "source_file=shop.csv", "source_row=9", "text=one"];
+    assert_eq!(row("reasons", "9"), found);
+    let mapped = ["customer_id=1003", "order_id=D2", "ordered_at=2024-02-28 12:00", "quantity=one", "unit_price=2.00"];
+    assert_eq!(row("mapped", "9"), [&found[..], &mapped[..]].concat());
+    let raw = [
+        "raw_order=D2",
+        "raw_product=P1",
+        "raw_units=one",
+        "raw_bought=2024-02-28 12:00",
+        "raw_price=2.00",
+        "raw_customer=1003",
+        "raw_country=UK",
+    ];
+    assert_eq!(row("raw", "9"), [&found[..], &raw[..]].concat());
+    // A line that is rejected for what it says has no text of its own.
+    assert_eq!(row("reasons", "3")[4], "text=");
+    assert_eq!(row("reasons", "8")[4], "text=2024-02-30 12:00");
+    assert_eq!(row("reasons", "10")[4], "text=3.333");
+}
+
 /// Values at the day after the last accepted line, 2024-03-02.
 #[test]
 fn rfm_by_hand() {
