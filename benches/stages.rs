@@ -16,7 +16,7 @@ fn stages(c: &mut Criterion) {
     let set = vec![format!("publish.to={}", to.path().display())];
     let request = Request { pipeline: Some(root.join("pipelines/cdnow.yaml")), set, as_of: None };
     let p = config::load(&request).expect("the shipped pipeline is good");
-    let scan = || pipeline::scan(&p, pipeline::mark(&p, Reading::Rows).expect("a plan"), None).expect("a scan");
+    let scan = || pipeline::scan(&p, pipeline::mark(&p, Reading::Rows(&[])).expect("a plan"), None).expect("a scan");
     let book = scan();
     let snapshots = pipeline::rfm(&p, &book).expect("snapshots");
     let scored = pipeline::score(&p, snapshots.clone()).expect("scores");

@@ -76,7 +76,7 @@ pub fn novelty(model: &str) -> String {
 
 /// Step of `clean` (or `ingest`, `raw`) that a ledger row tells of.
 pub const STEP: &str = "step";
-/// Text of the cell that could not be parsed; null where a row was rejected for what it says.
+/// Text of the cell or record that could not be parsed; null where a row was rejected for what it says.
 pub const TEXT: &str = "text";
 /// Rows that the step removed for this reason.
 pub const ROWS: &str = "rows";

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use polars::prelude::PolarsError;
 
 use crate::config::problem::Problems;
-use crate::ingest::IngestParams;
-use crate::ingest::diagnose::first_fault;
+use crate::ingest::{IngestParams, WalkError};
 use crate::model::ModelError;
 use crate::publish::PublishError;
 use crate::rfm::RfmError;
@@ -25,6 +24,17 @@ pub enum Error {
     #[error("ingest: cannot read {}: {source}", path.display())]
     Input {
         /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The walk over CSV bytes did not come to its end.
+    #[error("ingest: {0}")]
+    Walk(#[from] WalkError),
+    /// No scratch folder can be made.
+    #[error("ingest: cannot make a scratch folder in {}: {source}", path.display())]
+    Scratch {
+        /// Where.
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
@@ -60,16 +70,16 @@ impl Error {
         move |source| Self::Engine { stage, source }
     }
 
-    /// Tells faults of the data from those of the machine in what the scan says; of the former, the line is better
-    /// known to a second look at the source than to Polars, whose advice is about options that are not ours.
+    /// Tells faults of the data from those of the machine in what the scan says, and names the files. Polars' first line
+    /// is enough; the others are advice about options that are not ours.
     pub fn scan(ingest: &IngestParams) -> impl FnOnce(PolarsError) -> Self + '_ {
         move |source| match source {
             PolarsError::IO { .. } => Self::Engine { stage: "orders", source },
-            _ => Self::Data(first_fault(ingest).unwrap_or_else(|| {
+            _ => {
                 let words = source.to_string();
                 let files: Vec<&str> = ingest.files.iter().map(|file| file.name.as_str()).collect();
-                format!("{}: {}", files.join(", "), words.lines().next().unwrap_or_default())
-            })),
+                Self::Data(format!("{}: {}", files.join(", "), words.lines().next().unwrap_or_default()))
+            }
         }
     }
 
@@ -78,7 +88,8 @@ impl Error {
         match self {
             Self::Config(problems) => problems.exit_code(),
             Self::Usage(_) => 2,
-            Self::Data(_) => 3,
+            Self::Data(_) | Self::Walk(WalkError::Broken { .. }) => 3,
+            Self::Walk(WalkError::Io { .. }) | Self::Scratch { .. } => 4,
             Self::Rfm(RfmError::NothingAccepted { .. } | RfmError::TooEarly { .. }) => 3,
             Self::Model(ModelError::TooFewCustomers { .. } | ModelError::NotFinite { .. }) => 3,
             Self::Input { .. } | Self::Rfm(_) | Self::Model(_) | Self::Publish(_) | Self::Engine { .. } => 4,

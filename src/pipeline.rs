@@ -3,14 +3,17 @@
 use std::fs::File;
 use std::path::Path;
 
-use tracing::{info, info_span};
+use polars::prelude::PolarsResult;
+use tempfile::TempDir;
+use tracing::{info, info_span, warn};
 
 use crate::clean::{self, MarkedLines, Step};
 use crate::error::Error;
 use crate::evaluate::{self, Evidence, Tables};
-use crate::ingest::{self, IngestParams, Reading};
+use crate::ingest::conform::AMBIGUOUS;
+use crate::ingest::{self, IngestParams, OnBadRow, Reading, Walked};
 use crate::model::{self, Assigned, ModelParams};
-use crate::orders::{self, OrderBook, Rejects};
+use crate::orders::{self, OrderBook, Rejects, ledger};
 use crate::publish::{self, Facts, Manifest, PublishParams, manifest::Input};
 use crate::rfm::{self, RfmParams, Snapshots};
 use crate::score::{self, ScoreParams, Scored};
@@ -46,7 +49,8 @@ pub struct Pipeline {
 pub fn run(p: &Pipeline) -> Result<(Manifest, Tables), Error> {
     let inputs = fingerprints(p)?;
     let staging = publish::stage(&p.publish, &run_id(p, &inputs))?;
-    let lines = mark(p, Reading::Rows)?;
+    let walked = walk(p, Some(staging.place()))?;
+    let lines = mark(p, Reading::Rows(&walked.files))?;
     let book = scan(p, lines, Some(&staging.rejects()))?;
     let snapshots = rfm(p, &book)?;
     let scored = score(p, snapshots)?;
@@ -67,11 +71,36 @@ pub fn run(p: &Pipeline) -> Result<(Manifest, Tables), Error> {
     Ok((manifest, tables))
 }
 
+/// The source as the walk found it, with the scratch folder that rewritten files stand in.
+pub struct Source {
+    /// One a source file.
+    pub files: Vec<Walked>,
+    _scratch: TempDir,
+}
+
+/// `ingest`, first part: looks through the bytes of CSV files, and rewrites those with faults into a scratch folder
+/// under `place`, or under the system's where none is given.
+///
+/// # Errors
+/// Files that cannot be read or believed.
+pub fn walk(p: &Pipeline, place: Option<&Path>) -> Result<Source, Error> {
+    let _span = info_span!("ingest").entered();
+    let place = place.map_or_else(std::env::temp_dir, Path::to_owned);
+    let scratch = tempfile::Builder::new().prefix(".scratch-").tempdir_in(&place);
+    let scratch = scratch.map_err(|source| Error::Scratch { path: place, source })?;
+    let files = ingest::walk(&p.ingest, scratch.path())?;
+    let bad: usize = files.iter().map(|file| file.bad.len()).sum();
+    if bad > 0 {
+        warn!(records = bad, "records that are none of the table's go to the rejects");
+    }
+    Ok(Source { files, _scratch: scratch })
+}
+
 /// `ingest` and `clean`: the plan of the lines with their verdicts.
 ///
 /// # Errors
 /// What Polars says of a plan that cannot be made.
-pub fn mark(p: &Pipeline, reading: Reading) -> Result<MarkedLines, Error> {
+pub fn mark(p: &Pipeline, reading: Reading<'_>) -> Result<MarkedLines, Error> {
     let lines = info_span!("ingest").in_scope(|| ingest::lines(&p.ingest, reading)).map_err(Error::scan(&p.ingest))?;
     info_span!("clean").in_scope(|| clean::mark(&p.clean, lines)).map_err(Error::engine("clean"))
 }
@@ -86,7 +115,27 @@ pub fn scan(p: &Pipeline, lines: MarkedLines, rejects: Option<&Path>) -> Result<
     let rejects = rejects.map(|path| reject_names(p, path));
     let book = orders::scan(lines, &p.ingest.money, has_orders, rejects.as_ref()).map_err(Error::scan(&p.ingest))?;
     info!(groups = book.frame.height(), "source read");
-    Ok(book)
+    refuse(p, &book, rejects.as_ref())
+        .map_err(Error::engine("orders"))?
+        .map_or(Ok(book), |words| Err(Error::Data(words)))
+}
+
+/// Why the lines are not to be worked with, with an example: moments that no format can be preferred for, and, under
+/// `on_bad_row: fail`, whatever cannot be parsed.
+fn refuse(p: &Pipeline, book: &OrderBook, rejects: Option<&Rejects<'_>>) -> PolarsResult<Option<String>> {
+    let refused = |reason: &clean::Reason| {
+        !reason.declared && (reason.reason == AMBIGUOUS || p.ingest.on_bad_row == OnBadRow::Fail)
+    };
+    let words = ledger::in_words(book, refused)?;
+    if words.is_empty() {
+        return Ok(None);
+    }
+    let example = match rejects {
+        Some(rejects) => orders::first_reject(rejects.path, &book.reasons, refused)?,
+        None => None,
+    };
+    let example = example.map(|example| format!("\n  the first of them: {example}")).unwrap_or_default();
+    Ok(Some(format!("these rows cannot be read without a doubt:{words}{example}")))
 }
 
 /// How the rejected rows of this pipeline are named.

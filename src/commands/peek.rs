@@ -28,21 +28,19 @@ pub(super) fn peek(p: &Pipeline, stage: Stage, rows: usize, out: &mut impl Write
 fn after(p: &Pipeline, stage: Stage, rows: usize) -> Result<Vec<(String, DataFrame)>, Error> {
     let one = |frame| Ok(vec![(String::new(), frame)]);
     let limit = rows as IdxSize;
+    let source = pipeline::walk(p, None)?;
+    let reading = Reading::Rows(&source.files);
     match stage {
         Stage::Ingest => {
-            let lines = ingest::lines(&p.ingest, Reading::Rows).map_err(Error::scan(&p.ingest))?;
+            let lines = ingest::lines(&p.ingest, reading).map_err(Error::scan(&p.ingest))?;
             return one(lines.frame.limit(limit).collect().map_err(Error::scan(&p.ingest))?);
         }
         Stage::Clean => {
-            return one(pipeline::mark(p, Reading::Rows)?
-                .frame
-                .limit(limit)
-                .collect()
-                .map_err(Error::scan(&p.ingest))?);
+            return one(pipeline::mark(p, reading)?.frame.limit(limit).collect().map_err(Error::scan(&p.ingest))?);
         }
         _ => {}
     }
-    let book = pipeline::scan(p, pipeline::mark(p, Reading::Rows)?, None)?;
+    let book = pipeline::scan(p, pipeline::mark(p, reading)?, None)?;
     if stage == Stage::Orders {
         let sorted = book.frame.sort([CUSTOMER_ID, ORDER_ID, DAY, REASON], SortMultipleOptions::default());
         return one(sorted.map_err(Error::engine("orders"))?);

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use chrono::NaiveDate;
+use encoding_rs::{UTF_8, WINDOWS_1252};
 use serde_json::json;
 
 use super::map_spec::MapSpec;
@@ -13,7 +14,7 @@ use super::{Document, read, shaped, source, steps};
 use crate::clean::Step;
 use crate::clean::steps::Repeated;
 use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
-use crate::ingest::{Columns, IngestParams, Money, RejectColumns};
+use crate::ingest::{Columns, IngestParams, Money, Numbers, OnBadRow, RejectColumns};
 use crate::model::{ModelParams, Weights as VoteWeights};
 use crate::pipeline::Pipeline;
 use crate::publish::PublishParams;
@@ -85,8 +86,14 @@ pub(super) fn compile(
     let map = map(&spec.segment, spec.score.bins, document, faulty, problems);
     let mut checker = Checker { document, faulty, problems };
     let separator = separator(&spec.ingest.transactions.csv, &mut checker);
+    let numbers = numbers(&spec.ingest.transactions.csv, &mut checker);
     let timezone = timezone(&spec.ingest.timezone, &mut checker);
-    let bound = source::bind(&spec.ingest.transactions, separator, &mut checker);
+    // The web's latin1 is windows-1252, which differs in control characters that no table holds.
+    let encoding = match spec.ingest.transactions.csv.encoding {
+        EncodingSpec::Utf8 => UTF_8,
+        EncodingSpec::Latin1 | EncodingSpec::Windows1252 => WINDOWS_1252,
+    };
+    let bound = source::bind(&spec.ingest.transactions, separator, encoding, &mut checker);
     let clean = steps::clean(&spec.clean, &spec.ingest.transactions.columns, &mut checker);
     let rfm = rfm(&spec.rfm, &spec.ingest.transactions.columns, &mut checker);
     let models = models(spec, &mut checker);
@@ -100,6 +107,12 @@ pub(super) fn compile(
         files,
         format,
         separator,
+        encoding,
+        numbers,
+        on_bad_row: match spec.ingest.transactions.csv.on_bad_row {
+            OnBadRowSpec::Reject => OnBadRow::Reject,
+            OnBadRowSpec::Fail => OnBadRow::Fail,
+        },
         datetime_formats: spec.ingest.transactions.csv.datetime_formats.clone(),
         columns,
         timezone: timezone?,
@@ -149,6 +162,21 @@ fn separator(spec: &CsvSpec, checker: &mut Checker<'_>) -> u8 {
             b','
         }
     }
+}
+
+fn numbers(spec: &CsvSpec, checker: &mut Checker<'_>) -> Numbers {
+    let at = "/ingest/transactions/csv";
+    let decimal = spec.decimal.chars().next().filter(|mark| ['.', ','].contains(mark));
+    if decimal.is_none() {
+        checker.wrong(&format!("{at}/decimal"), "expected `.` or `,`");
+    }
+    let thousands = spec.thousands.as_ref().and_then(|mark| mark.chars().next());
+    if thousands.is_some_and(|mark| !['.', ',', '\'', ' ', '\u{a0}'].contains(&mark)) {
+        checker.wrong(&format!("{at}/thousands"), "expected `,`, `.`, `'` or a space");
+    } else if thousands.is_some() && thousands == decimal {
+        checker.wrong(&format!("{at}/thousands"), "is the same mark as `decimal`");
+    }
+    Numbers { decimal: decimal.unwrap_or('.'), thousands, currency_signs: spec.currency_signs.clone() }
 }
 
 fn timezone(name: &str, checker: &mut Checker<'_>) -> Option<chrono_tz::Tz> {

@@ -89,9 +89,11 @@ fn describe(error: &ValidationError<'_>, tree: &Node, schema: &Json, found: &mut
                 ValidationErrorKind::MaxItems { limit } => format!("a list of at most {limit}"),
                 ValidationErrorKind::MinLength { limit } => format!("text of at least {limit} characters"),
                 ValidationErrorKind::MaxLength { limit } => format!("text of at most {limit} characters"),
-                ValidationErrorKind::MinProperties { .. } | ValidationErrorKind::MaxProperties { .. } => {
-                    let names = property_names(schema, error).join(", ");
-                    format!("exactly one key of {names}")
+                ValidationErrorKind::MinProperties { .. } => {
+                    format!("a key of {}", property_names(schema, error).join(", "))
+                }
+                ValidationErrorKind::MaxProperties { limit } => {
+                    format!("no more than {limit} key of {}", property_names(schema, error).join(", "))
                 }
                 ValidationErrorKind::Pattern { pattern } => format!("text that matches {pattern}"),
                 _ => error.to_string(),

@@ -1,5 +1,6 @@
 //! Binds the mapped columns to what the headers and footers of the source really hold.
 
+use encoding_rs::Encoding;
 use polars::prelude::DataType;
 
 use super::compile::Checker;
@@ -42,10 +43,11 @@ impl Wanted {
 pub(super) fn bind(
     spec: &TransactionsSpec,
     separator: u8,
+    encoding: &'static Encoding,
     checker: &mut Checker<'_>,
 ) -> Option<(Vec<SourceFile>, Format, Columns)> {
     let columns = columns(&spec.columns, checker);
-    let files = files(spec, separator, checker)?;
+    let files = files(spec, separator, encoding, checker)?;
     let (_, format) = *files.first().map(|(file, format)| (file, format)).as_ref()?;
     let format = *format;
     if let Some((other, _)) = files.iter().find(|(_, of)| *of != format) {
@@ -102,7 +104,12 @@ fn columns(spec: &ColumnsSpec, checker: &mut Checker<'_>) -> Option<Columns> {
     })
 }
 
-fn files(spec: &TransactionsSpec, separator: u8, checker: &mut Checker<'_>) -> Option<Vec<(SourceFile, Format)>> {
+fn files(
+    spec: &TransactionsSpec,
+    separator: u8,
+    encoding: &'static Encoding,
+    checker: &mut Checker<'_>,
+) -> Option<Vec<(SourceFile, Format)>> {
     let mut found: Vec<(SourceFile, Format)> = Vec::new();
     let mut failed = false;
     for (idx, pattern) in spec.paths.iter().enumerate() {
@@ -122,7 +129,7 @@ fn files(spec: &TransactionsSpec, separator: u8, checker: &mut Checker<'_>) -> O
                 checker.problem(Kind::Config, &pointer, format!("`{name}` is named twice"), None);
                 continue;
             }
-            match probe::probe(&path, &name, separator) {
+            match probe::probe(&path, &name, separator, encoding) {
                 Ok((format, file)) => found.push((file, format)),
                 Err(error) => {
                     failed = true;

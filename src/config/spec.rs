@@ -86,8 +86,27 @@ pub struct CsvSpec {
     #[serde(default = "comma")]
     #[schemars(length(min = 1, max = 1))]
     pub separator: String,
+    /// Encoding of the text.
+    #[serde(default)]
+    pub encoding: EncodingSpec,
+    /// What becomes of rows that cannot be parsed: too few or too many fields, bytes that are no text, dates and numbers that
+    /// are none. `reject` sends them to the rejects with their text, `fail` fails the run.
+    #[serde(default)]
+    pub on_bad_row: OnBadRowSpec,
+    /// The mark between a whole number and its fraction: `.` or `,`.
+    #[serde(default = "point")]
+    #[schemars(length(min = 1, max = 1))]
+    pub decimal: String,
+    /// The mark between groups of three digits, where numbers have one: `,`, `.`, `'` or a space.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1))]
+    pub thousands: Option<String>,
+    /// Currency signs that stand before or after numbers, such as £.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub currency_signs: Vec<String>,
     /// Formats of dates and times, tried in this order, in the notation of strftime. `%d`, `%m` and `%H` also read
-    /// numbers without a leading zero.
+    /// numbers without a leading zero. A moment that two of them read differently, as 03/04/2011 with day and month in
+    /// either order, fails the run.
     #[serde(default = "iso_formats")]
     #[schemars(length(min = 1))]
     pub datetime_formats: Vec<String>,
@@ -95,8 +114,38 @@ pub struct CsvSpec {
 
 impl Default for CsvSpec {
     fn default() -> Self {
-        Self { separator: comma(), datetime_formats: iso_formats() }
+        Self {
+            separator: comma(),
+            encoding: EncodingSpec::default(),
+            on_bad_row: OnBadRowSpec::default(),
+            decimal: point(),
+            thousands: None,
+            currency_signs: Vec::new(),
+            datetime_formats: iso_formats(),
+        }
     }
+}
+
+/// Encoding of CSV text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
+pub enum EncodingSpec {
+    #[default]
+    Utf8,
+    Latin1,
+    #[serde(rename = "windows_1252")]
+    Windows1252,
+}
+
+/// What becomes of rows that cannot be parsed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
+pub enum OnBadRowSpec {
+    #[default]
+    Reject,
+    Fail,
 }
 
 /// Which source column holds what. Money is either `quantity` and `unit_price`, or `amount`.
@@ -302,6 +351,9 @@ pub enum RejectsSpec {
 
 fn utc() -> String {
     "UTC".to_owned()
+}
+fn point() -> String {
+    ".".to_owned()
 }
 fn comma() -> String {
     ",".to_owned()

@@ -4,12 +4,15 @@
 
 use polars::prelude::*;
 
-use super::{Fault, Format, IngestParams, RejectColumns, SourceFile, Worth, workbook};
+use super::walk::{self, BadRecord};
+use super::{Fault, Format, IngestParams, Numbers, RejectColumns, SourceFile, Worth, workbook};
 use crate::columns::{
-    AMOUNT, CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, REASON, SOURCE_FILE, SOURCE_ROW,
+    AMOUNT, CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, REASON, SOURCE_FILE, SOURCE_ROW, TEXT,
     UNIT_PRICE,
 };
 
+/// The fault of a moment that two declared formats read differently; it fails the run, since no format can be preferred.
+pub const AMBIGUOUS: &str = "ordered_at ambiguous: two declared formats read it differently";
 /// A line's money may not go beyond this many minor units: a thousand such lines still fit 64 bits.
 const MONEY_LIMIT: f64 = 9e15;
 /// How far a price may lie from a whole number of minor units: beyond it, the price is finer than the scale.
@@ -49,7 +52,10 @@ impl<'a> Conformer<'a> {
 
     /// What the fault codes mean, in the order of their codes.
     pub(super) fn faults(&self) -> Vec<Fault> {
-        self.measures().into_iter().chain([self.moment()]).flat_map(|(_, parsed)| parsed.faults).map(|f| f.0).collect()
+        let cells = self.measures().into_iter().chain([self.moment()]).flat_map(|(_, parsed)| parsed.faults);
+        let records = walk::FAULTS.iter().filter(|_| self.params.format == Format::Csv);
+        let records = records.map(|reason| Fault { reason: (*reason).to_owned(), cell: None });
+        cells.map(|(fault, _)| fault).chain(records).collect()
     }
 
     /// Source columns to carry along.
@@ -77,6 +83,22 @@ impl<'a> Conformer<'a> {
         }
     }
 
+    /// Records that are none of the table's as rows of the lines: nothing is known of them but file, row, text and fault.
+    pub(super) fn bad_records(&self, file: usize, bad: &[BadRecord], schema: &Schema) -> PolarsResult<DataFrame> {
+        let first = (self.faults().len() - walk::FAULTS.len()) as u32;
+        let columns = schema.iter_names_and_dtypes().map(|(name, dtype)| match name.as_str() {
+            SOURCE_FILE => Column::new(name.clone(), vec![file as u32; bad.len()]).cast(dtype),
+            SOURCE_ROW => Column::new(name.clone(), bad.iter().map(|r| r.row).collect::<Vec<_>>()).cast(dtype),
+            TEXT => Ok(Column::new(name.clone(), bad.iter().map(|r| r.text.as_str()).collect::<Vec<_>>())),
+            REASON => {
+                Column::new(name.clone(), bad.iter().map(|r| first + r.fault as u32).collect::<Vec<_>>()).cast(dtype)
+            }
+            MONEY => Column::new(name.clone(), vec![0i64; bad.len()]).cast(dtype),
+            _ => Ok(Column::full_null(name.clone(), bad.len(), dtype)),
+        });
+        DataFrame::new(bad.len(), columns.collect::<PolarsResult<_>>()?)
+    }
+
     /// The plan of one file's lines.
     pub(super) fn conform(&self, frame: LazyFrame, file: &SourceFile, carried: &[String]) -> LazyFrame {
         let columns = &self.params.columns;
@@ -99,6 +121,7 @@ impl<'a> Conformer<'a> {
         if self.params.columns.worth.quantity().is_none() {
             selected.push(lit(NULL).cast(DataType::Int64).alias(QUANTITY));
         }
+        selected.push(lit(NULL).cast(DataType::String).alias(TEXT));
         selected.push(first_of(faults.into_iter().map(|(_, predicate)| predicate), 0).alias(REASON));
         for name in carried {
             let value = match file.columns.iter().any(|(column, _)| column == name) {
@@ -123,25 +146,75 @@ impl<'a> Conformer<'a> {
         let factor = self.params.money.factor();
         match &self.params.columns.worth {
             Worth::Priced { quantity, unit_price } => {
-                let mut units = whole_number(QUANTITY, quantity);
-                let mut price = minor_units(UNIT_PRICE, unit_price, factor);
-                let product = number(col(quantity)) * number(col(unit_price)) * lit(factor);
+                let mut units = self.whole_number(QUANTITY, quantity);
+                let mut price = self.minor_units(UNIT_PRICE, unit_price, factor);
+                let product = self.number(quantity) * self.number(unit_price) * lit(factor);
                 let beyond = Fault { reason: "quantity × unit_price out of range".to_owned(), cell: None };
                 price.faults.push((beyond, product.abs().gt(lit(MONEY_LIMIT))));
                 units.faults.append(&mut price.faults);
                 vec![(QUANTITY, units), (UNIT_PRICE, price)]
             }
             Worth::Amount { amount, quantity } => {
-                let amount = (AMOUNT, minor_units(AMOUNT, amount, factor));
+                let amount = (AMOUNT, self.minor_units(AMOUNT, amount, factor));
                 // Beside an amount the units are a remark: a line without them is as good, one with nonsense is not.
                 let units = |name: &String| {
-                    let mut parsed = whole_number(QUANTITY, name);
+                    let mut parsed = self.whole_number(QUANTITY, name);
                     let nonsense = |(fault, found): (Fault, Expr)| (fault, found.and(blank(col(name)).not()));
                     parsed.faults = parsed.faults.into_iter().skip(1).map(nonsense).collect();
                     (QUANTITY, parsed)
                 };
                 quantity.iter().map(units).chain([amount]).collect()
             }
+        }
+    }
+
+    /// A cell as a float: text as it is written, without currency signs and the marks between thousands.
+    fn number(&self, cell: &str) -> Expr {
+        let Numbers { decimal, thousands, currency_signs } = &self.params.numbers;
+        let plain = *decimal == '.' && thousands.is_none() && currency_signs.is_empty();
+        if self.params.format == Format::Parquet || plain {
+            return col(cell).cast(DataType::Float64);
+        }
+        let nothing = || lit("");
+        let bare = currency_signs.iter().fold(col(cell).cast(DataType::String), |text, sign| {
+            text.str().replace_all(lit(sign.as_str()), nothing(), true)
+        });
+        let bare = bare.str().strip_chars(lit(" \u{a0}"));
+        let joined =
+            thousands.iter().fold(bare, |text, mark| text.str().replace_all(lit(mark.to_string()), nothing(), true));
+        let pointed = match decimal {
+            '.' => joined,
+            mark => joined.str().replace_all(lit(mark.to_string()), lit("."), true),
+        };
+        pointed.cast(DataType::Float64)
+    }
+
+    /// A whole number of units.
+    fn whole_number(&self, name: &str, cell: &str) -> Parsed {
+        let parsed = self.number(cell);
+        let fractional = parsed.clone().round(0, RoundMode::HalfToEven).neq(parsed.clone());
+        let beyond = parsed.clone().abs().gt(lit(MONEY_LIMIT));
+        let wrong = parsed.clone().is_null().or(fractional).or(beyond);
+        Parsed {
+            value: parsed.cast(DataType::Int64),
+            faults: vec![missing(name, col(cell)), (faulty(cell, &format!("{name} not a whole number")), wrong)],
+        }
+    }
+
+    /// Money as a whole number of minor units: round(x · 10^scale).
+    fn minor_units(&self, name: &str, cell: &str, factor: f64) -> Parsed {
+        let scaled = self.number(cell) * lit(factor);
+        let rounded = scaled.clone().round(0, RoundMode::HalfToEven);
+        let finer = (scaled.clone() - rounded.clone()).abs().gt(lit(MINOR_TOLERANCE));
+        let beyond = scaled.clone().abs().gt(lit(MONEY_LIMIT));
+        let no_number = scaled.clone().is_null().or(scaled.is_nan());
+        Parsed {
+            value: rounded.cast(DataType::Int64),
+            faults: vec![
+                missing(name, col(cell)),
+                (faulty(cell, &format!("{name} not a number")), no_number),
+                (faulty(cell, &format!("{name} out of range or finer than money.scale")), beyond.or(finer)),
+            ],
         }
     }
 
@@ -152,6 +225,7 @@ impl<'a> Conformer<'a> {
         let datetime = DataType::Datetime(TimeUnit::Microseconds, None);
         // All files of a run have the same kind of moment: the pipeline's compile step saw to that.
         let dtype = self.params.files.iter().flat_map(|f| &f.columns).find(|(n, _)| n == name).map(|(_, d)| d);
+        let mut ambiguous = None;
         let (value, missing) = match (self.params.format, dtype) {
             (Format::Csv | Format::Xlsx, _) => {
                 let of_workbook = (self.params.format == Format::Xlsx).then_some(workbook::MOMENT_FORMAT);
@@ -161,7 +235,11 @@ impl<'a> Conformer<'a> {
                         StrptimeOptions { format: Some(format.into()), strict: false, exact: true, cache: true };
                     col(name).str().to_datetime(Some(TimeUnit::Microseconds), None, options, lit("raise"))
                 });
-                (parsed.reduce(|first, next| first.fill_null(next)).unwrap_or(lit(NULL)), blank(source))
+                let parsed: Vec<Expr> = parsed.collect();
+                let first = parsed.iter().cloned().reduce(|first, next| first.fill_null(next)).unwrap_or(lit(NULL));
+                let differs = |next: &Expr| next.clone().neq(first.clone()).fill_null(lit(false));
+                ambiguous = parsed.iter().skip(1).map(differs).reduce(|any, one| any.or(one));
+                (first, blank(source))
             }
             (Format::Parquet, Some(DataType::Datetime(_, Some(_)))) => {
                 let local = source.clone().dt().convert_time_zone(zone(self.params.timezone));
@@ -174,6 +252,7 @@ impl<'a> Conformer<'a> {
         let faults = vec![
             (Fault { reason: "ordered_at missing".to_owned(), cell: None }, missing),
             (faulty(name, "ordered_at not in any declared format"), wrong),
+            (faulty(name, AMBIGUOUS), ambiguous.unwrap_or(lit(false))),
         ];
         (ORDERED_AT, Parsed { value, faults })
     }
@@ -206,10 +285,6 @@ pub fn blank(source: Expr) -> Expr {
     source.clone().is_null().or(source.cast(DataType::String).eq(lit("")))
 }
 
-fn number(source: Expr) -> Expr {
-    source.cast(DataType::Float64)
-}
-
 /// A fault of a cell.
 fn faulty(cell: &str, reason: &str) -> Fault {
     Fault { reason: reason.to_owned(), cell: Some(cell.to_owned()) }
@@ -218,33 +293,4 @@ fn faulty(cell: &str, reason: &str) -> Fault {
 /// A cell without anything in it.
 fn missing(name: &str, source: Expr) -> (Fault, Expr) {
     (Fault { reason: format!("{name} missing"), cell: None }, blank(source))
-}
-
-/// A whole number of units.
-fn whole_number(name: &str, cell: &str) -> Parsed {
-    let parsed = number(col(cell));
-    let fractional = parsed.clone().round(0, RoundMode::HalfToEven).neq(parsed.clone());
-    let beyond = parsed.clone().abs().gt(lit(MONEY_LIMIT));
-    let wrong = parsed.clone().is_null().or(fractional).or(beyond);
-    Parsed {
-        value: parsed.cast(DataType::Int64),
-        faults: vec![missing(name, col(cell)), (faulty(cell, &format!("{name} not a whole number")), wrong)],
-    }
-}
-
-/// Money as a whole number of minor units: round(x · 10^scale).
-fn minor_units(name: &str, cell: &str, factor: f64) -> Parsed {
-    let scaled = number(col(cell)) * lit(factor);
-    let rounded = scaled.clone().round(0, RoundMode::HalfToEven);
-    let finer = (scaled.clone() - rounded.clone()).abs().gt(lit(MINOR_TOLERANCE));
-    let beyond = scaled.clone().abs().gt(lit(MONEY_LIMIT));
-    let no_number = scaled.clone().is_null().or(scaled.is_nan());
-    Parsed {
-        value: rounded.cast(DataType::Int64),
-        faults: vec![
-            missing(name, col(cell)),
-            (faulty(cell, &format!("{name} not a number")), no_number),
-            (faulty(cell, &format!("{name} out of range or finer than money.scale")), beyond.or(finer)),
-        ],
-    }
 }

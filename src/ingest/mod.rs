@@ -1,21 +1,24 @@
 //! `ingest`: source files → [`Lines`], a plan with the pipeline's own columns. No row is read here.
 //!
-//! [`probe`] reads headers and footers, [`scan`] turns the checked files into one plan, [`conform`] gives each source
-//! column its meaning and marks what cannot be parsed. [`diagnose`] looks for the line that a failed scan stumbled over. What is deliberately absent: the rules of `clean`.
+//! [`probe`] reads headers and footers, [`walk`] looks through the bytes of CSV, [`scan`] turns the checked files into one
+//! plan, [`conform`] gives each source column its meaning and marks what cannot be parsed. What is deliberately absent: the
+//! rules of `clean`.
 
 use std::path::PathBuf;
 
+use encoding_rs::Encoding;
 use polars::prelude::{DataType, LazyFrame};
 
 use crate::columns::{AMOUNT, CUSTOMER_ID, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, UNIT_PRICE};
 
 pub mod conform;
-pub mod diagnose;
 pub mod probe;
 pub mod scan;
+pub mod walk;
 pub mod workbook;
 
 pub use scan::{Reading, lines};
+pub use walk::{WalkError, Walked, walk};
 
 /// Format of the source files, told by their suffix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +53,12 @@ pub struct IngestParams {
     pub separator: u8,
     /// Formats of dates and times in CSV, in the order in which they are tried.
     pub datetime_formats: Vec<String>,
+    /// Encoding of CSV text.
+    pub encoding: &'static Encoding,
+    /// What becomes of rows that cannot be parsed.
+    pub on_bad_row: OnBadRow,
+    /// How numbers are written where they are text.
+    pub numbers: Numbers,
     /// Which source column holds what.
     pub columns: Columns,
     /// The store's time zone.
@@ -60,6 +69,26 @@ pub struct IngestParams {
     pub whole_rows: bool,
     /// Which columns of a rejected row are kept with it.
     pub rejects: RejectColumns,
+}
+
+/// How numbers are written where they are text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Numbers {
+    /// Between the whole and its fraction.
+    pub decimal: char,
+    /// Between groups of three digits, where they are parted.
+    pub thousands: Option<char>,
+    /// Signs before or after a number that say its currency.
+    pub currency_signs: Vec<String>,
+}
+
+/// What becomes of rows that cannot be parsed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnBadRow {
+    /// They go to the rejects.
+    Reject,
+    /// They fail the run.
+    Fail,
 }
 
 /// Which columns of a rejected row are kept with it, besides its reason, file and row.
@@ -172,7 +201,8 @@ impl Money {
 ///
 /// One row a source row. Columns: `source_file` u32, `source_row` u32, `customer_id` (text or i64, as the source has
 /// it), `order_id` and `product_id` (likewise; null where not mapped), `ordered_at` datetime\[μs\], `day` date, `quantity` i64 (null
-/// where not mapped), `unit_price` or `amount` i64 in minor units, `money` i64 in minor units, `reason` u8: a code into
+/// where not mapped), `unit_price` or `amount` i64 in minor units, `money` i64 in minor units, `text` of a record that is
+/// none of the table's, `reason` u8: a code into
 /// [`Lines::faults`] where the row cannot be parsed, else null; and the carried source columns.
 pub struct Lines {
     /// The plan.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use encoding_rs::Encoding;
 use flate2::read::MultiGzDecoder;
 use polars::prelude::{
     DataType, ParquetReader, PlSmallStr, PolarsError, Schema, SchemaExt, SchemaNamesAndDtypes, SerReader,
@@ -114,7 +115,12 @@ pub fn files(pattern: &str, base: &Path) -> Result<Vec<PathBuf>, ProbeError> {
 ///
 /// # Errors
 /// A file that cannot be opened or is not what its suffix says.
-pub fn probe(path: &Path, name: &str, separator: u8) -> Result<(Format, SourceFile), ProbeError> {
+pub fn probe(
+    path: &Path,
+    name: &str,
+    separator: u8,
+    encoding: &'static Encoding,
+) -> Result<(Format, SourceFile), ProbeError> {
     let format = Format::of(name)?;
     let io = |source| ProbeError::Io { name: name.to_owned(), source };
     let file = File::open(path).map_err(io)?;
@@ -123,7 +129,7 @@ pub fn probe(path: &Path, name: &str, separator: u8) -> Result<(Format, SourceFi
         return Err(ProbeError::Broken { name: name.to_owned(), format: format.name(), reason });
     }
     let columns = match format {
-        Format::Csv => csv_header(path, name, separator)?,
+        Format::Csv => csv_header(path, name, separator, encoding)?,
         Format::Parquet => parquet_footer(file, name)?,
         Format::Xlsx => workbook_header(path, name)?,
     };
@@ -144,18 +150,26 @@ fn parquet_footer(file: File, name: &str) -> Result<Vec<(String, DataType)>, Pro
 /// A header longer than this is taken for a file that is no CSV.
 const HEADER_LIMIT: u64 = 1 << 20;
 
-fn csv_header(path: &Path, name: &str, separator: u8) -> Result<Vec<(String, DataType)>, ProbeError> {
+fn csv_header(
+    path: &Path,
+    name: &str,
+    separator: u8,
+    encoding: &'static Encoding,
+) -> Result<Vec<(String, DataType)>, ProbeError> {
     let broken = |reason: String| ProbeError::Broken { name: name.to_owned(), format: Format::Csv.name(), reason };
     let reader = decompressed(path, name).map_err(|error| broken(error.to_string()))?;
     let mut records =
         csv::ReaderBuilder::new().delimiter(separator).has_headers(false).from_reader(reader.take(HEADER_LIMIT));
-    let mut header = csv::StringRecord::new();
-    match records.read_record(&mut header) {
+    let mut header = csv::ByteRecord::new();
+    match records.read_byte_record(&mut header) {
         Ok(true) => {}
         Ok(false) => return Err(broken("the file has no header".to_owned())),
         Err(error) => return Err(broken(error.to_string())),
     }
-    let names = header.iter().enumerate().map(|(idx, field)| match idx {
+    let names: Option<Vec<_>> =
+        header.iter().map(|field| encoding.decode_without_bom_handling_and_without_replacement(field)).collect();
+    let names = names.ok_or_else(|| broken(format!("the header is not {}", encoding.name())))?;
+    let names = names.iter().enumerate().map(|(idx, field)| match idx {
         0 => field.trim_start_matches('\u{feff}'),
         _ => field,
     });

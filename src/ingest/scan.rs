@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use polars::prelude::*;
 
-use super::{Format, IngestParams, Lines, SourceFile, conform, probe, workbook};
+use super::{Format, IngestParams, Lines, SourceFile, Walked, conform, probe, walk, workbook};
 use crate::columns::{SOURCE_FILE, SOURCE_ROW};
 
 /// How much of the source a plan is made over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reading {
-    /// All of it. A workbook's rows are read now, since Polars has no plan for them.
-    Rows,
+#[derive(Debug, Clone, Copy)]
+pub enum Reading<'a> {
+    /// All of it, as the walk found it. A workbook's rows are read now, since Polars has no plan for them.
+    Rows(&'a [Walked]),
     /// Headers and footers: a workbook stands in the plan without rows.
     Headers,
 }
@@ -20,21 +20,36 @@ pub enum Reading {
 ///
 /// # Errors
 /// What Polars says of a plan that cannot be made, or a workbook that cannot be read.
-pub fn lines(params: &IngestParams, reading: Reading) -> PolarsResult<Lines> {
+pub fn lines(params: &IngestParams, reading: Reading<'_>) -> PolarsResult<Lines> {
     let conformer = conform::Conformer::new(params);
     let carried = conformer.carried();
     let mut plans = Vec::with_capacity(params.files.len());
     for (idx, file) in params.files.iter().enumerate() {
-        let frame =
-            scan_file(params, file, reading)?.with_column(lit(idx as u32).cast(DataType::UInt32).alias(SOURCE_FILE));
-        plans.push(conformer.conform(frame, file, &carried));
+        let file_idx = lit(idx as u32).cast(DataType::UInt32).alias(SOURCE_FILE);
+        let walked = match reading {
+            Reading::Rows(walked) => walked.get(idx),
+            Reading::Headers => None,
+        };
+        let frame = scan_file(params, file, reading, walked)?.with_column(file_idx);
+        let mut plan = conformer.conform(frame, file, &carried);
+        if let Some(walked) = walked.filter(|walked| !walked.bad.is_empty()) {
+            let schema = plan.collect_schema()?;
+            plans.push(conformer.bad_records(idx, &walked.bad, &schema)?.lazy());
+        }
+        plans.push(plan);
     }
     let frame = concat(plans, UnionArgs { rechunk: false, maintain_order: false, ..Default::default() })?;
     Ok(Lines { frame, faults: conformer.faults(), carried, kept: conformer.kept() })
 }
 
-fn scan_file(params: &IngestParams, file: &SourceFile, reading: Reading) -> PolarsResult<LazyFrame> {
-    let path = PlRefPath::try_from_path(&file.path)?;
+fn scan_file(
+    params: &IngestParams,
+    file: &SourceFile,
+    reading: Reading<'_>,
+    walked: Option<&Walked>,
+) -> PolarsResult<LazyFrame> {
+    let rewritten = walked.and_then(|walked| walked.rewritten.as_ref());
+    let path = PlRefPath::try_from_path(rewritten.unwrap_or(&file.path))?;
     let row_index = Some(RowIndex { name: SOURCE_ROW.into(), offset: 1 });
     match params.format {
         Format::Parquet => {
@@ -42,18 +57,16 @@ fn scan_file(params: &IngestParams, file: &SourceFile, reading: Reading) -> Pola
         }
         // Everything is read as text: a reader that parses turns bad cells into nulls without a word, and parses
         // dates at four times the cost of the scan.
-        Format::Csv => LazyCsvReader::new(path)
-            .with_has_header(true)
-            .with_separator(params.separator)
-            .with_schema(Some(Arc::new(probe::schema_of(&file.columns))))
-            .with_row_index(row_index)
-            .with_missing_is_null(true)
-            .with_truncate_ragged_lines(false)
-            .with_glob(false)
-            .finish(),
+        Format::Csv if rewritten.is_some() => {
+            let mut schema = probe::schema_of(&file.columns);
+            schema.with_column(walk::ROW_COLUMN.into(), DataType::UInt32);
+            let numbered = csv(params, path, schema).finish()?;
+            Ok(numbered.with_column(col(walk::ROW_COLUMN).alias(SOURCE_ROW)))
+        }
+        Format::Csv => csv(params, path, probe::schema_of(&file.columns)).with_row_index(row_index).finish(),
         Format::Xlsx => {
             let frame = match reading {
-                Reading::Rows => {
+                Reading::Rows(_) => {
                     let names = file.columns.iter().map(|(name, _)| name.as_str());
                     let wanted: Vec<&str> = names.filter(|name| params.reads(name)).collect();
                     workbook::frame(&file.path, &wanted).map_err(|words| polars_err!(ComputeError: "{words}"))?
@@ -63,4 +76,14 @@ fn scan_file(params: &IngestParams, file: &SourceFile, reading: Reading) -> Pola
             Ok(frame.lazy().with_row_index(SOURCE_ROW, Some(1)))
         }
     }
+}
+
+fn csv(params: &IngestParams, path: PlRefPath, schema: Schema) -> LazyCsvReader {
+    LazyCsvReader::new(path)
+        .with_has_header(true)
+        .with_separator(params.separator)
+        .with_schema(Some(Arc::new(schema)))
+        .with_missing_is_null(true)
+        .with_truncate_ragged_lines(false)
+        .with_glob(false)
 }

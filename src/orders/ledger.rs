@@ -6,6 +6,7 @@
 use polars::prelude::*;
 
 use super::OrderBook;
+use crate::clean::Reason;
 use crate::columns::*;
 
 /// Code for rows that no step objects to: beyond every reason.
@@ -77,6 +78,30 @@ pub fn ledger(book: &OrderBook) -> PolarsResult<DataFrame> {
     }
     columns.append(&mut left_columns);
     DataFrame::new(shown.len() + 1, columns)
+}
+
+/// How many rows went for which reason, a line each; nothing where none went.
+///
+/// # Errors
+/// What Polars says.
+pub fn reasons(book: &OrderBook) -> PolarsResult<String> {
+    in_words(book, |_| true)
+}
+
+/// As [`reasons`], of some reasons.
+///
+/// # Errors
+/// What Polars says.
+pub fn in_words(book: &OrderBook, told: impl Fn(&Reason) -> bool) -> PolarsResult<String> {
+    let sums =
+        book.frame.clone().lazy().group_by([col(REASON)]).agg([col(LINES).sum()]).sort([REASON], Default::default());
+    let sums = sums.collect()?;
+    let (codes, rows) = (sums.column(REASON)?.u8()?, sums.column(LINES)?.u32()?);
+    let words = codes.iter().zip(rows.iter()).filter_map(|(code, rows)| {
+        let reason = book.reasons.get(usize::from(code?)).filter(|reason| told(reason))?;
+        Some(format!("\n  {} rows: {}: {}", rows?, reason.step, reason.reason))
+    });
+    Ok(words.collect())
 }
 
 fn counted(name: &str, values: &[i128], factor: f64) -> Column {

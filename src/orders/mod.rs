@@ -79,8 +79,8 @@ fn plans(lines: &MarkedLines, rejects: Option<&Rejects<'_>>) -> PolarsResult<Vec
         spelled(col(REASON), lines.reasons.iter().map(|r| Some(lit(r.reason.as_str())))).alias(REASON),
         spelled(col(SOURCE_FILE), rejects.files.iter().map(|name| Some(lit(*name)))).alias(SOURCE_FILE),
         col(SOURCE_ROW),
-        // The text of the cell that could not be parsed.
-        spelled(col(REASON), lines.reasons.iter().map(|r| r.cell.as_ref().map(cell))).alias(TEXT),
+        // The text of the record or of the cell that could not be parsed.
+        col(TEXT).fill_null(spelled(col(REASON), lines.reasons.iter().map(|r| r.cell.as_ref().map(cell)))),
     ];
     columns.extend(lines.kept.iter().map(|(name, source)| cell(source).alias(name)));
     let rejected = lines.frame.clone().filter(col(REASON).is_not_null()).select(columns);
@@ -139,6 +139,23 @@ pub fn scan(
     };
     let frame = frame.lazy().with_column(returned.alias(RETURNED)).collect()?;
     Ok(OrderBook { frame, reasons: lines.reasons, money: money.clone(), returns, has_orders })
+}
+
+/// The first rejected row with one of some reasons: file, row and text.
+///
+/// # Errors
+/// What Polars says of the rejects.
+pub fn first_reject(path: &Path, reasons: &[Reason], told: impl Fn(&Reason) -> bool) -> PolarsResult<Option<String>> {
+    let wanted = reasons.iter().filter(|reason| told(reason)).map(|reason| col(REASON).eq(lit(reason.reason.as_str())));
+    let wanted = wanted.reduce(|any, one| any.or(one)).unwrap_or(lit(false));
+    let rejects = LazyFrame::scan_parquet(PlRefPath::try_from_path(path)?, Default::default())?;
+    let first = rejects.filter(wanted).sort([SOURCE_FILE, SOURCE_ROW], Default::default()).limit(1).collect()?;
+    let text = |name: &str| -> PolarsResult<Option<String>> {
+        let column = first.column(name)?.cast(&DataType::String)?;
+        Ok(column.str()?.iter().next().flatten().map(str::to_owned))
+    };
+    let (file, row, cell) = (text(SOURCE_FILE)?, text(SOURCE_ROW)?, text(TEXT)?);
+    Ok(file.zip(row).map(|(file, row)| format!("`{file}`, row {row}: {}", cell.unwrap_or_default())))
 }
 
 impl OrderBook {

@@ -103,6 +103,11 @@ pub fn stage(params: &PublishParams, run_id: &str) -> Result<Staging, PublishErr
 }
 
 impl Staging {
+    /// Folder in which scratch folders may stand; what is left of them goes with the next run.
+    pub fn place(&self) -> &Path {
+        self.folder.parent().unwrap_or(&self.to)
+    }
+
     /// Where the scan writes the rejected rows.
     pub fn rejects(&self) -> PathBuf {
         self.folder.join("rejects.parquet")

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use polars::prelude::*;
 
 use crate::clean::ReturnPolicy;
-use crate::columns::{CUSTOMER_ID, DAY, ORDERED_AT, REASON, ROWS, SNAPSHOT, STEP};
+use crate::columns::{CUSTOMER_ID, DAY, ORDERED_AT, SNAPSHOT};
 use crate::orders::{OrderBook, ledger};
 
 pub mod measures;
@@ -48,7 +48,7 @@ pub struct Snapshots {
 #[derive(Debug, thiserror::Error)]
 pub enum RfmError {
     /// `clean` left nothing.
-    #[error("no line is left to measure: {reasons}")]
+    #[error("no line is left to measure:{reasons}")]
     NothingAccepted {
         /// How many rows went for which reason.
         reasons: String,
@@ -73,7 +73,11 @@ pub enum RfmError {
 pub fn snapshots(params: &RfmParams, book: &OrderBook) -> Result<Snapshots, RfmError> {
     let (first, last) = match span(book)? {
         Some(span) => span,
-        None => return Err(RfmError::NothingAccepted { reasons: rejected(book)? }),
+        None => {
+            let reasons = ledger::reasons(book)?;
+            let reasons = if reasons.is_empty() { " the source has no rows".to_owned() } else { reasons };
+            return Err(RfmError::NothingAccepted { reasons });
+        }
     };
     let dates = match &params.snapshots {
         SnapshotDates::Last => vec![last.succ_opt().unwrap_or(last)],
@@ -107,20 +111,6 @@ fn snapshot(params: &RfmParams, book: &OrderBook, as_of: NaiveDate) -> LazyFrame
 /// A calendar day as a literal; Polars would make a moment in nanoseconds of it.
 pub fn day(date: NaiveDate) -> Expr {
     lit(date).cast(DataType::Date)
-}
-
-/// How many rows went for which reason, in words.
-fn rejected(book: &OrderBook) -> PolarsResult<String> {
-    let ledger = ledger::ledger(book)?;
-    let (steps, reasons) = (ledger.column(STEP)?.str()?, ledger.column(REASON)?.str()?);
-    let rows = ledger.column(ROWS)?.i64()?;
-    let words: Vec<String> = (0..ledger.height())
-        .filter_map(|i| {
-            let rows = rows.get(i).filter(|rows| *rows > 0)?;
-            Some(format!("\n  {rows} rows: {}: {}", steps.get(i)?, reasons.get(i)?))
-        })
-        .collect();
-    Ok(if words.is_empty() { "the source has no rows".to_owned() } else { words.concat() })
 }
 
 /// First and last day with an accepted line.
