@@ -8,8 +8,10 @@ use polars::prelude::*;
 use crate::columns::{REASON, SOURCE_FILE, SOURCE_ROW};
 use crate::ingest::{Fault, Lines, conform};
 
+pub mod predicate;
 pub mod steps;
 
+pub use predicate::Predicate;
 pub use steps::{ReturnPolicy, Step};
 
 /// A step's name and the words for what it objects to.

@@ -3,6 +3,7 @@
 use chrono::NaiveDate;
 use polars::prelude::*;
 
+use super::Predicate;
 use crate::columns::{AMOUNT, CUSTOMER_ID, DAY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, UNIT_PRICE};
 use crate::ingest::conform::blank;
 
@@ -41,7 +42,7 @@ impl LineField {
 }
 
 /// A checked step: its columns are mapped.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Step {
     /// Lines in which one of these is null or empty.
     DropMissing(Vec<LineField>),
@@ -63,6 +64,8 @@ pub enum Step {
         /// A regular expression that ids match.
         pattern: Option<String>,
     },
+    /// Lines for which a predicate is not true.
+    Where(Box<Predicate>),
     /// Lines outside a range of local days.
     DateRange {
         /// First day.
@@ -110,6 +113,7 @@ impl Step {
             Self::DropDuplicates(_) => "drop_duplicates",
             Self::NonProductLines { .. } => "non_product_lines",
             Self::DateRange { .. } => "date_range",
+            Self::Where(_) => "where",
         }
     }
 
@@ -153,6 +157,11 @@ impl Step {
                 let matched = pattern.iter().map(|pattern| id().str().contains(lit(pattern.as_str()), true));
                 let any = listed.chain(matched).reduce(|any, one| any.or(one)).unwrap_or(lit(false));
                 Objections::Rowwise(vec![("no product".to_owned(), any.fill_null(lit(false)))])
+            }
+            Self::Where(predicate) => {
+                // As in SQL, a line stays only where the predicate is true, not where it is unknown.
+                let not_true = predicate.keep.clone().fill_null(lit(false)).not();
+                Objections::Rowwise(vec![(format!("not {}", predicate.sql), not_true)])
             }
             Self::DateRange { from, until } => {
                 let day = |date: &NaiveDate| lit(*date).cast(DataType::Date);

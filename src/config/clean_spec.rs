@@ -26,6 +26,12 @@ pub struct CleanStepSpec {
     /// Rejects lines that are no product: postage, fees, vouchers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub non_product_lines: Option<NonProductLinesSpec>,
+    /// Keeps the lines for which a SQL predicate is true, such as "Country = 'France' AND unit_price < 1000". It may name
+    /// the mapped columns by the pipeline's names (`unit_price` and `amount` are money), `day`, and any other column of the
+    /// source, which is text.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub predicate: Option<String>,
     /// Rejects lines outside a range of the store's days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub date_range: Option<DateRangeSpec>,

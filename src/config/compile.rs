@@ -10,10 +10,12 @@ use serde_json::json;
 use super::map_spec::MapSpec;
 use super::problem::{Kind, Problem, Problems, hint, nearest};
 use super::spec::*;
+use super::steps::SourceNames;
 use super::{Document, read, shaped, source, steps};
 use crate::clean::Step;
 use crate::clean::steps::Repeated;
 use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
+use crate::ingest::conform::all_columns;
 use crate::ingest::{Columns, IngestParams, Money, Numbers, OnBadRow, RejectColumns};
 use crate::model::{ModelParams, Weights as VoteWeights};
 use crate::pipeline::Pipeline;
@@ -94,7 +96,18 @@ pub(super) fn compile(
         EncodingSpec::Latin1 | EncodingSpec::Windows1252 => WINDOWS_1252,
     };
     let bound = source::bind(&spec.ingest.transactions, separator, encoding, &mut checker);
-    let clean = steps::clean(&spec.clean, &spec.ingest.transactions.columns, &mut checker);
+    let money = Money { scale: spec.ingest.money.scale, currency: spec.ingest.money.currency.clone() };
+    let names = bound.as_ref().map(|(files, _, columns)| SourceNames {
+        mapped: columns.mapped().into_iter().map(|(name, _)| name).collect(),
+        columns: all_columns(files),
+        money: money.clone(),
+    });
+    let clean = steps::clean(&spec.clean, &spec.ingest.transactions.columns, names.as_ref(), &mut checker);
+    let looked_at = clean.iter().flat_map(|step| match step {
+        Step::Where(predicate) => predicate.source_columns.clone(),
+        _ => Vec::new(),
+    });
+    let predicate_columns = looked_at.collect();
     let rfm = rfm(&spec.rfm, &spec.ingest.transactions.columns, &mut checker);
     let models = models(spec, &mut checker);
     let to = document.base.join(&spec.publish.to);
@@ -116,7 +129,8 @@ pub(super) fn compile(
         datetime_formats: spec.ingest.transactions.csv.datetime_formats.clone(),
         columns,
         timezone: timezone?,
-        money: Money { scale: spec.ingest.money.scale, currency: spec.ingest.money.currency.clone() },
+        money,
+        predicate_columns,
         rejects: match spec.publish.rejects {
             RejectsSpec::Reasons => RejectColumns::Reasons,
             RejectsSpec::Mapped => RejectColumns::Mapped,

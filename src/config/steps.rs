@@ -2,12 +2,19 @@
 
 use super::clean_spec::*;
 use super::compile::Checker;
-use super::problem::Kind;
+use super::problem::{Kind, hint};
 use super::spec::ColumnsSpec;
+use crate::clean::predicate::{Predicate, PredicateError};
 use crate::clean::steps::{LineField, Repeated, ReturnPolicy, Step};
+use crate::ingest::Money;
 
 /// The steps that can be made; of the others `checker` has been told.
-pub(super) fn clean(specs: &[CleanStepSpec], columns: &ColumnsSpec, checker: &mut Checker<'_>) -> Vec<Step> {
+pub(super) fn clean(
+    specs: &[CleanStepSpec],
+    columns: &ColumnsSpec,
+    source: Option<&SourceNames<'_>>,
+    checker: &mut Checker<'_>,
+) -> Vec<Step> {
     let mut steps = Vec::with_capacity(specs.len());
     for (idx, spec) in specs.iter().enumerate() {
         let at = format!("/clean/{idx}");
@@ -17,8 +24,12 @@ pub(super) fn clean(specs: &[CleanStepSpec], columns: &ColumnsSpec, checker: &mu
             keep_positive,
             drop_duplicates,
             non_product_lines,
+            predicate,
             date_range,
         } = spec;
+        if let Some(sql) = predicate {
+            steps.extend(kept_where(&format!("{at}/where"), sql, source, checker));
+        }
         if let Some(fields) = drop_missing {
             let fields = fields.iter().map(|field| line_field(*field)).collect();
             steps.push(Step::DropMissing(mapped(&format!("{at}/drop_missing"), fields, columns, checker)));
@@ -67,6 +78,33 @@ pub(super) fn clean(specs: &[CleanStepSpec], columns: &ColumnsSpec, checker: &mu
         }
     }
     steps
+}
+
+/// The names that a predicate may use, and how money is counted.
+pub(super) struct SourceNames<'a> {
+    /// The pipeline's names of the mapped columns.
+    pub(super) mapped: Vec<&'a str>,
+    /// All columns of the source.
+    pub(super) columns: Vec<String>,
+    /// How money is counted.
+    pub(super) money: Money,
+}
+
+/// A predicate, where the source is known that it speaks of.
+fn kept_where(pointer: &str, sql: &str, source: Option<&SourceNames<'_>>, checker: &mut Checker<'_>) -> Option<Step> {
+    let source = source?;
+    match Predicate::parse(sql, &source.mapped, &source.columns, &source.money) {
+        Ok(predicate) => Some(Step::Where(Box::new(predicate))),
+        Err(error) => {
+            let names = source.mapped.iter().copied().chain(source.columns.iter().map(String::as_str));
+            let hint = match &error {
+                PredicateError::Unknown(name) => Some(hint(name, names)),
+                _ => None,
+            };
+            checker.problem(Kind::Config, pointer, error.to_string(), hint);
+            None
+        }
+    }
 }
 
 /// The fields, of which those that are not mapped are told.

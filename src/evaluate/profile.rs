@@ -3,7 +3,7 @@
 use polars::prelude::*;
 
 use crate::columns::*;
-use crate::orders::{OrderBook, major_units};
+use crate::orders::OrderBook;
 use crate::segment::SegmentMap;
 
 /// One row a (snapshot, segment of the map), in the map's order; segments without customers are there with zeros.
@@ -54,13 +54,13 @@ pub fn segment_profile(map: &SegmentMap, book: &OrderBook, segments: &DataFrame)
         col(CUSTOMERS),
         share(CUSTOMERS)?.alias(SHARE),
         col(ORDERS),
-        major_units(col(MONEY), &book.money).alias(MONEY),
+        book.money.major(col(MONEY)).alias(MONEY),
         share(MONEY)?.alias(MONEY_SHARE),
     ];
     for value in [RECENCY_DAYS, FREQUENCY, MONETARY] {
         columns.extend([col(format!("{value}_mean")), col(format!("{value}_median"))]);
     }
-    let per_order = major_units(col(MONEY), &book.money) / col(ORDERS).cast(DataType::Float64);
+    let per_order = book.money.major(col(MONEY)) / col(ORDERS).cast(DataType::Float64);
     columns.push(when(col(ORDERS).gt(lit(0))).then(per_order).otherwise(lit(NULL)).alias(AVERAGE_ORDER_VALUE));
     columns.push(col(ACTION));
     grid.join(measured, key.clone(), key, JoinArgs::new(JoinType::Left))

@@ -24,7 +24,7 @@ pub fn carried_name(column: &str) -> String {
 }
 
 /// The union of all files' columns, in the order in which they first appear.
-fn all_columns(files: &[SourceFile]) -> Vec<String> {
+pub fn all_columns(files: &[SourceFile]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for (column, _) in files.iter().flat_map(|file| &file.columns) {
         if !names.contains(column) {
@@ -64,7 +64,8 @@ impl<'a> Conformer<'a> {
             return all_columns(&self.params.files);
         }
         let cells = self.faults().into_iter().filter_map(|fault| fault.cell);
-        let mut carried: Vec<String> = cells.chain(self.kept().into_iter().map(|(_, source)| source)).collect();
+        let kept = self.kept().into_iter().map(|(_, source)| source);
+        let mut carried: Vec<String> = cells.chain(kept).chain(self.params.predicate_columns.iter().cloned()).collect();
         carried.sort();
         carried.dedup();
         carried
@@ -74,9 +75,13 @@ impl<'a> Conformer<'a> {
     pub(super) fn kept(&self) -> Vec<(String, String)> {
         match self.params.rejects {
             RejectColumns::Reasons => Vec::new(),
-            RejectColumns::Mapped => {
-                self.params.mapped().into_iter().map(|(name, source)| (name.to_owned(), source.to_owned())).collect()
-            }
+            RejectColumns::Mapped => self
+                .params
+                .columns
+                .mapped()
+                .into_iter()
+                .map(|(name, source)| (name.to_owned(), source.to_owned()))
+                .collect(),
             RejectColumns::Raw => {
                 all_columns(&self.params.files).into_iter().map(|name| (format!("raw_{name}"), name)).collect()
             }

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 
 use encoding_rs::Encoding;
-use polars::prelude::{DataType, LazyFrame};
+use polars::prelude::{DataType, Expr, LazyFrame, lit};
 
 use crate::columns::{AMOUNT, CUSTOMER_ID, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, UNIT_PRICE};
 
@@ -67,6 +67,8 @@ pub struct IngestParams {
     pub money: Money,
     /// Whether a later step compares whole source rows, so that every column has to be read.
     pub whole_rows: bool,
+    /// Source columns that predicates look at besides the mapped ones.
+    pub predicate_columns: Vec<String>,
     /// Which columns of a rejected row are kept with it.
     pub rejects: RejectColumns,
 }
@@ -112,28 +114,11 @@ pub struct Fault {
 }
 
 impl IngestParams {
-    /// The mapped columns: the pipeline's name and the source's.
-    pub fn mapped(&self) -> Vec<(&'static str, &str)> {
-        let Columns { customer_id, order_id, ordered_at, product_id, worth } = &self.columns;
-        let money = match worth {
-            Worth::Priced { unit_price, .. } => (UNIT_PRICE, Some(unit_price.as_str())),
-            Worth::Amount { amount, .. } => (AMOUNT, Some(amount.as_str())),
-        };
-        let all = [
-            (CUSTOMER_ID, Some(customer_id.as_str())),
-            (ORDER_ID, order_id.as_deref()),
-            (ORDERED_AT, Some(ordered_at)),
-            (PRODUCT_ID, product_id.as_deref()),
-            (QUANTITY, worth.quantity()),
-            money,
-        ];
-        all.into_iter().filter_map(|(name, source)| Some((name, source?))).collect()
-    }
-
     /// Whether a source column is read at all.
     pub fn reads(&self, name: &str) -> bool {
         let whole = self.whole_rows || self.rejects == RejectColumns::Raw;
-        whole || self.mapped().iter().any(|(_, source)| *source == name)
+        let looked_at = self.predicate_columns.iter().any(|column| column == name);
+        whole || looked_at || self.columns.mapped().iter().any(|(_, source)| *source == name)
     }
 }
 
@@ -150,6 +135,26 @@ pub struct Columns {
     pub product_id: Option<String>,
     /// What the line is worth.
     pub worth: Worth,
+}
+
+impl Columns {
+    /// The mapped columns: the pipeline's name and the source's.
+    pub fn mapped(&self) -> Vec<(&'static str, &str)> {
+        let Self { customer_id, order_id, ordered_at, product_id, worth } = self;
+        let money = match worth {
+            Worth::Priced { unit_price, .. } => (UNIT_PRICE, Some(unit_price.as_str())),
+            Worth::Amount { amount, .. } => (AMOUNT, Some(amount.as_str())),
+        };
+        let all = [
+            (CUSTOMER_ID, Some(customer_id.as_str())),
+            (ORDER_ID, order_id.as_deref()),
+            (ORDERED_AT, Some(ordered_at)),
+            (PRODUCT_ID, product_id.as_deref()),
+            (QUANTITY, worth.quantity()),
+            money,
+        ];
+        all.into_iter().filter_map(|(name, source)| Some((name, source?))).collect()
+    }
 }
 
 /// Where a line's money comes from.
@@ -191,6 +196,16 @@ pub struct Money {
 }
 
 impl Money {
+    /// Money as people write it, from an expression in minor units: the exact number, rounded once.
+    ///
+    /// Polars divides a column by a literal as a product with the rounded reciprocal, which makes 116.85000000000001 of
+    /// 11685/100; by a column it divides, so the divisor is made one.
+    pub fn major(&self, minor: Expr) -> Expr {
+        let zero = minor.clone() - minor.clone();
+        let divisor = zero.cast(DataType::Float64) + lit(self.factor());
+        minor.cast(DataType::Float64) / divisor
+    }
+
     /// Minor units in one unit of money: 10^scale.
     pub fn factor(&self) -> f64 {
         10f64.powi(i32::from(self.scale))

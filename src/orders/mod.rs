@@ -172,13 +172,3 @@ impl OrderBook {
         }
     }
 }
-
-/// Money as people write it, from minor units: the exact sum, rounded once.
-///
-/// Polars divides a column by a literal as a product with the rounded reciprocal, which makes 116.85000000000001 of
-/// 11685/100; by a column it divides, so the divisor is made one.
-pub fn major_units(minor: Expr, money: &Money) -> Expr {
-    let zero = minor.clone() - minor.clone();
-    let divisor = zero.cast(DataType::Float64) + lit(money.factor());
-    minor.cast(DataType::Float64) / divisor
-}

@@ -10,7 +10,6 @@ use crate::columns::{
     RETURNED_MONEY, UNITS,
 };
 use crate::ingest::Money;
-use crate::orders::major_units;
 
 /// What frequency counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,14 +54,14 @@ pub fn monetary(money: &Money, returns: ReturnPolicy) -> Expr {
         ReturnPolicy::Separate => bought(col(MONEY)),
         ReturnPolicy::Drop | ReturnPolicy::Net => col(MONEY),
     };
-    major_units(counted.sum(), money).alias(MONETARY)
+    money.major(counted.sum()).alias(MONETARY)
 }
 
 /// What the customer returned, as positive money.
 pub fn returned_money(money: &Money) -> Expr {
     let none = lit(0i64).cast(DataType::Int128);
     let returned = when(col(RETURNED)).then(none.clone() - col(MONEY)).otherwise(none);
-    major_units(returned.sum(), money).alias(RETURNED_MONEY)
+    money.major(returned.sum()).alias(RETURNED_MONEY)
 }
 
 /// The last value among purchases, or among returns where there is no purchase.

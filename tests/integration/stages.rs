@@ -328,3 +328,26 @@ fn steps_that_look_at_products_days_and_keys() {
         1.0 + 2.0 + 4.0 + 16.0 + 576.0
     );
 }
+
+/// A line stays where the predicate is true; prices are money, other columns of the source are text.
+#[test]
+fn where_keeps_what_is_true() {
+    let kept = |sql: &str| {
+        let shop = Shop::fixture();
+        let set = format!("clean=[{{drop_missing: [customer_id]}}, {{where: \"{sql}\"}}]");
+        let table = shop.run(&["--set", &set]).table("rejects");
+        let removed = texts(&table, "step").into_iter().zip(texts(&table, "source_row"));
+        let mut rows: Vec<u32> =
+            removed.filter(|(step, _)| step == "where").map(|(_, row)| row.parse().unwrap()).collect();
+        rows.sort();
+        rows
+    };
+    // Rows 7 to 10 are rejected before: nobody's, and three that cannot be parsed.
+    assert_eq!(kept("country = 'UK'"), [4, 5, 6]);
+    assert_eq!(kept("country <> 'UK' OR quantity < 0"), [1, 2, 11, 12]);
+    assert_eq!(kept("unit_price > 1.5"), [1, 3, 5, 6]);
+    assert_eq!(kept("unit_price >= 1.5 AND unit_price <= 25.25"), [5, 6]);
+    assert_eq!(kept("order_id LIKE 'B%' OR customer_id = '1003'"), [1, 2, 3]);
+    assert_eq!(kept("day >= DATE '2024-02-29'"), [1, 2, 3, 4]);
+    assert_eq!(kept("product IN ('P1', 'P2') AND EXTRACT(hour FROM ordered_at) < 10"), [1, 2, 3, 5, 11, 12]);
+}

@@ -35,6 +35,8 @@ fn one_file_names_each_of_the_crates_that_could_be_replaced() {
     assert_eq!(holding("use smartcore::"), ["model/knn.rs"]);
     assert_eq!(holding("use parquet::"), ["publish/footer.rs"]);
     assert_eq!(holding("jsonschema::"), ["config/shape.rs"]);
+    assert_eq!(holding("use calamine::"), ["ingest/workbook.rs"]);
+    assert_eq!(holding("polars::sql"), ["clean/predicate.rs"]);
 }
 
 #[test]
