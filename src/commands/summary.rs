@@ -9,7 +9,8 @@ use super::table::drawn;
 use custseg::columns::*;
 use custseg::error::Error;
 use custseg::evaluate::Tables;
-use custseg::evaluate::protocols::{MAJORITY, RECOVERY};
+use custseg::evaluate::protocols::MAJORITY;
+use custseg::model::Protocol;
 use custseg::pipeline::Pipeline;
 use custseg::publish::Manifest;
 
@@ -47,9 +48,10 @@ pub(super) fn print(p: &Pipeline, tables: &Tables, manifest: &Manifest, out: &mu
         };
         let majority = format!("{}{MAJORITY}", params.name);
         writeln!(out, "\nmodel {}, on held-out customers", params.name)?;
+        let protocol = Protocol::Recovery.name();
         for metric in ["accuracy", "balanced_accuracy", "macro_f1"] {
             let (found, baseline) = (value(&params.name, metric), value(&majority, metric));
-            writeln!(out, "  {RECOVERY}.{metric:<18} {found}   majority {baseline}")?;
+            writeln!(out, "  {protocol}.{metric:<18} {found}   majority {baseline}")?;
         }
         writeln!(
             out,

@@ -1,14 +1,13 @@
 //! The one door: [`PipelineSpec`] → [`Pipeline`]. Rules that a schema cannot say are checked here, all of them, and
 //! nowhere else.
 
-use std::path::Path;
-
 use chrono::NaiveDate;
 use encoding_rs::{UTF_8, WINDOWS_1252};
 use serde_json::json;
 
+use super::checker::Checker;
 use super::map_spec::MapSpec;
-use super::problem::{Kind, Problem, Problems, hint, nearest};
+use super::problem::{Kind, Problems, hint, nearest};
 use super::spec::*;
 use super::steps::SourceNames;
 use super::{Document, read, shaped, source, steps};
@@ -27,55 +26,6 @@ use crate::segment::{Rule, SegmentDef, SegmentMap};
 /// Columns that a model may measure distance in.
 const FEATURES: [&str; 3] = [RECENCY_DAYS, FREQUENCY, MONETARY];
 
-/// Collects problems of one document, each at its place.
-pub(super) struct Checker<'a> {
-    document: &'a Document,
-    /// Pointers of what the check of the shape left out.
-    faulty: &'a [String],
-    problems: &'a mut Problems,
-}
-
-impl Checker<'_> {
-    /// Folder that the document's paths start from.
-    pub(super) fn base(&self) -> &Path {
-        &self.document.base
-    }
-
-    /// Tells of a problem at a JSON pointer, unless a fault of shape there or around it was already told: what was
-    /// left out for it would only be told of again as missing.
-    pub(super) fn problem(&mut self, kind: Kind, pointer: &str, message: String, hint: Option<String>) {
-        let told = self.faulty.iter().any(|fault| {
-            let section = fault.rsplit_once('/').map_or("", |(section, _)| section);
-            let in_list = fault.rsplit('/').next().is_some_and(|last| last.parse::<usize>().is_ok());
-            within(pointer, fault)
-                || (!section.is_empty() && within(section, pointer))
-                // The items of a list have moved up where one was left out, so their places are no longer known.
-                || (in_list && within(pointer, section))
-        });
-        if !told {
-            let place = Some(self.document.tree.value_place(pointer));
-            self.problems.push(Problem { kind, place, message, hint });
-        }
-    }
-
-    /// A date, or `None` where the text is none.
-    pub(super) fn date(&mut self, pointer: &str, text: &str, hint: &str) -> Option<NaiveDate> {
-        let parsed = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
-        if parsed.is_none() {
-            self.problem(Kind::Config, pointer, format!("`{text}` is not a date"), Some(hint.to_owned()));
-        }
-        parsed
-    }
-
-    pub(super) fn wrong(&mut self, pointer: &str, message: impl Into<String>) {
-        self.problem(Kind::Config, pointer, message.into(), None);
-    }
-}
-
-fn within(pointer: &str, section: &str) -> bool {
-    pointer == section || pointer.strip_prefix(section).is_some_and(|rest| rest.starts_with('/'))
-}
-
 /// Checks the meaning of a spec against itself, its segment map, and the headers of its sources.
 ///
 /// `None` where the problems leave no pipeline to be made; they have then been told.
@@ -86,7 +36,7 @@ pub(super) fn compile(
     problems: &mut Problems,
 ) -> Option<Pipeline> {
     let map = map(&spec.segment, spec.score.bins, document, faulty, problems);
-    let mut checker = Checker { document, faulty, problems };
+    let mut checker = Checker::new(document, faulty, problems);
     let separator = separator(&spec.ingest.transactions.csv, &mut checker);
     let numbers = numbers(&spec.ingest.transactions.csv, &mut checker);
     let timezone = timezone(&spec.ingest.timezone, &mut checker);
@@ -283,7 +233,7 @@ fn map(
 ) -> Option<SegmentMap> {
     let path = document.base.join(&spec.map);
     if !path.is_file() {
-        let mut checker = Checker { document, faulty, problems };
+        let mut checker = Checker::new(document, faulty, problems);
         checker.problem(Kind::Input, "/segment/map", format!("no segment map at `{}`", path.display()), None);
         return None;
     }
@@ -292,10 +242,10 @@ fn map(
     let map_spec: MapSpec = map_spec?;
     if map_spec.bins != bins && !map_faulty.iter().any(|fault| fault == "/bins") {
         let message = format!("`{}` is written for {} bins, but score.bins is {bins}", spec.map, map_spec.bins);
-        Checker { document, faulty, problems }.wrong("/segment/map", message);
+        Checker::new(document, faulty, problems).wrong("/segment/map", message);
         return None;
     }
-    let mut checker = Checker { document: &map_document, faulty: &map_faulty, problems };
+    let mut checker = Checker::new(&map_document, &map_faulty, problems);
     checked_map(map_spec, &mut checker)
 }
 

@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 
 use crate::pipeline::Pipeline;
 
+mod checker;
 pub mod clean_spec;
 pub mod compile;
 pub mod map_spec;

@@ -3,7 +3,7 @@
 use encoding_rs::Encoding;
 use polars::prelude::DataType;
 
-use super::compile::Checker;
+use super::checker::Checker;
 use super::problem::{Kind, hint};
 use super::spec::{ColumnsSpec, TransactionsSpec};
 use crate::ingest::probe::{self, ProbeError};

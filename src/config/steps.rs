@@ -1,7 +1,7 @@
 //! Checks the steps of `clean`: the columns that they look at are mapped, their patterns and dates can be read.
 
+use super::checker::Checker;
 use super::clean_spec::*;
-use super::compile::Checker;
 use super::problem::{Kind, hint};
 use super::spec::ColumnsSpec;
 use crate::clean::predicate::{Predicate, PredicateError};

@@ -2,7 +2,6 @@
 
 use polars::prelude::*;
 
-use super::protocols::RECOVERY;
 use crate::columns::*;
 use crate::model::Trial;
 
@@ -22,18 +21,19 @@ pub fn counts(actual: &[usize], predicted: &[usize], n_labels: usize) -> Vec<Vec
 /// # Errors
 /// What Polars says.
 pub fn confusion(trials: &[Trial]) -> PolarsResult<DataFrame> {
-    let (mut models, mut actuals, mut predicteds, mut customers) = (vec![], vec![], vec![], Vec::<u32>::new());
+    let (mut models, mut protocols, mut actuals, mut predicteds) = (vec![], vec![], vec![], vec![]);
+    let mut customers = Vec::<u32>::new();
     for trial in trials {
         let cells = counts(&trial.actual, &trial.predicted, trial.labels.len());
         for (actual, row) in trial.labels.iter().zip(&cells) {
             for (predicted, count) in trial.labels.iter().zip(row) {
                 models.push(trial.model.as_str());
+                protocols.push(trial.protocol.name());
                 actuals.push(actual.as_str());
                 predicteds.push(predicted.as_str());
                 customers.push(*count);
             }
         }
     }
-    let protocol = vec![RECOVERY; models.len()];
-    df![MODEL => models, PROTOCOL => protocol, ACTUAL => actuals, PREDICTED => predicteds, CUSTOMERS => customers]
+    df![MODEL => models, PROTOCOL => protocols, ACTUAL => actuals, PREDICTED => predicteds, CUSTOMERS => customers]
 }

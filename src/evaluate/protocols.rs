@@ -1,7 +1,4 @@
 //! Metrics of the models by protocol, each beside its majority baseline.
-//!
-//! The one protocol so far is `recovery`: the label is a function of the very features that the model sees, so a high
-//! figure says only that neighbours reproduce the rules on customers who were held out.
 
 use polars::prelude::*;
 
@@ -9,8 +6,6 @@ use super::confusion::counts;
 use crate::columns::*;
 use crate::model::Trial;
 
-/// The label is a function of the features.
-pub const RECOVERY: &str = "recovery";
 /// Suffix of the baseline that always answers with the most frequent training label.
 pub const MAJORITY: &str = ":majority";
 
@@ -71,7 +66,7 @@ pub fn figures(actual: &[usize], predicted: &[usize], n_labels: usize) -> Vec<Fi
 /// # Errors
 /// What Polars says.
 pub fn metrics(trials: &[Trial]) -> PolarsResult<DataFrame> {
-    let (mut models, mut names, mut labels) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut models, mut protocols, mut names, mut labels) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut values, mut ns) = (Vec::new(), Vec::<u32>::new());
     for trial in trials {
         let majority = vec![trial.majority; trial.actual.len()];
@@ -79,6 +74,7 @@ pub fn metrics(trials: &[Trial]) -> PolarsResult<DataFrame> {
         for (model, predicted) in answers {
             for figure in figures(&trial.actual, predicted, trial.labels.len()) {
                 models.push(model.clone());
+                protocols.push(trial.protocol.name());
                 names.push(figure.metric);
                 labels.push(figure.label.map(|label| trial.labels[label].as_str()));
                 values.push((!figure.value.is_nan()).then_some(figure.value));
@@ -86,8 +82,7 @@ pub fn metrics(trials: &[Trial]) -> PolarsResult<DataFrame> {
             }
         }
     }
-    let protocol = vec![RECOVERY; models.len()];
-    df![MODEL => models, PROTOCOL => protocol, METRIC => names, LABEL => labels, VALUE => values, N => ns]
+    df![MODEL => models, PROTOCOL => protocols, METRIC => names, LABEL => labels, VALUE => values, N => ns]
 }
 
 #[cfg(test)]

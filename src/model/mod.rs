@@ -44,11 +44,30 @@ pub struct Assigned {
     pub trials: Vec<Trial>,
 }
 
+/// How a model is tried, which says what its figures mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// On customers held out, with labels that are a function of the very features that the model sees: a high figure says
+    /// only that neighbours reproduce the rules.
+    Recovery,
+}
+
+impl Protocol {
+    /// The protocol's name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Recovery => "recovery",
+        }
+    }
+}
+
 /// A model's answers on held-out customers of the newest snapshot.
 #[derive(Debug, Clone)]
 pub struct Trial {
     /// The model.
     pub model: String,
+    /// How it was tried.
+    pub protocol: Protocol,
     /// Labels by code.
     pub labels: Vec<String>,
     /// True label codes of the held-out customers.
@@ -129,6 +148,8 @@ fn fit_and_ask(params: &ModelParams, samples: &Samples) -> Result<(Trial, Vec<Vo
     let votes = knn::Knn::fit(params, samples, &everyone)?.ask(samples, &everyone);
     let trial = Trial {
         model: params.name.clone(),
+        // The target is the segment, which the map's rules make of scores of the same values.
+        protocol: Protocol::Recovery,
         labels: samples.names.clone(),
         actual: split.holdout.iter().map(|&i| samples.labels[i]).collect(),
         predicted: answers.iter().map(|vote| vote.label).collect(),
