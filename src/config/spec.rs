@@ -65,7 +65,7 @@ pub struct IngestSpec {
 #[serde(deny_unknown_fields)]
 #[schemars(extend("required" = ["paths", "columns"]))]
 pub struct TransactionsSpec {
-    /// Files or globs, relative to this file; the suffix tells the format (`.csv`, `.csv.gz`, `.csv.zst`, `.parquet`, `.xlsx`),
+    /// Files, folders or globs, relative to this file; the suffix tells the format (`.csv`, `.csv.gz`, `.csv.zst`, `.parquet`, `.xlsx`),
     /// and one run does not mix formats.
     #[serde(default)]
     #[schemars(length(min = 1))]

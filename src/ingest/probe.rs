@@ -85,22 +85,30 @@ impl Format {
     }
 }
 
-/// The files that a path or glob means, sorted by name.
+/// The files that a path, folder or glob means, sorted by name. A folder means every file under it whose suffix can be
+/// read, hidden ones and those that begin with `_` left out, as Spark writes them.
 ///
 /// # Errors
 /// A wrong pattern, one that matches nothing, or a folder that cannot be listed.
 pub fn files(pattern: &str, base: &Path) -> Result<Vec<PathBuf>, ProbeError> {
     let full = base.join(pattern);
-    let text = full.to_string_lossy();
     if full.is_file() {
         return Ok(vec![full]);
     }
+    let is_folder = full.is_dir();
+    // The characters of a folder's own name are not a pattern.
+    let text = match is_folder {
+        true => format!("{}/**/*", glob::Pattern::escape(&full.to_string_lossy())),
+        false => full.to_string_lossy().into_owned(),
+    };
     let wrong = |source| ProbeError::Pattern { pattern: pattern.to_owned(), source };
     let mut found = Vec::new();
     for entry in glob::glob(&text).map_err(wrong)? {
         let path =
             entry.map_err(|error| ProbeError::Io { name: error.path().display().to_string(), source: error.into() })?;
-        if path.is_file() {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let meant = !is_folder || (Format::of(&name).is_ok() && !name.starts_with(['.', '_']));
+        if path.is_file() && meant {
             found.push(path);
         }
     }

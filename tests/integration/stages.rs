@@ -351,3 +351,31 @@ fn where_keeps_what_is_true() {
     assert_eq!(kept("day >= DATE '2024-02-29'"), [1, 2, 3, 4]);
     assert_eq!(kept("product IN ('P1', 'P2') AND EXTRACT(hour FROM ordered_at) < 10"), [1, 2, 3, 5, 11, 12]);
 }
+
+/// The fixture in one piece, packed, in a glob and in a folder of partitions: the same bytes.
+#[test]
+fn paths_that_mean_the_same_lines() {
+    use std::io::Write;
+    let shop = Shop::fixture();
+    shop.run(&[]);
+    let expected = super::harness::hashes(&shop.path("out"));
+    let text = std::fs::read(shop.path("shop.csv")).unwrap();
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gz.write_all(&text).unwrap();
+    std::fs::write(shop.path("packed.csv.gz"), gz.finish().unwrap()).unwrap();
+    std::fs::write(shop.path("packed.csv.zst"), zstd::encode_all(&text[..], 3).unwrap()).unwrap();
+    let lines: Vec<&str> = std::str::from_utf8(&text).unwrap().lines().collect();
+    for (i, part) in lines[1..].chunks(5).enumerate() {
+        let folder = shop.path(&format!("parts [odd] name/month={i}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("part-0.csv"), format!("{}\n{}\n", lines[0], part.join("\n"))).unwrap();
+        std::fs::write(folder.join("_SUCCESS"), "").unwrap();
+        std::fs::write(folder.join(".part-0.csv.crc"), "noise").unwrap();
+    }
+    for paths in
+        ["packed.csv.gz", "packed.csv.zst", "'packed.csv.[z]*'", "'parts [odd] name'", "'parts [[]odd[]] name/*/*.csv'"]
+    {
+        shop.run(&["--set", &format!("ingest.transactions.paths=[{paths}]")]);
+        assert_eq!(expected, super::harness::hashes(&shop.path("out")), "{paths}");
+    }
+}
