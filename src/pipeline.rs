@@ -40,6 +40,8 @@ pub struct Pipeline {
     pub publish: PublishParams,
     /// What the numbers depend on, as JSON.
     pub definitions: serde_json::Value,
+    /// How the source is read, as JSON: columns, formats and marks, without its paths.
+    pub reading: serde_json::Value,
 }
 
 /// Runs the pipeline and publishes what came out.
@@ -63,6 +65,7 @@ pub fn run(p: &Pipeline) -> Result<(Manifest, Tables), Error> {
         pipeline: &p.name,
         definition_hash: &hash,
         definition: &p.definitions,
+        reading: &p.reading,
         money: &p.ingest.money,
         inputs: &inputs,
         cuts: &segmented.cuts,
@@ -124,7 +127,7 @@ pub fn scan(p: &Pipeline, lines: MarkedLines, rejects: Option<&Path>) -> Result<
 /// `on_bad_row: fail`, whatever cannot be parsed.
 fn refuse(p: &Pipeline, book: &OrderBook, rejects: Option<&Rejects<'_>>) -> PolarsResult<Option<String>> {
     let refused = |reason: &clean::Reason| {
-        !reason.declared && (reason.reason == AMBIGUOUS || p.ingest.on_bad_row == OnBadRow::Fail)
+        reason.step == ingest::STAGE && (reason.reason == AMBIGUOUS || p.ingest.on_bad_row == OnBadRow::Fail)
     };
     let words = ledger::in_words(book, refused)?;
     if words.is_empty() {
@@ -210,8 +213,7 @@ pub fn run_id(p: &Pipeline, inputs: &[Input]) -> String {
     hasher.update(env!("CARGO_PKG_VERSION").as_bytes());
     hasher.update(p.name.as_bytes());
     hasher.update(definition_hash(p).as_bytes());
-    let columns = format!("{:?}", (&p.ingest.columns, &p.ingest.datetime_formats, p.ingest.separator));
-    hasher.update(columns.as_bytes());
+    hasher.update(p.reading.to_string().as_bytes());
     for input in inputs {
         hasher.update(input.path.as_bytes());
         hasher.update(input.blake3.as_bytes());

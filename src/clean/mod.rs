@@ -5,8 +5,8 @@
 
 use polars::prelude::*;
 
-use crate::columns::{REASON, SOURCE_FILE, SOURCE_ROW};
-use crate::ingest::{Fault, Lines, conform};
+use crate::columns::{CUSTOMER_ID, REASON, SOURCE_FILE, SOURCE_ROW};
+use crate::ingest::{self, Fault, Lines, conform};
 
 pub mod predicate;
 pub mod steps;
@@ -17,7 +17,7 @@ pub use steps::{ReturnPolicy, Step};
 /// A step's name and the words for what it objects to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
-    /// `ingest` for lines that cannot be parsed, else the YAML key of the step.
+    /// `ingest` for lines that cannot be parsed, `clean` for those of nobody, else the YAML key of the step.
     pub step: String,
     /// What is wrong with the line.
     pub reason: String,
@@ -42,13 +42,20 @@ pub struct MarkedLines {
     pub kept: Vec<(String, String)>,
 }
 
+/// The reason for lines that no step asked to drop, but that belong to no customer.
+const NOBODY: &str = "customer_id missing";
+
 /// Marks every line with the first reason that applies to it.
 ///
 /// # Errors
 /// What Polars says of a plan that cannot be made.
 pub fn mark(steps: &[Step], lines: Lines) -> PolarsResult<MarkedLines> {
-    let fault =
-        |fault: Fault| Reason { step: "ingest".to_owned(), reason: fault.reason, declared: false, cell: fault.cell };
+    let fault = |fault: Fault| Reason {
+        step: ingest::STAGE.to_owned(),
+        reason: fault.reason,
+        declared: false,
+        cell: fault.cell,
+    };
     let mut reasons: Vec<Reason> = lines.faults.into_iter().map(fault).collect();
     let objection = |step: &Step, reason| Reason { step: step.name().to_owned(), reason, declared: true, cell: None };
     let mut frame = lines.frame;
@@ -72,6 +79,9 @@ pub fn mark(steps: &[Step], lines: Lines) -> PolarsResult<MarkedLines> {
             }
         }
     }
+    // A line of nobody can be put into no segment, whether a step says so or not.
+    reasons.push(Reason { step: "clean".to_owned(), reason: NOBODY.to_owned(), declared: false, cell: None });
+    pending.push(conform::blank(col(CUSTOMER_ID)));
     let frame = settle(frame, &mut pending, reasons.len());
     Ok(MarkedLines { frame, reasons, returns, kept: lines.kept })
 }

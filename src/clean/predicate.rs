@@ -1,5 +1,6 @@
 //! SQL predicates over lines: parsed by polars-sql, given the pipeline's names, and held to one line at a time.
 
+use chrono::NaiveDate;
 use polars::prelude::*;
 use polars::sql::sql_expr;
 
@@ -69,6 +70,8 @@ impl Predicate {
                 col(conform::carried_name(name)).cast(DataType::String)
             }
             Expr::Column(name) => line_column(name, money),
+            // DATE '2011-12-10'; Polars warns of the cast that polars-sql makes of it.
+            Expr::Cast { expr, dtype: DataTypeExpr::Literal(DataType::Date), .. } => day(expr).unwrap_or(e),
             _ => e,
         });
         let predicate = Self { sql: sql.to_owned(), keep, source_columns };
@@ -95,6 +98,14 @@ impl Predicate {
             _ => Err(PredicateError::NotRowwise),
         }
     }
+}
+
+/// A literal text as a day, if it is one.
+fn day(text: &Expr) -> Option<Expr> {
+    let Expr::Literal(literal) = text else { return None };
+    let text = literal.extract_str()?.to_owned();
+    let date = NaiveDate::parse_from_str(&text, "%Y-%m-%d").ok()?;
+    Some(lit(date).cast(DataType::Date))
 }
 
 fn line_column(name: &str, money: &Money) -> Expr {

@@ -21,6 +21,10 @@ pub(super) fn print(p: &Pipeline, tables: &Tables, manifest: &Manifest, out: &mu
     }
     let ledger = [STEP, REASON, ROWS, ROWS_LEFT, CUSTOMERS_LEFT, ORDERS_LEFT, MONEY_LEFT];
     let profile = [SEGMENT, CUSTOMERS, SHARE, ORDERS, MONEY, MONEY_SHARE];
+    let which = match manifest.snapshots.len() {
+        1 => String::new(),
+        n => format!(", the newest of {n} snapshots"),
+    };
     let newest = manifest.snapshots.last().map_or("", String::as_str);
     let currency = p.ingest.money.currency.as_deref().unwrap_or("no currency named");
     let engine = Error::engine("run");
@@ -32,7 +36,7 @@ pub(super) fn print(p: &Pipeline, tables: &Tables, manifest: &Manifest, out: &mu
         if let Some(table) = tables.get("segment_profile") {
             let of_newest = table.clone().lazy().filter(col(SNAPSHOT).cast(DataType::String).eq(lit(newest)));
             text += &format!(
-                "\nsegments at {newest} ({})\n{}\n",
+                "\nsegments at {newest}{which} ({})\n{}\n",
                 p.segment.name,
                 drawn(&of_newest.collect()?, &profile, cell)?
             );

@@ -1,7 +1,8 @@
 //! The one door: [`PipelineSpec`] → [`Pipeline`]. Rules that a schema cannot say are checked here, all of them, and
 //! nowhere else.
 
-use chrono::NaiveDate;
+use chrono::format::StrftimeItems;
+use chrono::{NaiveDate, NaiveDateTime};
 use encoding_rs::{UTF_8, WINDOWS_1252};
 use serde_json::json;
 
@@ -39,15 +40,27 @@ pub(super) fn compile(
     let mut checker = Checker::new(document, faulty, problems);
     let separator = separator(&spec.ingest.transactions.csv, &mut checker);
     let numbers = numbers(&spec.ingest.transactions.csv, &mut checker);
+    for (i, format) in spec.ingest.transactions.csv.datetime_formats.iter().enumerate() {
+        if !reads_back(format) {
+            let message = format!("`{format}` is no format of a date, or lacks a part of one");
+            let hint = "such as %Y-%m-%d %H:%M:%S, in the notation of strftime".to_owned();
+            let pointer = format!("/ingest/transactions/csv/datetime_formats/{i}");
+            checker.problem(Kind::Config, &pointer, message, Some(hint));
+        }
+    }
     let timezone = timezone(&spec.ingest.timezone, &mut checker);
     // The web's latin1 is windows-1252, which differs in control characters that no table holds.
     let encoding = match spec.ingest.transactions.csv.encoding {
         EncodingSpec::Utf8 => UTF_8,
         EncodingSpec::Latin1 | EncodingSpec::Windows1252 => WINDOWS_1252,
     };
-    let bound = source::bind(&spec.ingest.transactions, separator, encoding, &mut checker);
+    // A wrong separator makes one wrong column of every header, which would only be told five times over.
+    let bound = separator.and_then(|separator| {
+        let (files, format, columns) = source::bind(&spec.ingest.transactions, separator, encoding, &mut checker)?;
+        Some((files, format, columns, separator))
+    });
     let money = Money { scale: spec.ingest.money.scale, currency: spec.ingest.money.currency.clone() };
-    let names = bound.as_ref().map(|(files, _, columns)| SourceNames {
+    let names = bound.as_ref().map(|(files, _, columns, _)| SourceNames {
         mapped: columns.mapped().into_iter().map(|(name, _)| name).collect(),
         columns: all_columns(files),
         money: money.clone(),
@@ -64,7 +77,7 @@ pub(super) fn compile(
     if spec.publish.to.is_empty() {
         checker.wrong("/publish/to", "expected a folder");
     }
-    let (files, format, columns) = bound?;
+    let (files, format, columns, separator) = bound?;
     let map = map?;
     let ingest = IngestParams {
         files,
@@ -89,6 +102,8 @@ pub(super) fn compile(
         whole_rows: clean.contains(&Step::DropDuplicates(Repeated::Exact)),
     };
     let definitions = definitions(spec, &ingest.columns, &map);
+    let transactions = &spec.ingest.transactions;
+    let reading = json!({ "csv": transactions.csv, "columns": transactions.columns });
     Some(Pipeline {
         name: spec.name.clone(),
         ingest,
@@ -99,6 +114,7 @@ pub(super) fn compile(
         models,
         publish: PublishParams { to },
         definitions,
+        reading,
     })
 }
 
@@ -117,15 +133,23 @@ fn definitions(spec: &PipelineSpec, columns: &Columns, map: &SegmentMap) -> serd
     })
 }
 
-fn separator(spec: &CsvSpec, checker: &mut Checker<'_>) -> u8 {
+fn separator(spec: &CsvSpec, checker: &mut Checker<'_>) -> Option<u8> {
     match spec.separator.as_bytes() {
-        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => *byte,
+        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Some(*byte),
         _ => {
             let message = "expected one ASCII character that is neither a quote nor a line end";
             checker.wrong("/ingest/transactions/csv/separator", message);
-            b','
+            None
         }
     }
+}
+
+/// Whether a format writes a moment that it reads back as one.
+fn reads_back(format: &str) -> bool {
+    let Ok(items) = StrftimeItems::new(format).parse() else { return false };
+    let moment = NaiveDate::from_ymd_opt(2011, 12, 9).and_then(|day| day.and_hms_opt(12, 50, 0)).unwrap_or_default();
+    let text = moment.and_utc().format_with_items(items.iter()).to_string();
+    NaiveDateTime::parse_from_str(&text, format).is_ok() || NaiveDate::parse_from_str(&text, format).is_ok()
 }
 
 fn numbers(spec: &CsvSpec, checker: &mut Checker<'_>) -> Numbers {

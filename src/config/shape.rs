@@ -98,7 +98,11 @@ fn describe(error: &ValidationError<'_>, tree: &Node, schema: &Json, found: &mut
                 ValidationErrorKind::Pattern { pattern } => format!("text that matches {pattern}"),
                 _ => error.to_string(),
             };
-            push(at.clone(), tree.value_place(&at), format!("expected {wanted}, found {shown}"), None);
+            let found = match (kind, error.instance().as_ref()) {
+                (ValidationErrorKind::Type { .. }, Json::String(_)) => format!("the text {shown}"),
+                _ => shown,
+            };
+            push(at.clone(), tree.value_place(&at), format!("expected {wanted}, found {found}"), None);
         }
     }
 }

@@ -145,7 +145,7 @@ fn kind(error: &ProbeError) -> Kind {
     match error {
         ProbeError::Pattern { .. } | ProbeError::Suffix { .. } => Kind::Config,
         ProbeError::Broken { .. } => Kind::Data,
-        ProbeError::NoMatch { .. } | ProbeError::Io { .. } => Kind::Input,
+        ProbeError::NoMatch { .. } | ProbeError::EmptyFolder(_) | ProbeError::Io { .. } => Kind::Input,
     }
 }
 
@@ -161,7 +161,13 @@ fn fits(
     match file.columns.iter().find(|(column, _)| column == name) {
         None => {
             let message = format!("`{}` has no column `{name}`", file.name);
-            checker.problem(Kind::Config, pointer, message, Some(hint(name, names)));
+            let hint = match file.columns.as_slice() {
+                [(only, _)] if format == Format::Csv => {
+                    format!("the header is the one column `{only}`: is `ingest.transactions.csv.separator` right?")
+                }
+                _ => hint(name, names),
+            };
+            checker.problem(Kind::Config, pointer, message, Some(hint));
             false
         }
         Some((_, dtype)) if format == Format::Parquet && !wanted.fits(dtype) => {

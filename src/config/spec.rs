@@ -290,7 +290,7 @@ pub struct ModelSpec {
     pub features: Vec<String>,
     /// Number of neighbours that vote.
     #[serde(default = "fifteen")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 100_000))]
     pub k: u32,
     /// `distance` weighs a vote by 1/distance (an exact match outvotes all others), `uniform` weighs all alike.
     #[serde(default)]

@@ -98,7 +98,8 @@ fn kept_where(pointer: &str, sql: &str, source: Option<&SourceNames<'_>>, checke
         Err(error) => {
             let names = source.mapped.iter().copied().chain(source.columns.iter().map(String::as_str));
             let hint = match &error {
-                PredicateError::Unknown(name) => Some(hint(name, names)),
+                PredicateError::Unknown(name) => Some(format!("{}; text stands in single quotes", hint(name, names))),
+                PredicateError::Type(_) => Some("days are written as DATE '2011-12-10'".to_owned()),
                 _ => None,
             };
             checker.problem(Kind::Config, pointer, error.to_string(), hint);

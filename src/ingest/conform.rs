@@ -13,6 +13,8 @@ use crate::columns::{
 
 /// The fault of a moment that two declared formats read differently; it fails the run, since no format can be preferred.
 pub const AMBIGUOUS: &str = "ordered_at ambiguous: two declared formats read it differently";
+/// Years that an order may be of; beyond them lie years of two digits and stand-ins for "never".
+const YEARS: std::ops::RangeInclusive<i32> = 1900..=2199;
 /// A line's money may not go beyond this many minor units: a thousand such lines still fit 64 bits.
 const MONEY_LIMIT: f64 = 9e15;
 /// How far a price may lie from a whole number of minor units: beyond it, the price is finer than the scale.
@@ -185,8 +187,15 @@ impl<'a> Conformer<'a> {
             text.str().replace_all(lit(sign.as_str()), nothing(), true)
         });
         let bare = bare.str().strip_chars(lit(" \u{a0}"));
-        let joined =
-            thousands.iter().fold(bare, |text, mark| text.str().replace_all(lit(mark.to_string()), nothing(), true));
+        let joined = thousands.iter().fold(bare, |text, mark| {
+            // 1.50 is no number where the point parts thousands; without the mark it would be 150.
+            let literal = lit(mark.to_string());
+            let marked = text.clone().str().contains_literal(literal.clone());
+            let [mark, point] = [*mark, *decimal].map(|mark| regex::escape(&mark.to_string()));
+            let in_threes = lit(format!(r"^[+-]?\d{{1,3}}({mark}\d{{3}})+({point}\d*)?$"));
+            let sound = marked.not().or(text.clone().str().contains(in_threes, true));
+            when(sound).then(text.str().replace_all(literal, nothing(), true)).otherwise(lit(NULL))
+        });
         let pointed = match decimal {
             '.' => joined,
             mark => joined.str().replace_all(lit(mark.to_string()), lit("."), true),
@@ -254,10 +263,13 @@ impl<'a> Conformer<'a> {
             (Format::Parquet, _) => (source.clone().cast(datetime), source.is_null()),
         };
         let wrong = value.clone().is_null();
+        let (year, first, last) = (value.clone().dt().year(), YEARS.start(), YEARS.end());
+        let beyond = year.clone().lt(lit(*first)).or(year.gt(lit(*last)));
         let faults = vec![
             (Fault { reason: "ordered_at missing".to_owned(), cell: None }, missing),
             (faulty(name, "ordered_at not in any declared format"), wrong),
             (faulty(name, AMBIGUOUS), ambiguous.unwrap_or(lit(false))),
+            (faulty(name, &format!("ordered_at before {first} or after {last}")), beyond),
         ];
         (ORDERED_AT, Parsed { value, faults })
     }

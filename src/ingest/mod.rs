@@ -20,6 +20,9 @@ pub mod workbook;
 pub use scan::{Reading, lines};
 pub use walk::{WalkError, Walked, walk};
 
+/// The stage's name in the ledger and the rejects.
+pub const STAGE: &str = "ingest";
+
 /// Format of the source files, told by their suffix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {

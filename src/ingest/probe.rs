@@ -24,13 +24,16 @@ pub enum ProbeError {
         source: glob::PatternError,
     },
     /// Nothing is there.
-    #[error("no file matches `{pattern}` (looked in {})", .base.display())]
+    #[error("no file matches `{pattern}` (looked from {})", if base.as_os_str().is_empty() { ".".into() } else { base.display().to_string() })]
     NoMatch {
         /// The pattern.
         pattern: String,
         /// Folder that relative patterns start from.
         base: PathBuf,
     },
+    /// There is such a folder, but nothing in it.
+    #[error("folder `{0}` holds no .csv, .csv.gz, .csv.zst, .parquet or .xlsx file")]
+    EmptyFolder(String),
     /// The suffix is none that can be read.
     #[error("`{name}` has no known suffix; expected .csv, .csv.gz, .csv.zst, .parquet or .xlsx")]
     Suffix {
@@ -114,6 +117,7 @@ pub fn files(pattern: &str, base: &Path) -> Result<Vec<PathBuf>, ProbeError> {
     }
     found.sort();
     match found.is_empty() {
+        true if is_folder => Err(ProbeError::EmptyFolder(pattern.to_owned())),
         true => Err(ProbeError::NoMatch { pattern: pattern.to_owned(), base: base.to_owned() }),
         false => Ok(found),
     }

@@ -40,6 +40,8 @@ pub struct Facts<'a> {
     pub definition_hash: &'a str,
     /// The checked pipeline as JSON.
     pub definition: &'a serde_json::Value,
+    /// How the source was read, as JSON.
+    pub reading: &'a serde_json::Value,
     /// How money is counted.
     pub money: &'a Money,
     /// Files that went in.
@@ -61,6 +63,8 @@ pub struct Manifest {
     pub definition_hash: String,
     /// The checked pipeline.
     pub definition: serde_json::Value,
+    /// How the source was read.
+    pub reading: serde_json::Value,
     /// Files that went in.
     pub inputs: Vec<Input>,
     /// Snapshots, ascending.
@@ -126,6 +130,7 @@ impl Manifest {
             version: env!("CARGO_PKG_VERSION"),
             definition_hash: facts.definition_hash.to_owned(),
             definition: facts.definition.clone(),
+            reading: facts.reading.clone(),
             inputs: facts.inputs.to_vec(),
             snapshots,
             rows: rows(tables)?,

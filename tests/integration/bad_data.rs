@@ -249,3 +249,42 @@ fn numbers_as_they_are_written() {
         assert_eq!(money, [if price.contains('-') { -2469.0 } else { 2469.0 }], "{price}");
     }
 }
+
+/// Where the point parts thousands, 1.50 is no number, and must not become 150.
+#[test]
+fn thousands_marks_part_groups_of_three() {
+    let prices = ["1.50", "1.5", "1.23.4", "12.34", ".500", "1234.567"];
+    let mut csv = HEAD.to_owned();
+    for (i, price) in prices.iter().chain(&["1.500", "12.345.678", "7", "1234"]).enumerate() {
+        csv += &format!("A{i},P1,1,2024-01-05 10:00,{price},1001,UK\n");
+    }
+    let shop = Shop::of(csv);
+    let set = "ingest.transactions.csv={decimal: \",\", thousands: ., datetime_formats: [\"%Y-%m-%d %H:%M\"]}";
+    let rejects = shop.run(&["--set", set]).table("rejects");
+    assert_eq!(super::harness::texts(&rejects, "text"), prices);
+    assert_eq!(
+        super::harness::floats(&shop.table("ledger"), "money_left").last(),
+        Some(&(1_500.0 + 12_345_678.0 + 7.0 + 1_234.0))
+    );
+}
+
+/// A year of two digits is the year 23, and 9999 stands for never: neither is when somebody bought.
+#[test]
+fn years_that_cannot_be_meant_are_rejected() {
+    let line = |order: &str, bought: &str| format!("{order},P1,2,{bought},1.50,1001,UK\n");
+    let shop = Shop::of(format!("{HEAD}{LINE}{}{}", line("B1", "23-01-05 10:00"), line("B2", "9999-12-31 00:00")));
+    let rejects = shop.run(&[]).table("rejects");
+    assert_eq!(super::harness::texts(&rejects, "text"), ["23-01-05 10:00", "9999-12-31 00:00"]);
+    assert_eq!(super::harness::texts(&rejects, "reason")[0], "ordered_at before 1900 or after 2199");
+    assert!(shop.path("out/current/segments/snapshot=2024-01-06").is_dir());
+}
+
+/// A line of nobody can be put into no segment, whether a step says so or not; the ledger tells.
+#[test]
+fn lines_of_nobody_are_rejected_without_a_step() {
+    let shop = Shop::of(format!("{HEAD}{LINE}A2,P1,2,2024-01-05 10:00,1.50,,UK\n"));
+    let ledger = shop.run(&["--set", "clean=[]"]).table("ledger");
+    assert_eq!(super::harness::texts(&ledger, "step"), ["raw", "clean"]);
+    assert_eq!(super::harness::texts(&ledger, "reason")[1], "customer_id missing");
+    assert_eq!(shop.table("segments/snapshot=2024-01-06/part-0").height(), 1);
+}

@@ -84,6 +84,23 @@ fn a_place_that_cannot_be_written_exits_4() {
     assert!(outcome.stderr.starts_with("error: publish: "), "{}", outcome.stderr);
 }
 
+/// How the source is read is part of what a run is, and of its manifest.
+#[test]
+fn another_reading_is_another_run() {
+    let shop = Shop::fixture();
+    let base = r#"datetime_formats: ["%Y-%m-%d %H:%M"]"#;
+    let mut ids = Vec::new();
+    for csv in ["", ", thousands: \",\"", ", encoding: latin1", ", on_bad_row: reject, currency_signs: [£]"] {
+        shop.run(&["--set", &format!("ingest.transactions.csv={{{base}{csv}}}")]);
+        let text = fs::read(shop.path("out/current/manifest.json")).unwrap();
+        let manifest: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(manifest["reading"]["columns"]["unit_price"], "price");
+        ids.push(manifest["run_id"].as_str().unwrap().to_owned());
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 4, "{ids:?}");
+}
+
 /// Names, types and order of every published column: a promise to notebooks. A change here is a line in CHANGELOG.md.
 #[test]
 fn the_schema_of_every_table_is_a_promise() {
