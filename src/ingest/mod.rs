@@ -1,6 +1,6 @@
 //! `ingest`: source files → [`Lines`], a plan with the pipeline's own columns. No row is read here.
 //!
-//! [`probe`] reads headers and footers, [`walk`] looks through the bytes of CSV, [`scan`] turns the checked files into one
+//! [`probe`] reads headers and footers, [`mod@walk`] looks through the bytes of CSV, [`scan`] turns the checked files into one
 //! plan, [`conform`] gives each source column its meaning and marks what cannot be parsed. What is deliberately absent: the
 //! rules of `clean`.
 
