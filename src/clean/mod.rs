@@ -12,7 +12,7 @@ pub mod predicate;
 pub mod steps;
 
 pub use predicate::Predicate;
-pub use steps::{ReturnPolicy, Step};
+pub use steps::{LineField, ReturnPolicy, Step};
 
 /// A step's name and the words for what it objects to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,8 +80,11 @@ pub fn mark(steps: &[Step], lines: Lines) -> PolarsResult<MarkedLines> {
         }
     }
     // A line of nobody can be put into no segment, whether a step says so or not.
-    reasons.push(Reason { step: "clean".to_owned(), reason: NOBODY.to_owned(), declared: false, cell: None });
-    pending.push(conform::blank(col(CUSTOMER_ID)));
+    let said = |step: &Step| matches!(step, Step::DropMissing(fields) if fields.contains(&LineField::CustomerId));
+    if !steps.iter().any(said) {
+        reasons.push(Reason { step: "clean".to_owned(), reason: NOBODY.to_owned(), declared: false, cell: None });
+        pending.push(conform::blank(col(CUSTOMER_ID)));
+    }
     let frame = settle(frame, &mut pending, reasons.len());
     Ok(MarkedLines { frame, reasons, returns, kept: lines.kept })
 }

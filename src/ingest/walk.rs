@@ -34,6 +34,8 @@ pub struct Walked {
 pub struct BadRecord {
     /// 1-based record after the header.
     pub row: u32,
+    /// Line of the file on which it begins.
+    pub line: u64,
     /// Index into [`FAULTS`].
     pub fault: usize,
     /// Its text, with `\u{fffd}` where bytes are no text.
@@ -85,7 +87,7 @@ fn walk_file(params: &IngestParams, file: &SourceFile, rewritten: &Path) -> Resu
     }
     if let (OnBadRow::Fail, Some(first)) = (params.on_bad_row, bad.first()) {
         let words = format!("row {} has {}: {}", first.row, FAULTS[first.fault], first.text);
-        return Err(WalkError::Broken { name: file.name.clone(), line: u64::from(first.row) + 1, words });
+        return Err(WalkError::Broken { name: file.name.clone(), line: first.line, words });
     }
     let mut writer = WriterBuilder::new()
         .delimiter(params.separator)
@@ -140,7 +142,7 @@ fn read(
         let fault = match record.len().cmp(&width) {
             std::cmp::Ordering::Less => Some(0),
             std::cmp::Ordering::Greater => Some(1),
-            std::cmp::Ordering::Equal if !is_text(params.encoding, record.as_slice()) => Some(2),
+            std::cmp::Ordering::Equal if !record.iter().all(|field| is_text(params.encoding, field)) => Some(2),
             std::cmp::Ordering::Equal => None,
         };
         match fault {
@@ -150,7 +152,7 @@ fn read(
             Some(fault) => {
                 let fields: Vec<_> = record.iter().map(String::from_utf8_lossy).collect();
                 let text = fields.join(&char::from(params.separator).to_string());
-                bad.push(BadRecord { row, fault, text });
+                bad.push(BadRecord { row, line: record.position().map_or(line, csv::Position::line), fault, text });
             }
             None => keep(row, &record).map_err(io)?,
         }

@@ -7,7 +7,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use polars::prelude::{DataFrame, KeyValueMetadata};
 
 use super::manifest::Output;
-use super::{PublishError, at};
+use super::{PublishError, REJECTS, at};
 use crate::ingest::Money;
 
 /// What every table's footer says of its making: no paths, no clock, so that equal tables are equal bytes.
@@ -61,8 +61,19 @@ pub(super) fn verify(folder: &Path, name: &str, table: Option<&DataFrame>) -> Re
     Ok(Output { path: name.to_owned(), rows, bytes: bytes.len(), blake3: blake3::hash(&bytes).to_hex().to_string() })
 }
 
+/// Whether a published run is whole, and the same as a staged one but for the order of the rejects.
+pub(super) fn same_run(published: &Path, staged: &Path) -> bool {
+    let manifest = |run: &Path| -> Option<serde_json::Value> {
+        let mut manifest: serde_json::Value =
+            serde_json::from_slice(&fs::read(run.join("manifest.json")).ok()?).ok()?;
+        manifest.get_mut("outputs")?.as_array_mut()?.retain(|output| output["path"] != REJECTS);
+        Some(manifest)
+    };
+    manifest(published).is_some() && manifest(published) == manifest(staged) && intact(published)
+}
+
 /// Whether every output that a run's manifest names is there with the bytes that it names.
-pub(super) fn intact(run: &Path) -> bool {
+fn intact(run: &Path) -> bool {
     let check = || -> Option<bool> {
         let manifest: serde_json::Value = serde_json::from_slice(&fs::read(run.join("manifest.json")).ok()?).ok()?;
         manifest.get("outputs")?.as_array()?.iter().try_fold(true, |all, output| {

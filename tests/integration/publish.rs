@@ -20,6 +20,25 @@ fn the_same_run_twice_is_the_same_bytes_in_the_same_place() {
     assert_eq!(written, fs::metadata(current.join("manifest.json")).unwrap().modified().unwrap());
 }
 
+/// With another number of threads the rejects may stand in another order. That once passed for damage, and the run was
+/// taken from under its readers; they must find the very folder that they opened.
+#[test]
+fn another_order_of_rejects_does_not_replace_a_run() {
+    let shop = Shop::fixture();
+    shop.run(&[]);
+    let run = shop.path("out").join(fs::read_link(shop.path("out/current")).unwrap());
+    // Another order stands in for other threads: a whole run whose rejects have other bytes, which its manifest names.
+    let mut bytes = fs::read(run.join("rejects.parquet")).unwrap();
+    let old = blake3::hash(&bytes).to_hex().to_string();
+    bytes.push(0);
+    let manifest = fs::read_to_string(run.join("manifest.json")).unwrap();
+    assert!(manifest.contains(&old));
+    fs::write(run.join("rejects.parquet"), &bytes).unwrap();
+    fs::write(run.join("manifest.json"), manifest.replace(&old, blake3::hash(&bytes).to_hex().as_str())).unwrap();
+    shop.run(&[]);
+    assert_eq!(bytes, fs::read(run.join("rejects.parquet")).unwrap());
+}
+
 #[test]
 fn another_definition_or_input_is_another_run_and_the_old_one_stays() {
     let shop = Shop::fixture();
