@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use criterion::{Criterion, criterion_group, criterion_main};
 use custseg::config::{self, Request};
 use custseg::evaluate::Evidence;
-use custseg::ingest::Reading;
 use custseg::pipeline;
 
 fn stages(c: &mut Criterion) {
@@ -16,9 +15,13 @@ fn stages(c: &mut Criterion) {
     let set = vec![format!("publish.to={}", to.path().display())];
     let request = Request { pipeline: Some(root.join("pipelines/cdnow.yaml")), set, as_of: None };
     let p = config::load(&request).expect("the shipped pipeline is good");
-    let scan = || pipeline::scan(&p, pipeline::mark(&p, Reading::Rows(&[])).expect("a plan"), None).expect("a scan");
+    let source = pipeline::walk(&p, None).expect("a walk");
+    let scan = || {
+        let lines = pipeline::mark(&p, source.rows(), None).expect("a plan");
+        pipeline::scan(&p, &source, lines, None, None).expect("a scan")
+    };
     let book = scan();
-    let snapshots = pipeline::rfm(&p, &book).expect("snapshots");
+    let snapshots = pipeline::rfm(&p, &book, None).expect("snapshots");
     let scored = pipeline::score(&p, snapshots.clone()).expect("scores");
     let segmented = pipeline::segment(&p, scored.clone()).expect("segments");
 
@@ -26,7 +29,7 @@ fn stages(c: &mut Criterion) {
     group.sample_size(10);
     group.bench_function("check", |b| b.iter(|| config::load(&request).expect("good")));
     group.bench_function("orders", |b| b.iter(scan));
-    group.bench_function("rfm", |b| b.iter(|| pipeline::rfm(&p, &book).expect("snapshots")));
+    group.bench_function("rfm", |b| b.iter(|| pipeline::rfm(&p, &book, None).expect("snapshots")));
     group.bench_function("score", |b| b.iter(|| pipeline::score(&p, snapshots.clone()).expect("scores")));
     group.bench_function("segment", |b| b.iter(|| pipeline::segment(&p, scored.clone()).expect("segments")));
     group.bench_function("model", |b| b.iter(|| pipeline::assign(&p, &segmented).expect("answers")));

@@ -23,6 +23,10 @@ pub const QUANTITY: &str = "quantity";
 pub const UNIT_PRICE: &str = "unit_price";
 /// Value of the line as the source gives it, where it has no quantity and price.
 pub const AMOUNT: &str = "amount";
+/// ISO code of a line's currency; null where no source maps it.
+pub const CURRENCY: &str = "currency";
+/// What one unit of a line's currency is worth in the pipeline's, in 10^-10; i64.
+pub const RATE: &str = "rate";
 /// Value of the line or group of lines in minor units of money; i64 on lines, i128 on sums.
 pub const MONEY: &str = "money";
 /// Why a line was rejected: a code into the run's list of reasons, null where it was accepted; u8.
@@ -31,6 +35,14 @@ pub const REASON: &str = "reason";
 pub const LINES: &str = "lines";
 /// Whether a group of lines is a return: a cancellation that the pipeline keeps; bool.
 pub const RETURNED: &str = "returned";
+/// Day on which the last unit of an order was returned; null for orders that stand.
+pub const UNDONE_ON: &str = "undone_on";
+/// Whether a group of lines is a purchase that was not undone before the snapshot; bool.
+pub const STANDS: &str = "stands";
+/// Order that a return undoes; null where no purchase is left to be undone.
+pub const UNDONE_ORDER_ID: &str = "undone_order_id";
+/// A line's place among all lines of the run; u64.
+pub const LINE: &str = "line";
 /// Units in a group of lines; i64.
 pub const UNITS: &str = "units";
 
@@ -92,6 +104,13 @@ pub const CUSTOMERS_LEFT: &str = "customers_left";
 pub const ORDERS_LEFT: &str = "orders_left";
 /// Money left after the step.
 pub const MONEY_LEFT: &str = "money_left";
+
+/// Quantile at which outliers begin, 0..=1.
+pub const QUANTILE: &str = "quantile";
+/// Monetary value at the quantile.
+pub const LIMIT: &str = "limit";
+/// Money that customers beyond a limit spent over it.
+pub const MONEY_BEYOND: &str = "money_beyond";
 
 /// `recency_days`, `frequency` or `monetary`.
 pub const DIMENSION: &str = "dimension";

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use polars::prelude::PolarsError;
 
 use crate::config::problem::Problems;
-use crate::ingest::{IngestParams, WalkError};
+use crate::ingest::{IngestParams, KeyedError, WalkError};
 use crate::model::ModelError;
 use crate::publish::PublishError;
 use crate::rfm::RfmError;
@@ -31,6 +31,21 @@ pub enum Error {
     /// The walk over CSV bytes did not come to its end.
     #[error("ingest: {0}")]
     Walk(#[from] WalkError),
+    /// A table beside the transactions cannot be read.
+    #[error("ingest: {0}")]
+    Keyed(#[from] KeyedError),
+    /// Checks failed; what the run left behind is told with them.
+    #[error("checks: {failed} of {of} failed; nothing was published\n{words}  what the run found stands in {}", place.display())]
+    Checks {
+        /// How many failed.
+        failed: usize,
+        /// Of how many.
+        of: usize,
+        /// Every verdict, a line each.
+        words: String,
+        /// Folder with the checks, the ledger and the rejects.
+        place: PathBuf,
+    },
     /// No scratch folder can be made.
     #[error("ingest: cannot make a scratch folder in {}: {source}", path.display())]
     Scratch {
@@ -77,7 +92,7 @@ impl Error {
             PolarsError::IO { .. } => Self::Engine { stage: "orders", source },
             _ => {
                 let words = source.to_string();
-                let files: Vec<&str> = ingest.files.iter().map(|file| file.name.as_str()).collect();
+                let files: Vec<&str> = ingest.files().map(|file| file.name.as_str()).collect();
                 Self::Data(format!("{}: {}", files.join(", "), words.lines().next().unwrap_or_default()))
             }
         }
@@ -89,7 +104,9 @@ impl Error {
             Self::Config(problems) => problems.exit_code(),
             Self::Usage(_) => 2,
             Self::Data(_) | Self::Walk(WalkError::Broken { .. }) => 3,
-            Self::Walk(WalkError::Io { .. }) | Self::Scratch { .. } => 4,
+            Self::Keyed(KeyedError::Walk(WalkError::Broken { .. }) | KeyedError::Read { .. }) => 3,
+            Self::Checks { .. } => 3,
+            Self::Walk(WalkError::Io { .. }) | Self::Keyed(_) | Self::Scratch { .. } => 4,
             Self::Rfm(RfmError::NothingAccepted { .. } | RfmError::TooEarly { .. }) => 3,
             Self::Model(ModelError::TooFewCustomers { .. } | ModelError::NotFinite { .. }) => 3,
             Self::Input { .. } | Self::Rfm(_) | Self::Model(_) | Self::Publish(_) | Self::Engine { .. } => 4,

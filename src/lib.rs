@@ -7,6 +7,7 @@ pub mod pipeline;
 pub mod ingest;
 pub mod clean;
 pub mod orders;
+pub mod checks;
 pub mod rfm;
 pub mod score;
 pub mod segment;

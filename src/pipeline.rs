@@ -7,14 +7,16 @@ use polars::prelude::PolarsResult;
 use tempfile::TempDir;
 use tracing::{info, info_span, warn};
 
-use crate::clean::{self, MarkedLines, Step};
+use crate::checks::{self, Check, Verdict};
+use crate::clean::{self, MarkedLines, Pairs, Step};
+use crate::columns::CUSTOMER_ID;
 use crate::error::Error;
 use crate::evaluate::{self, Evidence, Tables};
-use crate::ingest::conform::AMBIGUOUS;
-use crate::ingest::{self, IngestParams, OnBadRow, Reading, Walked};
+use crate::ingest::conform::{AMBIGUOUS, FOREIGN};
+use crate::ingest::{self, IngestParams, Keyed, OnBadRow, Reading, Walked};
 use crate::model::{self, Assigned, ModelParams};
-use crate::orders::{self, OrderBook, Rejects, ledger};
-use crate::publish::{self, Facts, Manifest, PublishParams, manifest::Input};
+use crate::orders::{self, Asked, OrderBook, Rejects, ledger};
+use crate::publish::{self, CustomersRead, Facts, Manifest, PublishParams, Staging, manifest::Input};
 use crate::rfm::{self, RfmParams, Snapshots};
 use crate::score::{self, ScoreParams, Scored};
 use crate::segment::{self, SegmentMap, Segmented};
@@ -28,6 +30,8 @@ pub struct Pipeline {
     pub ingest: IngestParams,
     /// Steps of `clean`, in order.
     pub clean: Vec<Step>,
+    /// Checks of the lines, and the shares that steps may reject.
+    pub checks: Vec<Check>,
     /// Options of `rfm`.
     pub rfm: RfmParams,
     /// Options of `score`.
@@ -51,10 +55,13 @@ pub struct Pipeline {
 pub fn run(p: &Pipeline) -> Result<(Manifest, Tables), Error> {
     let inputs = fingerprints(p)?;
     let staging = publish::stage(&p.publish, &run_id(p, &inputs))?;
-    let walked = walk(p, Some(staging.place()))?;
-    let lines = mark(p, Reading::Rows(&walked.files))?;
-    let book = scan(p, lines, Some(&staging.rejects()))?;
-    let snapshots = rfm(p, &book)?;
+    let source = walk(p, Some(staging.place()))?;
+    let pairs = pair(p, &source)?;
+    let lines = mark(p, source.rows(), pairs.as_ref())?;
+    let book = scan(p, &source, lines, pairs, Some(&staging.rejects()))?;
+    let (staging, verdicts) = check(p, &book, staging)?;
+    let snapshots = rfm(p, &book, source.customers.as_ref())?;
+    let customers = source.customers.as_ref().map(|keyed| CustomersRead::of(keyed, snapshots.unknown));
     let scored = score(p, snapshots)?;
     let evidence = Evidence::of(&book, &scored, &p.segment).map_err(Error::engine("score"))?;
     let segmented = segment(p, scored)?;
@@ -68,6 +75,8 @@ pub fn run(p: &Pipeline) -> Result<(Manifest, Tables), Error> {
         reading: &p.reading,
         money: &p.ingest.money,
         inputs: &inputs,
+        verdicts: &verdicts,
+        customers,
         cuts: &segmented.cuts,
     };
     let manifest = info_span!("publish").in_scope(|| publish::publish(staging, &tables, facts))?;
@@ -78,11 +87,20 @@ pub fn run(p: &Pipeline) -> Result<(Manifest, Tables), Error> {
 pub struct Source {
     /// One a source file.
     pub files: Vec<Walked>,
-    _scratch: TempDir,
+    /// What is known of the customers besides.
+    pub customers: Option<Keyed>,
+    scratch: TempDir,
+}
+
+impl Source {
+    /// All rows, for a plan.
+    pub fn rows(&self) -> Reading<'_> {
+        Reading::Rows(&self.files)
+    }
 }
 
 /// `ingest`, first part: looks through the bytes of CSV files, and rewrites those with faults into a scratch folder
-/// under `place`, or under the system's where none is given.
+/// under `place`, or under the system's where none is given; reads what is known of the customers.
 ///
 /// # Errors
 /// Files that cannot be read or believed.
@@ -91,43 +109,112 @@ pub fn walk(p: &Pipeline, place: Option<&Path>) -> Result<Source, Error> {
     let place = place.map_or_else(std::env::temp_dir, Path::to_owned);
     let scratch = tempfile::Builder::new().prefix(".scratch-").tempdir_in(&place);
     let scratch = scratch.map_err(|source| Error::Scratch { path: place, source })?;
-    let files = ingest::walk(&p.ingest, scratch.path())?;
+    let customers = p.ingest.customers.as_ref().map(|params| Keyed::read(params, CUSTOMER_ID, scratch.path()));
+    let customers = customers.transpose()?;
+    if let Some(Keyed { rows, without_key, repeated_keys, .. }) = customers
+        && without_key + repeated_keys > 0
+    {
+        warn!(
+            rows,
+            without_key, repeated_keys, "customers without a key are left out; of repeated keys the first holds"
+        );
+    }
+    let mut files = Vec::new();
+    for source in &p.ingest.sources {
+        files.extend(ingest::walk(&source.set, p.ingest.on_bad_row, scratch.path(), files.len())?);
+    }
     let bad: usize = files.iter().map(|file| file.bad.len()).sum();
     if bad > 0 {
         warn!(records = bad, "records that are none of the table's go to the rejects");
     }
-    Ok(Source { files, _scratch: scratch })
+    Ok(Source { files, customers, scratch })
+}
+
+/// `clean`, first part, where returns are matched: reads the returns and what they may undo, and pairs them.
+///
+/// # Errors
+/// Files that do not read as they promised.
+pub fn pair(p: &Pipeline, source: &Source) -> Result<Option<Pairs>, Error> {
+    if !p.clean.iter().any(Step::matches_returns) {
+        return Ok(None);
+    }
+    let lines = mark(p, source.rows(), None)?;
+    let _span = info_span!("clean").entered();
+    let pairs = orders::candidates(&lines).and_then(|candidates| Pairs::of(&candidates));
+    let pairs = pairs.map_err(Error::scan(&p.ingest))?;
+    info!(pieces = pairs.table.height(), "returns paired");
+    Ok(Some(pairs))
 }
 
 /// `ingest` and `clean`: the plan of the lines with their verdicts.
 ///
 /// # Errors
 /// What Polars says of a plan that cannot be made.
-pub fn mark(p: &Pipeline, reading: Reading<'_>) -> Result<MarkedLines, Error> {
+pub fn mark(p: &Pipeline, reading: Reading<'_>, pairs: Option<&Pairs>) -> Result<MarkedLines, Error> {
     let lines = info_span!("ingest").in_scope(|| ingest::lines(&p.ingest, reading)).map_err(Error::scan(&p.ingest))?;
-    info_span!("clean").in_scope(|| clean::mark(&p.clean, lines)).map_err(Error::engine("clean"))
+    info_span!("clean").in_scope(|| clean::mark(&p.clean, lines, pairs)).map_err(Error::engine("clean"))
 }
 
 /// `orders`: the one scan; the rejected rows are written where a path is given.
 ///
 /// # Errors
 /// Files that do not read as they promised, or rejects that cannot be written.
-pub fn scan(p: &Pipeline, lines: MarkedLines, rejects: Option<&Path>) -> Result<OrderBook, Error> {
+pub fn scan(
+    p: &Pipeline,
+    source: &Source,
+    lines: MarkedLines,
+    pairs: Option<Pairs>,
+    rejects: Option<&Path>,
+) -> Result<OrderBook, Error> {
+    let tallies = info_span!("checks").in_scope(|| checks::tallies(&p.checks, source.scratch.path()))?;
     let _span = info_span!("orders").entered();
-    let has_orders = p.ingest.columns.order_id.is_some();
+    let asked = Asked { money: &p.ingest.money, has_orders: p.ingest.has_orders(), pairs };
     let rejects = rejects.map(|path| reject_names(p, path));
-    let book = orders::scan(lines, &p.ingest.money, has_orders, rejects.as_ref()).map_err(Error::scan(&p.ingest))?;
+    let book = orders::scan(lines, asked, &tallies, rejects.as_ref()).map_err(Error::scan(&p.ingest))?;
     info!(groups = book.frame.height(), "source read");
+    complete(source, &book)?;
     refuse(p, &book, rejects.as_ref())
         .map_err(Error::engine("orders"))?
         .map_or(Ok(book), |words| Err(Error::Data(words)))
 }
 
-/// Why the lines are not to be worked with, with an example: moments that no format can be preferred for, and, under
-/// `on_bad_row: fail`, whatever cannot be parsed.
+/// Holds the scan to the walk: a record that the reader joined to another or took for two would be lost without a word.
+fn complete(source: &Source, book: &OrderBook) -> Result<(), Error> {
+    let walked: Option<Vec<u64>> = source.files.iter().map(|file| file.records.map(u64::from)).collect();
+    let read: u64 = book.rows_by_reason().map_err(Error::engine("orders"))?.iter().sum();
+    match walked.map(|records| records.iter().sum::<u64>()) {
+        Some(walked) if walked != read => {
+            let words = format!("{walked} records were walked, but {read} rows read; its quotes cannot be told apart");
+            Err(Error::Data(words))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `checks`: judges every check. Where one fails the run, what it found is set aside for people to look at.
+///
+/// # Errors
+/// A check that does not hold and is not only to warn.
+pub fn check(p: &Pipeline, book: &OrderBook, staging: Staging) -> Result<(Staging, Vec<Verdict>), Error> {
+    let _span = info_span!("checks").entered();
+    let files: Vec<&str> = p.ingest.files().map(|file| file.name.as_str()).collect();
+    let verdicts = checks::judge(&p.checks, book, &files).map_err(Error::engine("checks"))?;
+    let failed = verdicts.iter().filter(|verdict| verdict.fails()).count();
+    if failed == 0 {
+        return Ok((staging, verdicts));
+    }
+    let ledger = ledger::ledger(book).map_err(Error::engine("checks"))?;
+    let metadata = publish::footer_metadata(&p.name, &definition_hash(p), &p.ingest.money);
+    let place = publish::set_aside(staging, &ledger, &verdicts, &metadata)?;
+    Err(Error::Checks { failed, of: verdicts.len(), words: checks::in_words(&verdicts), place })
+}
+
+/// Why the lines are not to be worked with, with an example: moments that no format can be preferred for, money of several
+/// currencies without rates, and, under `on_bad_row: fail`, whatever cannot be parsed.
 fn refuse(p: &Pipeline, book: &OrderBook, rejects: Option<&Rejects<'_>>) -> PolarsResult<Option<String>> {
     let refused = |reason: &clean::Reason| {
-        reason.step == ingest::STAGE && (reason.reason == AMBIGUOUS || p.ingest.on_bad_row == OnBadRow::Fail)
+        let never = [AMBIGUOUS, FOREIGN].contains(&reason.reason.as_str());
+        reason.step == ingest::STAGE && (never || p.ingest.on_bad_row == OnBadRow::Fail)
     };
     let words = ledger::in_words(book, refused)?;
     if words.is_empty() {
@@ -143,7 +230,7 @@ fn refuse(p: &Pipeline, book: &OrderBook, rejects: Option<&Rejects<'_>>) -> Pola
 
 /// How the rejected rows of this pipeline are named.
 pub fn reject_names<'a>(p: &'a Pipeline, path: &'a Path) -> Rejects<'a> {
-    let files = p.ingest.files.iter().map(|file| file.name.as_str()).collect();
+    let files = p.ingest.files().map(|file| file.name.as_str()).collect();
     Rejects { path, files, metadata: publish::footer_metadata(&p.name, &definition_hash(p), &p.ingest.money) }
 }
 
@@ -151,9 +238,12 @@ pub fn reject_names<'a>(p: &'a Pipeline, path: &'a Path) -> Rejects<'a> {
 ///
 /// # Errors
 /// No accepted line before a snapshot.
-pub fn rfm(p: &Pipeline, book: &OrderBook) -> Result<Snapshots, Error> {
+pub fn rfm(p: &Pipeline, book: &OrderBook, customers: Option<&Keyed>) -> Result<Snapshots, Error> {
     let _span = info_span!("rfm").entered();
-    let snapshots = rfm::snapshots(&p.rfm, book)?;
+    let snapshots = rfm::snapshots(&p.rfm, book, customers)?;
+    if snapshots.unknown > 0 {
+        warn!(customers = snapshots.unknown, "customers that the customers' source does not know");
+    }
     info!(rows = snapshots.frame.height(), snapshots = snapshots.dates.len(), "customers measured");
     Ok(snapshots)
 }
@@ -226,9 +316,14 @@ pub fn run_id(p: &Pipeline, inputs: &[Input]) -> String {
 /// # Errors
 /// A file that cannot be read.
 pub fn fingerprints(p: &Pipeline) -> Result<Vec<Input>, Error> {
+    let customers = p.ingest.customers.iter().flat_map(|customers| &customers.set.files);
+    let rates = p.ingest.rates.iter().map(|rates| &rates.file);
+    let looked_into = p.checks.iter().flat_map(Check::files);
     p.ingest
-        .files
-        .iter()
+        .files()
+        .chain(customers)
+        .chain(rates)
+        .chain(looked_into)
         .map(|file| {
             let io = |source| Error::Input { path: file.path.clone(), source };
             let mut hasher = blake3::Hasher::new();

@@ -1,7 +1,7 @@
 //! `clean`: [`Lines`] → [`MarkedLines`]. Steps mark lines with the reason for which they are rejected; they filter nothing.
 //!
-//! The first step to object to a line wins. What is deliberately absent: the reading of rows, and the counting of what
-//! was marked; both are the business of `orders`.
+//! The first step to object to a line wins; returns are paired with purchases among the lines that all steps accept. What is
+//! deliberately absent: the reading of rows, and the counting of what was marked; both are the business of `orders`.
 
 use polars::prelude::*;
 
@@ -9,9 +9,11 @@ use crate::columns::{CUSTOMER_ID, REASON, SOURCE_FILE, SOURCE_ROW};
 use crate::ingest::{self, Fault, Lines, conform};
 
 pub mod predicate;
+pub mod returns;
 pub mod steps;
 
 pub use predicate::Predicate;
+pub use returns::Pairs;
 pub use steps::{LineField, ReturnPolicy, Step};
 
 /// A step's name and the words for what it objects to.
@@ -21,8 +23,10 @@ pub struct Reason {
     pub step: String,
     /// What is wrong with the line.
     pub reason: String,
-    /// Source column that holds the cell at fault, where a line cannot be parsed.
-    pub cell: Option<String>,
+    /// The pipeline's name of the cell at fault, where a line cannot be parsed.
+    pub cell: Option<&'static str>,
+    /// Index of the step in `clean`, where it is one of the user's.
+    pub position: Option<usize>,
     /// Whether the ledger shows the reason even if no line has it: true for what the user asked for.
     pub declared: bool,
 }
@@ -45,67 +49,96 @@ pub struct MarkedLines {
 /// The reason for lines that no step asked to drop, but that belong to no customer.
 const NOBODY: &str = "customer_id missing";
 
-/// Marks every line with the first reason that applies to it.
+/// The reason for a return that nothing can be found for.
+const UNMATCHED: &str = "no earlier purchase to undo";
+
+/// Marks every line with the first reason that applies to it. Where returns are matched, `pairs` says which of them
+/// have nothing to undo; before it is known, none is taken for such.
 ///
 /// # Errors
 /// What Polars says of a plan that cannot be made.
-pub fn mark(steps: &[Step], lines: Lines) -> PolarsResult<MarkedLines> {
-    let fault = |fault: Fault| Reason {
+pub fn mark(steps: &[Step], lines: Lines, pairs: Option<&Pairs>) -> PolarsResult<MarkedLines> {
+    let mut marker = Marker { frame: lines.frame, reasons: Vec::new(), pending: Vec::new() };
+    marker.reasons.extend(lines.faults.into_iter().map(|Fault { reason, cell }| Reason {
         step: ingest::STAGE.to_owned(),
-        reason: fault.reason,
+        reason,
         declared: false,
-        cell: fault.cell,
-    };
-    let mut reasons: Vec<Reason> = lines.faults.into_iter().map(fault).collect();
-    let objection = |step: &Step, reason| Reason { step: step.name().to_owned(), reason, declared: true, cell: None };
-    let mut frame = lines.frame;
+        cell,
+        position: None,
+    }));
     let returns = steps.iter().find_map(Step::kept_returns).map(|(prefix, policy)| (prefix.to_owned(), policy));
     let returned = || returns.as_ref().map_or(lit(false), |(prefix, _)| steps::begins(prefix));
-    // Runs of row-wise steps become one expression. A step that compares lines is a plan of its own, since lines that
-    // an earlier step rejected must not count as the first of their kind.
-    let mut pending: Vec<Expr> = Vec::new();
-    for step in steps {
+    for (position, step) in steps.iter().enumerate() {
+        let words = |reason| Reason {
+            step: step.name().to_owned(),
+            reason,
+            declared: true,
+            cell: None,
+            position: Some(position),
+        };
         match step.objections(returned()) {
             steps::Objections::Rowwise(objections) => {
-                for (reason, predicate) in objections {
-                    reasons.push(objection(step, reason));
-                    pending.push(predicate);
-                }
+                objections.into_iter().for_each(|(reason, predicate)| marker.object(words(reason), predicate));
             }
+            // A step that compares lines needs the verdicts before it: lines that an earlier step rejected must not
+            // count as the first of their kind.
             steps::Objections::Repeated(reason, columns) => {
-                frame = settle(frame, &mut pending, reasons.len());
-                reasons.push(objection(step, reason));
-                pending.push(repeated(columns, &lines.carried)?);
+                marker.settle();
+                marker.object(words(reason), repeated(columns, &lines.carried)?);
             }
         }
     }
     // A line of nobody can be put into no segment, whether a step says so or not.
     let said = |step: &Step| matches!(step, Step::DropMissing(fields) if fields.contains(&LineField::CustomerId));
     if !steps.iter().any(said) {
-        reasons.push(Reason { step: "clean".to_owned(), reason: NOBODY.to_owned(), declared: false, cell: None });
-        pending.push(conform::blank(col(CUSTOMER_ID)));
+        let step = "clean".to_owned();
+        let nobody = Reason { step, reason: NOBODY.to_owned(), declared: false, cell: None, position: None };
+        marker.object(nobody, conform::blank(col(CUSTOMER_ID)));
     }
-    let frame = settle(frame, &mut pending, reasons.len());
-    Ok(MarkedLines { frame, reasons, returns, kept: lines.kept })
+    if let Some(position) = steps.iter().position(Step::matches_returns) {
+        let unmatched = pairs.map_or(lit(false), |pairs| pairs.is_unmatched(line_number()));
+        let (step, reason) = (steps[position].name().to_owned(), UNMATCHED.to_owned());
+        marker.settle();
+        marker.object(Reason { step, reason, declared: true, cell: None, position: Some(position) }, unmatched);
+    }
+    marker.settle();
+    Ok(MarkedLines { frame: marker.frame, reasons: marker.reasons, returns, kept: lines.kept })
 }
 
-/// Puts the pending predicates, whose codes end before `next`, into `reason` where it is still null.
-fn settle(frame: LazyFrame, pending: &mut Vec<Expr>, next: usize) -> LazyFrame {
-    if pending.is_empty() {
-        return frame;
+/// Runs of objections that look at one line alone become one expression.
+struct Marker {
+    frame: LazyFrame,
+    reasons: Vec<Reason>,
+    pending: Vec<(u8, Expr)>,
+}
+
+impl Marker {
+    fn object(&mut self, reason: Reason, predicate: Expr) {
+        self.pending.push((self.reasons.len() as u8, predicate));
+        self.reasons.push(reason);
     }
-    let start = next - pending.len();
-    let verdict = conform::first_of(pending.drain(..), start);
-    frame.with_column(when(col(REASON).is_null()).then(verdict).otherwise(col(REASON)).alias(REASON))
+
+    /// Puts the pending predicates into `reason` where it is still null.
+    fn settle(&mut self) {
+        if !self.pending.is_empty() {
+            let verdict = conform::first_of(std::mem::take(&mut self.pending));
+            let reason = when(col(REASON).is_null()).then(verdict).otherwise(col(REASON));
+            self.frame = self.frame.clone().with_column(reason.alias(REASON));
+        }
+    }
+}
+
+/// A line's place among all lines of the run: first by file, then by row.
+pub fn line_number() -> Expr {
+    col(SOURCE_FILE).cast(DataType::UInt64) * lit(1u64 << 32) + col(SOURCE_ROW).cast(DataType::UInt64)
 }
 
 /// Whether an accepted line has an equal one before it: in an earlier file, or further up in its own.
 fn repeated(columns: Vec<Expr>, carried: &[String]) -> PolarsResult<Expr> {
-    let position = col(SOURCE_FILE).cast(DataType::UInt64) * lit(1u64 << 32) + col(SOURCE_ROW).cast(DataType::UInt64);
     let mut equal = match columns.is_empty() {
         true => carried.iter().map(|name| col(conform::carried_name(name))).collect(),
         false => columns,
     };
     equal.push(col(REASON).is_null());
-    Ok(position.clone().gt(position.min().over(equal)?))
+    Ok(line_number().gt(line_number().min().over(equal)?))
 }

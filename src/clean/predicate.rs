@@ -8,7 +8,8 @@ use crate::columns::*;
 use crate::ingest::{Money, conform};
 
 /// Names that a predicate may use besides the source's own columns.
-pub const NAMES: [&str; 8] = [CUSTOMER_ID, ORDER_ID, ORDERED_AT, DAY, PRODUCT_ID, QUANTITY, UNIT_PRICE, AMOUNT];
+pub const NAMES: [&str; 9] =
+    [CUSTOMER_ID, ORDER_ID, ORDERED_AT, DAY, PRODUCT_ID, QUANTITY, UNIT_PRICE, AMOUNT, CURRENCY];
 
 /// A parsed predicate.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,6 +98,26 @@ impl Predicate {
             [other] => Err(PredicateError::Type(format!("expected something true or false, found {other}"))),
             _ => Err(PredicateError::NotRowwise),
         }
+    }
+}
+
+/// A column of the lines by the name that the user gives it: one of the pipeline's, or one of the source's, which is
+/// text; and the source column, where it is one.
+///
+/// # Errors
+/// A name that is neither.
+pub fn column(
+    name: &str,
+    mapped: &[&str],
+    source: &[String],
+    money: &Money,
+) -> Result<(Expr, Option<String>), PredicateError> {
+    match name == DAY || mapped.contains(&name) {
+        true => Ok((line_column(name, money), None)),
+        false if source.iter().any(|column| column == name) => {
+            Ok((col(conform::carried_name(name)).cast(DataType::String), Some(name.to_owned())))
+        }
+        false => Err(PredicateError::Unknown(name.to_owned())),
     }
 }
 

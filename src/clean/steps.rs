@@ -84,6 +84,9 @@ pub enum ReturnPolicy {
     Net,
     /// As `Net`, but apart from what was bought.
     Separate,
+    /// It is paired with the earlier purchases that it undoes; one without any is rejected. A purchase that is wholly
+    /// undone no longer counts as an order.
+    Match,
 }
 
 /// Which lines are equal.
@@ -124,6 +127,11 @@ impl Step {
             Self::Cancellations { order_id_prefix, policy } => Some((order_id_prefix, *policy)),
             _ => None,
         }
+    }
+
+    /// Whether the step pairs returns with purchases.
+    pub fn matches_returns(&self) -> bool {
+        matches!(self, Self::Cancellations { policy: ReturnPolicy::Match, .. })
     }
 
     /// What the step objects to; `returned` tells the cancellations that are kept.

@@ -6,7 +6,7 @@ use custseg::error::Error;
 use custseg::pipeline::Pipeline;
 
 pub(super) fn check(p: &Pipeline, out: &mut impl Write) -> Result<(), Error> {
-    let files = p.ingest.files.len();
+    let files = p.ingest.files().count();
     let plural = if files == 1 { "" } else { "s" };
     let (steps, models) = (p.clean.len(), p.models.len());
     writeln!(

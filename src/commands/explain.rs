@@ -7,6 +7,7 @@ use polars::prelude::*;
 use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::schema_line;
+use custseg::checks;
 use custseg::clean::{ReturnPolicy, Step};
 use custseg::error::Error;
 use custseg::ingest::{self, Reading};
@@ -22,14 +23,16 @@ pub(super) fn explain(p: &Pipeline, out: &mut impl Write) -> Result<(), Error> {
         .collect_schema()
         .map_err(engine("ingest"))?;
     writeln!(out, "# ingest: a row a source row\n{}\n", schema_line(&schema))?;
-    let mut marked = pipeline::mark(p, Reading::Headers)?;
+    let mut marked = pipeline::mark(p, Reading::Headers, None)?;
     let schema = marked.frame.collect_schema().map_err(engine("clean"))?;
     writeln!(out, "# clean: as before, with a verdict\n{}", schema_line(&schema))?;
     for (code, reason) in marked.reasons.iter().enumerate() {
         writeln!(out, "  reason {code}: {}: {}", reason.step, reason.reason)?;
     }
     let names = pipeline::reject_names(p, Path::new("rejects.parquet"));
-    let plan = orders::explain(&marked, &names).map_err(engine("orders"))?;
+    let scratch = tempfile::tempdir()?;
+    let tallies = checks::tallies(&p.checks, scratch.path())?;
+    let plan = orders::explain(&marked, &tallies, &names).map_err(engine("orders"))?;
     writeln!(out, "\n# orders: the one scan, with two consumers: the order book and the rejects\n{plan}\n")?;
     // The log of a made-up run would only mislead.
     let stages = with_default(NoSubscriber::default(), || later_stages(p))?;
@@ -44,7 +47,8 @@ fn later_stages(p: &Pipeline) -> Result<Vec<(&'static str, &'static str, Schema)
     let customers = p.models.iter().map(|model| model.k).max().unwrap_or(0) * 4 + 4;
     let book = made_up(p, customers).map_err(Error::engine("orders"))?;
     let orders = book.frame.schema().as_ref().clone();
-    let snapshots = pipeline::rfm(p, &book)?;
+    let customers = pipeline::walk(p, None)?.customers;
+    let snapshots = pipeline::rfm(p, &book, customers.as_ref())?;
     let rfm = snapshots.frame.schema().as_ref().clone();
     let scored = pipeline::score(p, snapshots)?;
     let score = scored.frame.schema().as_ref().clone();
@@ -71,7 +75,8 @@ fn made_up(p: &Pipeline, customers: usize) -> PolarsResult<OrderBook> {
         other => Column::new(name.clone(), &zeros).cast(other),
     });
     let frame = DataFrame::new(customers, columns.collect::<PolarsResult<_>>()?)?;
-    let has_orders = p.ingest.columns.order_id.is_some();
+    let has_orders = p.ingest.has_orders();
     let returns = p.clean.iter().find_map(Step::kept_returns).map_or(ReturnPolicy::Drop, |(_, policy)| policy);
-    Ok(OrderBook { frame, reasons: Vec::new(), money: p.ingest.money.clone(), returns, has_orders })
+    let (reasons, counts) = (Vec::new(), Vec::new());
+    Ok(OrderBook { frame, reasons, money: p.ingest.money.clone(), returns, counts, pairs: None, has_orders })
 }

@@ -9,7 +9,7 @@ use crate::cli::Stage;
 use custseg::columns::{CUSTOMER_ID, DAY, ORDER_ID, REASON};
 use custseg::error::Error;
 use custseg::evaluate::Evidence;
-use custseg::ingest::{self, Reading};
+use custseg::ingest;
 use custseg::pipeline::{self, Pipeline};
 
 pub(super) fn peek(p: &Pipeline, stage: Stage, rows: usize, out: &mut impl Write) -> Result<(), Error> {
@@ -29,23 +29,28 @@ fn after(p: &Pipeline, stage: Stage, rows: usize) -> Result<Vec<(String, DataFra
     let one = |frame| Ok(vec![(String::new(), frame)]);
     let limit = rows as IdxSize;
     let source = pipeline::walk(p, None)?;
-    let reading = Reading::Rows(&source.files);
+    let pairs = pipeline::pair(p, &source)?;
     match stage {
         Stage::Ingest => {
-            let lines = ingest::lines(&p.ingest, reading).map_err(Error::scan(&p.ingest))?;
+            let lines = ingest::lines(&p.ingest, source.rows()).map_err(Error::scan(&p.ingest))?;
             return one(lines.frame.limit(limit).collect().map_err(Error::scan(&p.ingest))?);
         }
         Stage::Clean => {
-            return one(pipeline::mark(p, reading)?.frame.limit(limit).collect().map_err(Error::scan(&p.ingest))?);
+            return one(pipeline::mark(p, source.rows(), pairs.as_ref())?
+                .frame
+                .limit(limit)
+                .collect()
+                .map_err(Error::scan(&p.ingest))?);
         }
         _ => {}
     }
-    let book = pipeline::scan(p, pipeline::mark(p, reading)?, None)?;
+    let lines = pipeline::mark(p, source.rows(), pairs.as_ref())?;
+    let book = pipeline::scan(p, &source, lines, pairs, None)?;
     if stage == Stage::Orders {
         let sorted = book.frame.sort([CUSTOMER_ID, ORDER_ID, DAY, REASON], SortMultipleOptions::default());
         return one(sorted.map_err(Error::engine("orders"))?);
     }
-    let snapshots = pipeline::rfm(p, &book)?;
+    let snapshots = pipeline::rfm(p, &book, source.customers.as_ref())?;
     if stage == Stage::Rfm {
         return one(snapshots.frame);
     }

@@ -6,13 +6,14 @@ use polars::prelude::*;
 use tracing::enabled;
 
 use super::table::drawn;
+use custseg::checks;
 use custseg::columns::*;
 use custseg::error::Error;
 use custseg::evaluate::Tables;
 use custseg::evaluate::protocols::MAJORITY;
 use custseg::model::Protocol;
 use custseg::pipeline::Pipeline;
-use custseg::publish::Manifest;
+use custseg::publish::{CustomersRead, Manifest};
 
 /// Prints the summary, unless the user asked for quiet.
 pub(super) fn print(p: &Pipeline, tables: &Tables, manifest: &Manifest, out: &mut impl Write) -> Result<(), Error> {
@@ -35,6 +36,13 @@ pub(super) fn print(p: &Pipeline, tables: &Tables, manifest: &Manifest, out: &mu
         }
         if let Some(table) = tables.get("segment_profile") {
             let of_newest = table.clone().lazy().filter(col(SNAPSHOT).cast(DataType::String).eq(lit(newest)));
+            if let Some(returns) = tables.get("returns") {
+                text += &returns_in_words(returns)?;
+            }
+            if let Some(outliers) = tables.get("outliers") {
+                let columns = [SNAPSHOT, QUANTILE, LIMIT, CUSTOMERS, MONEY_BEYOND];
+                text += &format!("\nmonetary outliers\n{}\n", drawn(outliers, &columns, cell)?);
+            }
             text += &format!(
                 "\nsegments at {newest}{which} ({})\n{}\n",
                 p.segment.name,
@@ -45,6 +53,16 @@ pub(super) fn print(p: &Pipeline, tables: &Tables, manifest: &Manifest, out: &mu
     })()
     .map_err(engine)?;
     write!(out, "{text}")?;
+    if !manifest.checks.is_empty() {
+        write!(out, "\nchecks\n{}", checks::in_words(&manifest.checks))?;
+    }
+    if let Some(CustomersRead { rows, without_key, repeated_keys, unknown }) = manifest.customers {
+        writeln!(
+            out,
+            "\ncustomers' source: {rows} rows, {without_key} without a key, {repeated_keys} keys repeated; \
+             {unknown} customers of the segments are not in it"
+        )?;
+    }
     for params in &p.models {
         let value = |model: &str, metric: &str| {
             let found = manifest.metrics.iter().find(|m| m.model == model && m.metric == metric);
@@ -66,6 +84,22 @@ pub(super) fn print(p: &Pipeline, tables: &Tables, manifest: &Manifest, out: &mu
     Ok(())
 }
 
+/// How many returned units undid a purchase, and how many none.
+fn returns_in_words(returns: &DataFrame) -> PolarsResult<String> {
+    let matched = col(UNDONE_ORDER_ID).is_not_null();
+    let by_fate =
+        returns.clone().lazy().group_by([matched.alias(UNDONE_ORDER_ID)]).agg([col(UNITS).sum()]).collect()?;
+    let (mut paired, mut unpaired) = (0, 0);
+    for (fate, units) in by_fate.column(UNDONE_ORDER_ID)?.bool()?.iter().zip(by_fate.column(UNITS)?.i64()?.iter()) {
+        match fate {
+            Some(true) => paired = units.unwrap_or(0),
+            _ => unpaired = units.unwrap_or(0),
+        }
+    }
+    let [paired, unpaired] = [paired, unpaired].map(|units: i64| grouped(&units.to_string()));
+    Ok(format!("\nreturned units: {paired} undo an earlier purchase, {unpaired} have none to undo\n"))
+}
+
 fn cell(name: &str, value: AnyValue<'_>) -> String {
     match value {
         AnyValue::Null => String::new(),
@@ -76,6 +110,7 @@ fn cell(name: &str, value: AnyValue<'_>) -> String {
             let (whole, part) = text.split_once('.').unwrap_or((&text, ""));
             format!("{}.{part}", grouped(whole))
         }
+        AnyValue::Date(_) => value.to_string(),
         other => grouped(&other.to_string()),
     }
 }

@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One step of cleaning: exactly one of these keys.
+/// One step of cleaning: one of these keys, and perhaps `max_share` beside it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+#[schemars(extend("minProperties" = 1, "maxProperties" = 2))]
 pub struct CleanStepSpec {
     /// Rejects lines in which one of these columns is null or empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,6 +35,15 @@ pub struct CleanStepSpec {
     /// Rejects lines outside a range of the store's days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub date_range: Option<DateRangeSpec>,
+    /// Counts the customers whose monetary value lies beyond a quantile of their snapshot, and caps it where that is
+    /// asked. It rejects no line, so its place among the steps does not matter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap_outliers: Option<CapOutliersSpec>,
+    /// Beside a step: the largest share of the lines it gets that the step may reject, 0 to 1. Beyond it the run fails
+    /// with exit code 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1))]
+    pub max_share: Option<f64>,
 }
 
 /// A mapped column of the lines.
@@ -71,7 +80,10 @@ pub struct CancellationsSpec {
     #[schemars(length(min = 1))]
     pub order_id_prefix: String,
     /// `drop` rejects the cancellation and leaves the order that it undoes; `net` counts it as negative money at its own
-    /// date, and as no order; `separate` does too, but in a column of its own, `returned_money`.
+    /// date, and as no order; `separate` does too, but in a column of its own, `returned_money`; `match` pairs it with the
+    /// earlier purchase of the same customer and product that it undoes, in whole or in part: an order of which nothing is
+    /// left no longer counts from that day on, a cancellation with nothing to undo is rejected, and `returns.parquet` tells
+    /// what undid what. Pairing reads the source twice more.
     #[serde(default)]
     pub policy: CancellationPolicy,
 }
@@ -85,6 +97,7 @@ pub enum CancellationPolicy {
     Drop,
     Net,
     Separate,
+    Match,
 }
 
 /// Which lines repeat another.
@@ -129,4 +142,29 @@ pub struct DateRangeSpec {
     /// The day after the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+}
+
+/// What becomes of customers who spent far more than the others.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["quantile"]))]
+pub struct CapOutliersSpec {
+    /// Quantile of monetary value beyond which a customer is an outlier (type 7, at each snapshot apart), such as 0.99.
+    #[serde(default)]
+    #[schemars(range(min = 0.5, max = 1))]
+    pub quantile: f64,
+    /// `report` counts them in `outliers.parquet` and leaves them as they are; `winsorise` also brings their `monetary` back to the
+    /// quantile.
+    #[serde(default)]
+    pub policy: CapPolicySpec,
+}
+
+/// What becomes of outliers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "as for LineColumn")]
+pub enum CapPolicySpec {
+    #[default]
+    Report,
+    Winsorise,
 }

@@ -12,14 +12,19 @@ use serde_json::Value as Json;
 use crate::pipeline::Pipeline;
 
 mod checker;
+mod checks;
+pub mod checks_spec;
 pub mod clean_spec;
 pub mod compile;
+pub mod ingest_spec;
+mod map;
 pub mod map_spec;
 pub mod problem;
 pub mod shape;
 pub mod source;
 pub mod spec;
 pub mod steps;
+mod text;
 pub mod tree;
 
 use problem::{Kind, Place, Problem, Problems};

@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::checks_spec::CheckSpec;
 use super::clean_spec::CleanStepSpec;
+use super::ingest_spec::IngestSpec;
 
 /// One customer-segmentation pipeline: from raw transactions to named segments.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +28,9 @@ pub struct PipelineSpec {
     /// Steps that reject lines, in order; the first step that objects to a line gives the reason.
     #[serde(default)]
     pub clean: Vec<CleanStepSpec>,
+    /// What has to hold of the lines before anything is published. All checks run; one that fails fails the run.
+    #[serde(default)]
+    pub checks: Vec<CheckSpec>,
     /// What recency, frequency and monetary value are, and at which dates.
     #[serde(default)]
     pub rfm: RfmSpec,
@@ -41,158 +46,6 @@ pub struct PipelineSpec {
     /// Where the results go.
     #[serde(default)]
     pub publish: PublishSpec,
-}
-
-/// Where the transactions are and what their columns mean.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("required" = ["transactions"]))]
-pub struct IngestSpec {
-    /// The transactions: one row an order line, or one row a purchase.
-    #[serde(default)]
-    pub transactions: TransactionsSpec,
-    /// The store's time zone by its IANA name, such as `Europe/London`: a day is this zone's day. Timestamps without
-    /// a zone already are local to it; those with one are converted.
-    #[serde(default = "utc")]
-    pub timezone: String,
-    /// How money is counted.
-    #[serde(default)]
-    pub money: MoneySpec,
-}
-
-/// One set of transaction files that share their columns.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("required" = ["paths", "columns"]))]
-pub struct TransactionsSpec {
-    /// Files, folders or globs, relative to this file; the suffix tells the format (`.csv`, `.csv.gz`, `.csv.zst`, `.parquet`, `.xlsx`),
-    /// and one run does not mix formats.
-    #[serde(default)]
-    #[schemars(length(min = 1))]
-    pub paths: Vec<String>,
-    /// How CSV is written; of a workbook, only the formats of dates that it holds as text; not used for Parquet.
-    #[serde(default)]
-    pub csv: CsvSpec,
-    /// Which source column holds what.
-    #[serde(default)]
-    pub columns: ColumnsSpec,
-}
-
-/// How CSV is written.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CsvSpec {
-    /// The character between two fields.
-    #[serde(default = "comma")]
-    #[schemars(length(min = 1, max = 1))]
-    pub separator: String,
-    /// Encoding of the text.
-    #[serde(default)]
-    pub encoding: EncodingSpec,
-    /// What becomes of rows that cannot be parsed: too few or too many fields, bytes that are no text, dates and numbers that
-    /// are none. `reject` sends them to the rejects with their text, `fail` fails the run.
-    #[serde(default)]
-    pub on_bad_row: OnBadRowSpec,
-    /// The mark between a whole number and its fraction: `.` or `,`.
-    #[serde(default = "point")]
-    #[schemars(length(min = 1, max = 1))]
-    pub decimal: String,
-    /// The mark between groups of three digits, where numbers have one: `,`, `.`, `'` or a space.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1))]
-    pub thousands: Option<String>,
-    /// Currency signs that stand before or after numbers, such as £.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub currency_signs: Vec<String>,
-    /// Formats of dates and times, tried in this order, in the notation of strftime. `%d`, `%m` and `%H` also read
-    /// numbers without a leading zero. A moment that two of them read differently, as 03/04/2011 with day and month in
-    /// either order, fails the run.
-    #[serde(default = "iso_formats")]
-    #[schemars(length(min = 1))]
-    pub datetime_formats: Vec<String>,
-}
-
-impl Default for CsvSpec {
-    fn default() -> Self {
-        Self {
-            separator: comma(),
-            encoding: EncodingSpec::default(),
-            on_bad_row: OnBadRowSpec::default(),
-            decimal: point(),
-            thousands: None,
-            currency_signs: Vec::new(),
-            datetime_formats: iso_formats(),
-        }
-    }
-}
-
-/// Encoding of CSV text.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
-pub enum EncodingSpec {
-    #[default]
-    Utf8,
-    Latin1,
-    #[serde(rename = "windows_1252")]
-    Windows1252,
-}
-
-/// What becomes of rows that cannot be parsed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
-pub enum OnBadRowSpec {
-    #[default]
-    Reject,
-    Fail,
-}
-
-/// Which source column holds what. Money is either `quantity` and `unit_price`, or `amount`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("required" = ["customer_id", "ordered_at"]))]
-pub struct ColumnsSpec {
-    /// Who bought.
-    #[serde(default)]
-    pub customer_id: String,
-    /// The order that a line belongs to. Without it an order is all that a customer buys on one day.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub order_id: Option<String>,
-    /// When the line was bought: a date or a date and time.
-    #[serde(default)]
-    pub ordered_at: String,
-    /// What was bought.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub product_id: Option<String>,
-    /// Units of the line, a whole number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quantity: Option<String>,
-    /// Price of one unit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unit_price: Option<String>,
-    /// Value of the line, in place of quantity and price.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub amount: Option<String>,
-}
-
-/// How money is counted: in whole minor units, so that sums are exact.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MoneySpec {
-    /// Decimal places of the finest price or amount; a finer one is rejected.
-    #[serde(default = "two")]
-    #[schemars(range(max = 6))]
-    pub scale: u8,
-    /// ISO code of the currency, for people to read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub currency: Option<String>,
-}
-
-impl Default for MoneySpec {
-    fn default() -> Self {
-        Self { scale: two(), currency: None }
-    }
 }
 
 /// What recency, frequency and monetary value are, and at which dates.
@@ -349,24 +202,9 @@ pub enum RejectsSpec {
     Raw,
 }
 
-fn utc() -> String {
-    "UTC".to_owned()
-}
-fn point() -> String {
-    ".".to_owned()
-}
-fn comma() -> String {
-    ",".to_owned()
-}
-fn iso_formats() -> Vec<String> {
-    ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"].map(str::to_owned).to_vec()
-}
 fn rfm_features() -> Vec<String> {
     use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
     [RECENCY_DAYS, FREQUENCY, MONETARY].map(str::to_owned).to_vec()
-}
-fn two() -> u8 {
-    2
 }
 fn five() -> u8 {
     5

@@ -2,31 +2,92 @@
 
 use super::checker::Checker;
 use super::clean_spec::*;
+use super::ingest_spec::ColumnsSpec;
 use super::problem::{Kind, hint};
-use super::spec::ColumnsSpec;
+use crate::checks::{Check, Holds, Of, Severity};
 use crate::clean::predicate::{Predicate, PredicateError};
 use crate::clean::steps::{LineField, Repeated, ReturnPolicy, Step};
-use crate::ingest::Money;
+use crate::ingest::conform::all_columns;
+use crate::ingest::{Money, Source};
+use crate::rfm::{CapOutliers, CapPolicy};
+
+/// What `clean` comes to.
+#[derive(Default)]
+pub(super) struct Clean {
+    /// The steps that mark lines, in order.
+    pub(super) steps: Vec<Step>,
+    /// The largest shares that steps may reject.
+    pub(super) limits: Vec<Check>,
+    /// What becomes of outliers, which is done where money is summed.
+    pub(super) cap: Option<CapOutliers>,
+}
 
 /// The steps that can be made; of the others `checker` has been told.
 pub(super) fn clean(
     specs: &[CleanStepSpec],
-    columns: &ColumnsSpec,
+    columns: &[&ColumnsSpec],
     source: Option<&SourceNames<'_>>,
     checker: &mut Checker<'_>,
-) -> Vec<Step> {
-    let mut steps = Vec::with_capacity(specs.len());
+) -> Clean {
+    let mut clean = Clean::default();
     for (idx, spec) in specs.iter().enumerate() {
         let at = format!("/clean/{idx}");
-        let CleanStepSpec {
-            drop_missing,
-            cancellations,
-            keep_positive,
-            drop_duplicates,
-            non_product_lines,
-            predicate,
-            date_range,
-        } = spec;
+        let first = clean.steps.len();
+        marking(spec, &at, columns, source, checker, &mut clean.steps);
+        if let Some(cap) = &spec.cap_outliers {
+            if clean.cap.is_some() {
+                checker.wrong(&format!("{at}/cap_outliers"), "one pipeline has one step for outliers");
+            }
+            clean.cap = Some(CapOutliers {
+                millionths: (cap.quantile * 1e6).round() as u32,
+                policy: match cap.policy {
+                    CapPolicySpec::Report => CapPolicy::Report,
+                    CapPolicySpec::Winsorise => CapPolicy::Winsorise,
+                },
+            });
+        }
+        let Some(max_share) = spec.max_share else { continue };
+        match clean.steps.len() - first {
+            _ if spec.cap_outliers.is_some() => {
+                checker.wrong(&format!("{at}/max_share"), "`cap_outliers` rejects no line that could be limited");
+            }
+            1 => clean.limits.push(Check {
+                name: clean.steps[first].name(),
+                on: "max_share".to_owned(),
+                severity: Severity::Fail,
+                of: Of::Raw,
+                holds: Holds::StepShare { position: first, max_share },
+                source_columns: Vec::new(),
+            }),
+            0 => checker.wrong(&format!("{at}/max_share"), "`max_share` stands beside the step that it limits"),
+            _ => {}
+        }
+    }
+    clean
+}
+
+/// The step that marks lines, if it is one.
+fn marking(
+    spec: &CleanStepSpec,
+    at: &str,
+    columns: &[&ColumnsSpec],
+    source: Option<&SourceNames<'_>>,
+    checker: &mut Checker<'_>,
+    steps: &mut Vec<Step>,
+) {
+    let CleanStepSpec {
+        drop_missing,
+        cancellations,
+        keep_positive,
+        drop_duplicates,
+        non_product_lines,
+        predicate,
+        date_range,
+        cap_outliers,
+        max_share: _,
+    } = spec;
+    let before = steps.len();
+    {
         if let Some(sql) = predicate {
             steps.extend(kept_where(&format!("{at}/where"), sql, source, checker));
         }
@@ -39,7 +100,7 @@ pub(super) fn clean(
             steps.push(Step::KeepPositive(mapped(&format!("{at}/keep_positive"), fields, columns, checker)));
         }
         if let Some(spec) = cancellations {
-            if columns.order_id.is_none() {
+            if columns.iter().any(|columns| columns.order_id.is_none()) {
                 let message = "cancellations are told by their order id, but `order_id` is not mapped";
                 checker.wrong(&format!("{at}/cancellations"), message);
             }
@@ -47,7 +108,13 @@ pub(super) fn clean(
                 CancellationPolicy::Drop => ReturnPolicy::Drop,
                 CancellationPolicy::Net => ReturnPolicy::Net,
                 CancellationPolicy::Separate => ReturnPolicy::Separate,
+                CancellationPolicy::Match => ReturnPolicy::Match,
             };
+            let paired = |columns: &&ColumnsSpec| columns.product_id.is_some() && columns.quantity.is_some();
+            if policy == ReturnPolicy::Match && !columns.iter().all(paired) {
+                let message = "`match` pairs units of products, but `product_id` or `quantity` is not mapped";
+                checker.wrong(&format!("{at}/cancellations/policy"), message);
+            }
             if steps.iter().any(|step| matches!(step, Step::Cancellations { .. })) {
                 checker.wrong(&format!("{at}/cancellations"), "one pipeline has one step for cancellations");
             }
@@ -77,17 +144,34 @@ pub(super) fn clean(
             steps.push(Step::DateRange { from, until });
         }
     }
-    steps
+    let made = steps.len() - before + usize::from(cap_outliers.is_some());
+    if made > 1 {
+        checker.wrong(at, "one item of the list is one step; `max_share` alone may stand beside it");
+    }
 }
 
-/// The names that a predicate may use, and how money is counted.
+/// The names that predicates and checks may use, and how money is counted.
 pub(super) struct SourceNames<'a> {
-    /// The pipeline's names of the mapped columns.
+    /// The pipeline's names of columns that some source maps.
     pub(super) mapped: Vec<&'a str>,
-    /// All columns of the source.
+    /// All columns of all sources.
     pub(super) columns: Vec<String>,
     /// How money is counted.
     pub(super) money: Money,
+}
+
+impl<'a> SourceNames<'a> {
+    /// The names that these sources know.
+    pub(super) fn of(sources: &'a [Source], money: &Money) -> Self {
+        let mut mapped: Vec<&str> = Vec::new();
+        for (name, _) in sources.iter().flat_map(|source| source.columns.mapped()) {
+            if !mapped.contains(&name) {
+                mapped.push(name);
+            }
+        }
+        let columns = all_columns(sources.iter().flat_map(|source| &source.set.files));
+        Self { mapped, columns, money: money.clone() }
+    }
 }
 
 /// A predicate, where the source is known that it speaks of.
@@ -108,10 +192,15 @@ fn kept_where(pointer: &str, sql: &str, source: Option<&SourceNames<'_>>, checke
     }
 }
 
-/// The fields, of which those that are not mapped are told.
-fn mapped(pointer: &str, fields: Vec<LineField>, columns: &ColumnsSpec, checker: &mut Checker<'_>) -> Vec<LineField> {
+/// The fields, of which those that no source maps are told.
+fn mapped(
+    pointer: &str,
+    fields: Vec<LineField>,
+    columns: &[&ColumnsSpec],
+    checker: &mut Checker<'_>,
+) -> Vec<LineField> {
     for (i, field) in fields.iter().enumerate() {
-        let is_mapped = match field {
+        let is_mapped = |columns: &&ColumnsSpec| match field {
             LineField::CustomerId | LineField::OrderedAt => true,
             LineField::OrderId => columns.order_id.is_some(),
             LineField::Quantity => columns.quantity.is_some(),
@@ -119,7 +208,7 @@ fn mapped(pointer: &str, fields: Vec<LineField>, columns: &ColumnsSpec, checker:
             LineField::Amount => columns.amount.is_some(),
             LineField::ProductId => columns.product_id.is_some(),
         };
-        if !is_mapped {
+        if !columns.is_empty() && !columns.iter().any(is_mapped) {
             let message = format!("`{}` is not mapped in ingest.transactions.columns", field.column());
             checker.wrong(&format!("{pointer}/{i}"), message);
         }
@@ -127,8 +216,13 @@ fn mapped(pointer: &str, fields: Vec<LineField>, columns: &ColumnsSpec, checker:
     fields
 }
 
-fn non_products(pointer: &str, spec: &NonProductLinesSpec, columns: &ColumnsSpec, checker: &mut Checker<'_>) -> Step {
-    if columns.product_id.is_none() {
+fn non_products(
+    pointer: &str,
+    spec: &NonProductLinesSpec,
+    columns: &[&ColumnsSpec],
+    checker: &mut Checker<'_>,
+) -> Step {
+    if !columns.is_empty() && columns.iter().all(|columns| columns.product_id.is_none()) {
         let message = "products are told by their id, but `product_id` is not mapped in ingest.transactions.columns";
         checker.wrong(pointer, message);
     }

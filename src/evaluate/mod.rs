@@ -33,6 +33,8 @@ pub struct Evidence<'a> {
     pub bins: DataFrame,
     /// The map that named the segments.
     pub map: &'a SegmentMap,
+    /// What lies beyond the quantile, where that was asked.
+    pub outliers: Option<DataFrame>,
 }
 
 impl<'a> Evidence<'a> {
@@ -41,7 +43,7 @@ impl<'a> Evidence<'a> {
     /// # Errors
     /// What Polars says.
     pub fn of(book: &'a OrderBook, scored: &Scored, map: &'a SegmentMap) -> PolarsResult<Self> {
-        Ok(Self { book, bins: score_bins(scored)?, map })
+        Ok(Self { book, bins: score_bins(scored)?, map, outliers: scored.outliers.clone() })
     }
 }
 
@@ -51,7 +53,7 @@ impl<'a> Evidence<'a> {
 /// What Polars says.
 pub fn evaluate(evidence: Evidence<'_>, assigned: Assigned) -> PolarsResult<Tables> {
     let trials = &assigned.trials;
-    let others = vec![
+    let mut others = vec![
         ("ledger", ledger::ledger(evidence.book)?),
         ("segment_profile", profile::segment_profile(evidence.map, evidence.book, &assigned.frame)?),
         ("score_bins", evidence.bins),
@@ -59,6 +61,10 @@ pub fn evaluate(evidence: Evidence<'_>, assigned: Assigned) -> PolarsResult<Tabl
         ("confusion", confusion::confusion(trials)?),
         ("cohesion", cohesion::cohesion(&assigned.frame)?),
     ];
+    others.extend(evidence.outliers.map(|outliers| ("outliers", outliers)));
+    if let Some(pairs) = &evidence.book.pairs {
+        others.push(("returns", pairs.table.drop(DAY)?));
+    }
     Ok(Tables { segments: assigned.frame, others })
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use polars::prelude::*;
 
-use super::{Format, IngestParams, Lines, SourceFile, Walked, conform, probe, walk, workbook};
+use super::{FileSet, Format, IngestParams, Lines, SourceFile, Walked, conform, probe, walk, workbook};
 use crate::columns::{SOURCE_FILE, SOURCE_ROW};
 
 /// How much of the source a plan is made over.
@@ -22,36 +22,42 @@ pub enum Reading<'a> {
 /// What Polars says of a plan that cannot be made, or a workbook that cannot be read.
 pub fn lines(params: &IngestParams, reading: Reading<'_>) -> PolarsResult<Lines> {
     let conformer = conform::Conformer::new(params);
-    let carried = conformer.carried();
-    let mut plans = Vec::with_capacity(params.files.len());
-    for (idx, file) in params.files.iter().enumerate() {
+    let files = params.sources.iter().flat_map(|source| source.set.files.iter().map(move |file| (source, file)));
+    let mut plans = Vec::new();
+    for (idx, (source, file)) in files.enumerate() {
         let file_idx = lit(idx as u32).cast(DataType::UInt32).alias(SOURCE_FILE);
         let walked = match reading {
             Reading::Rows(walked) => walked.get(idx),
             Reading::Headers => None,
         };
-        let frame = scan_file(params, file, reading, walked)?.with_column(file_idx);
-        let mut plan = conformer.conform(frame, file, &carried);
+        let wanted = |name: &str| params.reads(source, name);
+        let frame = scan_file(&source.set, file, wanted, reading, walked)?.with_column(file_idx);
+        let mut plan = conformer.conform(frame, source, file);
         if let Some(walked) = walked.filter(|walked| !walked.bad.is_empty()) {
             let schema = plan.collect_schema()?;
             plans.push(conformer.bad_records(idx, &walked.bad, &schema)?.lazy());
         }
         plans.push(plan);
     }
-    let frame = concat(plans, UnionArgs { rechunk: false, maintain_order: false, ..Default::default() })?;
-    Ok(Lines { frame, faults: conformer.faults(), carried, kept: conformer.kept() })
+    let mut frame = concat(plans, UnionArgs { rechunk: false, maintain_order: false, ..Default::default() })?;
+    if let Some(rates) = &params.rates {
+        frame = rates.convert(frame, |reason| conformer.code(reason));
+    }
+    Ok(Lines { frame, faults: conformer.faults, carried: conformer.carried, kept: conformer.kept })
 }
 
-fn scan_file(
-    params: &IngestParams,
+/// The plan of one file's rows as they stand.
+pub(super) fn scan_file(
+    set: &FileSet,
     file: &SourceFile,
+    wanted: impl Fn(&str) -> bool,
     reading: Reading<'_>,
     walked: Option<&Walked>,
 ) -> PolarsResult<LazyFrame> {
     let rewritten = walked.and_then(|walked| walked.rewritten.as_ref());
     let path = PlRefPath::try_from_path(rewritten.unwrap_or(&file.path))?;
     let row_index = Some(RowIndex { name: SOURCE_ROW.into(), offset: 1 });
-    match params.format {
+    match set.format {
         Format::Parquet => {
             LazyFrame::scan_parquet(path, ScanArgsParquet { row_index, glob: false, ..Default::default() })
         }
@@ -60,15 +66,15 @@ fn scan_file(
         Format::Csv if rewritten.is_some() => {
             let mut schema = probe::schema_of(&file.columns);
             schema.with_column(walk::ROW_COLUMN.into(), DataType::UInt32);
-            let numbered = csv(params, path, schema).finish()?;
+            let numbered = csv(set, path, schema).finish()?;
             Ok(numbered.with_column(col(walk::ROW_COLUMN).alias(SOURCE_ROW)))
         }
-        Format::Csv => csv(params, path, probe::schema_of(&file.columns)).with_row_index(row_index).finish(),
+        Format::Csv => csv(set, path, probe::schema_of(&file.columns)).with_row_index(row_index).finish(),
         Format::Xlsx => {
             let frame = match reading {
                 Reading::Rows(_) => {
                     let names = file.columns.iter().map(|(name, _)| name.as_str());
-                    let wanted: Vec<&str> = names.filter(|name| params.reads(name)).collect();
+                    let wanted: Vec<&str> = names.filter(|name| wanted(name)).collect();
                     workbook::frame(&file.path, &wanted).map_err(|words| polars_err!(ComputeError: "{words}"))?
                 }
                 Reading::Headers => DataFrame::empty_with_schema(&probe::schema_of(&file.columns)),
@@ -78,10 +84,10 @@ fn scan_file(
     }
 }
 
-fn csv(params: &IngestParams, path: PlRefPath, schema: Schema) -> LazyCsvReader {
+fn csv(set: &FileSet, path: PlRefPath, schema: Schema) -> LazyCsvReader {
     LazyCsvReader::new(path)
         .with_has_header(true)
-        .with_separator(params.separator)
+        .with_separator(set.text.separator)
         .with_schema(Some(Arc::new(schema)))
         .with_missing_is_null(true)
         .with_truncate_ragged_lines(false)

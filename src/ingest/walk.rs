@@ -1,17 +1,18 @@
 //! Walks the bytes of CSV files before Polars does: a record with too few fields becomes nulls there without a word, and one
 //! byte that is not UTF-8 fails the whole scan.
 //!
-//! A file without faults is left as it is. One with faults, or in another encoding, is written anew into the run's scratch
-//! folder without its bad records, each row with its own number; the bad records become rows of their own in the plan.
+//! A file without faults is left as it is. One with faults, in another encoding, or written in a way that readers disagree on
+//! is written anew into the run's scratch folder without its bad records, each row with its own number; the bad records
+//! become rows of their own in the plan. What the scan then reads is held to the number of records that were walked.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read};
+use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, ReaderBuilder, WriterBuilder};
 use encoding_rs::{Encoding, UTF_8};
 
-use super::{Format, IngestParams, OnBadRow, SourceFile, probe};
+use super::{FileSet, Format, OnBadRow, SourceFile, probe};
 
 /// Column of a rewritten file that holds the number of the row in its source.
 pub(super) const ROW_COLUMN: &str = "custseg.source_row";
@@ -27,6 +28,8 @@ pub struct Walked {
     pub rewritten: Option<PathBuf>,
     /// Records that are none of the table's.
     pub bad: Vec<BadRecord>,
+    /// Records after the header, bad ones included; `None` where the file was not walked.
+    pub records: Option<u32>,
 }
 
 /// A record that is none of the table's.
@@ -65,63 +68,66 @@ pub enum WalkError {
     },
 }
 
-/// Walks every file; rewritten ones go into `scratch`.
+/// Walks every file of a set; rewritten ones go into `scratch`, named by their index counted from `first`.
 ///
 /// # Errors
 /// Files that cannot be read, records beyond the limit, quotes that are never closed; under `on_bad_row: fail` any bad
 /// record.
-pub fn walk(params: &IngestParams, scratch: &Path) -> Result<Vec<Walked>, WalkError> {
-    let one = |(idx, file): (usize, &SourceFile)| match params.format {
-        Format::Csv => walk_file(params, file, &scratch.join(format!("{idx}.csv"))),
+pub fn walk(set: &FileSet, on_bad_row: OnBadRow, scratch: &Path, first: usize) -> Result<Vec<Walked>, WalkError> {
+    let one = |(idx, file): (usize, &SourceFile)| match set.format {
+        Format::Csv => walk_file(set, file, on_bad_row, &scratch.join(format!("{}.csv", first + idx))),
         Format::Parquet | Format::Xlsx => Ok(Walked::default()),
     };
-    params.files.iter().enumerate().map(one).collect()
+    set.files.iter().enumerate().map(one).collect()
 }
 
-fn walk_file(params: &IngestParams, file: &SourceFile, rewritten: &Path) -> Result<Walked, WalkError> {
+fn walk_file(set: &FileSet, file: &SourceFile, on_bad_row: OnBadRow, rewritten: &Path) -> Result<Walked, WalkError> {
     let io = |source| WalkError::Io { name: file.name.clone(), source };
-    let mut blank = false;
-    let bad = read(params, file, |_, _| Ok(()), &mut blank)?;
-    if bad.is_empty() && !blank && params.encoding == UTF_8 {
-        return Ok(Walked::default());
+    let Read { bad, records, odd } = read(set, file, |_, _| Ok(()))?;
+    let records = Some(records);
+    if bad.is_empty() && !odd && set.text.encoding == UTF_8 {
+        return Ok(Walked { records, ..Walked::default() });
     }
-    if let (OnBadRow::Fail, Some(first)) = (params.on_bad_row, bad.first()) {
+    if let (OnBadRow::Fail, Some(first)) = (on_bad_row, bad.first()) {
         let words = format!("row {} has {}: {}", first.row, FAULTS[first.fault], first.text);
         return Err(WalkError::Broken { name: file.name.clone(), line: first.line, words });
     }
     let mut writer = WriterBuilder::new()
-        .delimiter(params.separator)
+        .delimiter(set.text.separator)
         .from_writer(BufWriter::new(File::create(rewritten).map_err(io)?));
     let header = file.columns.iter().map(|(name, _)| name.as_str()).chain([ROW_COLUMN]);
     writer.write_record(header).map_err(|error| io(error.into()))?;
-    read(
-        params,
-        file,
-        |row, record| {
-            let text = |field: &[u8]| decode(params.encoding, field).map(|text| text.into_bytes());
-            let fields: Option<Vec<Vec<u8>>> = record.iter().map(text).collect();
-            let row = row.to_string().into_bytes();
-            writer.write_record(fields.unwrap_or_default().into_iter().chain([row])).map_err(io::Error::from)
-        },
-        &mut blank,
-    )?;
+    read(set, file, |row, record| {
+        let text = |field: &[u8]| decode(set.text.encoding, field).map(|text| text.into_bytes());
+        let fields: Option<Vec<Vec<u8>>> = record.iter().map(text).collect();
+        let row = row.to_string().into_bytes();
+        writer.write_record(fields.unwrap_or_default().into_iter().chain([row])).map_err(io::Error::from)
+    })?;
     writer.flush().map_err(io)?;
-    Ok(Walked { rewritten: Some(rewritten.to_owned()), bad })
+    Ok(Walked { rewritten: Some(rewritten.to_owned()), bad, records })
 }
 
-/// Reads the records of a file: hands the good ones to `keep`, and returns the bad ones.
+/// What a walk found.
+struct Read {
+    bad: Vec<BadRecord>,
+    records: u32,
+    /// Whether something is written in a way that Polars reads differently.
+    odd: bool,
+}
+
+/// Reads the records of a file, and hands the good ones to `keep`.
 fn read(
-    params: &IngestParams,
+    set: &FileSet,
     file: &SourceFile,
     mut keep: impl FnMut(u32, &ByteRecord) -> io::Result<()>,
-    blank: &mut bool,
-) -> Result<Vec<BadRecord>, WalkError> {
+) -> Result<Read, WalkError> {
     let io = |source| WalkError::Io { name: file.name.clone(), source };
     let broken = |line: u64, words: &str| WalkError::Broken { name: file.name.clone(), line, words: words.to_owned() };
     let bytes = probe::decompressed(&file.path, &file.name).map_err(io)?;
-    let lines = BlankLines { inner: bytes, after_newline: false, found: false };
+    let separator = set.text.separator;
+    let lines = Bytes { inner: bytes, separator, last: None, odd: false, unreturned: 0 };
     let mut records = ReaderBuilder::new()
-        .delimiter(params.separator)
+        .delimiter(set.text.separator)
         .flexible(true)
         .has_headers(true)
         .buffer_capacity(1 << 20)
@@ -135,14 +141,12 @@ fn read(
             Ok(false) => break,
             Err(error) => return Err(broken(line, &error.to_string())),
         }
+        records.get_mut().unreturned = 0;
         row += 1;
-        if record.as_slice().len() > RECORD_LIMIT {
-            return Err(broken(line, "a record of more than 16 MiB: no CSV, or a quote that is never closed"));
-        }
         let fault = match record.len().cmp(&width) {
             std::cmp::Ordering::Less => Some(0),
             std::cmp::Ordering::Greater => Some(1),
-            std::cmp::Ordering::Equal if !record.iter().all(|field| is_text(params.encoding, field)) => Some(2),
+            std::cmp::Ordering::Equal if !record.iter().all(|field| is_text(set.text.encoding, field)) => Some(2),
             std::cmp::Ordering::Equal => None,
         };
         match fault {
@@ -151,14 +155,13 @@ fn read(
             }
             Some(fault) => {
                 let fields: Vec<_> = record.iter().map(String::from_utf8_lossy).collect();
-                let text = fields.join(&char::from(params.separator).to_string());
+                let text = fields.join(&char::from(set.text.separator).to_string());
                 bad.push(BadRecord { row, line: record.position().map_or(line, csv::Position::line), fault, text });
             }
             None => keep(row, &record).map_err(io)?,
         }
     }
-    *blank = records.get_ref().found;
-    Ok(bad)
+    Ok(Read { bad, records: row, odd: records.get_ref().odd })
 }
 
 fn is_text(encoding: &'static Encoding, bytes: &[u8]) -> bool {
@@ -176,26 +179,49 @@ fn decode(encoding: &'static Encoding, bytes: &[u8]) -> Option<String> {
     }
 }
 
-/// Notices blank lines, which the walk skips and Polars makes rows of nulls of. One inside a quoted field is taken for
-/// one, which only costs a rewriting.
-struct BlankLines<R> {
+/// The bytes of a file on their way to the parser. Notices what Polars reads differently: blank lines, which are rows of nulls
+/// there, lines that end in a lone CR, and quotes in the middle of a field. What only looks like it, in a quoted field or at the
+/// edge of a chunk, costs a rewriting and no more. Ends a record that has no end before it fills the memory.
+struct Bytes<R> {
     inner: R,
-    after_newline: bool,
-    found: bool,
+    separator: u8,
+    /// The byte before this chunk.
+    last: Option<u8>,
+    odd: bool,
+    /// Bytes handed over since the parser last returned a record.
+    unreturned: usize,
 }
 
-impl<R: Read> Read for BlankLines<R> {
+impl<R: io::Read> io::Read for Bytes<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.unreturned > RECORD_LIMIT {
+            let words = "a record of more than 16 MiB: no CSV, or a quote that is never closed";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, words));
+        }
         let n = self.inner.read(buffer)?;
-        let bytes = &buffer[..n];
-        if !self.found && n > 0 {
-            let starts_blank = self.after_newline && (bytes[0] == b'\n' || bytes[0] == b'\r');
-            let blank = |pair: &[u8]| pair[0] == b'\n' && (pair[1] == b'\n' || pair[1] == b'\r');
-            self.found = starts_blank || bytes.windows(2).any(blank);
-        }
-        if let Some(last) = bytes.last() {
-            self.after_newline = *last == b'\n';
-        }
+        self.unreturned += n;
+        self.look(&buffer[..n]);
         Ok(n)
+    }
+}
+
+impl<R> Bytes<R> {
+    fn look(&mut self, bytes: &[u8]) {
+        if !self.odd {
+            self.odd = memchr::memchr3_iter(b'\n', b'\r', b'"', bytes).any(|at| self.is_odd(bytes, at));
+        }
+        self.last = bytes.last().copied().or(self.last);
+    }
+
+    fn is_odd(&self, bytes: &[u8], at: usize) -> bool {
+        let before = at.checked_sub(1).map_or(self.last, |before| bytes.get(before).copied());
+        let after = bytes.get(at + 1).copied();
+        let ends = |byte: Option<u8>| byte.is_none_or(|byte| byte == self.separator || byte == b'\n' || byte == b'\r');
+        match bytes[at] {
+            b'\n' => matches!(after, Some(b'\n' | b'\r')),
+            b'\r' => after != Some(b'\n'),
+            // A quote opens or closes a field, or is doubled within one.
+            _ => !(ends(before) || ends(after) || before == Some(b'"') || after == Some(b'"')),
+        }
     }
 }

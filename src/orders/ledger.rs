@@ -93,15 +93,9 @@ pub fn reasons(book: &OrderBook) -> PolarsResult<String> {
 /// # Errors
 /// What Polars says.
 pub fn in_words(book: &OrderBook, told: impl Fn(&Reason) -> bool) -> PolarsResult<String> {
-    let sums =
-        book.frame.clone().lazy().group_by([col(REASON)]).agg([col(LINES).sum()]).sort([REASON], Default::default());
-    let sums = sums.collect()?;
-    let (codes, rows) = (sums.column(REASON)?.u8()?, sums.column(LINES)?.u32()?);
-    let words = codes.iter().zip(rows.iter()).filter_map(|(code, rows)| {
-        let reason = book.reasons.get(usize::from(code?)).filter(|reason| told(reason))?;
-        Some(format!("\n  {} rows: {}: {}", rows?, reason.step, reason.reason))
-    });
-    Ok(words.collect())
+    let rows = book.rows_by_reason()?;
+    let told = book.reasons.iter().zip(rows).filter(|(reason, rows)| *rows > 0 && told(reason));
+    Ok(told.map(|(reason, rows)| format!("\n  {rows} rows: {}: {}", reason.step, reason.reason)).collect())
 }
 
 fn counted(name: &str, values: &[i128], factor: f64) -> Column {

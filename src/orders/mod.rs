@@ -4,23 +4,28 @@
 
 use std::path::Path;
 
+use chrono::NaiveDate;
 use polars::io::utils::sync_on_close::SyncOnCloseType;
 use polars::prelude::*;
 
-use crate::clean::{MarkedLines, Reason, ReturnPolicy, steps};
+use crate::clean::{MarkedLines, Pairs, Reason, ReturnPolicy, line_number, returns, steps};
 use crate::columns::{
-    CUSTOMER_ID, DAY, LINES, MONEY, ORDER_ID, ORDERED_AT, QUANTITY, REASON, RETURNED, SOURCE_FILE, SOURCE_ROW, STEP,
-    TEXT, UNITS,
+    CUSTOMER_ID, DAY, LINE, LINES, MONEY, ORDER_ID, ORDERED_AT, QUANTITY, REASON, RETURNED, SOURCE_FILE, SOURCE_ROW,
+    STEP, TEXT, UNDONE_ON, UNITS,
 };
 use crate::ingest::{Money, conform};
 
 pub mod ledger;
+pub mod tally;
+
+pub use tally::{Count, Tally};
 
 /// What happened, by order and day.
 ///
 /// One row a (customer, order, day, reason). Columns: `customer_id` text, `order_id` text, `day` date, `reason` u8
 /// (null = accepted), `lines` u32, `units` i64, `money` i128 in minor units, `ordered_at` datetime\[μs\]: the last
-/// moment in the group, `returned` bool: a cancellation that is kept. No order of rows is promised.
+/// moment in the group, `returned` bool: a cancellation that is kept, `undone_on` date: the day on which the last unit of a
+/// purchase came back, null for those that stand and unless returns are matched. No order of rows is promised.
 #[derive(Debug, Clone)]
 pub struct OrderBook {
     /// The table.
@@ -31,6 +36,10 @@ pub struct OrderBook {
     pub money: Money,
     /// What becomes of the money of returns; `Drop` where there are none in the book.
     pub returns: ReturnPolicy,
+    /// What was counted on the way, one an asked [`Tally`].
+    pub counts: Vec<Count>,
+    /// The returns and what they undo, where they are matched.
+    pub pairs: Option<Pairs>,
     /// Whether the source knows orders; without them an order is all that a customer buys on a day.
     pub has_orders: bool,
 }
@@ -48,9 +57,20 @@ impl OrderBook {
             (MONEY, DataType::Int128),
             (ORDERED_AT, DataType::Datetime(TimeUnit::Microseconds, None)),
             (RETURNED, DataType::Boolean),
+            (UNDONE_ON, DataType::Date),
         ];
         fields.into_iter().map(|(name, dtype)| (PlSmallStr::from_static(name), dtype)).collect()
     }
+}
+
+/// What the order book has to know of the pipeline.
+pub struct Asked<'a> {
+    /// How money is counted.
+    pub money: &'a Money,
+    /// Whether the source knows orders.
+    pub has_orders: bool,
+    /// What the returns undo, where they are matched.
+    pub pairs: Option<Pairs>,
 }
 
 /// How the rejected rows are named and where they go.
@@ -63,26 +83,33 @@ pub struct Rejects<'a> {
     pub metadata: KeyValueMetadata,
 }
 
-/// The two consumers of the scan: the group-by and the rejects.
-fn plans(lines: &MarkedLines, rejects: Option<&Rejects<'_>>) -> PolarsResult<Vec<DslPlan>> {
-    let grouped = lines.frame.clone().group_by([col(CUSTOMER_ID), col(ORDER_ID), col(DAY), col(REASON)]).agg([
+/// The consumers of the scan: the group-by, the rejects, and those of tallies that compare lines.
+fn plans(lines: &MarkedLines, tallies: &[Tally], rejects: Option<&Rejects<'_>>) -> PolarsResult<Vec<DslPlan>> {
+    let mut sums = vec![
         len().cast(DataType::UInt32).alias(LINES),
         col(QUANTITY).sum().alias(UNITS),
         // A group's sum needs more than 64 bits before any line does.
         col(MONEY).cast(DataType::Int128).sum().alias(MONEY),
         col(ORDERED_AT).max(),
-    ]);
-    let Some(rejects) = rejects else { return Ok(vec![grouped.logical_plan]) };
-    let cell = |name: &String| col(conform::carried_name(name)).cast(DataType::String);
+    ];
+    sums.extend(tally::sums(tallies));
+    let grouped = lines.frame.clone().group_by([col(CUSTOMER_ID), col(ORDER_ID), col(DAY), col(REASON)]).agg(sums);
+    let mut plans = vec![grouped.logical_plan];
+    plans.extend(tally::comparisons(tallies, &lines.frame).into_iter().map(|plan| plan.logical_plan));
+    let Some(rejects) = rejects else { return Ok(plans) };
+    let text = |name: &str| col(name).cast(DataType::String);
     let mut columns = vec![
         spelled(col(REASON), lines.reasons.iter().map(|r| Some(lit(r.step.as_str())))).alias(STEP),
         spelled(col(REASON), lines.reasons.iter().map(|r| Some(lit(r.reason.as_str())))).alias(REASON),
         spelled(col(SOURCE_FILE), rejects.files.iter().map(|name| Some(lit(*name)))).alias(SOURCE_FILE),
         col(SOURCE_ROW),
         // The text of the record or of the cell that could not be parsed.
-        col(TEXT).fill_null(spelled(col(REASON), lines.reasons.iter().map(|r| r.cell.as_ref().map(cell)))),
+        col(TEXT).fill_null(spelled(
+            col(REASON),
+            lines.reasons.iter().map(|r| r.cell.map(|cell| text(&conform::cell_name(cell)))),
+        )),
     ];
-    columns.extend(lines.kept.iter().map(|(name, source)| cell(source).alias(name)));
+    columns.extend(lines.kept.iter().map(|(name, column)| text(column).alias(name)));
     let rejected = lines.frame.clone().filter(col(REASON).is_not_null()).select(columns);
     let target = SinkTarget::Path(PlRefPath::try_from_path(rejects.path)?);
     let options = ParquetWriteOptions {
@@ -95,7 +122,31 @@ fn plans(lines: &MarkedLines, rejects: Option<&Rejects<'_>>) -> PolarsResult<Vec
         FileWriteFormat::Parquet(options.into()),
         UnifiedSinkArgs { sync_on_close: SyncOnCloseType::All, ..Default::default() },
     )?;
-    Ok(vec![grouped.logical_plan, sink.logical_plan])
+    plans.push(sink.logical_plan);
+    Ok(plans)
+}
+
+/// The lines of customers and products with returns, among which the returns are paired. This reads the source twice:
+/// once for the returns, and once for what they may undo.
+///
+/// # Errors
+/// What Polars says of files that cannot be read as they promised.
+pub fn candidates(lines: &MarkedLines) -> PolarsResult<DataFrame> {
+    let returned = lines.returns.as_ref().map_or(lit(false), |(prefix, _)| steps::begins(prefix));
+    let accepted = lines.frame.clone().filter(col(REASON).is_null());
+    let marked = accepted.with_columns([line_number().alias(LINE), returned.alias(RETURNED)]);
+    let marked = marked.select(returns::CANDIDATE.map(col));
+    let keys = [col(returns::CANDIDATE[0]), col(returns::CANDIDATE[1])];
+    let of_returns = marked.clone().filter(col(RETURNED)).select(keys.clone()).unique_generic(None, Default::default());
+    let of_returns = streamed(of_returns)?;
+    let wanted = marked.join(of_returns.lazy(), keys.clone(), keys, JoinArgs::new(JoinType::Semi));
+    streamed(wanted)
+}
+
+fn streamed(plan: LazyFrame) -> PolarsResult<DataFrame> {
+    let plans = vec![plan.logical_plan];
+    let mut frames = LazyFrame::collect_all_with_engine(plans, Engine::Streaming, OptFlags::default())?;
+    Ok(frames.swap_remove(0))
 }
 
 /// A code spelled out: the expression at its index, null where there is none.
@@ -111,8 +162,8 @@ fn spelled(code: Expr, words: impl Iterator<Item = Option<Expr>>) -> Expr {
 ///
 /// # Errors
 /// What Polars says of a plan that cannot be optimised.
-pub fn explain(lines: &MarkedLines, rejects: &Rejects<'_>) -> PolarsResult<String> {
-    LazyFrame::explain_all(plans(lines, Some(rejects))?, OptFlags::default())
+pub fn explain(lines: &MarkedLines, tallies: &[Tally], rejects: &Rejects<'_>) -> PolarsResult<String> {
+    LazyFrame::explain_all(plans(lines, tallies, Some(rejects))?, OptFlags::default())
 }
 
 /// Reads the source once: writes the rejected rows, where they are wanted, and returns what happened.
@@ -121,13 +172,13 @@ pub fn explain(lines: &MarkedLines, rejects: &Rejects<'_>) -> PolarsResult<Strin
 /// What Polars says of files that cannot be read as they promised, or of rejects that cannot be written.
 pub fn scan(
     lines: MarkedLines,
-    money: &Money,
-    has_orders: bool,
+    asked: Asked<'_>,
+    tallies: &[Tally],
     rejects: Option<&Rejects<'_>>,
 ) -> PolarsResult<OrderBook> {
-    let plans = plans(&lines, rejects)?;
-    let mut frames = LazyFrame::collect_all_with_engine(plans, Engine::Streaming, OptFlags::default())?;
-    let mut frame = frames.swap_remove(0);
+    let plans = plans(&lines, tallies, rejects)?;
+    let frames = LazyFrame::collect_all_with_engine(plans, Engine::Streaming, OptFlags::default())?;
+    let (mut frame, counts) = tally::split(frames, tallies)?;
     for name in [CUSTOMER_ID, ORDER_ID] {
         let text = frame.column(name)?.cast(&DataType::String)?;
         frame.with_column(text)?;
@@ -137,8 +188,23 @@ pub fn scan(
         Some((prefix, policy)) => (steps::begins(prefix), *policy),
         None => (lit(false), ReturnPolicy::Drop),
     };
-    let frame = frame.lazy().with_column(returned.alias(RETURNED)).collect()?;
-    Ok(OrderBook { frame, reasons: lines.reasons, money: money.clone(), returns, has_orders })
+    let frame = frame.lazy().with_column(returned.alias(RETURNED));
+    let frame = match &asked.pairs {
+        Some(pairs) => with_undone(frame, pairs)?,
+        None => frame.with_column(lit(NULL).cast(DataType::Date).alias(UNDONE_ON)),
+    };
+    let Asked { money, has_orders, pairs } = asked;
+    let (frame, money) = (frame.collect()?, money.clone());
+    Ok(OrderBook { frame, reasons: lines.reasons, money, returns, counts, pairs, has_orders })
+}
+
+/// Tells of every purchase on which day the last unit of its order came back.
+fn with_undone(book: LazyFrame, pairs: &Pairs) -> PolarsResult<LazyFrame> {
+    let keys = [col(CUSTOMER_ID), col(ORDER_ID)];
+    let bought = book.clone().filter(col(REASON).is_null().and(col(RETURNED).not()));
+    let undone = pairs.undone(bought.group_by(keys.clone()).agg([col(UNITS).sum()]))?;
+    let undone = undone.select([col(CUSTOMER_ID), col(ORDER_ID), col(DAY).alias(UNDONE_ON)]);
+    Ok(book.join(undone, keys.clone(), keys, JoinArgs::new(JoinType::Left)))
 }
 
 /// The first rejected row with one of some reasons: file, row and text.
@@ -159,6 +225,35 @@ pub fn first_reject(path: &Path, reasons: &[Reason], told: impl Fn(&Reason) -> b
 }
 
 impl OrderBook {
+    /// Rows of the source by the reason for which they were rejected; the last number is of those that were accepted.
+    ///
+    /// # Errors
+    /// What Polars says.
+    pub fn rows_by_reason(&self) -> PolarsResult<Vec<u64>> {
+        let sums = self.frame.clone().lazy().group_by([col(REASON)]).agg([col(LINES).cast(DataType::UInt64).sum()]);
+        let sums = sums.collect()?;
+        let mut rows = vec![0; self.reasons.len() + 1];
+        for (reason, lines) in sums.column(REASON)?.u8()?.iter().zip(sums.column(LINES)?.u64()?.iter()) {
+            let slot = reason.map_or(self.reasons.len(), |code| usize::from(code).min(self.reasons.len()));
+            rows[slot] += lines.unwrap_or(0);
+        }
+        Ok(rows)
+    }
+
+    /// First and last day with an accepted line; `None` where there is none.
+    ///
+    /// # Errors
+    /// What Polars says.
+    pub fn span(&self) -> PolarsResult<Option<(NaiveDate, NaiveDate)>> {
+        // The first moment of a group is not kept, only its last; but a group lies within one day.
+        let ends = [col(DAY).min().alias("first"), col(DAY).max().alias("last")];
+        let ends = self.accepted().select(ends).collect()?;
+        let end = |name: &str| -> PolarsResult<Option<NaiveDate>> {
+            Ok(ends.column(name)?.date()?.as_date_iter().next().flatten())
+        };
+        Ok(end("first")?.zip(end("last")?))
+    }
+
     /// The accepted rows.
     pub fn accepted(&self) -> LazyFrame {
         self.frame.clone().lazy().filter(col(REASON).is_null())

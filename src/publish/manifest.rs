@@ -3,9 +3,10 @@
 use polars::prelude::*;
 use serde::Serialize;
 
+use crate::checks::Verdict;
 use crate::columns::*;
 use crate::evaluate::Tables;
-use crate::ingest::Money;
+use crate::ingest::{Keyed, Money};
 use crate::score::Cut;
 
 /// One file that went in.
@@ -46,8 +47,33 @@ pub struct Facts<'a> {
     pub money: &'a Money,
     /// Files that went in.
     pub inputs: &'a [Input],
+    /// What the checks found.
+    pub verdicts: &'a [Verdict],
+    /// What was read of the customers' source.
+    pub customers: Option<CustomersRead>,
     /// Cut points of every snapshot.
     pub cuts: &'a [Cut],
+}
+
+/// What was read of the customers' source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct CustomersRead {
+    /// Rows of the source.
+    pub rows: u32,
+    /// Rows without a key.
+    pub without_key: u32,
+    /// Keys that stand in more than one row, of which the first holds.
+    pub repeated_keys: u32,
+    /// Customers of the segments that the source does not know.
+    pub unknown: u32,
+}
+
+impl CustomersRead {
+    /// Of the source as it was read, and the customers that it does not know.
+    pub fn of(keyed: &Keyed, unknown: u32) -> Self {
+        let Keyed { rows, without_key, repeated_keys, .. } = *keyed;
+        Self { rows, without_key, repeated_keys, unknown }
+    }
 }
 
 /// The record of a run; deliberately without a clock, so that equal runs have equal manifests.
@@ -67,6 +93,10 @@ pub struct Manifest {
     pub reading: serde_json::Value,
     /// Files that went in.
     pub inputs: Vec<Input>,
+    /// What the checks found.
+    pub checks: Vec<Verdict>,
+    /// What was read of the customers' source.
+    pub customers: Option<CustomersRead>,
     /// Snapshots, ascending.
     pub snapshots: Vec<String>,
     /// Raw rows, accepted rows and customer rows (all snapshots together).
@@ -132,6 +162,8 @@ impl Manifest {
             definition: facts.definition.clone(),
             reading: facts.reading.clone(),
             inputs: facts.inputs.to_vec(),
+            checks: facts.verdicts.to_vec(),
+            customers: facts.customers,
             snapshots,
             rows: rows(tables)?,
             cut_points: facts

@@ -4,6 +4,7 @@
 //! ```text
 //! <to>/current -> runs/<run_id>
 //! <to>/runs/<run_id>/…            complete runs
+//! <to>/runs/<run_id>.failed/…     what a run leaves behind whose checks failed: checks, ledger and rejects
 //! <to>/runs/.staging-<run_id>     a run that is being written, or was when its process died
 //! <to>/.lock                      held while a run writes
 //! ```
@@ -14,13 +15,14 @@ use std::path::{Path, PathBuf};
 
 use polars::prelude::*;
 
+use crate::checks::Verdict;
 use crate::evaluate::{SEGMENTS, Tables, by_snapshot};
 
 pub mod footer;
 pub mod manifest;
 
 pub use footer::footer_metadata;
-pub use manifest::{Facts, Manifest, Output};
+pub use manifest::{CustomersRead, Facts, Manifest, Output};
 
 /// File of the rejected rows, which the scan writes.
 const REJECTS: &str = "rejects.parquet";
@@ -144,6 +146,9 @@ pub fn publish(staging: Staging, tables: &Tables, facts: Facts<'_>) -> Result<Ma
         outputs.push(write(&staging.folder, &format!("{name}.parquet"), &mut table.clone(), &metadata)?);
     }
     outputs.push(footer::verify(&staging.folder, REJECTS, None)?);
+    if !facts.verdicts.is_empty() {
+        write_checks(&staging.folder, facts.verdicts)?;
+    }
     outputs.sort_by(|a, b| a.path.cmp(&b.path));
     let manifest = Manifest::of(&staging.run_id, facts, tables, outputs)?;
     let path = staging.folder.join("manifest.json");
@@ -151,6 +156,34 @@ pub fn publish(staging: Staging, tables: &Tables, facts: Facts<'_>) -> Result<Ma
     sync_tree(&staging.folder)?;
     show(&staging)?;
     Ok(manifest)
+}
+
+/// Leaves the checks, the ledger and the rejects of a run whose checks failed where people find them and readers do not.
+///
+/// # Errors
+/// What could not be written.
+pub fn set_aside(
+    staging: Staging,
+    ledger: &DataFrame,
+    verdicts: &[Verdict],
+    metadata: &KeyValueMetadata,
+) -> Result<PathBuf, PublishError> {
+    write(&staging.folder, "ledger.parquet", &mut ledger.clone(), metadata)?;
+    write_checks(&staging.folder, verdicts)?;
+    let place = staging.place().join(format!("{}.failed", staging.run_id));
+    if place.exists() {
+        fs::remove_dir_all(&place).map_err(at(&place))?;
+    }
+    fs::rename(&staging.folder, &place).map_err(at(&place))?;
+    Ok(place)
+}
+
+/// The checks as a file.
+fn write_checks(folder: &Path, verdicts: &[Verdict]) -> Result<(), PublishError> {
+    let path = folder.join("checks.json");
+    // Verdicts are plain data, which cannot fail to serialise.
+    let text = serde_json::to_string_pretty(verdicts).unwrap_or_default() + "\n";
+    fs::write(&path, text).map_err(at(&path))
 }
 
 fn write(

@@ -7,7 +7,7 @@ use super::day;
 use crate::clean::ReturnPolicy;
 use crate::columns::{
     DAY, FREQUENCY, LAST_ORDER_AT, LINES, MONETARY, MONEY, ORDER_ID, ORDERED_AT, RECENCY_DAYS, RETURNED,
-    RETURNED_MONEY, UNITS,
+    RETURNED_MONEY, STANDS, UNDONE_ON, UNITS,
 };
 use crate::ingest::Money;
 
@@ -24,7 +24,13 @@ pub enum Frequency {
     Units,
 }
 
-/// Local time of the last purchase before the snapshot; of the last return, for a customer without a purchase.
+/// Whether a row is a purchase that was not undone before the snapshot.
+pub fn stands(as_of: NaiveDate) -> Expr {
+    let undone = col(UNDONE_ON).lt(day(as_of)).fill_null(lit(false));
+    col(RETURNED).or(undone).not().alias(STANDS)
+}
+
+/// Local time of the last purchase before the snapshot that was not undone; of the last line, for a customer without one.
 pub fn last_order_at() -> Expr {
     last(col(ORDERED_AT)).alias(LAST_ORDER_AT)
 }
@@ -35,7 +41,7 @@ pub fn recency_days(as_of: NaiveDate) -> Expr {
     (day(as_of) - last(col(DAY))).dt().total_days(false).cast(DataType::Int32).alias(RECENCY_DAYS)
 }
 
-/// How often the customer bought; 0 for one who only returned. Lines without an order id count as one order together.
+/// How often the customer bought; 0 for one who only returned, or returned everything. Lines without an order id count as one order together.
 pub fn frequency(of: Frequency, has_orders: bool) -> Expr {
     let counted = match of {
         Frequency::Orders if has_orders => distinct(col(ORDER_ID), lit("")),
@@ -52,7 +58,7 @@ pub fn frequency(of: Frequency, has_orders: bool) -> Expr {
 pub fn monetary(money: &Money, returns: ReturnPolicy) -> Expr {
     let counted = match returns {
         ReturnPolicy::Separate => bought(col(MONEY)),
-        ReturnPolicy::Drop | ReturnPolicy::Net => col(MONEY),
+        ReturnPolicy::Drop | ReturnPolicy::Net | ReturnPolicy::Match => col(MONEY),
     };
     money.major(counted.sum()).alias(MONETARY)
 }
@@ -64,9 +70,9 @@ pub fn returned_money(money: &Money) -> Expr {
     money.major(returned.sum()).alias(RETURNED_MONEY)
 }
 
-/// The last value among purchases, or among returns where there is no purchase.
+/// The last value among purchases that stand, or of all where there is none.
 fn last(of: Expr) -> Expr {
-    let purchase = when(col(RETURNED).not()).then(of.clone()).otherwise(lit(NULL));
+    let purchase = when(col(STANDS)).then(of.clone()).otherwise(lit(NULL));
     purchase.max().fill_null(of.max())
 }
 
@@ -75,9 +81,9 @@ fn bought(of: Expr) -> Expr {
     when(col(RETURNED)).then(lit(0)).otherwise(of)
 }
 
-/// Distinct values among purchases. Returns stand in as one value of their own, which is then not counted: a filter
-/// inside an aggregate is what Polars 0.55.2 gets wrong (#29322).
+/// Distinct values among purchases that stand. The others stand in as one value of their own, which is then not counted: a
+/// filter inside an aggregate is what Polars 0.55.2 gets wrong (#29322).
 fn distinct(of: Expr, stand_in: Expr) -> Expr {
-    let with_stand_in = when(col(RETURNED)).then(stand_in).otherwise(of).n_unique().cast(DataType::Int64);
-    with_stand_in - col(RETURNED).max().cast(DataType::Int64)
+    let with_stand_in = when(col(STANDS)).then(of).otherwise(stand_in).n_unique().cast(DataType::Int64);
+    with_stand_in - col(STANDS).not().max().cast(DataType::Int64)
 }

@@ -6,12 +6,16 @@ use chrono::NaiveDate;
 use polars::prelude::*;
 
 use crate::clean::ReturnPolicy;
-use crate::columns::{CUSTOMER_ID, DAY, ORDERED_AT, SNAPSHOT};
+use crate::columns::{CUSTOMER_ID, DAY, SNAPSHOT};
+use crate::ingest::Keyed;
 use crate::orders::{OrderBook, ledger};
 
 pub mod measures;
+pub mod outliers;
+pub mod quantile;
 
 pub use measures::Frequency;
+pub use outliers::{CapOutliers, CapPolicy};
 
 /// Checked options of `rfm`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub struct RfmParams {
     pub snapshots: SnapshotDates,
     /// What frequency counts.
     pub frequency: Frequency,
+    /// What becomes of monetary values beyond a quantile.
+    pub cap: Option<CapOutliers>,
 }
 
 /// Which dates to look back from; each is exclusive.
@@ -34,14 +40,18 @@ pub enum SnapshotDates {
 /// Every customer at every snapshot.
 ///
 /// One row a (snapshot, customer), sorted by both. Columns: `snapshot` date, `customer_id` text, `last_order_at`
-/// datetime\[μs\], `recency_days` i32, `frequency` u32, `monetary` f64, and `returned_money` f64 where returns are kept apart. A customer is in a snapshot where it has an accepted
-/// line before it.
+/// datetime\[μs\], `recency_days` i32, `frequency` u32, `monetary` f64, `returned_money` f64 where returns are kept apart, and the
+/// attributes of the customers' source. A customer is in a snapshot where it has an accepted line before it.
 #[derive(Debug, Clone)]
 pub struct Snapshots {
     /// The table.
     pub frame: DataFrame,
     /// The dates, ascending; never empty.
     pub dates: Vec<NaiveDate>,
+    /// The monetary values beyond the quantile, where that was asked: see [`outliers`].
+    pub outliers: Option<DataFrame>,
+    /// Customers that the customers' source does not know.
+    pub unknown: u32,
 }
 
 /// Why there is no snapshot to be had.
@@ -66,12 +76,12 @@ pub enum RfmError {
     Engine(#[from] PolarsError),
 }
 
-/// Computes every snapshot from the order book.
+/// Computes every snapshot from the order book, and gives the customers their attributes.
 ///
 /// # Errors
 /// No accepted line at all, or none before one of the dates.
-pub fn snapshots(params: &RfmParams, book: &OrderBook) -> Result<Snapshots, RfmError> {
-    let (first, last) = match span(book)? {
+pub fn snapshots(params: &RfmParams, book: &OrderBook, customers: Option<&Keyed>) -> Result<Snapshots, RfmError> {
+    let (first, last) = match book.span()? {
         Some(span) => span,
         None => {
             let reasons = ledger::reasons(book)?;
@@ -87,10 +97,26 @@ pub fn snapshots(params: &RfmParams, book: &OrderBook) -> Result<Snapshots, RfmE
         return Err(RfmError::TooEarly { date, first });
     }
     let plans: Vec<LazyFrame> = dates.iter().map(|&date| snapshot(params, book, date)).collect();
-    let frame = concat(plans, UnionArgs::default())?
+    let mut frame = concat(plans, UnionArgs::default())?
         .collect()?
         .sort([SNAPSHOT, CUSTOMER_ID], SortMultipleOptions::default())?;
-    Ok(Snapshots { frame, dates })
+    let mut outliers = None;
+    if let Some(cap) = &params.cap {
+        let (capped, found) = outliers::cap(cap, frame, &dates)?;
+        (frame, outliers) = (capped, Some(found));
+    }
+    let mut unknown = 0;
+    if let Some(customers) = customers {
+        let key = [col(CUSTOMER_ID)];
+        let attributes = customers.frame.clone().lazy();
+        let ids = frame.clone().lazy().select(key.clone()).unique_generic(None, UniqueKeepStrategy::Any);
+        let missing =
+            ids.join(attributes.clone(), key.clone(), key.clone(), JoinArgs::new(JoinType::Anti)).collect()?;
+        unknown = u32::try_from(missing.height()).unwrap_or(u32::MAX);
+        let joined = frame.lazy().join(attributes, key.clone(), key, JoinArgs::new(JoinType::Left));
+        frame = joined.sort([SNAPSHOT, CUSTOMER_ID], SortMultipleOptions::default()).collect()?;
+    }
+    Ok(Snapshots { frame, dates, outliers, unknown })
 }
 
 /// One snapshot: only what happened before the date counts.
@@ -104,24 +130,11 @@ fn snapshot(params: &RfmParams, book: &OrderBook, as_of: NaiveDate) -> LazyFrame
     if book.returns == ReturnPolicy::Separate {
         measures.push(measures::returned_money(&book.money));
     }
-    let before = book.accepted().filter(col(DAY).lt(day(as_of)));
+    let before = book.accepted().filter(col(DAY).lt(day(as_of))).with_column(measures::stands(as_of));
     before.group_by([col(CUSTOMER_ID)]).agg(measures).select([day(as_of).alias(SNAPSHOT), all().as_expr()])
 }
 
 /// A calendar day as a literal; Polars would make a moment in nanoseconds of it.
 pub fn day(date: NaiveDate) -> Expr {
     lit(date).cast(DataType::Date)
-}
-
-/// First and last day with an accepted line.
-fn span(book: &OrderBook) -> PolarsResult<Option<(NaiveDate, NaiveDate)>> {
-    let ends = book
-        .accepted()
-        .select([col(ORDERED_AT).min().dt().date().alias("first"), col(ORDERED_AT).max().dt().date().alias("last")])
-        .collect()?;
-    let end = |name: &str| -> PolarsResult<Option<NaiveDate>> {
-        Ok(ends.column(name)?.date()?.as_date_iter().next().flatten())
-    };
-    // The first moment of a group is not kept, only its last; but a group lies within one day.
-    Ok(end("first")?.zip(end("last")?))
 }

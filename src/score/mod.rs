@@ -71,6 +71,8 @@ pub struct Scored {
     pub cuts: Vec<Cut>,
     /// Bins asked for.
     pub bins: u8,
+    /// As in [`Snapshots`].
+    pub outliers: Option<DataFrame>,
 }
 
 /// The cut points of one dimension at one snapshot.
@@ -103,7 +105,8 @@ pub fn score(params: &ScoreParams, snapshots: Snapshots) -> PolarsResult<Scored>
         plans.push(frame.lazy().with_columns(scores));
     }
     let frame = concat(plans, UnionArgs::default())?.with_column(code(params.bins)).collect()?;
-    Ok(Scored { frame, dates: snapshots.dates, cuts, bins: params.bins })
+    let Snapshots { dates, outliers, .. } = snapshots;
+    Ok(Scored { frame, dates, cuts, bins: params.bins, outliers })
 }
 
 /// The three scores as text; parted by a hyphen where a score may have two digits.

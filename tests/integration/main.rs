@@ -13,6 +13,14 @@ mod cli;
 mod bad_yaml;
 /// Broken data files: no panic, the right exit code, a message that names the file.
 mod bad_data;
+/// A gallery of broken input: what a user sees of each piece.
+mod gallery;
+/// Several sources, customers' attributes, currencies, outliers.
+mod sources;
+/// Returns and the purchases that they undo.
+mod returns;
+/// Checks of the lines: what is measured, told, and kept from readers.
+mod checks;
 /// Published numbers of real data sets, computed by others.
 mod reference;
 /// What must hold for any input.

@@ -191,10 +191,12 @@ fn polars_29322_streaming_aggregates_equal_a_plain_loop() {
     .with_column(col("day").cast(DataType::Datetime(TimeUnit::Microseconds, None)).alias("ordered_at"))
     .collect()
     .unwrap();
-    let reasons =
-        (0..4).map(|i| Reason { step: "s".into(), reason: i.to_string(), declared: true, cell: None }).collect();
+    let reasons = (0..4)
+        .map(|i| Reason { step: "s".into(), reason: i.to_string(), declared: true, cell: None, position: None })
+        .collect();
     let lines = MarkedLines { frame: frame.lazy(), reasons, returns: None, kept: vec![] };
-    let book = orders::scan(lines, &Money { scale: 2, currency: None }, true, None).unwrap();
+    let asked = orders::Asked { money: &Money { scale: 2, currency: None }, has_orders: true, pairs: None };
+    let book = orders::scan(lines, asked, &[], None).unwrap();
     assert_eq!(book.frame.height(), expected.len());
     let text = |name: &str| texts(&book.frame, name);
     let (customers, order_ids, reasons, lines, units) =

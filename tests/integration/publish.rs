@@ -113,7 +113,7 @@ fn another_reading_is_another_run() {
         shop.run(&["--set", &format!("ingest.transactions.csv={{{base}{csv}}}")]);
         let text = fs::read(shop.path("out/current/manifest.json")).unwrap();
         let manifest: serde_json::Value = serde_json::from_slice(&text).unwrap();
-        assert_eq!(manifest["reading"]["columns"]["unit_price"], "price");
+        assert_eq!(manifest["reading"]["transactions"][0]["columns"]["unit_price"], "price");
         ids.push(manifest["run_id"].as_str().unwrap().to_owned());
     }
     ids.dedup();

@@ -67,21 +67,46 @@ fn online_retail_net_of_cancellations() {
     // Customer 12346 bought 74,215 units on 18 January and cancelled them within minutes.
     let row = texts(&segments, "customer_id").iter().position(|id| id == "12346").unwrap();
     assert_eq!((monetary[row], floats(&segments, "frequency")[row]), (0.0, 1.0));
-    // What was cancelled in November and December is not known on 1 November.
-    let october = texts(&segments, "customer_id");
-    let until = run(
-        RETAIL,
-        &source,
-        &[
-            "clean.1.cancellations.policy=net",
-            "models={}",
-            "clean.3={date_range: {until: 2011-11-01}}",
-            "rfm.snapshots=2011-11-01",
-        ],
-    );
-    let name = "segments/snapshot=2011-11-01/part-0";
-    assert!(table(to.path(), name).equals_missing(&table(until.path(), name)));
-    assert!(october.len() > table(to.path(), name).height());
+}
+
+/// Customers 12346 and 16446 bought 74,215 and 80,995 units and cancelled them within minutes.
+#[test]
+fn online_retail_matched_returns() {
+    let Some(source) = online_retail("online_retail.parquet") else { return };
+    let to = run(RETAIL, &source, &["clean.1.cancellations.policy=match", "models={}"]);
+    let segments = table(to.path(), "segments/snapshot=2011-12-10/part-0");
+    let of = |id: &str, name: &str| {
+        let row = texts(&segments, "customer_id").iter().position(|found| found == id).unwrap();
+        floats(&segments, name)[row]
+    };
+    // 12346 bought nothing else. 16446 had bought two things for 2.90 on 18 May.
+    assert_eq!((of("12346", "frequency"), of("12346", "monetary")), (0.0, 0.0));
+    assert_eq!((of("16446", "frequency"), of("16446", "monetary"), of("16446", "recency_days")), (1.0, 2.9, 206.0));
+    let returns = table(to.path(), "returns");
+    let pairs: Vec<(String, String)> =
+        texts(&returns, "order_id").into_iter().zip(texts(&returns, "undone_order_id")).collect();
+    for (cancellation, order) in [("C541433", "541431"), ("C581484", "581483")] {
+        assert!(pairs.contains(&(cancellation.to_owned(), order.to_owned())), "{cancellation}");
+    }
+    // On the morning of 9 December 16446 had cancelled nothing.
+    let before = run(RETAIL, &source, &["clean.1.cancellations.policy=match", "models={}", "rfm.snapshots=2011-12-09"]);
+    let segments = table(before.path(), "segments/snapshot=2011-12-09/part-0");
+    let row = texts(&segments, "customer_id").iter().position(|id| id == "16446").unwrap();
+    assert_eq!(floats(&segments, "monetary")[row], 2.9);
+}
+
+/// What was cancelled in November and December is not known on 1 November, under any policy.
+#[test]
+fn a_cancellation_does_not_change_the_snapshots_before_it() {
+    let Some(source) = online_retail("online_retail.parquet") else { return };
+    for policy in ["drop", "net", "separate", "match"] {
+        let policy_set = format!("clean.1.cancellations.policy={policy}");
+        let all = run(RETAIL, &source, &[&policy_set, "models={}", "rfm.snapshots=[2011-11-01, 2011-12-10]"]);
+        let range = "clean.3={date_range: {until: 2011-11-01}}";
+        let until = run(RETAIL, &source, &[&policy_set, "models={}", range, "rfm.snapshots=2011-11-01"]);
+        let name = "segments/snapshot=2011-11-01/part-0";
+        assert!(table(all.path(), name).equals_missing(&table(until.path(), name)), "{policy}");
+    }
 }
 
 fn mean(values: &[f64]) -> f64 {

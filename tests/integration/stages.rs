@@ -267,9 +267,13 @@ fn float_ids_become_plain_digits() {
 /// the 6th.
 #[test]
 fn cancellations_by_policy() {
-    let shop = Shop::fixture().edit("{ order_id_prefix: C }", "{ order_id_prefix: C, policy: POLICY }");
+    let shop = Shop::fixture()
+        .edit("{ order_id_prefix: C }", "{ order_id_prefix: C, policy: POLICY }")
+        .edit("order_id: order,", "order_id: order, product_id: product,");
     let yaml = std::fs::read_to_string(shop.path("shop.yaml")).unwrap();
-    for (policy, money, rows_left) in [("drop", 7.0, 5.0), ("net", 4.0, 6.0), ("separate", 7.0, 6.0)] {
+    for (policy, money, rows_left) in
+        [("drop", 7.0, 5.0), ("net", 4.0, 6.0), ("separate", 7.0, 6.0), ("match", 4.0, 6.0)]
+    {
         std::fs::write(shop.path("shop.yaml"), yaml.replace("POLICY", policy)).unwrap();
         shop.run(&["--set", "rfm.snapshots=[2024-01-06, 2024-03-02]"]);
         assert_eq!(floats(&shop.table("ledger"), "rows_left").last(), Some(&rows_left), "{policy}");

@@ -66,7 +66,7 @@ fn only_commands_and_main_print() {
 /// A room knows the rooms before it in the flow, never those after it; `config`, `pipeline` and `error` know all.
 #[test]
 fn knowledge_points_one_way() {
-    let flow = ["ingest", "clean", "orders", "rfm", "score", "segment", "model", "evaluate", "publish"];
+    let flow = ["ingest", "clean", "orders", "checks", "rfm", "score", "segment", "model", "evaluate", "publish"];
     for (name, text) in sources() {
         let Some(room) = flow.iter().position(|room| name.starts_with(&format!("{room}/"))) else { continue };
         for later in flow[room + 1..].iter().chain(&["config", "pipeline", "error"]) {
@@ -81,8 +81,8 @@ fn lib_lists_the_rooms_in_order() {
     let text = fs::read_to_string(root().join("src/lib.rs")).unwrap();
     let modules: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     let expected = [
-        "error", "columns", "config", "pipeline", "ingest", "clean", "orders", "rfm", "score", "segment", "model",
-        "evaluate", "publish",
+        "error", "columns", "config", "pipeline", "ingest", "clean", "orders", "checks", "rfm", "score", "segment",
+        "model", "evaluate", "publish",
     ];
     assert_eq!(modules, expected);
 }

@@ -1,0 +1,56 @@
+//! Any bytes as rows of CSV: they are refused in words, or every row ends in exactly one place and the money adds up.
+#![no_main]
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use custseg::config::{self, Request};
+use custseg::orders::ledger;
+use custseg::pipeline;
+use libfuzzer_sys::fuzz_target;
+use polars::prelude::*;
+use tempfile::TempDir;
+
+/// Ways to read the same bytes; the first byte of a case chooses one.
+const READINGS: [&str; 6] = [
+    "{}",
+    "{ separator: ';', decimal: ',' }",
+    "{ thousands: ',', currency_signs: ['$'] }",
+    "{ encoding: latin1 }",
+    "{ encoding: windows_1252, decimal: ',', thousands: '.' }",
+    "{ datetime_formats: ['%d/%m/%Y', '%m/%d/%Y'] }",
+];
+
+static SHOP: LazyLock<TempDir> = LazyLock::new(|| {
+    let folder = TempDir::new_in("/dev/shm").unwrap();
+    let fixtures = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures"));
+    for name in ["shop.yaml", "map.yaml"] {
+        fs::copy(fixtures.join(name), folder.path().join(name)).unwrap();
+    }
+    folder
+});
+
+fuzz_target!(|case: &[u8]| {
+    let Some((&choice, bytes)) = case.split_first() else { return };
+    let header: &[u8] = if choice & 1 == 0 { b"order,product,units,bought,price,customer,country\n" } else { b"" };
+    fs::write(SHOP.path().join("shop.csv"), [header, bytes].concat()).unwrap();
+    let reading = format!("ingest.transactions.csv={}", READINGS[usize::from(choice >> 1) % READINGS.len()]);
+    let request = Request { pipeline: Some(SHOP.path().join("shop.yaml")), set: vec![reading], as_of: None };
+    let Ok(p) = config::load(&request) else { return };
+    let Ok(source) = pipeline::walk(&p, Some(SHOP.path())) else { return };
+    let path = SHOP.path().join("rejects.parquet");
+    let lines = pipeline::mark(&p, source.rows(), None).expect("a plan");
+    let Ok(book) = pipeline::scan(&p, &source, lines, None, Some(&path)) else { return };
+    let rejects = ParquetReader::new(File::open(&path).unwrap()).finish().unwrap();
+    let by_reason = book.rows_by_reason().unwrap();
+    let (accepted, rejected) = by_reason.split_last().unwrap();
+    assert_eq!(rejects.height() as u64, rejected.iter().sum::<u64>());
+    let ledger = ledger::ledger(&book).unwrap();
+    let left = ledger.column("rows_left").unwrap().i64().unwrap().clone();
+    assert_eq!(left.last(), Some(*accepted as i64));
+    assert_eq!(left.first(), Some(by_reason.iter().sum::<u64>() as i64));
+    if *accepted > 0 {
+        pipeline::rfm(&p, &book, None).expect("what was accepted can be measured");
+    }
+});

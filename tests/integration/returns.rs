@@ -1,0 +1,79 @@
+//! Returns that are matched with the purchases that they undo, worked out by hand.
+
+use super::harness::{Shop, floats, texts};
+
+/// A1 and A2 are bought; C1 undoes A2, C2, C4 and C5 undo A1 piece by piece, C3 and C6 have nothing to undo.
+const LINES: &str = "order,product,units,bought,price,customer\n\
+    A1,P1,5,2024-01-05 10:00,2.00,1001\n\
+    A1,P2,1,2024-01-05 10:00,10.00,1001\n\
+    A2,P1,3,2024-01-10 10:00,2.00,1001\n\
+    C1,P1,-3,2024-01-12 10:00,2.00,1001\n\
+    C2,P1,-2,2024-01-20 10:00,2.00,1001\n\
+    C3,P3,-1,2024-01-21 10:00,4.00,1001\n\
+    C4,P1,-4,2024-02-01 10:00,2.00,1001\n\
+    C5,P2,-1,2024-02-03 10:00,10.00,1001\n\
+    C6,P1,-1,2024-01-04 10:00,2.00,1001\n\
+    B1,P1,4,2024-02-05 10:00,1.00,1002\n";
+
+fn shop(csv: &str) -> Shop {
+    let products = "{ customer_id: customer, order_id: order, product_id: product,";
+    Shop::of(csv)
+        .edit("{ order_id_prefix: C }", "{ order_id_prefix: C, policy: match }")
+        .edit("{ customer_id: customer, order_id: order,", products)
+}
+
+#[test]
+fn every_return_acts_at_its_own_date() {
+    let shop = shop(LINES);
+    let days = "2024-01-11, 2024-01-13, 2024-02-02, 2024-02-04, 2024-02-06";
+    shop.run(&["--set", &format!("rfm.snapshots=[{days}]")]);
+    let expected = [
+        // A1 and A2: 10 + 10 + 6.
+        ("2024-01-11", [1.0, 2.0, 26.0]),
+        // A2 is wholly undone, so the last purchase that stands is of the 5th.
+        ("2024-01-13", [8.0, 1.0, 20.0]),
+        // C2 gave 4 back, C4 8, of which 2 had nothing left to undo: that money is gone all the same.
+        ("2024-02-02", [28.0, 1.0, 8.0]),
+        // With the last piece of A1 nothing stands; the customer was last seen on the 3rd.
+        ("2024-02-04", [1.0, 0.0, -2.0]),
+        ("2024-02-06", [3.0, 0.0, -2.0]),
+    ];
+    for (day, row) in expected {
+        let segments = shop.table(&format!("segments/snapshot={day}/part-0"));
+        assert_eq!(texts(&segments, "customer_id")[0], "1001");
+        let found = ["recency_days", "frequency", "monetary"].map(|name| floats(&segments, name)[0]);
+        assert_eq!(found, row, "{day}");
+    }
+}
+
+#[test]
+fn what_undid_what_is_told() {
+    let shop = shop(LINES);
+    shop.run(&[]);
+    let returns = shop.table("returns");
+    let columns = ["order_id", "units", "undone_order_id"].map(|name| texts(&returns, name));
+    let mut pieces: Vec<String> =
+        (0..returns.height()).map(|i| columns.each_ref().map(|c| c[i].as_str()).join(" ")).collect();
+    pieces.sort();
+    assert_eq!(pieces, ["C1 3 A2", "C2 2 A1", "C3 1 ", "C4 1 ", "C4 3 A1", "C5 1 A1", "C6 1 "]);
+    // A return that found a part of what it undoes is kept; one that found nothing is rejected.
+    let rejects = shop.table("rejects");
+    let mut rows = texts(&rejects, "source_row");
+    rows.sort();
+    assert_eq!(rows, ["6", "9"]);
+    assert!(texts(&rejects, "reason").iter().all(|reason| reason == "no earlier purchase to undo"));
+    let ledger = shop.table("ledger");
+    assert_eq!(floats(&ledger, "money_left").last(), Some(&2.0));
+    assert_eq!(floats(&ledger, "rows").iter().sum::<f64>(), 2.0);
+}
+
+/// Lines in any order pair the same.
+#[test]
+fn the_order_of_rows_does_not_matter() {
+    let mut lines: Vec<&str> = LINES.lines().collect();
+    lines[1..].reverse();
+    let (one, other) = (shop(LINES), shop(&(lines.join("\n") + "\n")));
+    one.run(&[]);
+    other.run(&[]);
+    assert_eq!(super::harness::hashes(&one.path("out")), super::harness::hashes(&other.path("out")));
+}

@@ -1,0 +1,201 @@
+//! Several sources, the customers' source, and money of several currencies.
+
+use std::fs;
+
+use polars::prelude::*;
+
+use super::harness::{Shop, floats, texts};
+
+/// A second source with other names, another separator and amounts, beside the fixture.
+const WEB: &str = "buyer;day;no;total\n1001;05.03.2024;W1;12,50\n2001;06.03.2024;W2;3,00\n";
+
+fn with_web(shop: Shop) -> Shop {
+    fs::write(shop.path("web.csv"), WEB).unwrap();
+    let yaml = fs::read_to_string(shop.path("shop.yaml")).unwrap();
+    let yaml = yaml.replace("    paths: [shop.csv]", "  - paths: [shop.csv]").replace(
+        "  timezone:",
+        "  - paths: [web.csv]\n    csv: { separator: \";\", decimal: \",\", datetime_formats: [\"%d.%m.%Y\"] }\n    \
+         columns: { customer_id: buyer, order_id: no, ordered_at: day, amount: total }\n  timezone:",
+    );
+    fs::write(shop.path("shop.yaml"), yaml).unwrap();
+    shop
+}
+
+#[test]
+fn sources_with_columns_of_their_own_are_one_table() {
+    let shop = with_web(Shop::fixture());
+    let segments = shop.run(&[]).table("segments/snapshot=2024-03-07/part-0");
+    assert_eq!(texts(&segments, "customer_id"), ["1001", "1002", "1003", "2001"]);
+    assert_eq!(floats(&segments, "monetary"), [19.5, 10.3, 101.0, 3.0]);
+    assert_eq!(floats(&segments, "frequency"), [2.0, 2.0, 1.0, 1.0]);
+    let ledger = shop.table("ledger");
+    assert_eq!((floats(&ledger, "rows_left")[0], floats(&ledger, "rows_left").last()), (14.0, Some(&7.0)));
+    // A fault is told by the pipeline's name of the column, whatever the source calls it.
+    fs::write(shop.path("web.csv"), format!("{WEB}2002;30.02.2024;W3;1,00\n2003;07.03.2024;W4;1.5.0\n")).unwrap();
+    let rejects = shop.run(&[]).table("rejects");
+    let of_web: Vec<(String, String)> = texts(&rejects, "source_file")
+        .into_iter()
+        .zip(texts(&rejects, "reason").into_iter().zip(texts(&rejects, "text")))
+        .filter(|(file, _)| file == "web.csv")
+        .map(|(_, found)| found)
+        .collect();
+    let expected = [("ordered_at not in any declared format", "30.02.2024"), ("amount not a number", "1.5.0")];
+    assert_eq!(of_web, expected.map(|(reason, text)| (reason.to_owned(), text.to_owned())));
+    // One node scans each file.
+    let explained = shop.custseg(&["explain", "shop.yaml"]).stdout;
+    assert_eq!(explained.matches("Csv SCAN").count(), 2, "{explained}");
+}
+
+/// Numbers in one source and text in the other: the customer is the same.
+#[test]
+fn ids_of_two_types_meet_as_text() {
+    let shop = with_web(Shop::fixture());
+    let mut frame = df!["buyer" => [1001i64, 2001], "no" => ["W1", "W2"], "total" => [12.5, 3.0],
+        "day" => ["2024-03-05", "2024-03-06"]]
+    .unwrap();
+    let day = frame.column("day").unwrap().cast(&DataType::Date).unwrap();
+    frame.with_column(day).unwrap();
+    ParquetWriter::new(fs::File::create(shop.path("web.parquet")).unwrap()).finish(&mut frame).unwrap();
+    let csv = with_web(Shop::fixture());
+    csv.run(&[]);
+    shop.run(&["--set", "ingest.transactions.1.paths=[web.parquet]"]);
+    assert_eq!(super::harness::hashes(&csv.path("out")), super::harness::hashes(&shop.path("out")));
+}
+
+#[test]
+fn customers_bring_their_attributes() {
+    let shop = Shop::fixture().edit(
+        "  timezone:",
+        "  customers: { paths: [people.csv], key: id, attributes: [age_band, city] }\n  timezone:",
+    );
+    // 1002 stands twice, one row is of nobody, 1003 is not there, 9999 never bought.
+    let people =
+        "id,age_band,city,note\n1002,30-39,Lyon,x\n1001,60+,,y\n1002,20-29,Paris,z\n,20-29,Rome,w\n9999,,Oslo,v\n";
+    fs::write(shop.path("people.csv"), people).unwrap();
+    let outcome = shop.custseg(&["run", "shop.yaml"]);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    let segments = shop.table("segments/snapshot=2024-03-02/part-0");
+    assert_eq!(texts(&segments, "age_band"), ["60+", "30-39", ""]);
+    assert_eq!(texts(&segments, "city"), ["", "Lyon", ""]);
+    assert!(segments.column("note").is_err());
+    let text = fs::read_to_string(shop.path("out/current/manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let read = serde_json::json!({ "rows": 5, "without_key": 1, "repeated_keys": 1, "unknown": 1 });
+    assert_eq!(manifest["customers"], read);
+    let line = "5 rows, 1 without a key, 1 keys repeated; 1 customers of the segments are not in it";
+    assert!(outcome.stderr.contains(line), "{}", outcome.stderr);
+    // A check may hold the lines to it: X1 is of nobody, the lines of 1003 are unknown.
+    let check = "checks=[{referential: {column: customer_id, of: accepted}}]";
+    let outcome = shop.custseg(&["-q", "run", "shop.yaml", "--set", check]);
+    assert_eq!(outcome.code, 3);
+    let told = "referential customer_id: 1 of 5 accepted lines; expected none unknown; the first: shop.csv, row 11";
+    assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
+    // Other attributes are another run.
+    let other = shop.custseg(&["-q", "run", "shop.yaml", "--set", "ingest.customers.attributes=[city]"]);
+    assert!(!outcome.stdout.contains(&other.stdout));
+    assert!(shop.table("segments/snapshot=2024-03-02/part-0").column("age_band").is_err());
+}
+
+/// A row of the customers' source that cannot be read has no rejects to go to.
+#[test]
+fn a_ragged_row_of_the_customers_fails_the_run() {
+    let shop = Shop::fixture()
+        .edit("  timezone:", "  customers: { paths: [people.csv], key: id, attributes: [city] }\n  timezone:");
+    fs::write(shop.path("people.csv"), "id,city\n1001,Lyon\n1002\n").unwrap();
+    let outcome = shop.custseg(&["-q", "run", "shop.yaml"]);
+    assert_eq!(outcome.code, 3);
+    assert!(outcome.stderr.contains("`people.csv`, line 3: row 2 has too few fields: 1002"), "{}", outcome.stderr);
+}
+
+const TRADE: &str = "order,units,bought,price,customer,currency\n\
+    A1,2,2024-01-05 10:00,1.50,1001,GBP\n\
+    A2,1,2024-01-05 10:00,10.00,1001,EUR\n\
+    A3,3,2024-02-10 10:00,1.01,1001,EUR\n\
+    A4,1,2024-03-01 10:00,1000.00,1001,JPY\n\
+    A5,1,2023-12-31 10:00,7.00,1001,EUR\n\
+    A6,1,2024-03-01 10:00,7.00,1001,\n";
+
+fn trade(rates: Option<&str>) -> Shop {
+    let shop = Shop::of(TRADE)
+        .edit("unit_price: price }", "unit_price: price, currency: currency }")
+        .edit("  - drop_duplicates: exact\n", "");
+    if let Some(rates) = rates {
+        fs::write(shop.path("rates.csv"), rates).unwrap();
+        return shop.edit("currency: GBP }", "currency: GBP, rates: rates.csv }");
+    }
+    shop
+}
+
+/// A rate holds from its date until the next; the last one holds on; before the first there is none.
+#[test]
+fn foreign_money_is_converted_at_its_day() {
+    let shop = trade(Some(
+        "date,currency,rate\n2024-01-01,EUR,0.86\n2024-02-01,EUR,0.8555\n2024-01-01,JPY,0.0053456789\n2024-02-10,EUR,0.85\n",
+    ));
+    shop.run(&["--set", "publish.rejects=mapped"]);
+    let segments = shop.table("segments/snapshot=2024-03-02/part-0");
+    // 3.00 + 8.60 + 3 × 1.01 × 0.85 = 2.5755 → 2.58 + 5.3456789 → 5.35, each line rounded to the penny.
+    assert_eq!(floats(&segments, "monetary"), [3.0 + 8.6 + 2.58 + 5.35]);
+    let rejects = shop.table("rejects");
+    let mut found: Vec<String> = (0..rejects.height())
+        .map(|i| ["order_id", "reason", "text"].map(|name| texts(&rejects, name)[i].clone()).join(" | "))
+        .collect();
+    found.sort();
+    assert_eq!(found, ["A5 | no rate for the currency on that day | EUR", "A6 | currency missing | "]);
+    // Rows and money add up, and there is one scan all the same.
+    let ledger = shop.table("ledger");
+    assert_eq!(floats(&ledger, "money_left").last(), Some(&19.53));
+    assert_eq!(shop.custseg(&["explain", "shop.yaml"]).stdout.matches("Csv SCAN").count(), 1);
+}
+
+#[test]
+fn currencies_are_not_mixed_without_rates() {
+    let outcome = trade(None).custseg(&["-q", "run", "shop.yaml"]);
+    assert_eq!(outcome.code, 3);
+    insta::assert_snapshot!(outcome.stderr);
+}
+
+#[test]
+fn rates_that_cannot_be_meant_are_refused() {
+    let gallery = [
+        ("columns", "day,currency,rate\n2024-01-01,EUR,0.86\n"),
+        ("no_rates", "date,currency,rate\n"),
+        ("date", "date,currency,rate\n01/02/2024,EUR,0.86\n"),
+        ("zero", "date,currency,rate\n2024-01-01,EUR,0\n"),
+        ("exponent", "date,currency,rate\n2024-01-01,EUR,8.6e-1\n"),
+        ("own", "date,currency,rate\n2024-01-01,GBP,1\n"),
+        ("twice", "date,currency,rate\n2024-01-01,EUR,0.86\n2024-01-01,EUR,0.87\n"),
+        ("nameless", "date,currency,rate\n2024-01-01,,0.86\n"),
+        ("ragged", "date,currency,rate\n2024-01-01,EUR\n"),
+    ];
+    let mut told = String::new();
+    for (name, rates) in gallery {
+        let outcome = trade(Some(rates)).custseg(&["check", "shop.yaml"]);
+        assert_eq!(outcome.code, 3, "{name}: {}", outcome.stderr);
+        told += &format!("{name}: {}\n", outcome.stderr.lines().next().unwrap());
+    }
+    insta::assert_snapshot!(told);
+}
+
+/// Winsorising looks at one snapshot at a time: what 1003 spends later does not change what was outlying before.
+#[test]
+fn outliers_are_told_and_capped_at_each_snapshot() {
+    let shop = Shop::fixture().edit("  - drop_duplicates: exact", "  - drop_duplicates: exact\n  - cap_outliers: CAP");
+    let yaml = fs::read_to_string(shop.path("shop.yaml")).unwrap();
+    // At 0.5 the limit is the median: of {7, 10} on 29 February 8.5, of {7, 10.3, 101} in the end 10.3.
+    for (policy, before, after) in
+        [("report", vec![7.0, 10.0], vec![7.0, 10.3, 101.0]), ("winsorise", vec![7.0, 8.5], vec![7.0, 10.3, 10.3])]
+    {
+        let cap = format!("{{ quantile: 0.5, policy: {policy} }}");
+        fs::write(shop.path("shop.yaml"), yaml.replace("CAP", &cap)).unwrap();
+        shop.run(&["--set", "rfm.snapshots=[2024-02-29, 2024-03-02]"]);
+        assert_eq!(floats(&shop.table("segments/snapshot=2024-02-29/part-0"), "monetary"), before, "{policy}");
+        assert_eq!(floats(&shop.table("segments/snapshot=2024-03-02/part-0"), "monetary"), after, "{policy}");
+        let outliers = shop.table("outliers");
+        assert_eq!(floats(&outliers, "limit"), [8.5, 10.3], "{policy}");
+        assert_eq!(floats(&outliers, "customers"), [1.0, 1.0], "{policy}");
+        assert_eq!(floats(&outliers, "money_beyond"), [1.5, 101.0 - 10.3], "{policy}");
+        // The ledger's money is what was paid, capped or not.
+        assert_eq!(floats(&shop.table("ledger"), "money_left").last(), Some(&118.3));
+    }
+}
