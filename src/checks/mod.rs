@@ -170,7 +170,7 @@ pub fn tallies(checks: &[Check], scratch: &Path) -> Result<Vec<Tally>, KeyedErro
                 tallies.push(Tally::Repeats { columns: columns.clone(), accepted: check.of == Of::Accepted });
                 continue;
             }
-            Holds::MissingShare { value, .. } => conform::blank(value.clone()),
+            Holds::MissingShare { value, .. } => conform::empty(value.clone()),
             Holds::Range { value, min, max, .. } => {
                 let low = min.map(|min| value.clone().lt(lit(min)));
                 let high = max.map(|max| value.clone().gt(lit(max)));
@@ -197,7 +197,7 @@ const KEY: &str = "key";
 fn none_of<'a>(value: &Expr, known: impl Iterator<Item = &'a str>) -> Expr {
     let known = Series::new(KEY.into(), known.collect::<Vec<_>>());
     let unknown = value.clone().is_in(lit(known).implode(false), false).not();
-    conform::blank(value.clone()).not().and(unknown)
+    conform::empty(value.clone()).not().and(unknown)
 }
 
 /// Judges every check; `files` are the names of the source files, in the order of `source_file`.

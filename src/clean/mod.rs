@@ -58,7 +58,9 @@ const UNMATCHED: &str = "no earlier purchase to undo";
 /// # Errors
 /// What Polars says of a plan that cannot be made.
 pub fn mark(steps: &[Step], lines: Lines, pairs: Option<&Pairs>) -> PolarsResult<MarkedLines> {
-    let mut marker = Marker { frame: lines.frame, reasons: Vec::new(), pending: Vec::new() };
+    let mut frame = lines.frame;
+    let schema = frame.collect_schema()?;
+    let mut marker = Marker { frame, reasons: Vec::new(), pending: Vec::new() };
     marker.reasons.extend(lines.faults.into_iter().map(|Fault { reason, cell }| Reason {
         step: ingest::STAGE.to_owned(),
         reason,
@@ -76,7 +78,7 @@ pub fn mark(steps: &[Step], lines: Lines, pairs: Option<&Pairs>) -> PolarsResult
             cell: None,
             position: Some(position),
         };
-        match step.objections(returned()) {
+        match step.objections(returned(), &schema) {
             steps::Objections::Rowwise(objections) => {
                 objections.into_iter().for_each(|(reason, predicate)| marker.object(words(reason), predicate));
             }
@@ -93,7 +95,7 @@ pub fn mark(steps: &[Step], lines: Lines, pairs: Option<&Pairs>) -> PolarsResult
     if !steps.iter().any(said) {
         let step = "clean".to_owned();
         let nobody = Reason { step, reason: NOBODY.to_owned(), declared: false, cell: None, position: None };
-        marker.object(nobody, conform::blank(col(CUSTOMER_ID)));
+        marker.object(nobody, conform::blank(CUSTOMER_ID, schema.get(CUSTOMER_ID)));
     }
     if let Some(position) = steps.iter().position(Step::matches_returns) {
         let unmatched = pairs.map_or(lit(false), |pairs| pairs.is_unmatched(line_number()));

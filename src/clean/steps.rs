@@ -134,11 +134,14 @@ impl Step {
         matches!(self, Self::Cancellations { policy: ReturnPolicy::Match, .. })
     }
 
-    /// What the step objects to; `returned` tells the cancellations that are kept.
-    pub(super) fn objections(&self, returned: Expr) -> Objections {
+    /// What the step objects to; `returned` tells the cancellations that are kept, `schema` the lines' types.
+    pub(super) fn objections(&self, returned: Expr, schema: &Schema) -> Objections {
         match self {
             Self::DropMissing(fields) => Objections::Rowwise(
-                fields.iter().map(|f| (format!("{} missing", f.column()), blank(col(f.column())))).collect(),
+                fields
+                    .iter()
+                    .map(|f| (format!("{} missing", f.column()), blank(f.column(), schema.get(f.column()))))
+                    .collect(),
             ),
             Self::Cancellations { order_id_prefix, policy: ReturnPolicy::Drop } => {
                 Objections::Rowwise(vec![(format!("order_id begins with {order_id_prefix}"), begins(order_id_prefix))])

@@ -3,6 +3,7 @@
 //! One function a column; a fault is a reason like any other, only that it comes before those of `clean`. Sources differ in
 //! columns and formats; their lines have the same columns, types and fault codes.
 
+use chrono::NaiveDate;
 use polars::prelude::*;
 
 use super::numbers::{MONEY_LIMIT, minor_units, number, whole_number};
@@ -201,14 +202,14 @@ impl<'a> Conformer<'a> {
     fn parsed(&self, source: &Source) -> Vec<(&'static str, Parsed)> {
         let mut parsed = self.measures(source);
         parsed.push(self.moment(source));
-        parsed.extend(source.columns.currency.as_ref().map(|column| (CURRENCY, self.currency(column))));
+        parsed.extend(source.columns.currency.as_ref().map(|column| (CURRENCY, self.currency(column, source))));
         parsed
     }
 
     /// The currency of a line's money. Without rates, money of another currency than the pipeline's cannot be counted.
-    fn currency(&self, column: &str) -> Parsed {
+    fn currency(&self, column: &str, source: &Source) -> Parsed {
         let value = col(column).cast(DataType::String).str().strip_chars(lit(NULL));
-        let mut faults = vec![missing(CURRENCY, col(column))];
+        let mut faults = vec![missing(CURRENCY, column, source)];
         if let (None, Some(own)) = (&self.params.rates, &self.params.money.currency) {
             faults.push((faulty(CURRENCY, FOREIGN), value.clone().neq(lit(own.as_str())).fill_null(lit(false))));
         }
@@ -233,7 +234,8 @@ impl<'a> Conformer<'a> {
                 // Beside an amount the units are a remark: a line without them is as good, one with nonsense is not.
                 let units = |name: &String| {
                     let mut parsed = whole_number(QUANTITY, name, source);
-                    let nonsense = |(fault, found): (Fault, Expr)| (fault, found.and(blank(col(name)).not()));
+                    let nonsense =
+                        |(fault, found): (Fault, Expr)| (fault, found.and(blank(name, source.set.dtype(name)).not()));
                     parsed.faults = parsed.faults.into_iter().skip(1).map(nonsense).collect();
                     (QUANTITY, parsed)
                 };
@@ -262,7 +264,7 @@ impl<'a> Conformer<'a> {
                 let first = parsed.iter().cloned().reduce(|first, next| first.fill_null(next)).unwrap_or(lit(NULL));
                 let differs = |next: &Expr| next.clone().neq(first.clone()).fill_null(lit(false));
                 ambiguous = parsed.iter().skip(1).map(differs).reduce(|any, one| any.or(one));
-                (first, blank(source))
+                (first, blank(name, dtype))
             }
             (Format::Parquet, Some(DataType::Datetime(_, Some(_)))) => {
                 let local = source.clone().dt().convert_time_zone(zone(self.params.timezone));
@@ -272,8 +274,9 @@ impl<'a> Conformer<'a> {
             (Format::Parquet, _) => (source.clone().cast(DATETIME), source.is_null()),
         };
         let wrong = value.clone().is_null();
-        let (year, first, last) = (value.clone().dt().year(), YEARS.start(), YEARS.end());
-        let beyond = year.clone().lt(lit(*first)).or(year.gt(lit(*last)));
+        let (first, last) = (YEARS.start(), YEARS.end());
+        let new_year = |year: i32| lit(NaiveDate::from_yo_opt(year, 1).unwrap_or_default()).cast(DATETIME);
+        let beyond = value.clone().lt(new_year(*first)).or(value.clone().gt_eq(new_year(last + 1)));
         let faults = vec![
             (Fault { reason: "ordered_at missing".to_owned(), cell: None }, missing),
             (faulty(ORDERED_AT, "ordered_at not in any declared format"), wrong),
@@ -315,9 +318,18 @@ fn zone(timezone: chrono_tz::Tz) -> TimeZone {
     TimeZone::from_chrono(&timezone)
 }
 
-/// Null, or text without anything in it.
-pub fn blank(source: Expr) -> Expr {
-    source.clone().is_null().or(source.cast(DataType::String).eq(lit("")))
+/// Whether a column of some type is null, or text without anything in it. To make text of a number for it would cost as much
+/// as to read it.
+pub fn blank(column: &str, dtype: Option<&DataType>) -> Expr {
+    match dtype {
+        Some(DataType::String) | None => empty(col(column)),
+        Some(_) => col(column).is_null(),
+    }
+}
+
+/// Whether a value is null, or text without anything in it.
+pub fn empty(value: Expr) -> Expr {
+    value.clone().is_null().or(value.cast(DataType::String).eq(lit("")))
 }
 
 /// A fault of a cell.
@@ -326,6 +338,6 @@ pub(super) fn faulty(cell: &'static str, reason: &str) -> Fault {
 }
 
 /// A cell without anything in it.
-pub(super) fn missing(name: &str, source: Expr) -> (Fault, Expr) {
-    (Fault { reason: format!("{name} missing"), cell: None }, blank(source))
+pub(super) fn missing(name: &str, cell: &str, source: &Source) -> (Fault, Expr) {
+    (Fault { reason: format!("{name} missing"), cell: None }, blank(cell, source.set.dtype(cell)))
 }

@@ -72,7 +72,7 @@ impl Keyed {
     }
 
     fn of(all: &DataFrame, name: &str) -> PolarsResult<Self> {
-        let known = all.clone().lazy().filter(conform::blank(col(name)).not()).collect()?;
+        let known = all.clone().lazy().filter(conform::empty(col(name)).not()).collect()?;
         let keys = known.clone().lazy().group_by([col(name)]).agg([len().alias(N)]).collect()?;
         let repeated = keys.column(N)?.u32()?.iter().flatten().filter(|n| *n > 1).count();
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);

@@ -46,7 +46,7 @@ pub(super) fn whole_number(name: &'static str, cell: &str, source: &Source) -> P
     let wrong = parsed.clone().is_null().or(fractional).or(beyond);
     Parsed {
         value: parsed.cast(DataType::Int64),
-        faults: vec![missing(name, col(cell)), (faulty(name, &format!("{name} not a whole number")), wrong)],
+        faults: vec![missing(name, cell, source), (faulty(name, &format!("{name} not a whole number")), wrong)],
     }
 }
 
@@ -60,7 +60,7 @@ pub(super) fn minor_units(name: &'static str, cell: &str, source: &Source, facto
     Parsed {
         value: rounded.cast(DataType::Int64),
         faults: vec![
-            missing(name, col(cell)),
+            missing(name, cell, source),
             (faulty(name, &format!("{name} not a number")), no_number),
             (faulty(name, &format!("{name} out of range or finer than money.scale")), beyond.or(finer)),
         ],

@@ -2,22 +2,20 @@
 //!
 //! Everything after this room is small and in memory. What is deliberately absent: any second look at the source.
 
-use std::path::Path;
-
 use chrono::NaiveDate;
-use polars::io::utils::sync_on_close::SyncOnCloseType;
 use polars::prelude::*;
 
 use crate::clean::{MarkedLines, Pairs, Reason, ReturnPolicy, line_number, returns, steps};
 use crate::columns::{
-    CUSTOMER_ID, DAY, LINE, LINES, MONEY, ORDER_ID, ORDERED_AT, QUANTITY, REASON, RETURNED, SOURCE_FILE, SOURCE_ROW,
-    STEP, TEXT, UNDONE_ON, UNITS,
+    CUSTOMER_ID, DAY, LINE, LINES, MONEY, ORDER_ID, ORDERED_AT, QUANTITY, REASON, RETURNED, UNDONE_ON, UNITS,
 };
-use crate::ingest::{Money, conform};
+use crate::ingest::Money;
 
 pub mod ledger;
+pub mod rejects;
 pub mod tally;
 
+pub use rejects::{Rejects, first_reject};
 pub use tally::{Count, Tally};
 
 /// What happened, by order and day.
@@ -73,16 +71,6 @@ pub struct Asked<'a> {
     pub pairs: Option<Pairs>,
 }
 
-/// How the rejected rows are named and where they go.
-pub struct Rejects<'a> {
-    /// Parquet file to write.
-    pub path: &'a Path,
-    /// Names of the source files, in the order of `source_file`.
-    pub files: Vec<&'a str>,
-    /// What the footer says of the file's making.
-    pub metadata: KeyValueMetadata,
-}
-
 /// The consumers of the scan: the group-by, the rejects, and those of tallies that compare lines.
 fn plans(lines: &MarkedLines, tallies: &[Tally], rejects: Option<&Rejects<'_>>) -> PolarsResult<Vec<DslPlan>> {
     let mut sums = vec![
@@ -97,32 +85,7 @@ fn plans(lines: &MarkedLines, tallies: &[Tally], rejects: Option<&Rejects<'_>>) 
     let mut plans = vec![grouped.logical_plan];
     plans.extend(tally::comparisons(tallies, &lines.frame).into_iter().map(|plan| plan.logical_plan));
     let Some(rejects) = rejects else { return Ok(plans) };
-    let text = |name: &str| col(name).cast(DataType::String);
-    let mut columns = vec![
-        spelled(col(REASON), lines.reasons.iter().map(|r| Some(lit(r.step.as_str())))).alias(STEP),
-        spelled(col(REASON), lines.reasons.iter().map(|r| Some(lit(r.reason.as_str())))).alias(REASON),
-        spelled(col(SOURCE_FILE), rejects.files.iter().map(|name| Some(lit(*name)))).alias(SOURCE_FILE),
-        col(SOURCE_ROW),
-        // The text of the record or of the cell that could not be parsed.
-        col(TEXT).fill_null(spelled(
-            col(REASON),
-            lines.reasons.iter().map(|r| r.cell.map(|cell| text(&conform::cell_name(cell)))),
-        )),
-    ];
-    columns.extend(lines.kept.iter().map(|(name, column)| text(column).alias(name)));
-    let rejected = lines.frame.clone().filter(col(REASON).is_not_null()).select(columns);
-    let target = SinkTarget::Path(PlRefPath::try_from_path(rejects.path)?);
-    let options = ParquetWriteOptions {
-        compression: ParquetCompression::Zstd(None),
-        key_value_metadata: Some(rejects.metadata.clone()),
-        ..Default::default()
-    };
-    let sink = rejected.sink(
-        SinkDestination::File { target },
-        FileWriteFormat::Parquet(options.into()),
-        UnifiedSinkArgs { sync_on_close: SyncOnCloseType::All, ..Default::default() },
-    )?;
-    plans.push(sink.logical_plan);
+    plans.push(rejects::sink(rejects, lines)?.logical_plan);
     Ok(plans)
 }
 
@@ -147,15 +110,6 @@ fn streamed(plan: LazyFrame) -> PolarsResult<DataFrame> {
     let plans = vec![plan.logical_plan];
     let mut frames = LazyFrame::collect_all_with_engine(plans, Engine::Streaming, OptFlags::default())?;
     Ok(frames.swap_remove(0))
-}
-
-/// A code spelled out: the expression at its index, null where there is none.
-fn spelled(code: Expr, words: impl Iterator<Item = Option<Expr>>) -> Expr {
-    let null = lit(NULL).cast(DataType::String);
-    words
-        .enumerate()
-        .filter_map(|(idx, word)| Some((idx, word?)))
-        .fold(null, |chain, (idx, word)| when(code.clone().eq(lit(idx as u32))).then(word).otherwise(chain))
 }
 
 /// The optimised plan of the scan, for people to read.
@@ -205,23 +159,6 @@ fn with_undone(book: LazyFrame, pairs: &Pairs) -> PolarsResult<LazyFrame> {
     let undone = pairs.undone(bought.group_by(keys.clone()).agg([col(UNITS).sum()]))?;
     let undone = undone.select([col(CUSTOMER_ID), col(ORDER_ID), col(DAY).alias(UNDONE_ON)]);
     Ok(book.join(undone, keys.clone(), keys, JoinArgs::new(JoinType::Left)))
-}
-
-/// The first rejected row with one of some reasons: file, row and text.
-///
-/// # Errors
-/// What Polars says of the rejects.
-pub fn first_reject(path: &Path, reasons: &[Reason], told: impl Fn(&Reason) -> bool) -> PolarsResult<Option<String>> {
-    let wanted = reasons.iter().filter(|reason| told(reason)).map(|reason| col(REASON).eq(lit(reason.reason.as_str())));
-    let wanted = wanted.reduce(|any, one| any.or(one)).unwrap_or(lit(false));
-    let rejects = LazyFrame::scan_parquet(PlRefPath::try_from_path(path)?, Default::default())?;
-    let first = rejects.filter(wanted).sort([SOURCE_FILE, SOURCE_ROW], Default::default()).limit(1).collect()?;
-    let text = |name: &str| -> PolarsResult<Option<String>> {
-        let column = first.column(name)?.cast(&DataType::String)?;
-        Ok(column.str()?.iter().next().flatten().map(str::to_owned))
-    };
-    let (file, row, cell) = (text(SOURCE_FILE)?, text(SOURCE_ROW)?, text(TEXT)?);
-    Ok(file.zip(row).map(|(file, row)| format!("`{file}`, row {row}: {}", cell.unwrap_or_default())))
 }
 
 impl OrderBook {

@@ -80,7 +80,7 @@ pub(super) fn comparisons(tallies: &[Tally], lines: &LazyFrame) -> Vec<LazyFrame
             let keys: Vec<Expr> = columns.iter().enumerate().map(|(i, key)| key.clone().alias(count_name(i))).collect();
             let keyed = looked_at.select([keys.as_slice(), &[line_number().alias(LINE)]].concat());
             // Nothing equals nothing.
-            let blank = |idx: usize| conform::blank(col(count_name(idx)));
+            let blank = |idx: usize| conform::empty(col(count_name(idx)));
             let any_blank = (0..columns.len()).map(blank).reduce(|any, one| any.or(one)).unwrap_or(lit(false));
             let groups = keyed
                 .filter(any_blank.not())

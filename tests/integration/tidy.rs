@@ -42,7 +42,7 @@ fn one_file_names_each_of_the_crates_that_could_be_replaced() {
 #[test]
 fn only_orders_scans_the_source() {
     assert_eq!(holding("Engine::Streaming"), ["orders/mod.rs"]);
-    assert_eq!(holding(".sink("), ["orders/mod.rs"]);
+    assert_eq!(holding(".sink("), ["orders/rejects.rs"]);
 }
 
 #[test]
