@@ -55,6 +55,28 @@ pub(crate) enum Command {
     Check(Load),
     /// Show the optimised plan of the scan and the columns after each stage. Reads no row.
     Explain(Load),
+    /// Say what a segment map leaves out: codes without a rule, codes that several rules match, rules and segments that nothing
+    /// reaches. Exits with 2 where codes have no segment.
+    Lint {
+        /// Segment map, or a pipeline that names one.
+        #[arg(value_name = "MAP|PIPELINE")]
+        file: PathBuf,
+        /// Manifest of a run: only the scores that it reached are looked at.
+        #[arg(long, value_name = "FILE")]
+        manifest: Option<PathBuf>,
+    },
+    /// Say why a customer is in its segment, and how far it is from the next.
+    Why {
+        /// Pipeline file.
+        #[arg(value_name = "PIPELINE")]
+        pipeline: PathBuf,
+        /// The customer, as the segments have its id.
+        #[arg(value_name = "CUSTOMER_ID")]
+        customer_id: String,
+        /// Overrides.
+        #[command(flatten)]
+        overrides: Overrides,
+    },
     /// Show the first rows after a stage; publishes nothing.
     Peek {
         /// Pipeline file.

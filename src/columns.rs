@@ -66,6 +66,8 @@ pub const F_SCORE: &str = "f_score";
 pub const M_SCORE: &str = "m_score";
 /// The three scores as text: "545", or "10-4-7" where there are more than nine bins.
 pub const RFM_CODE: &str = "rfm_code";
+/// The weighted mean of the three scores, f64; only where `score.weights` asks for it.
+pub const RFM_SCORE: &str = "rfm_score";
 /// Name of the customer's segment.
 pub const SEGMENT: &str = "segment";
 
@@ -133,6 +135,15 @@ pub const MONEY_SHARE: &str = "money_share";
 pub const AVERAGE_ORDER_VALUE: &str = "average_order_value";
 /// What to do about a segment.
 pub const ACTION: &str = "action";
+
+/// Another definition of a dimension.
+pub const ALTERNATIVE: &str = "alternative";
+/// Share of customers who would get another score, 0..=1.
+pub const SCORE_MOVED: &str = "score_moved";
+/// Share of customers who would get another segment, 0..=1.
+pub const SEGMENT_MOVED: &str = "segment_moved";
+/// Share of money spent by customers who would get another segment, 0..=1.
+pub const MONEY_MOVED: &str = "money_moved";
 
 /// Name of a model, or of its baseline ("assign:majority").
 pub const MODEL: &str = "model";

@@ -11,7 +11,7 @@ use crate::checks::{self, Check, Verdict};
 use crate::clean::{self, MarkedLines, Pairs, Step};
 use crate::columns::CUSTOMER_ID;
 use crate::error::Error;
-use crate::evaluate::{self, Evidence, Tables};
+use crate::evaluate::{self, Alternatives, Evidence, Tables};
 use crate::ingest::conform::{AMBIGUOUS, FOREIGN};
 use crate::ingest::{self, IngestParams, Keyed, OnBadRow, Reading, Walked};
 use crate::model::{self, Assigned, ModelParams};
@@ -40,6 +40,8 @@ pub struct Pipeline {
     pub segment: SegmentMap,
     /// The models of `model`.
     pub models: Vec<ModelParams>,
+    /// Whether other definitions of frequency and monetary value are tried.
+    pub sensitivity: bool,
     /// Options of `publish`.
     pub publish: PublishParams,
     /// What the numbers depend on, as JSON.
@@ -63,7 +65,8 @@ pub fn run(p: &Pipeline) -> Result<(Manifest, Tables), Error> {
     let snapshots = rfm(p, &book, source.customers.as_ref())?;
     let customers = source.customers.as_ref().map(|keyed| CustomersRead::of(keyed, snapshots.unknown));
     let scored = score(p, snapshots)?;
-    let evidence = Evidence::of(&book, &scored, &p.segment).map_err(Error::engine("score"))?;
+    let mut evidence = Evidence::of(&book, &scored, &p.segment).map_err(Error::engine("score"))?;
+    evidence.alternatives = p.sensitivity.then_some(Alternatives { rfm: &p.rfm, score: &p.score });
     let segmented = segment(p, scored)?;
     let assigned = assign(p, &segmented)?;
     let tables = evaluate(evidence, assigned)?;

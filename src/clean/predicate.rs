@@ -46,16 +46,7 @@ impl Predicate {
     /// # Errors
     /// What is wrong with it, before any line is read.
     pub fn parse(sql: &str, mapped: &[&str], source: &[String], money: &Money) -> Result<Self, PredicateError> {
-        let parsed = sql_expr(sql).map_err(|error| PredicateError::Syntax(first_line(&error)))?;
-        let many = |e: &Expr| match e {
-            // The list of an IN.
-            Expr::Agg(AggExpr::Implode { .. }) => false,
-            Expr::Agg(_) | Expr::Over { .. } | Expr::Len | Expr::SubPlan(..) => true,
-            _ => false,
-        };
-        if parsed.into_iter().any(many) {
-            return Err(PredicateError::NotRowwise);
-        }
+        let parsed = rowwise(sql)?;
         let mut source_columns = Vec::new();
         for name in parsed.clone().meta().root_names() {
             let ours = name == DAY || mapped.contains(&name.as_str());
@@ -91,14 +82,48 @@ impl Predicate {
         });
         let theirs = self.source_columns.iter().map(|name| (conform::carried_name(name), DataType::String));
         let schema: Schema = ours.chain(theirs).map(|(name, dtype)| (PlSmallStr::from_string(name), dtype)).collect();
-        let tried = DataFrame::empty_with_schema(&schema).lazy().select([self.keep.clone().alias(REASON)]).collect();
-        let dtype = tried.map_err(|error| PredicateError::Type(first_line(&error)))?;
-        match dtype.dtypes().as_slice() {
-            [DataType::Boolean] => Ok(()),
-            [other] => Err(PredicateError::Type(format!("expected something true or false, found {other}"))),
-            _ => Err(PredicateError::NotRowwise),
-        }
+        is_true_or_false(&self.keep, &schema)
     }
+}
+
+/// Parses an expression that looks at one row alone.
+fn rowwise(sql: &str) -> Result<Expr, PredicateError> {
+    let parsed = sql_expr(sql).map_err(|error| PredicateError::Syntax(first_line(&error)))?;
+    let many = |e: &Expr| match e {
+        // The list of an IN.
+        Expr::Agg(AggExpr::Implode { .. }) => false,
+        Expr::Agg(_) | Expr::Over { .. } | Expr::Len | Expr::SubPlan(..) => true,
+        _ => false,
+    };
+    if parsed.into_iter().any(many) {
+        return Err(PredicateError::NotRowwise);
+    }
+    Ok(parsed)
+}
+
+/// Tries an expression on a frame without rows.
+fn is_true_or_false(expr: &Expr, schema: &Schema) -> Result<(), PredicateError> {
+    let tried = DataFrame::empty_with_schema(schema).lazy().select([expr.clone().alias(REASON)]).collect();
+    let dtype = tried.map_err(|error| PredicateError::Type(first_line(&error)))?;
+    match dtype.dtypes().as_slice() {
+        [DataType::Boolean] => Ok(()),
+        [other] => Err(PredicateError::Type(format!("expected something true or false, found {other}"))),
+        _ => Err(PredicateError::NotRowwise),
+    }
+}
+
+/// Parses a condition over the columns of a table, held to one row at a time.
+///
+/// # Errors
+/// What is wrong with it, before any row is there.
+pub fn condition(sql: &str, schema: &Schema) -> Result<Expr, PredicateError> {
+    let parsed = rowwise(sql)?;
+    let names = parsed.clone().meta().root_names();
+    if let Some(name) = names.iter().find(|name| schema.get(name).is_none()) {
+        return Err(PredicateError::Unknown(name.to_string()));
+    }
+    is_true_or_false(&parsed, schema)?;
+    Ok(parsed)
 }
 
 /// A column of the lines by the name that the user gives it: one of the pipeline's, or one of the source's, which is

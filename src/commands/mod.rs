@@ -11,10 +11,12 @@ use custseg::pipeline::Pipeline;
 
 mod check;
 mod explain;
+mod lint;
 mod peek;
 mod run;
 mod summary;
 mod table;
+mod why;
 
 /// Runs a command; what it prints on `out` is data.
 pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Error> {
@@ -22,6 +24,11 @@ pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Er
         Command::Run(load) => run::run(&loaded(load)?, out),
         Command::Check(load) => check::check(&loaded(load)?, out),
         Command::Explain(load) => explain::explain(&loaded(load)?, out),
+        Command::Lint { file, manifest } => lint::lint(file, manifest.as_deref(), out),
+        Command::Why { pipeline, customer_id, overrides } => {
+            let load = Load { pipeline: Some(pipeline.clone()), overrides: overrides.clone() };
+            why::why(&loaded(&load)?, customer_id, out)
+        }
         Command::Peek { pipeline, stage, rows, overrides } => {
             let load = Load { pipeline: Some(pipeline.clone()), overrides: overrides.clone() };
             peek::peek(&loaded(&load)?, *stage, *rows, out)

@@ -9,16 +9,15 @@ use super::ingest_spec::{ColumnsSpec, OnBadRowSpec};
 use super::problem::{Kind, Problems, hint, nearest};
 use super::spec::*;
 use super::steps::SourceNames;
-use super::{Document, checks, map, source, steps};
-use crate::clean::Step;
+use super::{Document, checks, map, score, source, steps};
 use crate::clean::steps::Repeated;
+use crate::clean::{ReturnPolicy, Step};
 use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
 use crate::ingest::{IngestParams, Money, OnBadRow, RejectColumns};
 use crate::model::{ModelParams, Weights as VoteWeights};
 use crate::pipeline::Pipeline;
 use crate::publish::PublishParams;
-use crate::rfm::{CapOutliers, Frequency as Counted, RfmParams, SnapshotDates};
-use crate::score::{Method, ScoreParams};
+use crate::rfm::{CapOutliers, Frequency as Counted, Monetary, RfmParams, SnapshotDates};
 use crate::segment::SegmentMap;
 
 /// Columns that a model may measure distance in.
@@ -33,7 +32,7 @@ pub(super) fn compile(
     faulty: &[String],
     problems: &mut Problems,
 ) -> Option<Pipeline> {
-    let map = map::map(&spec.segment, spec.score.bins, document, faulty, problems);
+    let map = map::map(&spec.segment, score::bins(&spec.score), document, faulty, problems);
     let mut checker = Checker::new(document, faulty, problems);
     let timezone = timezone(&spec.ingest.timezone, &mut checker);
     let sources = source::sources(&spec.ingest.transactions, &mut checker);
@@ -48,7 +47,10 @@ pub(super) fn compile(
     let clean = steps::clean(&spec.clean, &columns, names.as_ref(), &mut checker);
     let known = customers.as_ref().and_then(Option::as_ref);
     let checks = checks::checks(&spec.checks, names.as_ref(), known, &spec.rfm, &mut checker);
-    let rfm = rfm(&spec.rfm, &columns, clean.cap, &mut checker);
+    let kept = clean.steps.iter().find_map(Step::kept_returns);
+    let apart = kept.is_some_and(|(_, policy)| policy == ReturnPolicy::Separate);
+    let score = score::score(&spec.score, &spec.rfm, &mut checker);
+    let rfm = rfm(&spec.rfm, &columns, clean.cap, apart, &mut checker);
     let models = models(spec, &mut checker);
     let to = document.base.join(&spec.publish.to);
     if spec.publish.to.is_empty() {
@@ -84,9 +86,10 @@ pub(super) fn compile(
         clean: clean.steps,
         checks: clean.limits.into_iter().chain(checks).collect(),
         rfm: rfm?,
-        score: ScoreParams { bins: spec.score.bins, method: method(spec.score.method) },
+        score,
         segment: map?,
         models,
+        sensitivity: spec.evaluate.sensitivity,
         publish: PublishParams { to },
         definitions,
         reading: reading(spec),
@@ -101,11 +104,13 @@ fn definitions(spec: &PipelineSpec, columns: &[&ColumnsSpec], map: &SegmentMap) 
         "orders": if has_orders { "order_id" } else { "customer_day" },
         "timezone": spec.ingest.timezone,
         "money": { "scale": money.scale, "currency": money.currency },
+        "attributes": spec.ingest.customers.as_ref().map(|customers| &customers.attributes),
         "clean": spec.clean,
         "rfm": spec.rfm,
         "score": spec.score,
         "segment": map,
         "models": spec.models,
+        "evaluate": spec.evaluate,
         "rejects": spec.publish.rejects,
     })
 }
@@ -137,6 +142,7 @@ fn rfm(
     spec: &RfmSpec,
     columns: &[&ColumnsSpec],
     cap: Option<CapOutliers>,
+    apart: bool,
     checker: &mut Checker<'_>,
 ) -> Option<RfmParams> {
     let mut date = |pointer: &str, text: &str| {
@@ -165,14 +171,17 @@ fn rfm(
     if frequency == Counted::Units && columns.iter().any(|columns| columns.quantity.is_none()) {
         checker.wrong("/rfm/frequency", "units cannot be counted: `quantity` is not mapped");
     }
-    Some(RfmParams { snapshots: snapshots?, frequency, cap })
-}
-
-fn method(spec: ScoreMethod) -> Method {
-    match spec {
-        ScoreMethod::Quantile => Method::Quantile,
-        ScoreMethod::RRfm => Method::RRfm,
-    }
+    let monetary = match spec.monetary {
+        Some(MonetarySpec::Net) => Monetary::Net,
+        Some(MonetarySpec::Gross) => Monetary::Gross,
+        Some(MonetarySpec::MeanPerOrder) => Monetary::MeanPerOrder,
+        Some(MonetarySpec::MeanPerDay) => Monetary::MeanPerDay,
+        None if apart => Monetary::Gross,
+        None => Monetary::Net,
+    };
+    let window = spec.window.strip_suffix('d').and_then(|days| days.parse().ok());
+    let min_history_days = spec.min_history_days;
+    Some(RfmParams { snapshots: snapshots?, frequency, monetary, window, min_history_days, cap })
 }
 
 fn models(spec: &PipelineSpec, checker: &mut Checker<'_>) -> Vec<ModelParams> {

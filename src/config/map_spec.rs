@@ -45,8 +45,8 @@ pub struct SegmentDefSpec {
     pub action: String,
 }
 
-/// One rule: the segment, and inclusive ranges [lowest, highest] of the scores; a score that is left out may be
-/// anything.
+/// One rule: the segment, and what its customers fulfil, all of it: inclusive ranges [lowest, highest] of the scores, listed
+/// codes, a condition on values. What is left out may be anything.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("required" = ["segment"]))]
@@ -63,4 +63,15 @@ pub struct RuleSpec {
     /// Range of the monetary score.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub m: Option<[u8; 2]>,
+    /// Range of the mean of the frequency and the monetary score, such as [3.5, 5].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fm: Option<[f64; 2]>,
+    /// The codes that are meant, such as ["555", "554"]; above 9 bins "10-9-10".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub codes: Option<Vec<String>>,
+    /// A SQL condition on `recency_days`, `frequency` and `monetary`, such as "recency_days <= 30".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub values: Option<String>,
 }

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use crate::pipeline::Pipeline;
+use crate::segment::SegmentMap;
 
 mod checker;
 mod checks;
@@ -20,6 +21,8 @@ pub mod ingest_spec;
 mod map;
 pub mod map_spec;
 pub mod problem;
+mod score;
+pub mod score_spec;
 pub mod shape;
 pub mod source;
 pub mod spec;
@@ -64,6 +67,17 @@ pub fn load(request: &Request) -> Result<Pipeline, Problems> {
         (Some(pipeline), true) => Ok(pipeline),
         _ => Err(problems),
     }
+}
+
+/// The segment map of a file that is a map itself, or of a pipeline that names one, whatever it leaves uncovered.
+///
+/// # Errors
+/// Every problem that was found.
+pub fn load_map(path: &Path) -> Result<SegmentMap, Problems> {
+    let mut problems = Problems::default();
+    let map = map::with_holes(path, &mut problems);
+    problems.sort();
+    map.filter(|_| problems.is_empty()).ok_or(problems)
 }
 
 fn load_into(request: &Request, problems: &mut Problems) -> Option<Pipeline> {

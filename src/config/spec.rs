@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::checks_spec::CheckSpec;
 use super::clean_spec::CleanStepSpec;
 use super::ingest_spec::IngestSpec;
+use super::score_spec::ScoreSpec;
 
 /// One customer-segmentation pipeline: from raw transactions to named segments.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -43,13 +44,16 @@ pub struct PipelineSpec {
     /// KNN models by name; the name heads the columns of the model's output.
     #[serde(default)]
     pub models: BTreeMap<String, ModelSpec>,
+    /// Further tables about the results.
+    #[serde(default)]
+    pub evaluate: EvaluateSpec,
     /// Where the results go.
     #[serde(default)]
     pub publish: PublishSpec,
 }
 
 /// What recency, frequency and monetary value are, and at which dates.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RfmSpec {
     /// The dates to look back from: `last` (the day after the last accepted line), one date, or a list of dates. A
@@ -59,6 +63,36 @@ pub struct RfmSpec {
     /// What frequency counts: distinct `orders`, distinct `days` with an order, `lines`, or `units`.
     #[serde(default)]
     pub frequency: Frequency,
+    /// What monetary value is: money spent less what was returned (`net`; `gross` where `cancellations` keeps returns
+    /// apart), `gross`, or that money by order (`mean_per_order`) or by day with an order (`mean_per_day`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monetary: Option<MonetarySpec>,
+    /// How far back from a snapshot lines count: `all`, or a number of days such as `365d`. Who has no line within it is not in the
+    /// snapshot.
+    #[serde(default = "all")]
+    #[schemars(regex(pattern = "^(all|[1-9][0-9]{0,4}d)$"))]
+    pub window: String,
+    /// Leaves out customers whose first line lies less than so many days before the snapshot.
+    #[serde(default)]
+    pub min_history_days: u32,
+}
+
+impl Default for RfmSpec {
+    fn default() -> Self {
+        let (snapshots, frequency) = (SnapshotsSpec::default(), Frequency::default());
+        Self { snapshots, frequency, monetary: None, window: all(), min_history_days: 0 }
+    }
+}
+
+/// What monetary value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
+pub enum MonetarySpec {
+    Net,
+    Gross,
+    MeanPerOrder,
+    MeanPerDay,
 }
 
 /// One date or several.
@@ -87,37 +121,6 @@ pub enum Frequency {
     Days,
     Lines,
     Units,
-}
-
-/// How values become scores from 1 to n.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ScoreSpec {
-    /// Number of bins a dimension, and so the best score.
-    #[serde(default = "five")]
-    #[schemars(range(min = 2, max = 10))]
-    pub bins: u8,
-    /// `quantile`: cut points at i/n by linear interpolation (type 7); a value equal to a cut point takes the lower
-    /// bin, so equal values always share a score. `r_rfm`: as the R package rfm does it, the quantile plus one, and a
-    /// value equal to a cut point takes the upper bin.
-    #[serde(default)]
-    pub method: ScoreMethod,
-}
-
-impl Default for ScoreSpec {
-    fn default() -> Self {
-        Self { bins: five(), method: ScoreMethod::default() }
-    }
-}
-
-/// How cut points are found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
-pub enum ScoreMethod {
-    #[default]
-    Quantile,
-    RRfm,
 }
 
 /// How scores become named segments.
@@ -176,6 +179,16 @@ pub enum Weights {
     Distance,
 }
 
+/// Further tables about the results.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluateSpec {
+    /// Whether `sensitivity.parquet` is made: how many customers, and how much money, would get another score and another segment if
+    /// frequency or monetary value were defined another way.
+    #[serde(default)]
+    pub sensitivity: bool,
+}
+
 /// Where the results go.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -206,8 +219,8 @@ fn rfm_features() -> Vec<String> {
     use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
     [RECENCY_DAYS, FREQUENCY, MONETARY].map(str::to_owned).to_vec()
 }
-fn five() -> u8 {
-    5
+fn all() -> String {
+    "all".to_owned()
 }
 fn fifteen() -> u32 {
     15

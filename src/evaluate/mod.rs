@@ -16,6 +16,9 @@ pub mod cohesion;
 pub mod confusion;
 pub mod profile;
 pub mod protocols;
+pub mod sensitivity;
+
+pub use sensitivity::Alternatives;
 
 /// The tables of a run.
 pub struct Tables {
@@ -35,6 +38,8 @@ pub struct Evidence<'a> {
     pub map: &'a SegmentMap,
     /// What lies beyond the quantile, where that was asked.
     pub outliers: Option<DataFrame>,
+    /// What other definitions are tried with, where that is asked.
+    pub alternatives: Option<Alternatives<'a>>,
 }
 
 impl<'a> Evidence<'a> {
@@ -43,7 +48,7 @@ impl<'a> Evidence<'a> {
     /// # Errors
     /// What Polars says.
     pub fn of(book: &'a OrderBook, scored: &Scored, map: &'a SegmentMap) -> PolarsResult<Self> {
-        Ok(Self { book, bins: score_bins(scored)?, map, outliers: scored.outliers.clone() })
+        Ok(Self { book, bins: score_bins(scored)?, map, outliers: scored.outliers.clone(), alternatives: None })
     }
 }
 
@@ -61,6 +66,10 @@ pub fn evaluate(evidence: Evidence<'_>, assigned: Assigned) -> PolarsResult<Tabl
         ("confusion", confusion::confusion(trials)?),
         ("cohesion", cohesion::cohesion(&assigned.frame)?),
     ];
+    if let Some(alternatives) = &evidence.alternatives {
+        let table = sensitivity::sensitivity(alternatives, evidence.book, evidence.map, &assigned.frame)?;
+        others.push(("sensitivity", table));
+    }
     others.extend(evidence.outliers.map(|outliers| ("outliers", outliers)));
     if let Some(pairs) = &evidence.book.pairs {
         others.push(("returns", pairs.table.drop(DAY)?));

@@ -7,6 +7,7 @@ use crate::checks::Verdict;
 use crate::columns::*;
 use crate::evaluate::Tables;
 use crate::ingest::{Keyed, Money};
+use crate::rfm::day;
 use crate::score::Cut;
 
 /// One file that went in.
@@ -127,8 +128,10 @@ pub struct CutRecord {
     pub snapshot: String,
     /// The dimension's column.
     pub dimension: &'static str,
-    /// Cut points, ascending.
+    /// Cut points, ascending; null where even the lowest value lies beyond one.
     pub points: Vec<f64>,
+    /// Scores that some customer has.
+    pub achieved: Vec<u8>,
 }
 
 /// One metric over all labels.
@@ -173,6 +176,7 @@ impl Manifest {
                     snapshot: cut.snapshot.to_string(),
                     dimension: cut.dimension.value(),
                     points: cut.points.points().to_vec(),
+                    achieved: achieved(tables, cut).unwrap_or_default(),
                 })
                 .collect(),
             metrics: metrics(tables)?,
@@ -185,6 +189,14 @@ impl Manifest {
         // The manifest is plain data with text keys, which cannot fail to serialise.
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
+}
+
+/// Scores of a dimension at a snapshot that some customer has.
+fn achieved(tables: &Tables, cut: &Cut) -> PolarsResult<Vec<u8>> {
+    let Some(bins) = tables.get("score_bins") else { return Ok(Vec::new()) };
+    let held = col(CUSTOMERS).gt(lit(0u32)).and(col(DIMENSION).eq(lit(cut.dimension.value())));
+    let held = bins.clone().lazy().filter(held.and(col(SNAPSHOT).eq(day(cut.snapshot)))).collect()?;
+    Ok(held.column(SCORE)?.u8()?.iter().flatten().collect())
 }
 
 fn rows(tables: &Tables) -> PolarsResult<Rows> {

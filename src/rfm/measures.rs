@@ -24,6 +24,19 @@ pub enum Frequency {
     Units,
 }
 
+/// What monetary value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Monetary {
+    /// What was spent less what was returned.
+    Net,
+    /// What was spent, whatever came back.
+    Gross,
+    /// Money by order, 0 for a customer without one.
+    MeanPerOrder,
+    /// Money by day with an order, 0 for a customer without one.
+    MeanPerDay,
+}
+
 /// Whether a row is a purchase that was not undone before the snapshot.
 pub fn stands(as_of: NaiveDate) -> Expr {
     let undone = col(UNDONE_ON).lt(day(as_of)).fill_null(lit(false));
@@ -53,14 +66,22 @@ pub fn frequency(of: Frequency, has_orders: bool) -> Expr {
     counted.cast(DataType::UInt32).alias(FREQUENCY)
 }
 
-/// What the customer spent, less what was returned unless that is kept apart: the exact sum in minor units, made a
-/// float once.
-pub fn monetary(money: &Money, returns: ReturnPolicy) -> Expr {
-    let counted = match returns {
-        ReturnPolicy::Separate => bought(col(MONEY)),
-        ReturnPolicy::Drop | ReturnPolicy::Net | ReturnPolicy::Match => col(MONEY),
+/// What the customer spent: the exact sum in minor units, made a float once. Means are of the net money; of the gross where
+/// returns are kept apart.
+pub fn monetary(of: Monetary, money: &Money, returns: ReturnPolicy, has_orders: bool) -> Expr {
+    let gross = of == Monetary::Gross || (of != Monetary::Net && returns == ReturnPolicy::Separate);
+    let sum = if gross { bought(col(MONEY)).sum() } else { col(MONEY).sum() };
+    let mean = |count: Expr| {
+        let count = count.cast(DataType::Float64);
+        let mean = sum.clone().cast(DataType::Float64) / (count.clone() * lit(money.factor()));
+        when(count.gt(lit(0.0))).then(mean).otherwise(lit(0.0))
     };
-    money.major(counted.sum()).alias(MONETARY)
+    match of {
+        Monetary::Net | Monetary::Gross => money.major(sum),
+        Monetary::MeanPerOrder => mean(frequency(Frequency::Orders, has_orders)),
+        Monetary::MeanPerDay => mean(frequency(Frequency::Days, has_orders)),
+    }
+    .alias(MONETARY)
 }
 
 /// What the customer returned, as positive money.

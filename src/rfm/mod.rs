@@ -2,7 +2,7 @@
 //!
 //! What is deliberately absent: the clock. A snapshot's date comes from the YAML, the command line or the data.
 
-use chrono::NaiveDate;
+use chrono::{Days, NaiveDate};
 use polars::prelude::*;
 
 use crate::clean::ReturnPolicy;
@@ -14,7 +14,7 @@ pub mod measures;
 pub mod outliers;
 pub mod quantile;
 
-pub use measures::Frequency;
+pub use measures::{Frequency, Monetary};
 pub use outliers::{CapOutliers, CapPolicy};
 
 /// Checked options of `rfm`.
@@ -24,6 +24,12 @@ pub struct RfmParams {
     pub snapshots: SnapshotDates,
     /// What frequency counts.
     pub frequency: Frequency,
+    /// What monetary value is.
+    pub monetary: Monetary,
+    /// How many days back from a snapshot count; all where none is named.
+    pub window: Option<u32>,
+    /// Customers whose first line lies less than so many days before a snapshot are left out of it.
+    pub min_history_days: u32,
     /// What becomes of monetary values beyond a quantile.
     pub cap: Option<CapOutliers>,
 }
@@ -71,6 +77,12 @@ pub enum RfmError {
         /// Day of the first accepted line.
         first: NaiveDate,
     },
+    /// The window, or the history that is asked for, leaves nobody.
+    #[error("snapshot {date}: no customer is left within `rfm.window` and `rfm.min_history_days`")]
+    NobodyLeft {
+        /// The snapshot.
+        date: NaiveDate,
+    },
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] PolarsError),
@@ -100,6 +112,12 @@ pub fn snapshots(params: &RfmParams, book: &OrderBook, customers: Option<&Keyed>
     let mut frame = concat(plans, UnionArgs::default())?
         .collect()?
         .sort([SNAPSHOT, CUSTOMER_ID], SortMultipleOptions::default())?;
+    let there = frame.column(SNAPSHOT)?.unique()?;
+    if let Some(&date) =
+        dates.iter().find(|date| there.date().is_ok_and(|t| !t.as_date_iter().flatten().any(|d| d == **date)))
+    {
+        return Err(RfmError::NobodyLeft { date });
+    }
     let mut outliers = None;
     if let Some(cap) = &params.cap {
         let (capped, found) = outliers::cap(cap, frame, &dates)?;
@@ -125,13 +143,29 @@ fn snapshot(params: &RfmParams, book: &OrderBook, as_of: NaiveDate) -> LazyFrame
         measures::last_order_at(),
         measures::recency_days(as_of),
         measures::frequency(params.frequency, book.has_orders),
-        measures::monetary(&book.money, book.returns),
+        measures::monetary(params.monetary, &book.money, book.returns, book.has_orders),
     ];
     if book.returns == ReturnPolicy::Separate {
         measures.push(measures::returned_money(&book.money));
     }
     let before = book.accepted().filter(col(DAY).lt(day(as_of))).with_column(measures::stands(as_of));
-    before.group_by([col(CUSTOMER_ID)]).agg(measures).select([day(as_of).alias(SNAPSHOT), all().as_expr()])
+    let back = |days: u32| as_of.checked_sub_days(Days::new(u64::from(days))).unwrap_or(NaiveDate::MIN);
+    let within = match params.window {
+        Some(days) => before.clone().filter(col(DAY).gt_eq(day(back(days)))),
+        None => before.clone(),
+    };
+    let measured = within.group_by([col(CUSTOMER_ID)]).agg(measures);
+    let known = match params.min_history_days {
+        0 => measured,
+        // How long a customer is known does not depend on the window.
+        days => {
+            let firsts = before.group_by([col(CUSTOMER_ID)]).agg([col(DAY).min()]);
+            let known = firsts.filter(col(DAY).lt_eq(day(back(days))));
+            let key = [col(CUSTOMER_ID)];
+            measured.join(known, key.clone(), key, JoinArgs::new(JoinType::Semi))
+        }
+    };
+    known.select([day(as_of).alias(SNAPSHOT), all().as_expr()])
 }
 
 /// A calendar day as a literal; Polars would make a moment in nanoseconds of it.

@@ -7,16 +7,52 @@ use crate::columns::*;
 use crate::rfm::{Snapshots, day};
 
 pub mod cut;
+mod rank;
 
-pub use cut::{CutPoints, Method};
+pub use cut::CutPoints;
 
 /// Checked options of `score`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ScoreParams {
-    /// Bins a dimension, 2 to 10.
-    pub bins: u8,
-    /// How cut points are found and what a value equal to one gets.
+    /// How recency, frequency and monetary value are scored.
+    pub dimensions: [DimensionParams; 3],
+    /// Weights of the three scores in one number, where that is asked for; they add up to 1.
+    pub weights: Option<[f64; 3]>,
+}
+
+/// How one dimension is scored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DimensionParams {
+    /// How values become bins.
     pub method: Method,
+    /// Number of bins, 2 to 10.
+    pub bins: u8,
+    /// Whether values of zero and less take the lowest score to themselves, and the others share the rest.
+    pub zero_apart: bool,
+}
+
+/// How values become bins. N is the number of customers at the snapshot.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Method {
+    /// Type-7 quantiles at i/n; a value equal to a cut point takes the lower bin.
+    Quantile,
+    /// n-tiles by (value, customer_id), from the worst customer to the best, as SQL's NTILE: of N mod n bins each holds one
+    /// more. Equal values may get different scores.
+    Rank,
+    /// (min rank − 1)/(N − 1) from the worst customer on, at least i/n for i bins up: as SQL's PERCENT_RANK and `>=`.
+    PercentRank,
+    /// Given cut points, ascending; a value equal to one takes the lower bin.
+    Fixed(Vec<f64>),
+    /// As the R package rfm: type-7 quantiles plus one, in the raw unit; a value equal to a cut point takes the upper
+    /// bin. Scores therefore depend on the unit of money.
+    RRfm,
+    /// `pandas.qcut(x.rank(method="first"))`, first by customer_id. Equal values may get different scores.
+    RankQcut,
+    /// `pandas.qcut(x, duplicates="drop")`: bins whose cut points collide, with each other or with an end, become one, and the best
+    /// score is the number of bins that are left.
+    QcutDrop,
+    /// `x.rank(pct=True) > i/n`: average ranks over N.
+    AverageRank,
 }
 
 /// One of the three measured sides of a customer.
@@ -69,8 +105,8 @@ pub struct Scored {
     pub dates: Vec<NaiveDate>,
     /// What was cut where: one entry a (snapshot, dimension), in that order.
     pub cuts: Vec<Cut>,
-    /// Bins asked for.
-    pub bins: u8,
+    /// Bins asked for, a dimension.
+    pub bins: [u8; 3],
     /// As in [`Snapshots`].
     pub outliers: Option<DataFrame>,
 }
@@ -96,22 +132,54 @@ pub fn score(params: &ScoreParams, snapshots: Snapshots) -> PolarsResult<Scored>
     for &snapshot in &snapshots.dates {
         let frame = snapshots.frame.clone().lazy().filter(col(SNAPSHOT).eq(day(snapshot))).collect()?;
         let mut scores = Vec::with_capacity(Dimension::ALL.len());
-        for dimension in Dimension::ALL {
+        for (dimension, params) in Dimension::ALL.into_iter().zip(&params.dimensions) {
             let values = frame.column(dimension.value())?.cast(&DataType::Float64)?;
-            let points = CutPoints::of(params, values.f64()?.iter().flatten().collect());
-            scores.push(points.score(col(dimension.value()), dimension).alias(dimension.score()));
+            let values: Vec<f64> = values.f64()?.iter().flatten().collect();
+            let by_rank = rank::score(params, dimension, values.len());
+            let points = match CutPoints::of(params, dimension, values) {
+                Some(points) => points,
+                None => observed(&frame, params, dimension, by_rank.clone())?,
+            };
+            let score = by_rank.unwrap_or_else(|| points.score(col(dimension.value()), dimension));
+            scores.push(score.cast(DataType::UInt8).alias(dimension.score()));
             cuts.push(Cut { snapshot, dimension, points });
         }
         plans.push(frame.lazy().with_columns(scores));
     }
-    let frame = concat(plans, UnionArgs::default())?.with_column(code(params.bins)).collect()?;
+    let bins = params.dimensions.each_ref().map(|dimension| dimension.bins);
+    let mut frame = concat(plans, UnionArgs::default())?.with_column(code(bins));
+    if let Some(weights) = params.weights {
+        let weighed = Dimension::ALL.into_iter().zip(weights);
+        let weighed = weighed.map(|(dimension, weight)| col(dimension.score()).cast(DataType::Float64) * lit(weight));
+        frame = frame.with_column(weighed.reduce(|sum, one| sum + one).unwrap_or(lit(0.0)).alias(RFM_SCORE));
+    }
     let Snapshots { dates, outliers, .. } = snapshots;
-    Ok(Scored { frame, dates, cuts, bins: params.bins, outliers })
+    Ok(Scored { frame: frame.collect()?, dates, cuts, bins, outliers })
+}
+
+/// Where the bins of a score by rank change: at the highest value of each bin but the last.
+fn observed(
+    frame: &DataFrame,
+    params: &DimensionParams,
+    dimension: Dimension,
+    score: Option<Expr>,
+) -> PolarsResult<CutPoints> {
+    let score = score.unwrap_or(lit(1u8)).alias(dimension.score());
+    let value = col(dimension.value()).cast(DataType::Float64);
+    let scored = frame.clone().lazy().select([score, value]).collect()?;
+    let mut points = vec![f64::NEG_INFINITY; usize::from(params.bins) - 1];
+    let scores = scored.column(dimension.score())?.u8()?.clone();
+    for (score, value) in scores.iter().zip(scored.column(dimension.value())?.f64()?.iter()) {
+        let (Some(score), Some(value)) = (score, value) else { continue };
+        let passed = if dimension.reversed() { params.bins - score } else { score - 1 };
+        points[usize::from(passed)..].iter_mut().for_each(|point| *point = point.max(value));
+    }
+    Ok(CutPoints::observed(points))
 }
 
 /// The three scores as text; parted by a hyphen where a score may have two digits.
-fn code(bins: u8) -> Expr {
-    let separator = if bins > 9 { "-" } else { "" };
+fn code(bins: [u8; 3]) -> Expr {
+    let separator = if bins.iter().any(|bins| *bins > 9) { "-" } else { "" };
     let digits = Dimension::ALL.map(|dimension| col(dimension.score()).cast(DataType::String));
     concat_str(digits, separator, false).alias(RFM_CODE)
 }
@@ -125,10 +193,11 @@ fn code(bins: u8) -> Expr {
 /// # Errors
 /// What Polars says.
 pub fn score_bins(scored: &Scored) -> PolarsResult<DataFrame> {
-    let n = scored.bins;
     let (mut snapshots, mut dimensions, mut scores) = (Vec::new(), Vec::new(), Vec::new());
     let (mut lowers, mut uppers, mut customers, mut achieved) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut asked = Vec::new();
     for cut in &scored.cuts {
+        let n = scored.bins[cut.dimension as usize];
         let of_date = scored.frame.clone().lazy().filter(col(SNAPSHOT).eq(day(cut.snapshot)));
         let frame = of_date.select([col(cut.dimension.score())]).collect()?;
         let mut counts = vec![0u32; usize::from(n)];
@@ -137,17 +206,23 @@ pub fn score_bins(scored: &Scored) -> PolarsResult<DataFrame> {
         }
         let used = counts.iter().filter(|count| **count > 0).count() as u8;
         for score in 1..=n {
-            let bin = usize::from(if cut.dimension.reversed() { n - score } else { score - 1 });
+            // Where bins were merged, the best of those that are left is the highest score.
+            let last = cut.points.points().len() as u8 + 1;
+            let bin = match cut.dimension.reversed() {
+                true => usize::from(last.wrapping_sub(score)),
+                false => usize::from(score - 1),
+            };
+            let point = |idx: Option<usize>| idx.and_then(|idx| cut.points.points().get(idx).copied());
             snapshots.push(cut.snapshot);
             dimensions.push(cut.dimension.value());
             scores.push(score);
-            lowers.push(bin.checked_sub(1).map(|i| cut.points.points()[i]));
-            uppers.push(cut.points.points().get(bin).copied());
+            lowers.push(point(bin.checked_sub(1)).filter(|lower| lower.is_finite()));
+            uppers.push(point(Some(bin)).filter(|upper| upper.is_finite()));
+            asked.push(n);
             customers.push(counts[usize::from(score) - 1]);
             achieved.push(used);
         }
     }
-    let height = scores.len();
     df![
         SNAPSHOT => snapshots,
         DIMENSION => dimensions,
@@ -155,7 +230,7 @@ pub fn score_bins(scored: &Scored) -> PolarsResult<DataFrame> {
         LOWER => lowers,
         UPPER => uppers,
         CUSTOMERS => customers,
-        ASKED_BINS => vec![n; height],
+        ASKED_BINS => asked,
         ACHIEVED_BINS => achieved,
     ]
 }

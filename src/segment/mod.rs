@@ -6,9 +6,11 @@ use polars::prelude::*;
 use crate::columns::SEGMENT;
 use crate::score::{Cut, Dimension, Scored};
 
+pub mod lint;
 pub mod map;
+pub mod why;
 
-pub use map::{Rule, SegmentDef, SegmentMap};
+pub use map::{Rule, SegmentDef, SegmentMap, Values};
 
 /// Every customer with its segment.
 ///
@@ -43,5 +45,18 @@ fn matches(rule: &Rule) -> Expr {
         col(dimension.score()).gt_eq(lit(low)).and(col(dimension.score()).lt_eq(lit(high)))
     };
     let [r, f, m] = rule.ranges;
-    within(Dimension::Recency, r).and(within(Dimension::Frequency, f)).and(within(Dimension::Monetary, m))
+    let ranges = within(Dimension::Recency, r).and(within(Dimension::Frequency, f)).and(within(Dimension::Monetary, m));
+    let mean = rule.fm_sum.map(|[low, high]| {
+        let sum = col(Dimension::Frequency.score()) + col(Dimension::Monetary.score());
+        sum.clone().gt_eq(lit(low)).and(sum.lt_eq(lit(high)))
+    });
+    let codes = rule.codes.as_ref().map(|codes| {
+        let is = |code: &[u8; 3]| {
+            let equal = |(dimension, score): (Dimension, u8)| col(dimension.score()).eq(lit(score));
+            Dimension::ALL.into_iter().zip(*code).map(equal).reduce(|all, one| all.and(one)).unwrap_or(lit(true))
+        };
+        codes.iter().map(is).reduce(|any, one| any.or(one)).unwrap_or(lit(false))
+    });
+    let values = rule.values.as_ref().map(|values| values.holds.clone().fill_null(lit(false)));
+    [mean, codes, values].into_iter().flatten().fold(ranges, |all, one| all.and(one))
 }

@@ -13,6 +13,8 @@ mod cli;
 mod bad_yaml;
 /// Broken data files: no panic, the right exit code, a message that names the file.
 mod bad_data;
+/// How values become scores and scores segments: methods, presets, maps, `lint`, `why`.
+mod scores;
 /// A gallery of broken input: what a user sees of each piece.
 mod gallery;
 /// Several sources, customers' attributes, currencies, outliers.

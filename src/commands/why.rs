@@ -1,0 +1,70 @@
+//! `custseg why`: why a customer is in its segment, and how far it is from the next.
+
+use std::io::Write;
+
+use polars::prelude::*;
+
+use super::table::plain;
+use custseg::columns::*;
+use custseg::error::Error;
+use custseg::evaluate::by_snapshot;
+use custseg::pipeline::{self, Pipeline};
+use custseg::score::Dimension;
+use custseg::segment::why::{Standing, Step, standings};
+
+pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Result<(), Error> {
+    let source = pipeline::walk(p, None)?;
+    let pairs = pipeline::pair(p, &source)?;
+    let lines = pipeline::mark(p, source.rows(), pairs.as_ref())?;
+    let book = pipeline::scan(p, &source, lines, pairs, None)?;
+    let snapshots = pipeline::rfm(p, &book, source.customers.as_ref())?;
+    let segmented = pipeline::segment(p, pipeline::score(p, snapshots)?)?;
+    let mine = segmented.frame.clone().lazy().filter(col(CUSTOMER_ID).eq(lit(customer_id))).collect();
+    let mine = mine.map_err(Error::engine("why"))?;
+    if mine.height() == 0 {
+        return Err(Error::Usage(format!("no snapshot has a customer `{customer_id}`")));
+    }
+    for (date, row) in by_snapshot(&mine).map_err(Error::engine("why"))? {
+        let cuts: Vec<_> = segmented.cuts.iter().filter(|cut| cut.snapshot == date).cloned().collect();
+        let number = |name: &str| -> PolarsResult<f64> { row.column(name)?.get(0)?.try_extract() };
+        let read = || -> PolarsResult<([f64; 3], [u8; 3], String)> {
+            let [r, f, m] = Dimension::ALL;
+            let values = [number(r.value())?, number(f.value())?, number(m.value())?];
+            let code = [number(r.score())? as u8, number(f.score())? as u8, number(m.score())? as u8];
+            Ok((values, code, plain(SEGMENT, row.column(SEGMENT)?.get(0)?)))
+        };
+        let (values, code, segment) = read().map_err(Error::engine("why"))?;
+        let unit = 1.0 / p.ingest.money.factor();
+        writeln!(out, "customer {customer_id} at {date}: {segment}")?;
+        for standing in standings(&p.segment, &cuts, values, code, unit) {
+            writeln!(out, "{}", in_words(p, &standing))?;
+        }
+        let about = p.segment.segments.iter().find(|known| known.name == segment);
+        match p.segment.rules.iter().position(|rule| rule.matches(code) && p.segment.name_of(rule.segment) == segment) {
+            Some(idx) => writeln!(out, "  rule {} of map {} names {segment}", idx + 1, p.segment.name)?,
+            None => writeln!(out, "  no rule of map {} matches, so it is {segment}", p.segment.name)?,
+        }
+        if let Some(about) = about {
+            writeln!(out, "  {} {}", about.description, about.action)?;
+        }
+    }
+    Ok(())
+}
+
+/// "  frequency 3 → f 4: 1 more → f 5 → Champions"
+fn in_words(p: &Pipeline, standing: &Standing) -> String {
+    let Standing { dimension, value, score, next } = standing;
+    let letter = &dimension.score()[..1];
+    let (name, places) =
+        (dimension.value(), if *dimension == Dimension::Monetary { usize::from(p.ingest.money.scale) } else { 0 });
+    let now = format!("  {name:<13} {value:>12.places$}   {letter} {score}");
+    match next {
+        None => format!("{now}   the best there is"),
+        Some(Step { value: wanted, score, segment }) => {
+            let way = (wanted - value).abs();
+            let more = if wanted > value { "more" } else { "fewer" };
+            let segment = segment.map_or("depends on the values", |idx| p.segment.name_of(idx));
+            format!("{now}   {way:.places$} {more} → {letter} {score} → {segment}")
+        }
+    }
+}
