@@ -58,6 +58,14 @@ pub const FREQUENCY: &str = "frequency";
 pub const MONETARY: &str = "monetary";
 /// Money of returns, a positive f64; only where `cancellations` keeps them apart.
 pub const RETURNED_MONEY: &str = "returned_money";
+/// Whole calendar days from the customer's first line to the snapshot; i32.
+pub const TENURE_DAYS: &str = "tenure_days";
+/// Mean days between days with a purchase; f64, null where there is one such day.
+pub const MEAN_GAP_DAYS: &str = "mean_gap_days";
+/// Sample standard deviation of the days between days with a purchase; f64, null where there are fewer than three.
+pub const GAP_DAYS_STD: &str = "gap_days_std";
+/// Distinct products bought; u32.
+pub const N_PRODUCTS: &str = "n_products";
 /// Recency score, n for the most recent customers; u8.
 pub const R_SCORE: &str = "r_score";
 /// Frequency score, n for the most frequent customers; u8.
@@ -71,6 +79,17 @@ pub const RFM_SCORE: &str = "rfm_score";
 /// Name of the customer's segment.
 pub const SEGMENT: &str = "segment";
 
+/// The map's rule that named the segment, counted from 1; u32, null where `otherwise` did.
+pub const RULE: &str = "rule";
+/// Name of the column of what a dimension's value would have to change by for the next better score: f64, negative for
+/// recency, null where there is none.
+pub fn to_next(dimension: &str) -> String {
+    format!("{dimension}_to_next")
+}
+/// Name of the column of the segment that the next better score of a dimension would have; null where there is none, or where values decide.
+pub fn next_segment(dimension: &str) -> String {
+    format!("{dimension}_next_segment")
+}
 /// Name of a model's label column.
 pub fn label(model: &str) -> String {
     format!("{model}_label")
@@ -131,7 +150,7 @@ pub const ACHIEVED_BINS: &str = "achieved_bins";
 pub const SHARE: &str = "share";
 /// Share of the snapshot's money, 0..=1.
 pub const MONEY_SHARE: &str = "money_share";
-/// Money by orders of a segment.
+/// Money by order, of a segment or a customer; f64.
 pub const AVERAGE_ORDER_VALUE: &str = "average_order_value";
 /// What to do about a segment.
 pub const ACTION: &str = "action";

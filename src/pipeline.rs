@@ -17,7 +17,7 @@ use crate::ingest::{self, IngestParams, Keyed, OnBadRow, Reading, Walked};
 use crate::model::{self, Assigned, ModelParams};
 use crate::orders::{self, Asked, OrderBook, Rejects, ledger};
 use crate::publish::{self, CustomersRead, Facts, Manifest, PublishParams, Staging, manifest::Input};
-use crate::rfm::{self, RfmParams, Snapshots};
+use crate::rfm::{self, Feature, RfmParams, Snapshots};
 use crate::score::{self, ScoreParams, Scored};
 use crate::segment::{self, SegmentMap, Segmented};
 
@@ -38,6 +38,8 @@ pub struct Pipeline {
     pub score: ScoreParams,
     /// The map of `segment`.
     pub segment: SegmentMap,
+    /// Whether the segments say why each customer is where it is.
+    pub why: bool,
     /// The models of `model`.
     pub models: Vec<ModelParams>,
     /// Whether other definitions of frequency and monetary value are tried.
@@ -66,6 +68,7 @@ pub fn run(p: &Pipeline) -> Result<(Manifest, Tables), Error> {
     let customers = source.customers.as_ref().map(|keyed| CustomersRead::of(keyed, snapshots.unknown));
     let scored = score(p, snapshots)?;
     let mut evidence = Evidence::of(&book, &scored, &p.segment).map_err(Error::engine("score"))?;
+    evidence.window = p.rfm.window;
     evidence.alternatives = p.sensitivity.then_some(Alternatives { rfm: &p.rfm, score: &p.score });
     let segmented = segment(p, scored)?;
     let assigned = assign(p, &segmented)?;
@@ -171,7 +174,12 @@ pub fn scan(
 ) -> Result<OrderBook, Error> {
     let tallies = info_span!("checks").in_scope(|| checks::tallies(&p.checks, source.scratch.path()))?;
     let _span = info_span!("orders").entered();
-    let asked = Asked { money: &p.ingest.money, has_orders: p.ingest.has_orders(), pairs };
+    let asked = Asked {
+        money: &p.ingest.money,
+        has_orders: p.ingest.has_orders(),
+        pairs,
+        products: p.rfm.features.contains(&Feature::NProducts),
+    };
     let rejects = rejects.map(|path| reject_names(p, path));
     let book = orders::scan(lines, asked, &tallies, rejects.as_ref()).map_err(Error::scan(&p.ingest))?;
     info!(groups = book.frame.height(), "source read");
@@ -268,7 +276,11 @@ pub fn score(p: &Pipeline, snapshots: Snapshots) -> Result<Scored, Error> {
 /// What Polars says.
 pub fn segment(p: &Pipeline, scored: Scored) -> Result<Segmented, Error> {
     let _span = info_span!("segment").entered();
-    let segmented = segment::segment(&p.segment, scored).map_err(Error::engine("segment"))?;
+    let mut segmented = segment::segment(&p.segment, scored).map_err(Error::engine("segment"))?;
+    if p.why {
+        let unit = 1.0 / p.ingest.money.factor();
+        segmented = segment::explained(&p.segment, segmented, unit).map_err(Error::engine("segment"))?;
+    }
     info!(map = p.segment.name, "customers named");
     Ok(segmented)
 }

@@ -14,6 +14,7 @@ use custseg::ingest::{self, Reading};
 use custseg::orders;
 use custseg::orders::OrderBook;
 use custseg::pipeline::{self, Pipeline};
+use custseg::rfm::Feature;
 
 pub(super) fn explain(p: &Pipeline, out: &mut impl Write) -> Result<(), Error> {
     let engine = Error::engine;
@@ -32,7 +33,8 @@ pub(super) fn explain(p: &Pipeline, out: &mut impl Write) -> Result<(), Error> {
     let names = pipeline::reject_names(p, Path::new("rejects.parquet"));
     let scratch = tempfile::tempdir()?;
     let tallies = checks::tallies(&p.checks, scratch.path())?;
-    let plan = orders::explain(&marked, &tallies, &names).map_err(engine("orders"))?;
+    let plan = orders::explain(&marked, &tallies, p.rfm.features.contains(&Feature::NProducts), &names)
+        .map_err(engine("orders"))?;
     writeln!(out, "\n# orders: the one scan, with two consumers: the order book and the rejects\n{plan}\n")?;
     // The log of a made-up run would only mislead.
     let stages = with_default(NoSubscriber::default(), || later_stages(p))?;
@@ -78,5 +80,14 @@ fn made_up(p: &Pipeline, customers: usize) -> PolarsResult<OrderBook> {
     let has_orders = p.ingest.has_orders();
     let returns = p.clean.iter().find_map(Step::kept_returns).map_or(ReturnPolicy::Drop, |(_, policy)| policy);
     let (reasons, counts) = (Vec::new(), Vec::new());
-    Ok(OrderBook { frame, reasons, money: p.ingest.money.clone(), returns, counts, pairs: None, has_orders })
+    Ok(OrderBook {
+        frame,
+        reasons,
+        money: p.ingest.money.clone(),
+        returns,
+        counts,
+        pairs: None,
+        products: None,
+        has_orders,
+    })
 }

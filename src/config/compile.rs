@@ -17,7 +17,7 @@ use crate::ingest::{IngestParams, Money, OnBadRow, RejectColumns};
 use crate::model::{ModelParams, Weights as VoteWeights};
 use crate::pipeline::Pipeline;
 use crate::publish::PublishParams;
-use crate::rfm::{CapOutliers, Frequency as Counted, Monetary, RfmParams, SnapshotDates};
+use crate::rfm::{CapOutliers, Feature, Frequency as Counted, Monetary, RfmParams, SnapshotDates};
 use crate::segment::SegmentMap;
 
 /// Columns that a model may measure distance in.
@@ -88,6 +88,7 @@ pub(super) fn compile(
         rfm: rfm?,
         score,
         segment: map?,
+        why: spec.segment.why,
         models,
         sensitivity: spec.evaluate.sensitivity,
         publish: PublishParams { to },
@@ -109,6 +110,7 @@ fn definitions(spec: &PipelineSpec, columns: &[&ColumnsSpec], map: &SegmentMap) 
         "rfm": spec.rfm,
         "score": spec.score,
         "segment": map,
+        "why": spec.segment.why,
         "models": spec.models,
         "evaluate": spec.evaluate,
         "rejects": spec.publish.rejects,
@@ -179,9 +181,33 @@ fn rfm(
         None if apart => Monetary::Gross,
         None => Monetary::Net,
     };
-    let window = spec.window.strip_suffix('d').and_then(|days| days.parse().ok());
+    let window: Option<u32> = spec.window.strip_suffix('d').and_then(|days| days.parse().ok());
+    let features = features(spec, columns, window.is_some(), checker);
     let min_history_days = spec.min_history_days;
-    Some(RfmParams { snapshots: snapshots?, frequency, monetary, window, min_history_days, cap })
+    Some(RfmParams { snapshots: snapshots?, frequency, monetary, window, min_history_days, features, cap })
+}
+
+fn features(spec: &RfmSpec, columns: &[&ColumnsSpec], windowed: bool, checker: &mut Checker<'_>) -> Vec<Feature> {
+    for (i, feature) in spec.features.iter().enumerate() {
+        let at = format!("/rfm/features/{i}");
+        if spec.features[..i].contains(feature) {
+            checker.wrong(&at, "is named twice");
+        }
+        if *feature == FeatureSpec::NProducts && columns.iter().any(|columns| columns.product_id.is_none()) {
+            checker.wrong(&at, "products cannot be counted: `product_id` is not mapped");
+        }
+        if *feature == FeatureSpec::NProducts && windowed {
+            checker.wrong(&at, "products are counted from their first purchase on, which a window cannot tell");
+        }
+    }
+    let feature = |spec: &FeatureSpec| match spec {
+        FeatureSpec::TenureDays => Feature::TenureDays,
+        FeatureSpec::MeanGapDays => Feature::MeanGapDays,
+        FeatureSpec::GapDaysStd => Feature::GapDaysStd,
+        FeatureSpec::AverageOrderValue => Feature::AverageOrderValue,
+        FeatureSpec::NProducts => Feature::NProducts,
+    };
+    spec.features.iter().map(feature).collect()
 }
 
 fn models(spec: &PipelineSpec, checker: &mut Checker<'_>) -> Vec<ModelParams> {

@@ -21,6 +21,12 @@ pub(super) fn score(spec: &ScoreSpec, rfm: &RfmSpec, checker: &mut Checker<'_>) 
     if spec.compat.is_some() && spec.method.is_some() {
         checker.wrong("/score/method", "`compat` already says how values become bins");
     }
+    if let Some(compat @ (Compat::Klaviyo | Compat::PymcMarketing)) = spec.compat {
+        let own = ScoreSpec { compat: Some(compat), ..ScoreSpec::default() };
+        if bins(spec) != bins(&own) {
+            checker.wrong("/score/bins", format!("this preset has {} bins", bins(&own)));
+        }
+    }
     if spec.compat == Some(Compat::PymcMarketing) {
         let of_days = rfm.frequency == Frequency::Days && rfm.monetary == Some(MonetarySpec::MeanPerDay);
         if !of_days {

@@ -13,7 +13,7 @@ use crate::ingest::probe::{self, ProbeError};
 use crate::ingest::{Columns, FileSet, Format, KeyedParams, Rates, Source, SourceFile, TextFormat, Worth};
 
 /// Columns of the segments that an attribute may not be called like.
-const OURS: [&str; 13] = [
+const OURS: [&str; 19] = [
     SNAPSHOT,
     CUSTOMER_ID,
     LAST_ORDER_AT,
@@ -27,6 +27,12 @@ const OURS: [&str; 13] = [
     RFM_CODE,
     SEGMENT,
     REASON,
+    RFM_SCORE,
+    TENURE_DAYS,
+    MEAN_GAP_DAYS,
+    GAP_DAYS_STD,
+    AVERAGE_ORDER_VALUE,
+    N_PRODUCTS,
 ];
 
 /// Which types a mapped column may have in Parquet; elsewhere all is text.

@@ -72,6 +72,10 @@ pub struct RfmSpec {
     #[serde(default = "all")]
     #[schemars(regex(pattern = "^(all|[1-9][0-9]{0,4}d)$"))]
     pub window: String,
+    /// Further columns of the segments: `tenure_days` since the first line; `mean_gap_days` and `gap_days_std`, mean and sample standard deviation of
+    /// the days between days with a purchase; `average_order_value`; `n_products`, distinct products bought, not with a window.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<FeatureSpec>,
     /// Leaves out customers whose first line lies less than so many days before the snapshot.
     #[serde(default)]
     pub min_history_days: u32,
@@ -80,8 +84,20 @@ pub struct RfmSpec {
 impl Default for RfmSpec {
     fn default() -> Self {
         let (snapshots, frequency) = (SnapshotsSpec::default(), Frequency::default());
-        Self { snapshots, frequency, monetary: None, window: all(), min_history_days: 0 }
+        Self { snapshots, frequency, monetary: None, window: all(), features: Vec::new(), min_history_days: 0 }
     }
+}
+
+/// A further column of the segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
+pub enum FeatureSpec {
+    TenureDays,
+    MeanGapDays,
+    GapDaysStd,
+    AverageOrderValue,
+    NProducts,
 }
 
 /// What monetary value is.
@@ -131,6 +147,11 @@ pub struct SegmentSpec {
     /// Path of the segment map, relative to this file.
     #[serde(default)]
     pub map: String,
+    /// Whether the segments say why each customer is where it is: the `rule` that named the segment, and for each dimension what its value
+    /// would have to change by for the next better score (`frequency_to_next`) and the segment that it would then be in
+    /// (`frequency_next_segment`).
+    #[serde(default)]
+    pub why: bool,
 }
 
 /// One KNN model.

@@ -38,6 +38,8 @@ pub struct Evidence<'a> {
     pub map: &'a SegmentMap,
     /// What lies beyond the quantile, where that was asked.
     pub outliers: Option<DataFrame>,
+    /// How many days back from a snapshot count; all where none is named.
+    pub window: Option<u32>,
     /// What other definitions are tried with, where that is asked.
     pub alternatives: Option<Alternatives<'a>>,
 }
@@ -48,7 +50,14 @@ impl<'a> Evidence<'a> {
     /// # Errors
     /// What Polars says.
     pub fn of(book: &'a OrderBook, scored: &Scored, map: &'a SegmentMap) -> PolarsResult<Self> {
-        Ok(Self { book, bins: score_bins(scored)?, map, outliers: scored.outliers.clone(), alternatives: None })
+        Ok(Self {
+            book,
+            bins: score_bins(scored)?,
+            map,
+            outliers: scored.outliers.clone(),
+            window: None,
+            alternatives: None,
+        })
     }
 }
 
@@ -60,7 +69,7 @@ pub fn evaluate(evidence: Evidence<'_>, assigned: Assigned) -> PolarsResult<Tabl
     let trials = &assigned.trials;
     let mut others = vec![
         ("ledger", ledger::ledger(evidence.book)?),
-        ("segment_profile", profile::segment_profile(evidence.map, evidence.book, &assigned.frame)?),
+        ("segment_profile", profile::segment_profile(evidence.map, evidence.book, evidence.window, &assigned.frame)?),
         ("score_bins", evidence.bins),
         ("metrics", protocols::metrics(trials)?),
         ("confusion", confusion::confusion(trials)?),

@@ -9,12 +9,17 @@ use crate::segment::SegmentMap;
 /// One row a (snapshot, segment of the map), in the map's order; segments without customers are there with zeros.
 ///
 /// Columns: `snapshot` date, `segment` text, `customers` u32, `share` f64, `orders` u32 (distinct orders, or
-/// customer-days where the source knows none; returns are no orders), `money` f64 (less returns), `money_share` f64 (null where the snapshot's money is
+/// customer-days where the source knows none; returns are no orders), within the window where there is one, as is `money` f64 (less returns), `money_share` f64 (null where the snapshot's money is
 /// zero), `recency_days_mean`, `recency_days_median`, … `monetary_median` f64, `average_order_value` f64, `action` text.
 ///
 /// # Errors
 /// What Polars says.
-pub fn segment_profile(map: &SegmentMap, book: &OrderBook, segments: &DataFrame) -> PolarsResult<DataFrame> {
+pub fn segment_profile(
+    map: &SegmentMap,
+    book: &OrderBook,
+    window: Option<u32>,
+    segments: &DataFrame,
+) -> PolarsResult<DataFrame> {
     let rank = "rank";
     let names: Vec<&str> = map.segments.iter().map(|s| s.name.as_str()).collect();
     let actions: Vec<&str> = map.segments.iter().map(|s| s.action.as_str()).collect();
@@ -29,10 +34,12 @@ pub fn segment_profile(map: &SegmentMap, book: &OrderBook, segments: &DataFrame)
     // Money is summed as integers from the order book, since sums of floats depend on their order.
     let key = [col(SNAPSHOT), col(SEGMENT)];
     let of_segment = customers.clone().select([col(SNAPSHOT), col(CUSTOMER_ID), col(SEGMENT)]);
+    let back = (col(SNAPSHOT) - col(DAY)).dt().total_days(false);
+    let within = window.map_or(lit(true), |days| back.lt_eq(lit(i64::from(days))));
     let worth = book
         .accepted()
         .inner_join(of_segment, col(CUSTOMER_ID), col(CUSTOMER_ID))
-        .filter(col(DAY).lt(col(SNAPSHOT)))
+        .filter(col(DAY).lt(col(SNAPSHOT)).and(within))
         .group_by(&key)
         .agg([col(MONEY).sum(), distinct_orders(book).alias(ORDERS)]);
     let mut behaviour = vec![len().cast(DataType::UInt32).alias(CUSTOMERS)];

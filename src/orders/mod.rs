@@ -7,7 +7,8 @@ use polars::prelude::*;
 
 use crate::clean::{MarkedLines, Pairs, Reason, ReturnPolicy, line_number, returns, steps};
 use crate::columns::{
-    CUSTOMER_ID, DAY, LINE, LINES, MONEY, ORDER_ID, ORDERED_AT, QUANTITY, REASON, RETURNED, UNDONE_ON, UNITS,
+    CUSTOMER_ID, DAY, LINE, LINES, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, REASON, RETURNED, UNDONE_ON,
+    UNITS,
 };
 use crate::ingest::Money;
 
@@ -38,6 +39,9 @@ pub struct OrderBook {
     pub counts: Vec<Count>,
     /// The returns and what they undo, where they are matched.
     pub pairs: Option<Pairs>,
+    /// Where products are counted, one row a (customer, product): `customer_id` text, `product_id`, `day`: of the first accepted line
+    /// that is no return.
+    pub products: Option<DataFrame>,
     /// Whether the source knows orders; without them an order is all that a customer buys on a day.
     pub has_orders: bool,
 }
@@ -69,10 +73,17 @@ pub struct Asked<'a> {
     pub has_orders: bool,
     /// What the returns undo, where they are matched.
     pub pairs: Option<Pairs>,
+    /// Whether products are counted, which is a further consumer of the scan.
+    pub products: bool,
 }
 
 /// The consumers of the scan: the group-by, the rejects, and those of tallies that compare lines.
-fn plans(lines: &MarkedLines, tallies: &[Tally], rejects: Option<&Rejects<'_>>) -> PolarsResult<Vec<DslPlan>> {
+fn plans(
+    lines: &MarkedLines,
+    tallies: &[Tally],
+    products: bool,
+    rejects: Option<&Rejects<'_>>,
+) -> PolarsResult<Vec<DslPlan>> {
     let mut sums = vec![
         len().cast(DataType::UInt32).alias(LINES),
         col(QUANTITY).sum().alias(UNITS),
@@ -84,6 +95,12 @@ fn plans(lines: &MarkedLines, tallies: &[Tally], rejects: Option<&Rejects<'_>>) 
     let grouped = lines.frame.clone().group_by([col(CUSTOMER_ID), col(ORDER_ID), col(DAY), col(REASON)]).agg(sums);
     let mut plans = vec![grouped.logical_plan];
     plans.extend(tally::comparisons(tallies, &lines.frame).into_iter().map(|plan| plan.logical_plan));
+    if products {
+        let returned = lines.returns.as_ref().map_or(lit(false), |(prefix, _)| steps::begins(prefix));
+        let bought = lines.frame.clone().filter(col(REASON).is_null().and(returned.not()));
+        let bought = bought.filter(col(PRODUCT_ID).is_not_null());
+        plans.push(bought.group_by([col(CUSTOMER_ID), col(PRODUCT_ID)]).agg([col(DAY).min()]).logical_plan);
+    }
     let Some(rejects) = rejects else { return Ok(plans) };
     plans.push(rejects::sink(rejects, lines)?.logical_plan);
     Ok(plans)
@@ -116,8 +133,8 @@ fn streamed(plan: LazyFrame) -> PolarsResult<DataFrame> {
 ///
 /// # Errors
 /// What Polars says of a plan that cannot be optimised.
-pub fn explain(lines: &MarkedLines, tallies: &[Tally], rejects: &Rejects<'_>) -> PolarsResult<String> {
-    LazyFrame::explain_all(plans(lines, tallies, Some(rejects))?, OptFlags::default())
+pub fn explain(lines: &MarkedLines, tallies: &[Tally], products: bool, rejects: &Rejects<'_>) -> PolarsResult<String> {
+    LazyFrame::explain_all(plans(lines, tallies, products, Some(rejects))?, OptFlags::default())
 }
 
 /// Reads the source once: writes the rejected rows, where they are wanted, and returns what happened.
@@ -130,9 +147,14 @@ pub fn scan(
     tallies: &[Tally],
     rejects: Option<&Rejects<'_>>,
 ) -> PolarsResult<OrderBook> {
-    let plans = plans(&lines, tallies, rejects)?;
-    let frames = LazyFrame::collect_all_with_engine(plans, Engine::Streaming, OptFlags::default())?;
-    let (mut frame, counts) = tally::split(frames, tallies)?;
+    let plans = plans(&lines, tallies, asked.products, rejects)?;
+    let mut frames = LazyFrame::collect_all_with_engine(plans, Engine::Streaming, OptFlags::default())?.into_iter();
+    let (mut frame, counts) = tally::split(&mut frames, tallies)?;
+    let mut products = frames.next().filter(|_| asked.products);
+    if let Some(products) = &mut products {
+        let text = products.column(CUSTOMER_ID)?.cast(&DataType::String)?;
+        products.with_column(text)?;
+    }
     for name in [CUSTOMER_ID, ORDER_ID] {
         let text = frame.column(name)?.cast(&DataType::String)?;
         frame.with_column(text)?;
@@ -147,9 +169,9 @@ pub fn scan(
         Some(pairs) => with_undone(frame, pairs)?,
         None => frame.with_column(lit(NULL).cast(DataType::Date).alias(UNDONE_ON)),
     };
-    let Asked { money, has_orders, pairs } = asked;
+    let Asked { money, has_orders, pairs, .. } = asked;
     let (frame, money) = (frame.collect()?, money.clone());
-    Ok(OrderBook { frame, reasons: lines.reasons, money, returns, counts, pairs, has_orders })
+    Ok(OrderBook { frame, reasons: lines.reasons, money, returns, counts, pairs, products, has_orders })
 }
 
 /// Tells of every purchase on which day the last unit of its order came back.

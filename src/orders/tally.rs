@@ -93,9 +93,11 @@ pub(super) fn comparisons(tallies: &[Tally], lines: &LazyFrame) -> Vec<LazyFrame
     tallies.iter().filter_map(one).collect()
 }
 
-/// Parts the columns of tallies from the order book.
-pub(super) fn split(frames: Vec<DataFrame>, tallies: &[Tally]) -> PolarsResult<(DataFrame, Vec<Count>)> {
-    let mut frames = frames.into_iter();
+/// Takes the order book and the answers from what was collected, and parts the columns of tallies from the book.
+pub(super) fn split(
+    frames: &mut impl Iterator<Item = DataFrame>,
+    tallies: &[Tally],
+) -> PolarsResult<(DataFrame, Vec<Count>)> {
     let mut book = frames.next().unwrap_or_default();
     let mut counts = Vec::with_capacity(tallies.len());
     for (idx, tally) in tallies.iter().enumerate() {

@@ -6,14 +6,16 @@ use chrono::{Days, NaiveDate};
 use polars::prelude::*;
 
 use crate::clean::ReturnPolicy;
-use crate::columns::{CUSTOMER_ID, DAY, SNAPSHOT};
+use crate::columns::{CUSTOMER_ID, DAY, N_PRODUCTS, SNAPSHOT};
 use crate::ingest::Keyed;
 use crate::orders::{OrderBook, ledger};
 
+pub mod features;
 pub mod measures;
 pub mod outliers;
 pub mod quantile;
 
+pub use features::Feature;
 pub use measures::{Frequency, Monetary};
 pub use outliers::{CapOutliers, CapPolicy};
 
@@ -30,6 +32,8 @@ pub struct RfmParams {
     pub window: Option<u32>,
     /// Customers whose first line lies less than so many days before a snapshot are left out of it.
     pub min_history_days: u32,
+    /// Further columns, in order.
+    pub features: Vec<Feature>,
     /// What becomes of monetary values beyond a quantile.
     pub cap: Option<CapOutliers>,
 }
@@ -46,7 +50,7 @@ pub enum SnapshotDates {
 /// Every customer at every snapshot.
 ///
 /// One row a (snapshot, customer), sorted by both. Columns: `snapshot` date, `customer_id` text, `last_order_at`
-/// datetime\[μs\], `recency_days` i32, `frequency` u32, `monetary` f64, `returned_money` f64 where returns are kept apart, and the
+/// datetime\[μs\], `recency_days` i32, `frequency` u32, `monetary` f64, `returned_money` f64 where returns are kept apart, the further columns that are asked for (see [`features`]; `n_products` last), and the
 /// attributes of the customers' source. A customer is in a snapshot where it has an accepted line before it.
 #[derive(Debug, Clone)]
 pub struct Snapshots {
@@ -148,6 +152,13 @@ fn snapshot(params: &RfmParams, book: &OrderBook, as_of: NaiveDate) -> LazyFrame
     if book.returns == ReturnPolicy::Separate {
         measures.push(measures::returned_money(&book.money));
     }
+    measures.extend(params.features.iter().filter_map(|feature| match feature {
+        Feature::TenureDays => Some(features::tenure_days(as_of)),
+        Feature::MeanGapDays => Some(features::mean_gap_days()),
+        Feature::GapDaysStd => Some(features::gap_days_std()),
+        Feature::AverageOrderValue => Some(features::average_order_value(&book.money, book.returns, book.has_orders)),
+        Feature::NProducts => None,
+    }));
     let before = book.accepted().filter(col(DAY).lt(day(as_of))).with_column(measures::stands(as_of));
     let back = |days: u32| as_of.checked_sub_days(Days::new(u64::from(days))).unwrap_or(NaiveDate::MIN);
     let within = match params.window {
@@ -164,6 +175,15 @@ fn snapshot(params: &RfmParams, book: &OrderBook, as_of: NaiveDate) -> LazyFrame
             let key = [col(CUSTOMER_ID)];
             measured.join(known, key.clone(), key, JoinArgs::new(JoinType::Semi))
         }
+    };
+    let known = match &book.products {
+        Some(products) if params.features.contains(&Feature::NProducts) => {
+            let key = [col(CUSTOMER_ID)];
+            let counted = features::n_products(products.clone().lazy(), as_of);
+            let counted = known.join(counted, key.clone(), key, JoinArgs::new(JoinType::Left));
+            counted.with_column(col(N_PRODUCTS).fill_null(lit(0u32)))
+        }
+        _ => known,
     };
     known.select([day(as_of).alias(SNAPSHOT), all().as_expr()])
 }

@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use polars::prelude::*;
 
-use crate::columns::SEGMENT;
+use crate::columns::{RULE, SEGMENT, SNAPSHOT, next_segment, to_next};
 use crate::score::{Cut, Dimension, Scored};
 
 pub mod lint;
@@ -38,6 +38,49 @@ pub fn segment(map: &SegmentMap, scored: Scored) -> PolarsResult<Segmented> {
         .fold(otherwise, |rest, rule| when(matches(rule)).then(lit(map.name_of(rule.segment))).otherwise(rest));
     let frame = scored.frame.lazy().with_column(name.alias(SEGMENT)).collect()?;
     Ok(Segmented { frame, dates: scored.dates, cuts: scored.cuts })
+}
+
+/// Adds why each customer is where it is: `rule` u32, and for each dimension `…_to_next` f64 and `…_next_segment` text. `unit` is the
+/// smallest step of money.
+///
+/// # Errors
+/// A column that is missing.
+pub fn explained(map: &SegmentMap, segmented: Segmented, unit: f64) -> PolarsResult<Segmented> {
+    let rule = map.rules.iter().enumerate().rev().fold(lit(NULL).cast(DataType::UInt32), |rest, (idx, rule)| {
+        when(matches(rule)).then(lit(idx as u32 + 1)).otherwise(rest)
+    });
+    let mut frame = segmented.frame.clone().lazy().with_column(rule.alias(RULE)).collect()?;
+    let dates = frame.column(SNAPSHOT)?.date()?.clone();
+    let dates: Vec<Option<NaiveDate>> = dates.as_date_iter().collect();
+    let numbers = |name: &str| -> PolarsResult<Vec<f64>> {
+        let column = frame.column(name)?.cast(&DataType::Float64)?;
+        Ok(column.f64()?.iter().map(Option::unwrap_or_default).collect())
+    };
+    let values = Dimension::ALL.map(|dimension| numbers(dimension.value()));
+    let scores = Dimension::ALL.map(|dimension| numbers(dimension.score()));
+    let ([r, f, m], [r_score, f_score, m_score]) = (values, scores);
+    let (values, scores) = ([r?, f?, m?], [r_score?, f_score?, m_score?]);
+    let mut ways: [Vec<Option<f64>>; 3] = Default::default();
+    let mut segments: [Vec<Option<&str>>; 3] = Default::default();
+    let mut cuts: (Option<NaiveDate>, Vec<Cut>) = (None, Vec::new());
+    for (row, date) in dates.iter().enumerate() {
+        if cuts.0 != *date {
+            let of_date = segmented.cuts.iter().filter(|cut| Some(cut.snapshot) == *date);
+            cuts = (*date, of_date.cloned().collect());
+        }
+        let code = scores.each_ref().map(|scores| scores[row] as u8);
+        let standings = why::standings(map, &cuts.1, values.each_ref().map(|values| values[row]), code, unit);
+        for (position, standing) in standings.iter().enumerate() {
+            let next = standing.next.as_ref();
+            ways[position].push(next.map(|next| next.value - standing.value));
+            segments[position].push(next.and_then(|next| next.segment).map(|idx| map.name_of(idx)));
+        }
+    }
+    for (dimension, (ways, segments)) in Dimension::ALL.into_iter().zip(ways.into_iter().zip(segments)) {
+        frame.with_column(Column::new(to_next(dimension.value()).into(), ways))?;
+        frame.with_column(Column::new(next_segment(dimension.value()).into(), segments))?;
+    }
+    Ok(Segmented { frame, ..segmented })
 }
 
 fn matches(rule: &Rule) -> Expr {

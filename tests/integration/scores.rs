@@ -227,6 +227,40 @@ fn monetary_and_window_by_hand() {
     assert!(outcome.stderr.contains("no customer is left"), "{}", outcome.stderr);
 }
 
+/// 1001 bought on 5 January and came back to nothing; 1002 on 10 February and 1 March, 20 days later; P1 and P2 are two products.
+#[test]
+fn further_columns_by_hand() {
+    let shop = Shop::fixture().edit("order_id: order,", "order_id: order, product_id: product,");
+    let set = "rfm.features=[tenure_days, mean_gap_days, gap_days_std, average_order_value, n_products]";
+    let segments = shop.run(&["--set", set]).table("segments/snapshot=2024-03-02/part-0");
+    assert_eq!(texts(&segments, "tenure_days"), ["57", "21", "2"]);
+    assert_eq!(texts(&segments, "mean_gap_days"), ["", "20.0", ""]);
+    assert_eq!(texts(&segments, "gap_days_std"), ["", "", ""]);
+    assert_eq!(floats(&segments, "average_order_value"), [7.0, 5.15, 101.0]);
+    assert_eq!(texts(&segments, "n_products"), ["2", "2", "1"]);
+    let explained = shop.custseg(&["explain", "shop.yaml", "--set", set]).stdout;
+    assert_eq!(explained.matches("Csv SCAN").count(), 1);
+}
+
+/// The same over Online Retail by DuckDB: sums and means over customers, with its `stddev_samp` of the gaps.
+#[test]
+fn further_columns_of_online_retail() {
+    let Some(source) = reference("online-retail/online_retail.parquet") else { return };
+    let set = "rfm.features=[tenure_days, mean_gap_days, gap_days_std, average_order_value, n_products]";
+    let to = run(&source, &[set, "models={}"]);
+    let segments = table(to.path(), "segments/snapshot=2011-12-10/part-0");
+    let known = |name: &str| floats(&segments, name).into_iter().filter(|x| !x.is_nan()).collect::<Vec<f64>>();
+    let mean = |name: &str| known(name).iter().sum::<f64>() / known(name).len() as f64;
+    assert_eq!(known("tenure_days").iter().sum::<f64>(), 970_979.0);
+    assert_eq!(known("n_products").iter().sum::<f64>(), 266_792.0);
+    assert_eq!((known("mean_gap_days").len(), known("gap_days_std").len()), (2790, 1916));
+    let expected =
+        [("average_order_value", 419.166289439), ("mean_gap_days", 78.42671569), ("gap_days_std", 38.90305283)];
+    for (name, expected) in expected {
+        assert!((mean(name) - expected).abs() < 1e-8, "{name}: {}", mean(name));
+    }
+}
+
 /// Given cut points, bins and weights a dimension: recency {57, 1, 2}, frequency {1, 2, 1}, money {7, 10.3, 101}.
 #[test]
 fn each_dimension_may_be_cut_its_own_way() {
@@ -298,4 +332,14 @@ fn why_a_customer_is_where_it_is() {
     insta::assert_snapshot!(outcome.stdout);
     let outcome = shop.custseg(&["-q", "why", "shop.yaml", "nobody"]);
     assert_eq!(outcome.code, 2);
+    // The segments say the same where they are asked to.
+    let segments = shop.run(&["--set", "segment.why=true"]).table("segments/snapshot=2024-03-02/part-0");
+    assert_eq!(texts(&segments, "rule"), ["2", "1", ""]);
+    let change = |name: &str| -> Vec<String> { floats(&segments, name).iter().map(|by| format!("{by:.2}")).collect() };
+    assert_eq!(change("recency_days_to_next"), ["-22.00", "NaN", "-1.00"]);
+    assert_eq!(change("frequency_to_next"), ["1.00", "NaN", "1.00"]);
+    assert_eq!(change("monetary_to_next"), ["1.33", "18.15", "NaN"]);
+    assert_eq!(texts(&segments, "recency_days_next_segment"), ["Rest", "", "Rest"]);
+    assert_eq!(texts(&segments, "frequency_next_segment"), ["Gone", "", "Rest"]);
+    assert_eq!(texts(&segments, "monetary_next_segment"), ["Gone", "Best", ""]);
 }
