@@ -13,6 +13,8 @@ pub const CUSTOMER_ID: &str = "customer_id";
 pub const ORDER_ID: &str = "order_id";
 /// What was bought; null where the source has none.
 pub const PRODUCT_ID: &str = "product_id";
+/// What kind of thing was bought; null where no source maps it.
+pub const CATEGORY: &str = "category";
 /// Local time of the line in the pipeline's time zone; datetime in microseconds, without a zone.
 pub const ORDERED_AT: &str = "ordered_at";
 /// Local calendar day of the line.
@@ -64,6 +66,12 @@ pub const TENURE_DAYS: &str = "tenure_days";
 pub const MEAN_GAP_DAYS: &str = "mean_gap_days";
 /// Sample standard deviation of the days between days with a purchase; f64, null where there are fewer than three.
 pub const GAP_DAYS_STD: &str = "gap_days_std";
+/// Place of a category among those of its snapshot by money, from 1; u32.
+pub const PLACE: &str = "place";
+/// Name of the column of the share of a customer's purchases in the category at a place: f64 in 0..=1.
+pub fn category_share(place: usize) -> String {
+    format!("category_{place}_share")
+}
 /// Distinct products bought; u32.
 pub const N_PRODUCTS: &str = "n_products";
 /// Recency score, n for the most recent customers; u8.

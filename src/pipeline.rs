@@ -15,7 +15,7 @@ use crate::evaluate::{self, Alternatives, Evidence, Tables};
 use crate::ingest::conform::{AMBIGUOUS, FOREIGN};
 use crate::ingest::{self, IngestParams, Keyed, OnBadRow, Reading, Walked};
 use crate::model::{self, Assigned, ModelParams};
-use crate::orders::{self, Asked, OrderBook, Rejects, ledger};
+use crate::orders::{self, Asked, Further, OrderBook, Rejects, ledger};
 use crate::publish::{self, CustomersRead, Facts, Manifest, PublishParams, Staging, manifest::Input};
 use crate::rfm::{self, Feature, RfmParams, Snapshots};
 use crate::score::{self, ScoreParams, Scored};
@@ -174,12 +174,7 @@ pub fn scan(
 ) -> Result<OrderBook, Error> {
     let tallies = info_span!("checks").in_scope(|| checks::tallies(&p.checks, source.scratch.path()))?;
     let _span = info_span!("orders").entered();
-    let asked = Asked {
-        money: &p.ingest.money,
-        has_orders: p.ingest.has_orders(),
-        pairs,
-        products: p.rfm.features.contains(&Feature::NProducts),
-    };
+    let asked = Asked { money: &p.ingest.money, has_orders: p.ingest.has_orders(), pairs, further: further(p) };
     let rejects = rejects.map(|path| reject_names(p, path));
     let book = orders::scan(lines, asked, &tallies, rejects.as_ref()).map_err(Error::scan(&p.ingest))?;
     info!(groups = book.frame.height(), "source read");
@@ -200,6 +195,11 @@ fn complete(source: &Source, book: &OrderBook) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// What the scan is asked for at the grain of products.
+pub fn further(p: &Pipeline) -> Further {
+    Further { products: p.rfm.features.contains(&Feature::NProducts), categories: p.rfm.top_categories > 0 }
 }
 
 /// `checks`: judges every check. Where one fails the run, what it found is set aside for people to look at.

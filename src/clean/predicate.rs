@@ -8,8 +8,8 @@ use crate::columns::*;
 use crate::ingest::{Money, conform};
 
 /// Names that a predicate may use besides the source's own columns.
-pub const NAMES: [&str; 9] =
-    [CUSTOMER_ID, ORDER_ID, ORDERED_AT, DAY, PRODUCT_ID, QUANTITY, UNIT_PRICE, AMOUNT, CURRENCY];
+pub const NAMES: [&str; 10] =
+    [CUSTOMER_ID, ORDER_ID, ORDERED_AT, DAY, PRODUCT_ID, QUANTITY, UNIT_PRICE, AMOUNT, CURRENCY, CATEGORY];
 
 /// A parsed predicate.
 #[derive(Debug, Clone, PartialEq)]
@@ -156,7 +156,7 @@ fn day(text: &Expr) -> Option<Expr> {
 
 fn line_column(name: &str, money: &Money) -> Expr {
     match name {
-        CUSTOMER_ID | ORDER_ID | PRODUCT_ID => col(name).cast(DataType::String),
+        CUSTOMER_ID | ORDER_ID | PRODUCT_ID | CATEGORY => col(name).cast(DataType::String),
         UNIT_PRICE | AMOUNT => money.major(col(name)),
         _ => col(name),
     }

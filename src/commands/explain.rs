@@ -9,12 +9,12 @@ use tracing::subscriber::{NoSubscriber, with_default};
 use super::schema_line;
 use custseg::checks;
 use custseg::clean::{ReturnPolicy, Step};
+use custseg::columns::{CATEGORY, CUSTOMER_ID, DAY, MONEY, ORDER_ID};
 use custseg::error::Error;
 use custseg::ingest::{self, Reading};
 use custseg::orders;
 use custseg::orders::OrderBook;
 use custseg::pipeline::{self, Pipeline};
-use custseg::rfm::Feature;
 
 pub(super) fn explain(p: &Pipeline, out: &mut impl Write) -> Result<(), Error> {
     let engine = Error::engine;
@@ -33,8 +33,7 @@ pub(super) fn explain(p: &Pipeline, out: &mut impl Write) -> Result<(), Error> {
     let names = pipeline::reject_names(p, Path::new("rejects.parquet"));
     let scratch = tempfile::tempdir()?;
     let tallies = checks::tallies(&p.checks, scratch.path())?;
-    let plan = orders::explain(&marked, &tallies, p.rfm.features.contains(&Feature::NProducts), &names)
-        .map_err(engine("orders"))?;
+    let plan = orders::explain(&marked, &tallies, pipeline::further(p), &names).map_err(engine("orders"))?;
     writeln!(out, "\n# orders: the one scan, with two consumers: the order book and the rejects\n{plan}\n")?;
     // The log of a made-up run would only mislead.
     let stages = with_default(NoSubscriber::default(), || later_stages(p))?;
@@ -80,6 +79,11 @@ fn made_up(p: &Pipeline, customers: usize) -> PolarsResult<OrderBook> {
     let has_orders = p.ingest.has_orders();
     let returns = p.clean.iter().find_map(Step::kept_returns).map_or(ReturnPolicy::Drop, |(_, policy)| policy);
     let (reasons, counts) = (Vec::new(), Vec::new());
+    let further = pipeline::further(p);
+    let empty = |names: [&str; 4]| DataFrame::empty_with_schema(&typed.try_project(names).unwrap_or_default());
+    let products = further.products.then(|| empty([CUSTOMER_ID, ORDER_ID, DAY, MONEY]));
+    let categories = further.categories.then(|| empty([CUSTOMER_ID, ORDER_ID, DAY, MONEY]));
+    let categories = categories.map(|mut frame| frame.rename(ORDER_ID, CATEGORY.into()).cloned()).transpose()?;
     Ok(OrderBook {
         frame,
         reasons,
@@ -87,7 +91,8 @@ fn made_up(p: &Pipeline, customers: usize) -> PolarsResult<OrderBook> {
         returns,
         counts,
         pairs: None,
-        products: None,
+        products,
+        categories,
         has_orders,
     })
 }

@@ -184,7 +184,20 @@ fn rfm(
     let window: Option<u32> = spec.window.strip_suffix('d').and_then(|days| days.parse().ok());
     let features = features(spec, columns, window.is_some(), checker);
     let min_history_days = spec.min_history_days;
-    Some(RfmParams { snapshots: snapshots?, frequency, monetary, window, min_history_days, features, cap })
+    let top_categories = usize::from(spec.top_categories);
+    if top_categories > 0 && columns.iter().any(|columns| columns.category.is_none()) {
+        checker.wrong("/rfm/top_categories", "categories cannot be told: `category` is not mapped");
+    }
+    Some(RfmParams {
+        snapshots: snapshots?,
+        frequency,
+        monetary,
+        window,
+        min_history_days,
+        features,
+        top_categories,
+        cap,
+    })
 }
 
 fn features(spec: &RfmSpec, columns: &[&ColumnsSpec], windowed: bool, checker: &mut Checker<'_>) -> Vec<Feature> {

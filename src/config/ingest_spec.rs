@@ -189,6 +189,9 @@ pub struct ColumnsSpec {
     /// Value of the line, in place of quantity and price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<String>,
+    /// What kind of thing was bought, such as a department; the product itself may be named here too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
     /// ISO code of the currency that the line is in. Without `ingest.money.rates` a line of another currency than
     /// `ingest.money.currency` fails the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -174,7 +174,8 @@ pub(super) fn rates(spec: &IngestSpec, checker: &mut Checker<'_>) -> Option<Opti
 
 /// Key, source column and wanted type of every mapped column.
 fn mapped(spec: &ColumnsSpec) -> Vec<(&'static str, &str, Wanted)> {
-    let ColumnsSpec { customer_id, order_id, ordered_at, product_id, quantity, unit_price, amount, currency } = spec;
+    let ColumnsSpec { customer_id, order_id, ordered_at, product_id, quantity, unit_price, amount, currency, category } =
+        spec;
     let always = [
         ("customer_id", Some(customer_id), Wanted::Identity),
         ("order_id", order_id.as_ref(), Wanted::Identity),
@@ -184,6 +185,7 @@ fn mapped(spec: &ColumnsSpec) -> Vec<(&'static str, &str, Wanted)> {
         ("unit_price", unit_price.as_ref(), Wanted::Number),
         ("amount", amount.as_ref(), Wanted::Number),
         ("currency", currency.as_ref(), Wanted::Identity),
+        ("category", category.as_ref(), Wanted::Identity),
     ];
     always.into_iter().filter_map(|(key, name, wanted)| Some((key, name?.as_str(), wanted))).collect()
 }
@@ -206,6 +208,7 @@ fn columns(spec: &ColumnsSpec, at: &str, checker: &mut Checker<'_>) -> Option<Co
         ordered_at: spec.ordered_at.clone(),
         product_id: spec.product_id.clone(),
         currency: spec.currency.clone(),
+        category: spec.category.clone(),
         worth,
     })
 }

@@ -76,6 +76,11 @@ pub struct RfmSpec {
     /// the days between days with a purchase; `average_order_value`; `n_products`, distinct products bought, not with a window.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<FeatureSpec>,
+    /// Adds the shares of each customer's purchases, by money, in the so many categories that sold most at the snapshot:
+    /// `category_1_share` and on; `top_categories.parquet` names them.
+    #[serde(default)]
+    #[schemars(range(max = 50))]
+    pub top_categories: u8,
     /// Leaves out customers whose first line lies less than so many days before the snapshot.
     #[serde(default)]
     pub min_history_days: u32,
@@ -84,7 +89,15 @@ pub struct RfmSpec {
 impl Default for RfmSpec {
     fn default() -> Self {
         let (snapshots, frequency) = (SnapshotsSpec::default(), Frequency::default());
-        Self { snapshots, frequency, monetary: None, window: all(), features: Vec::new(), min_history_days: 0 }
+        Self {
+            snapshots,
+            frequency,
+            monetary: None,
+            window: all(),
+            features: Vec::new(),
+            top_categories: 0,
+            min_history_days: 0,
+        }
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Evidence<'a> {
     pub bins: DataFrame,
     /// The map that named the segments.
     pub map: &'a SegmentMap,
+    /// The categories that sold most, where shares in them are told.
+    pub categories: Option<DataFrame>,
     /// What lies beyond the quantile, where that was asked.
     pub outliers: Option<DataFrame>,
     /// How many days back from a snapshot count; all where none is named.
@@ -54,6 +56,7 @@ impl<'a> Evidence<'a> {
             book,
             bins: score_bins(scored)?,
             map,
+            categories: scored.categories.clone(),
             outliers: scored.outliers.clone(),
             window: None,
             alternatives: None,
@@ -79,6 +82,7 @@ pub fn evaluate(evidence: Evidence<'_>, assigned: Assigned) -> PolarsResult<Tabl
         let table = sensitivity::sensitivity(alternatives, evidence.book, evidence.map, &assigned.frame)?;
         others.push(("sensitivity", table));
     }
+    others.extend(evidence.categories.map(|categories| ("top_categories", categories)));
     others.extend(evidence.outliers.map(|outliers| ("outliers", outliers)));
     if let Some(pairs) = &evidence.book.pairs {
         others.push(("returns", pairs.table.drop(DAY)?));

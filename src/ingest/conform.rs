@@ -10,8 +10,8 @@ use super::numbers::{MONEY_LIMIT, minor_units, number, whole_number};
 use super::walk::{self, BadRecord};
 use super::{Fault, Format, IngestParams, RejectColumns, Source, SourceFile, Worth, rates, workbook};
 use crate::columns::{
-    AMOUNT, CURRENCY, CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, REASON, SOURCE_FILE,
-    SOURCE_ROW, TEXT, UNIT_PRICE,
+    AMOUNT, CATEGORY, CURRENCY, CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, REASON,
+    SOURCE_FILE, SOURCE_ROW, TEXT, UNIT_PRICE,
 };
 
 /// The fault of a moment that two declared formats read differently; it fails the run, since no format can be preferred.
@@ -131,6 +131,7 @@ impl<'a> Conformer<'a> {
             self.identity(CUSTOMER_ID, Some(&columns.customer_id), file),
             self.identity(ORDER_ID, columns.order_id.as_ref(), file),
             self.identity(PRODUCT_ID, columns.product_id.as_ref(), file),
+            self.identity(CATEGORY, columns.category.as_ref(), file),
         ];
         let mut faults = Vec::new();
         let mut parsed = self.parsed(source);

@@ -116,7 +116,7 @@ impl Money {
 /// The order lines as a plan.
 ///
 /// One row a source row. Columns: `source_file` u32, `source_row` u32, `customer_id` (text or i64, as the sources have
-/// it), `order_id` and `product_id` (likewise; null where not mapped), `ordered_at` datetime\[μs\], `day` date, `quantity` i64 (null
+/// it), `order_id`, `product_id` and `category` (likewise; null where not mapped), `ordered_at` datetime\[μs\], `day` date, `quantity` i64 (null
 /// where not mapped), `unit_price` and `amount` i64 in minor units of the line's own currency (one of them null), `currency` text (null where no source maps it), `money` i64 in
 /// minor units of the pipeline's currency, `text` of a record that is none of the table's, `reason` u8: a code into
 /// [`Lines::faults`] where the row cannot be parsed, else null; and the carried columns.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use encoding_rs::Encoding;
 use polars::prelude::DataType;
 
-use crate::columns::{AMOUNT, CURRENCY, CUSTOMER_ID, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, UNIT_PRICE};
+use crate::columns::{AMOUNT, CATEGORY, CURRENCY, CUSTOMER_ID, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, UNIT_PRICE};
 
 /// One source of transactions.
 #[derive(Debug, Clone)]
@@ -97,12 +97,14 @@ pub struct Columns {
     pub worth: Worth,
     /// The currency of its money, if mapped.
     pub currency: Option<String>,
+    /// What kind of thing was bought, if mapped.
+    pub category: Option<String>,
 }
 
 impl Columns {
     /// The mapped columns: the pipeline's name and the source's.
     pub fn mapped(&self) -> Vec<(&'static str, &str)> {
-        let Self { customer_id, order_id, ordered_at, product_id, worth, currency } = self;
+        let Self { customer_id, order_id, ordered_at, product_id, worth, currency, category } = self;
         let money = match worth {
             Worth::Priced { unit_price, .. } => (UNIT_PRICE, Some(unit_price.as_str())),
             Worth::Amount { amount, .. } => (AMOUNT, Some(amount.as_str())),
@@ -115,6 +117,7 @@ impl Columns {
             (QUANTITY, worth.quantity()),
             money,
             (CURRENCY, currency.as_deref()),
+            (CATEGORY, category.as_deref()),
         ];
         all.into_iter().filter_map(|(name, source)| Some((name, source?))).collect()
     }

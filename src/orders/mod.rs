@@ -7,8 +7,8 @@ use polars::prelude::*;
 
 use crate::clean::{MarkedLines, Pairs, Reason, ReturnPolicy, line_number, returns, steps};
 use crate::columns::{
-    CUSTOMER_ID, DAY, LINE, LINES, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, REASON, RETURNED, UNDONE_ON,
-    UNITS,
+    CATEGORY, CUSTOMER_ID, DAY, LINE, LINES, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, REASON, RETURNED,
+    UNDONE_ON, UNITS,
 };
 use crate::ingest::Money;
 
@@ -42,6 +42,9 @@ pub struct OrderBook {
     /// Where products are counted, one row a (customer, product): `customer_id` text, `product_id`, `day`: of the first accepted line
     /// that is no return.
     pub products: Option<DataFrame>,
+    /// Where shares in categories are told, one row a (customer, category, day) of accepted lines that are no returns: `customer_id` and
+    /// `category` text, `day`, `money` i128.
+    pub categories: Option<DataFrame>,
     /// Whether the source knows orders; without them an order is all that a customer buys on a day.
     pub has_orders: bool,
 }
@@ -65,6 +68,15 @@ impl OrderBook {
     }
 }
 
+/// Consumers of the scan at the grain of products, each only where it is asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Further {
+    /// The first day of every (customer, product).
+    pub products: bool,
+    /// The money of every (customer, category, day).
+    pub categories: bool,
+}
+
 /// What the order book has to know of the pipeline.
 pub struct Asked<'a> {
     /// How money is counted.
@@ -73,15 +85,15 @@ pub struct Asked<'a> {
     pub has_orders: bool,
     /// What the returns undo, where they are matched.
     pub pairs: Option<Pairs>,
-    /// Whether products are counted, which is a further consumer of the scan.
-    pub products: bool,
+    /// Further consumers of the scan.
+    pub further: Further,
 }
 
 /// The consumers of the scan: the group-by, the rejects, and those of tallies that compare lines.
 fn plans(
     lines: &MarkedLines,
     tallies: &[Tally],
-    products: bool,
+    further: Further,
     rejects: Option<&Rejects<'_>>,
 ) -> PolarsResult<Vec<DslPlan>> {
     let mut sums = vec![
@@ -95,11 +107,15 @@ fn plans(
     let grouped = lines.frame.clone().group_by([col(CUSTOMER_ID), col(ORDER_ID), col(DAY), col(REASON)]).agg(sums);
     let mut plans = vec![grouped.logical_plan];
     plans.extend(tally::comparisons(tallies, &lines.frame).into_iter().map(|plan| plan.logical_plan));
-    if products {
-        let returned = lines.returns.as_ref().map_or(lit(false), |(prefix, _)| steps::begins(prefix));
-        let bought = lines.frame.clone().filter(col(REASON).is_null().and(returned.not()));
-        let bought = bought.filter(col(PRODUCT_ID).is_not_null());
-        plans.push(bought.group_by([col(CUSTOMER_ID), col(PRODUCT_ID)]).agg([col(DAY).min()]).logical_plan);
+    let returned = lines.returns.as_ref().map_or(lit(false), |(prefix, _)| steps::begins(prefix));
+    let bought = lines.frame.clone().filter(col(REASON).is_null().and(returned.not()));
+    if further.products {
+        let known = bought.clone().filter(col(PRODUCT_ID).is_not_null());
+        plans.push(known.group_by([col(CUSTOMER_ID), col(PRODUCT_ID)]).agg([col(DAY).min()]).logical_plan);
+    }
+    if further.categories {
+        let money = col(MONEY).cast(DataType::Int128).sum();
+        plans.push(bought.group_by([col(CUSTOMER_ID), col(CATEGORY), col(DAY)]).agg([money]).logical_plan);
     }
     let Some(rejects) = rejects else { return Ok(plans) };
     plans.push(rejects::sink(rejects, lines)?.logical_plan);
@@ -133,8 +149,13 @@ fn streamed(plan: LazyFrame) -> PolarsResult<DataFrame> {
 ///
 /// # Errors
 /// What Polars says of a plan that cannot be optimised.
-pub fn explain(lines: &MarkedLines, tallies: &[Tally], products: bool, rejects: &Rejects<'_>) -> PolarsResult<String> {
-    LazyFrame::explain_all(plans(lines, tallies, products, Some(rejects))?, OptFlags::default())
+pub fn explain(
+    lines: &MarkedLines,
+    tallies: &[Tally],
+    further: Further,
+    rejects: &Rejects<'_>,
+) -> PolarsResult<String> {
+    LazyFrame::explain_all(plans(lines, tallies, further, Some(rejects))?, OptFlags::default())
 }
 
 /// Reads the source once: writes the rejected rows, where they are wanted, and returns what happened.
@@ -147,18 +168,14 @@ pub fn scan(
     tallies: &[Tally],
     rejects: Option<&Rejects<'_>>,
 ) -> PolarsResult<OrderBook> {
-    let plans = plans(&lines, tallies, asked.products, rejects)?;
+    let plans = plans(&lines, tallies, asked.further, rejects)?;
     let mut frames = LazyFrame::collect_all_with_engine(plans, Engine::Streaming, OptFlags::default())?.into_iter();
     let (mut frame, counts) = tally::split(&mut frames, tallies)?;
-    let mut products = frames.next().filter(|_| asked.products);
-    if let Some(products) = &mut products {
-        let text = products.column(CUSTOMER_ID)?.cast(&DataType::String)?;
-        products.with_column(text)?;
-    }
-    for name in [CUSTOMER_ID, ORDER_ID] {
-        let text = frame.column(name)?.cast(&DataType::String)?;
-        frame.with_column(text)?;
-    }
+    let mut next = |wanted: bool| if wanted { frames.next() } else { None };
+    let (mut products, mut categories) = (next(asked.further.products), next(asked.further.categories));
+    as_text(&mut frame, &[CUSTOMER_ID, ORDER_ID])?;
+    products.as_mut().map_or(Ok(()), |products| as_text(products, &[CUSTOMER_ID]))?;
+    categories.as_mut().map_or(Ok(()), |categories| as_text(categories, &[CUSTOMER_ID, CATEGORY]))?;
     // An order is a return as a whole, so returns are told apart here and cost the scan nothing.
     let (returned, returns) = match &lines.returns {
         Some((prefix, policy)) => (steps::begins(prefix), *policy),
@@ -171,7 +188,16 @@ pub fn scan(
     };
     let Asked { money, has_orders, pairs, .. } = asked;
     let (frame, money) = (frame.collect()?, money.clone());
-    Ok(OrderBook { frame, reasons: lines.reasons, money, returns, counts, pairs, products, has_orders })
+    Ok(OrderBook { frame, reasons: lines.reasons, money, returns, counts, pairs, products, categories, has_orders })
+}
+
+/// Makes columns text.
+fn as_text(frame: &mut DataFrame, names: &[&str]) -> PolarsResult<()> {
+    for name in names {
+        let text = frame.column(name)?.cast(&DataType::String)?;
+        frame.with_column(text)?;
+    }
+    Ok(())
 }
 
 /// Tells of every purchase on which day the last unit of its order came back.

@@ -4,11 +4,12 @@
 use chrono::NaiveDate;
 use polars::prelude::*;
 
-use super::day;
 use super::measures::{self, Frequency, Monetary};
+use super::{RfmParams, day};
 use crate::clean::ReturnPolicy;
 use crate::columns::{
-    AVERAGE_ORDER_VALUE, CUSTOMER_ID, DAY, GAP_DAYS_STD, MEAN_GAP_DAYS, N_PRODUCTS, STANDS, TENURE_DAYS,
+    AVERAGE_ORDER_VALUE, CATEGORY, CUSTOMER_ID, DAY, GAP_DAYS_STD, MEAN_GAP_DAYS, MONEY, N_PRODUCTS, PLACE, SNAPSHOT,
+    STANDS, TENURE_DAYS, category_share,
 };
 use crate::ingest::Money;
 
@@ -55,6 +56,63 @@ pub fn average_order_value(money: &Money, returns: ReturnPolicy, has_orders: boo
 pub(super) fn n_products(products: LazyFrame, as_of: NaiveDate) -> LazyFrame {
     let seen = products.filter(col(DAY).lt(day(as_of)));
     seen.group_by([col(CUSTOMER_ID)]).agg([len().cast(DataType::UInt32).alias(N_PRODUCTS)])
+}
+
+/// The shares of each customer's purchases, by money, in the categories that sold most at each snapshot: `category_1_share` and on,
+/// f64, null for customers who bought nothing of worth. Ranked by money and then by name, at each snapshot apart, so that what sells
+/// later does not change an earlier one. `sold` has one row a (customer, category, day) of accepted lines that are no returns.
+///
+/// The table has one row a (snapshot, place): `snapshot` date, `place` u32, `category` text, `money` f64.
+///
+/// # Errors
+/// What Polars says.
+pub(super) fn top_categories(
+    params: &RfmParams,
+    sold: &DataFrame,
+    frame: DataFrame,
+    dates: &[NaiveDate],
+    money: &Money,
+) -> PolarsResult<(DataFrame, DataFrame)> {
+    let (mut parts, mut tops) = (Vec::new(), Vec::new());
+    for &date in dates {
+        let before = sold.clone().lazy().filter(col(DAY).lt(day(date)));
+        let back = (day(date) - col(DAY)).dt().total_days(false);
+        let within = match params.window {
+            Some(days) => before.filter(back.lt_eq(lit(i64::from(days)))),
+            None => before,
+        };
+        let order = SortMultipleOptions::default().with_order_descending_multi([true, false]);
+        let by_category = within.clone().filter(col(CATEGORY).is_not_null()).group_by([col(CATEGORY)]);
+        let top = by_category.agg([col(MONEY).sum()]).sort([MONEY, CATEGORY], order);
+        let top = top.limit(params.top_categories as IdxSize).collect()?;
+        let names: Vec<String> = top.column(CATEGORY)?.str()?.iter().flatten().map(str::to_owned).collect();
+        let spent = |of: Expr| when(of).then(col(MONEY)).otherwise(lit(0i64).cast(DataType::Int128)).sum();
+        let total = col(MONEY).sum().cast(DataType::Float64);
+        let share = |place: usize| {
+            let name = names.get(place - 1).map_or(lit(false), |name| col(CATEGORY).eq(lit(name.as_str())));
+            let part = spent(name.fill_null(lit(false))).cast(DataType::Float64);
+            when(total.clone().gt(lit(0.0)))
+                .then(part / total.clone())
+                .otherwise(lit(NULL))
+                .alias(category_share(place))
+        };
+        let shares: Vec<Expr> = (1..=params.top_categories).map(share).collect();
+        let key = [col(CUSTOMER_ID)];
+        let of_date = frame.clone().lazy().filter(col(SNAPSHOT).eq(day(date)));
+        let joined = within.group_by(key.clone()).agg(shares);
+        parts.push(of_date.join(joined, key.clone(), key, JoinArgs::new(JoinType::Left)));
+        let place = Column::new(PLACE.into(), (1..=top.height() as u32).collect::<Vec<_>>());
+        let mut top = top;
+        top.with_column(place)?;
+        tops.push(top.lazy().select([
+            day(date).alias(SNAPSHOT),
+            col(PLACE),
+            col(CATEGORY),
+            money.major(col(MONEY)).alias(MONEY),
+        ]));
+    }
+    let frame = concat(parts, UnionArgs::default())?.sort([SNAPSHOT, CUSTOMER_ID], SortMultipleOptions::default());
+    Ok((frame.collect()?, concat(tops, UnionArgs::default())?.collect()?))
 }
 
 /// Days between the days on which something was bought that stands.

@@ -34,6 +34,8 @@ pub struct RfmParams {
     pub min_history_days: u32,
     /// Further columns, in order.
     pub features: Vec<Feature>,
+    /// Number of categories whose shares are told.
+    pub top_categories: usize,
     /// What becomes of monetary values beyond a quantile.
     pub cap: Option<CapOutliers>,
 }
@@ -50,7 +52,8 @@ pub enum SnapshotDates {
 /// Every customer at every snapshot.
 ///
 /// One row a (snapshot, customer), sorted by both. Columns: `snapshot` date, `customer_id` text, `last_order_at`
-/// datetime\[μs\], `recency_days` i32, `frequency` u32, `monetary` f64, `returned_money` f64 where returns are kept apart, the further columns that are asked for (see [`features`]; `n_products` last), and the
+/// datetime\[μs\], `recency_days` i32, `frequency` u32, `monetary` f64, `returned_money` f64 where returns are kept apart, the further columns that are asked for (see [`features`]; `n_products` and the
+/// shares in categories last), and the
 /// attributes of the customers' source. A customer is in a snapshot where it has an accepted line before it.
 #[derive(Debug, Clone)]
 pub struct Snapshots {
@@ -58,6 +61,8 @@ pub struct Snapshots {
     pub frame: DataFrame,
     /// The dates, ascending; never empty.
     pub dates: Vec<NaiveDate>,
+    /// The categories that sold most, where shares in them are told: see [`features::top_categories`].
+    pub categories: Option<DataFrame>,
     /// The monetary values beyond the quantile, where that was asked: see [`outliers`].
     pub outliers: Option<DataFrame>,
     /// Customers that the customers' source does not know.
@@ -127,6 +132,11 @@ pub fn snapshots(params: &RfmParams, book: &OrderBook, customers: Option<&Keyed>
         let (capped, found) = outliers::cap(cap, frame, &dates)?;
         (frame, outliers) = (capped, Some(found));
     }
+    let mut categories = None;
+    if let Some(sold) = book.categories.as_ref().filter(|_| params.top_categories > 0) {
+        let (with_shares, top) = features::top_categories(params, sold, frame, &dates, &book.money)?;
+        (frame, categories) = (with_shares, Some(top));
+    }
     let mut unknown = 0;
     if let Some(customers) = customers {
         let key = [col(CUSTOMER_ID)];
@@ -138,7 +148,7 @@ pub fn snapshots(params: &RfmParams, book: &OrderBook, customers: Option<&Keyed>
         let joined = frame.lazy().join(attributes, key.clone(), key, JoinArgs::new(JoinType::Left));
         frame = joined.sort([SNAPSHOT, CUSTOMER_ID], SortMultipleOptions::default()).collect()?;
     }
-    Ok(Snapshots { frame, dates, outliers, unknown })
+    Ok(Snapshots { frame, dates, categories, outliers, unknown })
 }
 
 /// One snapshot: only what happened before the date counts.

@@ -195,8 +195,12 @@ fn polars_29322_streaming_aggregates_equal_a_plain_loop() {
         .map(|i| Reason { step: "s".into(), reason: i.to_string(), declared: true, cell: None, position: None })
         .collect();
     let lines = MarkedLines { frame: frame.lazy(), reasons, returns: None, kept: vec![] };
-    let asked =
-        orders::Asked { money: &Money { scale: 2, currency: None }, has_orders: true, pairs: None, products: false };
+    let asked = orders::Asked {
+        money: &Money { scale: 2, currency: None },
+        has_orders: true,
+        pairs: None,
+        further: orders::Further::default(),
+    };
     let book = orders::scan(lines, asked, &[], None).unwrap();
     assert_eq!(book.frame.height(), expected.len());
     let text = |name: &str| texts(&book.frame, name);

@@ -22,7 +22,7 @@ fn snapshots(values: &[(i32, u32, f64)]) -> Snapshots {
     ]
     .unwrap();
     frame.align_chunks();
-    Snapshots { frame, dates: vec![date], outliers: None, unknown: 0 }
+    Snapshots { frame, dates: vec![date], categories: None, outliers: None, unknown: 0 }
 }
 
 fn scored(method: &Method, bins: u8, zero_apart: bool, values: &[(i32, u32, f64)]) -> [Vec<u8>; 3] {
@@ -240,6 +240,51 @@ fn further_columns_by_hand() {
     assert_eq!(texts(&segments, "n_products"), ["2", "2", "1"]);
     let explained = shop.custseg(&["explain", "shop.yaml", "--set", set]).stdout;
     assert_eq!(explained.matches("Csv SCAN").count(), 1);
+}
+
+/// Until 1 March 1001 spent 3.00 of 7.00 on P1 and 1002 all of 10.00; then 1003's 101.00 are P1 too, and 1002's 0.30 are P2.
+#[test]
+fn shares_in_the_categories_that_sell_most() {
+    let shop = Shop::fixture().edit("order_id: order,", "order_id: order, category: product,");
+    let shop = shop.edit("snapshots: last", "snapshots: [2024-02-20, 2024-03-02], top_categories: 2");
+    shop.run(&[]);
+    let top = shop.table("top_categories");
+    let row = |i: usize| ["snapshot", "place", "category", "money"].map(|name| texts(&top, name)[i].clone()).join(" ");
+    let expected = ["2024-02-20 1 P1 13.0", "2024-02-20 2 P2 4.0", "2024-03-02 1 P1 114.0", "2024-03-02 2 P2 4.3"];
+    assert_eq!((0..4).map(row).collect::<Vec<_>>(), expected);
+    let shares = |date: &str, place: usize| {
+        floats(&shop.table(&format!("segments/snapshot={date}/part-0")), &format!("category_{place}_share"))
+    };
+    assert_eq!(shares("2024-02-20", 1), [3.0 / 7.0, 1.0]);
+    assert_eq!(shares("2024-03-02", 1), [3.0 / 7.0, 1000.0 / 1030.0, 1.0]);
+    assert_eq!(shares("2024-03-02", 2), [4.0 / 7.0, 30.0 / 1030.0, 0.0]);
+    assert_eq!(shop.custseg(&["explain", "shop.yaml"]).stdout.matches("Csv SCAN").count(), 1);
+}
+
+/// Rows in any order give the same bytes, whatever the method: where equal values are parted, customer_id decides.
+#[test]
+fn shuffling_changes_nothing_under_any_method() {
+    let line = |i: u32| format!("o{i},P1,1,2024-01-{:02} 10:00,{}.00,{}\n", 1 + i * 7 % 20, 1 + i % 3, 100 + i % 37);
+    let lines: Vec<String> = (0..90).map(line).collect();
+    let shuffled: Vec<&String> = (0..90).map(|i| &lines[i * 53 % 90]).collect();
+    let csv = |lines: &[&String]| {
+        let lines: String = lines.iter().map(|line| line.as_str()).collect();
+        format!("order,product,units,bought,price,customer\n{lines}")
+    };
+    let (one, other) = (Shop::of(csv(&lines.iter().collect::<Vec<_>>())), Shop::of(csv(&shuffled)));
+    for method in [
+        "method: quantile",
+        "method: rank",
+        "method: percent_rank",
+        "method: r_rfm",
+        "compat: pandas_qcut_first",
+        "compat: dbt",
+    ] {
+        let set = format!("score={{{method}}}");
+        one.run(&["--set", &set]);
+        other.run(&["--set", &set]);
+        assert_eq!(super::harness::hashes(&one.path("out")), super::harness::hashes(&other.path("out")), "{method}");
+    }
 }
 
 /// The same over Online Retail by DuckDB: sums and means over customers, with its `stddev_samp` of the gaps.
