@@ -1,10 +1,12 @@
 //! The command line.
 
+use std::fs;
+
 use super::harness::{Shop, custseg, fixtures, root};
 
 #[test]
 fn help_texts() {
-    for command in ["", "run", "check", "explain", "peek"] {
+    for command in ["", "run", "check", "explain", "lint", "why", "peek"] {
         let args: Vec<&str> = [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
         let outcome = custseg(root(), &args);
         assert_eq!(outcome.code, 0);
@@ -150,4 +152,34 @@ fn a_closed_pipe_is_no_failure() {
     );
     let status = std::process::Command::new("bash").args(["-c", &script]).current_dir(fixtures()).status().unwrap();
     assert!(status.success());
+}
+
+/// The pipeline that README shows is a good one: over files as it names them it runs.
+#[test]
+fn the_pipeline_of_the_readme_runs() {
+    use std::io::Write;
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let shown = readme.split("```yaml").nth(1).unwrap().split("```").next().unwrap();
+    let maps = root().join("config/segments").display().to_string();
+    let yaml = format!("name: readme{}publish: {{ to: out }}\n", shown.replace("../config/segments", &maps));
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["till", "web"] {
+        fs::create_dir(path(name)).unwrap();
+    }
+    let file = fs::File::create(path("till/may.csv.gz")).unwrap();
+    let mut till = flate2::write::GzEncoder::new(file, flate2::Compression::default());
+    till.write_all(b"card,receipt,at,n,price\n1,A1,2024-05-01,2,3.00\n2,A2,2024-05-02,1,4.00\n").unwrap();
+    till.finish().unwrap();
+    fs::write(path("web/may.csv"), "buyer,no,day,total,cur\n1,W1,2024-05-03,10.00,USD\n3,CW1,2024-05-04,-1.00,EUR\n")
+        .unwrap();
+    fs::write(path("people.csv"), "id,age_band,city\n1,20-29,Ulm\n2,30-39,Bonn\n3,,\n").unwrap();
+    fs::write(path("rates.csv"), "date,currency,rate\n2024-01-01,USD,0.9\n").unwrap();
+    fs::write(path("readme.yaml"), yaml).unwrap();
+    let outcome = custseg(folder.path(), &["-q", "run", "readme.yaml"]);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    let segments = super::harness::table(&path("out"), "segments/snapshot=2024-05-05/part-0");
+    // 6.00 and 9.00 by two orders; 4.00; a return alone.
+    assert_eq!(super::harness::floats(&segments, "monetary"), [7.5, 4.0, 0.0]);
+    assert_eq!(super::harness::texts(&segments, "city"), ["Ulm", "Bonn", ""]);
 }
