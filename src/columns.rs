@@ -45,7 +45,7 @@ pub const STANDS: &str = "stands";
 pub const UNDONE_ORDER_ID: &str = "undone_order_id";
 /// A line's place among all lines of the run; u64.
 pub const LINE: &str = "line";
-/// Units in a group of lines; i64.
+/// Units in a group of lines; i128.
 pub const UNITS: &str = "units";
 
 /// The date before which everything counts, exclusive; hive key of the segments.

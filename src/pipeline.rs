@@ -278,8 +278,8 @@ pub fn segment(p: &Pipeline, scored: Scored) -> Result<Segmented, Error> {
     let _span = info_span!("segment").entered();
     let mut segmented = segment::segment(&p.segment, scored).map_err(Error::engine("segment"))?;
     if p.why {
-        let unit = 1.0 / p.ingest.money.factor();
-        segmented = segment::explained(&p.segment, segmented, unit).map_err(Error::engine("segment"))?;
+        let factor = p.ingest.money.factor();
+        segmented = segment::explained(&p.segment, segmented, factor).map_err(Error::engine("segment"))?;
     }
     info!(map = p.segment.name, "customers named");
     Ok(segmented)

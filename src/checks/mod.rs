@@ -223,7 +223,7 @@ pub fn judge(checks: &[Check], book: &OrderBook, files: &[&str]) -> PolarsResult
                 (rows as f64, passed, range_words(min.as_ref(), max.as_ref()), None)
             }
             Holds::Freshness { max_days, as_of } => {
-                let last = book.span()?.map(|(_, last)| last);
+                let last = book.last_before(*as_of)?;
                 let days = last.map_or(f64::INFINITY, |last| (*as_of - last).num_days() as f64);
                 (days, days <= f64::from(*max_days), format!("at most {max_days} days"), None)
             }

@@ -41,7 +41,8 @@ impl Pairs {
     /// A column that is missing.
     pub fn of(candidates: &DataFrame) -> PolarsResult<Self> {
         let text = [CUSTOMER_ID, PRODUCT_ID, ORDER_ID].map(|name| col(name).cast(DataType::String));
-        let order = [CUSTOMER_ID, PRODUCT_ID, ORDERED_AT, RETURNED, ORDER_ID, LINE];
+        // Lines that still tie undo the same whichever comes first.
+        let order = [CUSTOMER_ID, PRODUCT_ID, ORDERED_AT, RETURNED, ORDER_ID, QUANTITY, MONEY, LINE];
         let sorted = candidates.clone().lazy().with_columns(text).sort(order, Default::default()).collect()?;
         let (customers, products) = (sorted.column(CUSTOMER_ID)?.str()?, sorted.column(PRODUCT_ID)?.str()?);
         let (orders, returned) = (sorted.column(ORDER_ID)?.str()?, sorted.column(RETURNED)?.bool()?);

@@ -19,12 +19,19 @@ const SHOWN: usize = 20;
 pub(super) fn lint(file: &Path, manifest: Option<&Path>, out: &mut impl Write) -> Result<(), Error> {
     let map = config::load_map(file)?;
     let achieved = manifest.map(achieved).transpose()?;
+    let highest = achieved.iter().flatten().flatten().max().copied().unwrap_or(0);
+    if highest > map.bins {
+        return Err(Error::Usage(format!(
+            "the run has scores up to {highest}, but map {} is for {}",
+            map.name, map.bins
+        )));
+    }
     let reached = |code: Code| {
         let within = |(scores, score): (&Vec<u8>, u8)| scores.contains(&score);
         achieved.as_ref().is_none_or(|achieved| achieved.iter().zip(code).all(within))
     };
     let Findings { codes, uncovered, overlapping, shadowed, unreachable } = findings(&map, reached);
-    let of = if achieved.is_some() { " that the run reached" } else { "" };
+    let of = if achieved.is_some() { " of the scores that the run reached" } else { "" };
     writeln!(
         out,
         "{}: {} rules for {} segments over {} codes{of}",
@@ -37,7 +44,11 @@ pub(super) fn lint(file: &Path, manifest: Option<&Path>, out: &mut impl Write) -
     list(&map, "overlapping", "several rules match them, the first wins", &overlapping, out)?;
     for idx in &shadowed {
         let segment = map.name_of(map.rules[*idx].segment);
-        writeln!(out, "  shadowed     rule {} ({segment}): earlier rules take all that it matches", idx + 1)?;
+        let words = match codes.iter().any(|code| map.rules[*idx].matches(*code)) {
+            true => "earlier rules take all that it matches",
+            false => "it matches no code",
+        };
+        writeln!(out, "  shadowed     rule {} ({segment}): {words}", idx + 1)?;
     }
     for idx in &unreachable {
         writeln!(out, "  unreachable  {}: no code leads to it", map.name_of(*idx))?;

@@ -34,9 +34,9 @@ pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Resu
             Ok((values, code, plain(SEGMENT, row.column(SEGMENT)?.get(0)?)))
         };
         let (values, code, segment) = read().map_err(Error::engine("why"))?;
-        let unit = 1.0 / p.ingest.money.factor();
+        let factor = p.ingest.money.factor();
         writeln!(out, "customer {customer_id} at {date}: {segment}")?;
-        for standing in standings(&p.segment, &cuts, values, code, unit) {
+        for standing in standings(&p.segment, &cuts, values, code, factor) {
             writeln!(out, "{}", in_words(p, &standing))?;
         }
         let about = p.segment.segments.iter().find(|known| known.name == segment);
@@ -60,9 +60,9 @@ fn in_words(p: &Pipeline, standing: &Standing) -> String {
     let now = format!("  {name:<13} {value:>12.places$}   {letter} {score}");
     match next {
         None => format!("{now}   the best there is"),
-        Some(Step { value: wanted, score, segment }) => {
-            let way = (wanted - value).abs();
-            let more = if wanted > value { "more" } else { "fewer" };
+        Some(Step { change, score, segment, .. }) => {
+            let way = change.abs();
+            let more = if *change > 0.0 { "more" } else { "fewer" };
             let segment = segment.map_or("depends on the values", |idx| p.segment.name_of(idx));
             format!("{now}   {way:.places$} {more} → {letter} {score} → {segment}")
         }

@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 pub struct CleanStepSpec {
     /// Rejects lines in which one of these columns is null or empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1, max = 7))]
     pub drop_missing: Option<Vec<LineColumn>>,
     /// Says which lines undo an order and what becomes of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancellations: Option<CancellationsSpec>,
     /// Rejects lines in which one of these columns is zero or less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1, max = 3))]
     pub keep_positive: Option<Vec<NumberColumn>>,
     /// Rejects repeated lines: `exact` compares every column of the source, mapped or not; a list compares those columns.
     /// The first of equal lines stays.
@@ -82,8 +82,9 @@ pub struct CancellationsSpec {
     /// `drop` rejects the cancellation and leaves the order that it undoes; `net` counts it as negative money at its own
     /// date, and as no order; `separate` does too, but in a column of its own, `returned_money`; `match` pairs it with the
     /// earlier purchase of the same customer and product that it undoes, in whole or in part: an order of which nothing is
-    /// left no longer counts from that day on, a cancellation with nothing to undo is rejected, and `returns.parquet` tells
-    /// what undid what. Pairing reads the source twice more.
+    /// left no longer counts from that day on, a cancellation with nothing to undo is rejected after all other steps, and
+    /// `returns.parquet` tells what undid what. One that finds only a part keeps its whole money, which was paid back. Pairing
+    /// reads the source twice more.
     #[serde(default)]
     pub policy: CancellationPolicy,
 }

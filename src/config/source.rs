@@ -13,7 +13,7 @@ use crate::ingest::probe::{self, ProbeError};
 use crate::ingest::{Columns, FileSet, Format, KeyedParams, Rates, Source, SourceFile, TextFormat, Worth};
 
 /// Columns of the segments that an attribute may not be called like.
-const OURS: [&str; 19] = [
+const OURS: [&str; 20] = [
     SNAPSHOT,
     CUSTOMER_ID,
     LAST_ORDER_AT,
@@ -33,6 +33,7 @@ const OURS: [&str; 19] = [
     GAP_DAYS_STD,
     AVERAGE_ORDER_VALUE,
     N_PRODUCTS,
+    RULE,
 ];
 
 /// Which types a mapped column may have in Parquet; elsewhere all is text.
@@ -53,7 +54,7 @@ impl Wanted {
             }
             Self::Moment => matches!(dtype, DataType::Date | DataType::Datetime(_, _)),
             Self::Number => dtype.is_primitive_numeric() || dtype.is_decimal(),
-            Self::Anything => true,
+            Self::Anything => !dtype.is_nested(),
         }
     }
 
@@ -62,7 +63,7 @@ impl Wanted {
             Self::Identity => "text or a whole number",
             Self::Moment => "a date or a datetime",
             Self::Number => "a number",
-            Self::Anything => "anything",
+            Self::Anything => "a plain value",
         }
     }
 }
@@ -112,13 +113,22 @@ pub(super) fn customers(spec: &CustomersSpec, checker: &mut Checker<'_>) -> Opti
     let at = "/ingest/customers";
     for (i, name) in spec.attributes.iter().enumerate() {
         let pointer = format!("{at}/attributes/{i}");
-        if OURS.contains(&name.as_str()) || name.contains("source.") {
+        if taken(name) {
             checker.wrong(&pointer, format!("`{name}` is the name of a column of the segments"));
         } else if spec.attributes[..i].contains(name) {
             checker.wrong(&pointer, format!("attribute `{name}` is named twice"));
         }
     }
     keyed(spec, at, checker)
+}
+
+/// Whether the segments have, or may have, a column of that name.
+fn taken(name: &str) -> bool {
+    let of_models = ["_label", "_confidence", "_margin", "_novelty"];
+    let of_why = ["_to_next", "_next_segment"];
+    let generated = of_models.iter().chain(&of_why).any(|ending| name.ends_with(ending));
+    let share = name.strip_prefix("category_").is_some_and(|rest| rest.ends_with("_share"));
+    OURS.contains(&name) || generated || share || name.contains("source.")
 }
 
 /// A table with one row a key.

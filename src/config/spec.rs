@@ -28,6 +28,7 @@ pub struct PipelineSpec {
     pub ingest: IngestSpec,
     /// Steps that reject lines, in order; the first step that objects to a line gives the reason.
     #[serde(default)]
+    #[schemars(length(max = 30))]
     pub clean: Vec<CleanStepSpec>,
     /// What has to hold of the lines before anything is published. All checks run; one that fails fails the run.
     #[serde(default)]

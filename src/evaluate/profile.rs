@@ -9,7 +9,7 @@ use crate::segment::SegmentMap;
 /// One row a (snapshot, segment of the map), in the map's order; segments without customers are there with zeros.
 ///
 /// Columns: `snapshot` date, `segment` text, `customers` u32, `share` f64, `orders` u32 (distinct orders, or
-/// customer-days where the source knows none; returns are no orders), within the window where there is one, as is `money` f64 (less returns), `money_share` f64 (null where the snapshot's money is
+/// customer-days where the source knows none; returns are no orders, nor those that were wholly undone), within the window where there is one, as is `money` f64 (less returns), `money_share` f64 (null where the snapshot's money is
 /// zero), `recency_days_mean`, `recency_days_median`, … `monetary_median` f64, `average_order_value` f64, `action` text.
 ///
 /// # Errors
@@ -40,6 +40,7 @@ pub fn segment_profile(
         .accepted()
         .inner_join(of_segment, col(CUSTOMER_ID), col(CUSTOMER_ID))
         .filter(col(DAY).lt(col(SNAPSHOT)).and(within))
+        .with_column(col(RETURNED).or(col(UNDONE_ON).lt(col(SNAPSHOT)).fill_null(lit(false))).alias(RETURNED))
         .group_by(&key)
         .agg([col(MONEY).sum(), distinct_orders(book).alias(ORDERS)]);
     let mut behaviour = vec![len().cast(DataType::UInt32).alias(CUSTOMERS)];

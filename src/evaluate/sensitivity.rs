@@ -22,7 +22,7 @@ pub struct Alternatives<'a> {
 ///
 /// Columns: `snapshot` date, `dimension` text, `alternative` text: what it would be instead, `customers` u32, `score_moved` and `segment_moved` f64:
 /// share of the customers who would get another score and another segment, `money_moved` f64: share of the snapshot's money
-/// that customers with another segment spent.
+/// that customers with another segment spent, null where there is none.
 ///
 /// # Errors
 /// What Polars says.
@@ -62,13 +62,16 @@ pub fn sensitivity(
         let moved = |column: &str| col(column).neq(col(format!("{column}_right")));
         let money = col(MONETARY);
         let spent = when(moved(SEGMENT)).then(money.clone()).otherwise(lit(0.0));
+        // Sums of floats depend on their order.
+        let sum = |of: Expr| of.sort(SortOptions::default()).sum();
+        let total = sum(money.clone());
         let row = joined.group_by([col(SNAPSHOT)]).agg([
             lit(dimension.value()).alias(DIMENSION),
             lit(name).alias(ALTERNATIVE),
             len().cast(DataType::UInt32).alias(CUSTOMERS),
             moved(dimension.score()).cast(DataType::Float64).mean().alias(SCORE_MOVED),
             moved(SEGMENT).cast(DataType::Float64).mean().alias(SEGMENT_MOVED),
-            (spent.sum() / money.sum()).alias(MONEY_MOVED),
+            when(total.clone().neq(lit(0.0))).then(sum(spent) / total).otherwise(lit(NULL)).alias(MONEY_MOVED),
         ]);
         parts.push(row);
     }

@@ -8,7 +8,7 @@ use polars::prelude::*;
 
 use super::numbers::{MONEY_LIMIT, minor_units, number, whole_number};
 use super::walk::{self, BadRecord};
-use super::{Fault, Format, IngestParams, RejectColumns, Source, SourceFile, Worth, rates, workbook};
+use super::{Fault, Format, IngestParams, RejectColumns, Source, SourceFile, Worth, rates, scan, workbook};
 use crate::columns::{
     AMOUNT, CATEGORY, CURRENCY, CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, REASON,
     SOURCE_FILE, SOURCE_ROW, TEXT, UNIT_PRICE,
@@ -68,7 +68,8 @@ impl<'a> Conformer<'a> {
         let mut conformer =
             Self { params, faults: Vec::new(), carried: Vec::new(), cells: Vec::new(), kept: Vec::new() };
         let cells = params.sources.iter().flat_map(|source| conformer.parsed(source)).flat_map(|(_, p)| p.faults);
-        let foreign = params.rates.iter().map(|_| Fault { reason: rates::NO_RATE.to_owned(), cell: Some(CURRENCY) });
+        let foreign = params.rates.iter().flat_map(|_| [rates::NO_RATE, rates::BEYOND]);
+        let foreign = foreign.map(|reason| Fault { reason: reason.to_owned(), cell: Some(CURRENCY) });
         let walked = params.sources.iter().any(|source| source.set.format == Format::Csv);
         let records = walk::FAULTS.iter().filter(|_| walked);
         let records = records.map(|reason| Fault { reason: (*reason).to_owned(), cell: None });
@@ -126,8 +127,8 @@ impl<'a> Conformer<'a> {
     pub(super) fn conform(&self, frame: LazyFrame, source: &Source, file: &SourceFile) -> LazyFrame {
         let columns = &source.columns;
         let mut selected = vec![
-            col(SOURCE_FILE),
-            col(SOURCE_ROW),
+            col(scan::FILE_COLUMN).alias(SOURCE_FILE),
+            col(walk::ROW_COLUMN).alias(SOURCE_ROW),
             self.identity(CUSTOMER_ID, Some(&columns.customer_id), file),
             self.identity(ORDER_ID, columns.order_id.as_ref(), file),
             self.identity(PRODUCT_ID, columns.product_id.as_ref(), file),

@@ -57,8 +57,11 @@ impl Keyed {
     /// # Errors
     /// Files that cannot be read, and the first record that is none of the table's.
     pub fn read(params: &KeyedParams, name: &str, scratch: &Path) -> Result<Self, KeyedError> {
-        let walked = walk(&params.set, OnBadRow::Fail, scratch, 0)?;
-        let first = params.set.files.first().map(|file| file.name.clone()).unwrap_or_default();
+        let name_of_first = params.set.files.first().map(|file| file.name.clone()).unwrap_or_default();
+        // A folder of its own: the transactions' rewritten files stand in the same place.
+        let own = tempfile::tempdir_in(scratch);
+        let own = own.map_err(|source| WalkError::Io { name: name_of_first.clone(), source })?;
+        let walked = walk(&params.set, OnBadRow::Fail, own.path(), 0)?;
         let read = || -> PolarsResult<DataFrame> {
             let files = params.set.files.iter().enumerate();
             let plans = files.map(|(idx, file)| {
@@ -68,7 +71,7 @@ impl Keyed {
             });
             concat(plans.collect::<PolarsResult<Vec<_>>>()?, UnionArgs::default())?.collect()
         };
-        read().and_then(|all| Self::of(&all, name)).map_err(|source| KeyedError::Read { name: first, source })
+        read().and_then(|all| Self::of(&all, name)).map_err(|source| KeyedError::Read { name: name_of_first, source })
     }
 
     fn of(all: &DataFrame, name: &str) -> PolarsResult<Self> {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use polars::prelude::*;
 
 use super::{FileSet, Format, IngestParams, Lines, SourceFile, Walked, conform, probe, walk, workbook};
-use crate::columns::{SOURCE_FILE, SOURCE_ROW};
+
+/// Column of a source's plan that holds the file's index; none that a source would have itself.
+pub(super) const FILE_COLUMN: &str = "custseg.source_file";
 
 /// How much of the source a plan is made over.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +27,7 @@ pub fn lines(params: &IngestParams, reading: Reading<'_>) -> PolarsResult<Lines>
     let files = params.sources.iter().flat_map(|source| source.set.files.iter().map(move |file| (source, file)));
     let mut plans = Vec::new();
     for (idx, (source, file)) in files.enumerate() {
-        let file_idx = lit(idx as u32).cast(DataType::UInt32).alias(SOURCE_FILE);
+        let file_idx = lit(idx as u32).cast(DataType::UInt32).alias(FILE_COLUMN);
         let walked = match reading {
             Reading::Rows(walked) => walked.get(idx),
             Reading::Headers => None,
@@ -56,7 +58,7 @@ pub(super) fn scan_file(
 ) -> PolarsResult<LazyFrame> {
     let rewritten = walked.and_then(|walked| walked.rewritten.as_ref());
     let path = PlRefPath::try_from_path(rewritten.unwrap_or(&file.path))?;
-    let row_index = Some(RowIndex { name: SOURCE_ROW.into(), offset: 1 });
+    let row_index = Some(RowIndex { name: walk::ROW_COLUMN.into(), offset: 1 });
     match set.format {
         Format::Parquet => {
             LazyFrame::scan_parquet(path, ScanArgsParquet { row_index, glob: false, ..Default::default() })
@@ -66,8 +68,7 @@ pub(super) fn scan_file(
         Format::Csv if rewritten.is_some() => {
             let mut schema = probe::schema_of(&file.columns);
             schema.with_column(walk::ROW_COLUMN.into(), DataType::UInt32);
-            let numbered = csv(set, path, schema).finish()?;
-            Ok(numbered.with_column(col(walk::ROW_COLUMN).alias(SOURCE_ROW)))
+            csv(set, path, schema).finish()
         }
         Format::Csv => csv(set, path, probe::schema_of(&file.columns)).with_row_index(row_index).finish(),
         Format::Xlsx => {
@@ -79,7 +80,7 @@ pub(super) fn scan_file(
                 }
                 Reading::Headers => DataFrame::empty_with_schema(&probe::schema_of(&file.columns)),
             };
-            Ok(frame.lazy().with_row_index(SOURCE_ROW, Some(1)))
+            Ok(frame.lazy().with_row_index(walk::ROW_COLUMN, Some(1)))
         }
     }
 }

@@ -14,7 +14,7 @@ use encoding_rs::{Encoding, UTF_8};
 
 use super::{FileSet, Format, OnBadRow, SourceFile, probe};
 
-/// Column of a rewritten file that holds the number of the row in its source.
+/// Column of a source's plan, and of a rewritten file, that holds the number of the row in its source.
 pub(super) const ROW_COLUMN: &str = "custseg.source_row";
 /// Reasons for which a record is bad, in the order of [`BadRecord::fault`].
 pub const FAULTS: [&str; 3] = ["too few fields", "too many fields", "not in the declared encoding"];
@@ -125,7 +125,7 @@ fn read(
     let broken = |line: u64, words: &str| WalkError::Broken { name: file.name.clone(), line, words: words.to_owned() };
     let bytes = probe::decompressed(&file.path, &file.name).map_err(io)?;
     let separator = set.text.separator;
-    let lines = Bytes { inner: bytes, separator, last: None, odd: false, unreturned: 0 };
+    let lines = Bytes { inner: bytes, separator, last: None, quoted: false, pending: false, odd: false, unreturned: 0 };
     let mut records = ReaderBuilder::new()
         .delimiter(set.text.separator)
         .flexible(true)
@@ -180,13 +180,17 @@ fn decode(encoding: &'static Encoding, bytes: &[u8]) -> Option<String> {
 }
 
 /// The bytes of a file on their way to the parser. Notices what Polars reads differently: blank lines, which are rows of nulls
-/// there, lines that end in a lone CR, and quotes in the middle of a field. What only looks like it, in a quoted field or at the
-/// edge of a chunk, costs a rewriting and no more. Ends a record that has no end before it fills the memory.
+/// there, lines that end in a lone CR, and quotes that neither open nor close a field. Ends a record that has no end before it
+/// fills the memory.
 struct Bytes<R> {
     inner: R,
     separator: u8,
     /// The byte before this chunk.
     last: Option<u8>,
+    /// Whether the next byte stands in a quoted field.
+    quoted: bool,
+    /// Whether the last byte is a quote in a quoted field, of which the next byte tells what it is.
+    pending: bool,
     odd: bool,
     /// Bytes handed over since the parser last returned a record.
     unreturned: usize,
@@ -200,28 +204,60 @@ impl<R: io::Read> io::Read for Bytes<R> {
         }
         let n = self.inner.read(buffer)?;
         self.unreturned += n;
-        self.look(&buffer[..n]);
+        if !self.odd {
+            self.look(&buffer[..n]);
+        }
+        self.last = buffer[..n].last().copied().or(self.last);
         Ok(n)
     }
 }
 
 impl<R> Bytes<R> {
     fn look(&mut self, bytes: &[u8]) {
-        if !self.odd {
-            self.odd = memchr::memchr3_iter(b'\n', b'\r', b'"', bytes).any(|at| self.is_odd(bytes, at));
+        let Some(&first) = bytes.first() else { return };
+        let mut skip = None;
+        if self.pending {
+            skip = self.close(first).then_some(0);
+            self.pending = false;
+        } else if !self.quoted {
+            self.odd |= self.last.is_some_and(|last| after_line_end(last, first));
         }
-        self.last = bytes.last().copied().or(self.last);
+        for at in memchr::memchr3_iter(b'\n', b'\r', b'"', bytes) {
+            let after = bytes.get(at + 1).copied();
+            match bytes[at] {
+                _ if skip == Some(at) => {}
+                b'"' if self.quoted => match after {
+                    Some(after) => skip = self.close(after).then_some(at + 1),
+                    None => self.pending = true,
+                },
+                b'"' => {
+                    let before = at.checked_sub(1).map_or(self.last, |before| bytes.get(before).copied());
+                    self.quoted = before.is_none_or(|before| self.ends_field(before));
+                    self.odd |= !self.quoted;
+                }
+                end if !self.quoted => self.odd |= after.is_some_and(|after| after_line_end(end, after)),
+                _ => {}
+            }
+        }
     }
 
-    fn is_odd(&self, bytes: &[u8], at: usize) -> bool {
-        let before = at.checked_sub(1).map_or(self.last, |before| bytes.get(before).copied());
-        let after = bytes.get(at + 1).copied();
-        let ends = |byte: Option<u8>| byte.is_none_or(|byte| byte == self.separator || byte == b'\n' || byte == b'\r');
-        match bytes[at] {
-            b'\n' => matches!(after, Some(b'\n' | b'\r')),
-            b'\r' => after != Some(b'\n'),
-            // A quote opens or closes a field, or is doubled within one.
-            _ => !(ends(before) || ends(after) || before == Some(b'"') || after == Some(b'"')),
-        }
+    /// What a quote in a quoted field means by the byte after it: whether that is a second quote, of one that is doubled.
+    fn close(&mut self, after: u8) -> bool {
+        self.quoted = after == b'"';
+        self.odd |= !self.quoted && !self.ends_field(after);
+        self.quoted
+    }
+
+    fn ends_field(&self, byte: u8) -> bool {
+        byte == self.separator || byte == b'\n' || byte == b'\r'
+    }
+}
+
+/// Whether what follows the end of a line is odd: a CR without its LF, or a blank line.
+fn after_line_end(end: u8, after: u8) -> bool {
+    match end {
+        b'\r' => after != b'\n',
+        b'\n' => after == b'\n' || after == b'\r',
+        _ => false,
     }
 }

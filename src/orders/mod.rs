@@ -22,7 +22,7 @@ pub use tally::{Count, Tally};
 /// What happened, by order and day.
 ///
 /// One row a (customer, order, day, reason). Columns: `customer_id` text, `order_id` text, `day` date, `reason` u8
-/// (null = accepted), `lines` u32, `units` i64, `money` i128 in minor units, `ordered_at` datetime\[μs\]: the last
+/// (null = accepted), `lines` u32, `units` i128, `money` i128 in minor units, `ordered_at` datetime\[μs\]: the last
 /// moment in the group, `returned` bool: a cancellation that is kept, `undone_on` date: the day on which the last unit of a
 /// purchase came back, null for those that stand and unless returns are matched. No order of rows is promised.
 #[derive(Debug, Clone)]
@@ -58,7 +58,7 @@ impl OrderBook {
             (DAY, DataType::Date),
             (REASON, DataType::UInt8),
             (LINES, DataType::UInt32),
-            (UNITS, DataType::Int64),
+            (UNITS, DataType::Int128),
             (MONEY, DataType::Int128),
             (ORDERED_AT, DataType::Datetime(TimeUnit::Microseconds, None)),
             (RETURNED, DataType::Boolean),
@@ -98,8 +98,8 @@ fn plans(
 ) -> PolarsResult<Vec<DslPlan>> {
     let mut sums = vec![
         len().cast(DataType::UInt32).alias(LINES),
-        col(QUANTITY).sum().alias(UNITS),
         // A group's sum needs more than 64 bits before any line does.
+        col(QUANTITY).cast(DataType::Int128).sum().alias(UNITS),
         col(MONEY).cast(DataType::Int128).sum().alias(MONEY),
         col(ORDERED_AT).max(),
     ];
@@ -131,7 +131,9 @@ pub fn candidates(lines: &MarkedLines) -> PolarsResult<DataFrame> {
     let returned = lines.returns.as_ref().map_or(lit(false), |(prefix, _)| steps::begins(prefix));
     let accepted = lines.frame.clone().filter(col(REASON).is_null());
     let marked = accepted.with_columns([line_number().alias(LINE), returned.alias(RETURNED)]);
-    let marked = marked.select(returns::CANDIDATE.map(col));
+    // Lines without a product are of one product together, as an empty cell and none at all mean the same.
+    let product = col(PRODUCT_ID).cast(DataType::String).fill_null(lit("")).alias(PRODUCT_ID);
+    let marked = marked.with_column(product).select(returns::CANDIDATE.map(col));
     let keys = [col(returns::CANDIDATE[0]), col(returns::CANDIDATE[1])];
     let of_returns = marked.clone().filter(col(RETURNED)).select(keys.clone()).unique_generic(None, Default::default());
     let of_returns = streamed(of_returns)?;
@@ -237,6 +239,17 @@ impl OrderBook {
             Ok(ends.column(name)?.date()?.as_date_iter().next().flatten())
         };
         Ok(end("first")?.zip(end("last")?))
+    }
+
+    /// Day of the last accepted line before a date.
+    ///
+    /// # Errors
+    /// What Polars says.
+    pub fn last_before(&self, date: NaiveDate) -> PolarsResult<Option<NaiveDate>> {
+        let before = col(DAY).lt(lit(date).cast(DataType::Date));
+        let days = self.accepted().filter(before);
+        let last = days.select([col(DAY).max()]).collect()?;
+        Ok(last.column(DAY)?.date()?.as_date_iter().next().flatten())
     }
 
     /// The accepted rows.

@@ -85,7 +85,7 @@ pub(super) fn comparisons(tallies: &[Tally], lines: &LazyFrame) -> Vec<LazyFrame
             let groups = keyed
                 .filter(any_blank.not())
                 .group_by((0..columns.len()).map(|i| col(count_name(i))).collect::<Vec<_>>())
-                .agg([len().cast(DataType::UInt64).alias(N), col(LINE).max()])
+                .agg([len().cast(DataType::UInt64).alias(N), col(LINE).sort(SortOptions::default()).get(lit(1), true)])
                 .filter(col(N).gt(lit(1u64)));
             Some(groups.select([(col(N) - lit(1u64)).sum(), col(LINE).min()]))
         }

@@ -43,7 +43,8 @@ pub fn stands(as_of: NaiveDate) -> Expr {
     col(RETURNED).or(undone).not().alias(STANDS)
 }
 
-/// Local time of the last purchase before the snapshot that was not undone; of the last line, for a customer without one.
+/// Local time of the last purchase before the snapshot that was not undone; of the last that was, for a customer without one; of
+/// the last return, for a customer who only returned.
 pub fn last_order_at() -> Expr {
     last(col(ORDERED_AT)).alias(LAST_ORDER_AT)
 }
@@ -61,8 +62,15 @@ pub fn frequency(of: Frequency, has_orders: bool) -> Expr {
         Frequency::Orders | Frequency::Days => distinct(col(DAY).cast(DataType::Int32), lit(i32::MIN)),
         Frequency::Lines => bought(col(LINES)).sum(),
         // Returns may outweigh purchases; a frequency below zero would mean nothing.
-        Frequency::Units => when(col(UNITS).sum().lt(lit(0i64))).then(lit(0i64)).otherwise(col(UNITS).sum()),
+        Frequency::Units => {
+            let units = col(UNITS).cast(DataType::Int128).sum();
+            when(units.clone().lt(lit(0))).then(lit(0).cast(DataType::Int128)).otherwise(units)
+        }
     };
+    // No shop counts beyond 32 bits but by units that stand for something else; those count as many as there can be.
+    let most = lit(u32::MAX).cast(DataType::Int128);
+    let counted = counted.cast(DataType::Int128);
+    let counted = when(counted.clone().gt(most.clone())).then(most).otherwise(counted);
     counted.cast(DataType::UInt32).alias(FREQUENCY)
 }
 
@@ -91,10 +99,11 @@ pub fn returned_money(money: &Money) -> Expr {
     money.major(returned.sum()).alias(RETURNED_MONEY)
 }
 
-/// The last value among purchases that stand, or of all where there is none.
+/// The last value among purchases that stand; where there is none, among all purchases; where there is none, of all: to return
+/// something is not to buy.
 fn last(of: Expr) -> Expr {
-    let purchase = when(col(STANDS)).then(of.clone()).otherwise(lit(NULL));
-    purchase.max().fill_null(of.max())
+    let among = |which: Expr| when(which).then(of.clone()).otherwise(lit(NULL)).max();
+    among(col(STANDS)).fill_null(among(col(RETURNED).not())).fill_null(of.max())
 }
 
 /// A value on purchases, zero on returns.

@@ -40,12 +40,12 @@ pub fn segment(map: &SegmentMap, scored: Scored) -> PolarsResult<Segmented> {
     Ok(Segmented { frame, dates: scored.dates, cuts: scored.cuts })
 }
 
-/// Adds why each customer is where it is: `rule` u32, and for each dimension `…_to_next` f64 and `…_next_segment` text. `unit` is the
-/// smallest step of money.
+/// Adds why each customer is where it is: `rule` u32, and for each dimension `…_to_next` f64 and `…_next_segment` text. Money is
+/// counted in as many parts of one as `factor` says.
 ///
 /// # Errors
 /// A column that is missing.
-pub fn explained(map: &SegmentMap, segmented: Segmented, unit: f64) -> PolarsResult<Segmented> {
+pub fn explained(map: &SegmentMap, segmented: Segmented, factor: f64) -> PolarsResult<Segmented> {
     let rule = map.rules.iter().enumerate().rev().fold(lit(NULL).cast(DataType::UInt32), |rest, (idx, rule)| {
         when(matches(rule)).then(lit(idx as u32 + 1)).otherwise(rest)
     });
@@ -69,10 +69,10 @@ pub fn explained(map: &SegmentMap, segmented: Segmented, unit: f64) -> PolarsRes
             cuts = (*date, of_date.cloned().collect());
         }
         let code = scores.each_ref().map(|scores| scores[row] as u8);
-        let standings = why::standings(map, &cuts.1, values.each_ref().map(|values| values[row]), code, unit);
+        let standings = why::standings(map, &cuts.1, values.each_ref().map(|values| values[row]), code, factor);
         for (position, standing) in standings.iter().enumerate() {
             let next = standing.next.as_ref();
-            ways[position].push(next.map(|next| next.value - standing.value));
+            ways[position].push(next.map(|next| next.change));
             segments[position].push(next.and_then(|next| next.segment).map(|idx| map.name_of(idx)));
         }
     }

@@ -288,3 +288,49 @@ fn lines_of_nobody_are_rejected_without_a_step() {
     assert_eq!(super::harness::texts(&ledger, "reason")[1], "customer_id missing");
     assert_eq!(shop.table("segments/snapshot=2024-01-06/part-0").height(), 1);
 }
+
+/// What readers of CSV disagree on is written anew before the scan: quotes at the end of an unquoted field, or doubled in one; and a
+/// blank line, wherever the bytes are cut into chunks.
+#[test]
+fn csv_that_readers_disagree_on_reads_as_it_is_walked() {
+    for (name, cell) in
+        [("end", "lamp 5\""), ("middle", "5\" lamp"), ("doubled", "5\"\"lamp"), ("quoted", "\"5\"\" lamp\"")]
+    {
+        let shop = Shop::of(format!(
+            "{HEAD}{LINE}A2,{cell},1,2024-01-05 10:00,1.00,1001,UK\nA3,P1,1,2024-01-05 10:00,1.00,1001,UK\n"
+        ));
+        let ledger = shop.run(&[]).table("ledger");
+        assert_eq!(super::harness::floats(&ledger, "money_left").last(), Some(&5.0), "{name}");
+    }
+    // The blank line's first newline is the last byte of the first mebibyte.
+    let mut csv = format!("{HEAD}{LINE}");
+    let filler = "A2,P1,1,2024-01-05 10:00,1.00,1001,UK\n";
+    while csv.len() + 2 * filler.len() < 1 << 20 {
+        csv += filler;
+    }
+    let left = (1 << 20) - csv.len();
+    csv += &format!("A3,{},1,2024-01-05 10:00,1.00,1001,UK\n", "P".repeat(left - filler.len() + 2));
+    assert_eq!(csv.len(), 1 << 20);
+    let shop = Shop::of(format!("{csv}\n{filler}"));
+    let ledger = shop.run(&["--set", "clean=[]"]).table("ledger");
+    assert_eq!(super::harness::floats(&ledger, "rows_left")[0], (csv.lines().count()) as f64);
+}
+
+/// A source may have columns that are called as ours are.
+#[test]
+fn columns_of_the_source_may_be_called_like_ours() {
+    use polars::prelude::*;
+    let csv = "source_row,source_file,units,bought,price,customer\nA1,x,2,2024-01-05 10:00,1.50,1001\n";
+    let shop = Shop::of(csv)
+        .edit("order_id: order", "order_id: source_row")
+        .edit("  - cancellations: { order_id_prefix: C }\n", "");
+    shop.run(&["--set", "publish.rejects=raw"]);
+    assert_eq!(super::harness::texts(&shop.table("segments/snapshot=2024-01-06/part-0"), "frequency"), ["1"]);
+    let mut frame = df!["source_row" => ["A1"], "source_file" => ["x"], "units" => [2i64], "price" => [1.5], "customer" => ["1001"]]
+        .unwrap();
+    let bought = Series::new("bought".into(), [19_727i32]).cast(&DataType::Date).unwrap();
+    frame.with_column(bought.into_column()).unwrap();
+    ParquetWriter::new(std::fs::File::create(shop.path("shop.parquet")).unwrap()).finish(&mut frame).unwrap();
+    shop.run(&["--set", "ingest.transactions.paths=[shop.parquet]", "--set", "publish.rejects=raw"]);
+    assert_eq!(super::harness::texts(&shop.table("segments/snapshot=2024-01-06/part-0"), "frequency"), ["1"]);
+}

@@ -34,9 +34,9 @@ fn every_return_acts_at_its_own_date() {
         ("2024-01-13", [8.0, 1.0, 20.0]),
         // C2 gave 4 back, C4 8, of which 2 had nothing left to undo: that money is gone all the same.
         ("2024-02-02", [28.0, 1.0, 8.0]),
-        // With the last piece of A1 nothing stands; the customer was last seen on the 3rd.
-        ("2024-02-04", [1.0, 0.0, -2.0]),
-        ("2024-02-06", [3.0, 0.0, -2.0]),
+        // With the last piece of A1 nothing stands. To return is not to buy: the last purchase, undone or not, is of the 10th.
+        ("2024-02-04", [25.0, 0.0, -2.0]),
+        ("2024-02-06", [27.0, 0.0, -2.0]),
     ];
     for (day, row) in expected {
         let segments = shop.table(&format!("segments/snapshot={day}/part-0"));
@@ -76,4 +76,30 @@ fn the_order_of_rows_does_not_matter() {
     one.run(&[]);
     other.run(&[]);
     assert_eq!(super::harness::hashes(&one.path("out")), super::harness::hashes(&other.path("out")));
+}
+
+/// Lines of one order, product and moment that differ in units or money, in either order; and a return without a product.
+#[test]
+fn lines_that_tie_undo_the_same_whichever_comes_first() {
+    let head = "order,product,units,bought,price,customer\n";
+    let lines = [
+        "B0,P1,2,2024-01-05 10:00,3.00,1001",
+        "A1,P1,2,2024-01-06 10:00,2.00,1001",
+        "A1,P1,3,2024-01-06 10:00,2.00,1001",
+        "C1,P1,-2,2024-01-07 10:00,2.00,1001",
+        "C3,P1,-9,2024-01-08 10:00,5.00,1001",
+        "C3,P1,-1,2024-01-08 10:00,10.00,1001",
+        "A9,P9,1,2024-01-05 10:00,3.00,1002",
+        "C9,,-1,2024-01-09 10:00,3.00,1002",
+    ];
+    let forth = shop(&format!("{head}{}\n", lines.join("\n")));
+    let back = shop(&format!("{head}{}\n", lines.iter().rev().copied().collect::<Vec<_>>().join("\n")));
+    forth.run(&[]);
+    back.run(&[]);
+    assert_eq!(super::harness::hashes(&forth.path("out")), super::harness::hashes(&back.path("out")));
+    assert!(texts(&forth.table("rejects"), "source_row").contains(&"8".to_owned()));
+    // Of 1002 stands A9; what came back of no product undoes nothing. Orders of the profile are those that stand.
+    let orders: f64 = floats(&forth.table("segment_profile"), "orders").iter().sum();
+    let frequency: f64 = floats(&forth.table("segments/snapshot=2024-01-09/part-0"), "frequency").iter().sum();
+    assert_eq!(orders, frequency);
 }

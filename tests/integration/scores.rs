@@ -352,7 +352,12 @@ fn lint_looks_at_the_scores_that_a_run_reached() {
     let shop = Shop::fixture();
     shop.run(&[]);
     let outcome = shop.custseg(&["lint", "shop.yaml", "--manifest", "out/current/manifest.json"]);
-    assert!(outcome.stdout.contains("over 18 codes that the run reached"), "{}{}", outcome.stdout, outcome.stderr);
+    assert!(
+        outcome.stdout.contains("over 18 codes of the scores that the run reached"),
+        "{}{}",
+        outcome.stdout,
+        outcome.stderr
+    );
 }
 
 #[test]

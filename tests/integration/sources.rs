@@ -199,3 +199,16 @@ fn outliers_are_told_and_capped_at_each_snapshot() {
         assert_eq!(floats(&shop.table("ledger"), "money_left").last(), Some(&118.3));
     }
 }
+
+/// Both the transactions and a table that a check looks into are written anew, each into a place of its own.
+#[test]
+fn rewritten_tables_do_not_meet() {
+    let shop = Shop::fixture();
+    fs::write(shop.path("products.csv"), "sku\nP1\nP2\nP3\n").unwrap();
+    let set = [
+        "ingest.transactions.csv.encoding=latin1",
+        "checks=[{referential: {column: product, paths: [products.csv], key: sku, csv: {encoding: latin1}}}]",
+    ];
+    let segments = shop.run(&["--set", set[0], "--set", set[1]]).table("segments/snapshot=2024-03-02/part-0");
+    assert_eq!(floats(&segments, "monetary"), [7.0, 10.3, 101.0]);
+}
