@@ -24,7 +24,7 @@ pub enum Feature {
     GapDaysStd,
     /// See [`average_order_value`].
     AverageOrderValue,
-    /// See [`n_products`].
+    /// Distinct products bought before the snapshot; u32.
     NProducts,
 }
 

@@ -61,7 +61,7 @@ pub struct Snapshots {
     pub frame: DataFrame,
     /// The dates, ascending; never empty.
     pub dates: Vec<NaiveDate>,
-    /// The categories that sold most, where shares in them are told: see [`features::top_categories`].
+    /// The categories that sold most, where shares in them are told: see [`features`].
     pub categories: Option<DataFrame>,
     /// The monetary values beyond the quantile, where that was asked: see [`outliers`].
     pub outliers: Option<DataFrame>,
