@@ -45,7 +45,7 @@ fn load(folder: &Path, file: &str, set: &[&str]) -> Pipeline {
 }
 
 /// Only what recency, frequency and monetary value need: the accepted lines, grouped.
-fn bare(p: &Pipeline, source: &pipeline::Source) -> DataFrame {
+fn bare(p: &Pipeline, source: &pipeline::Sources) -> DataFrame {
     let lines = pipeline::mark(p, source.rows(), None).expect("a plan");
     let sums = [col(QUANTITY).sum(), col(MONEY).cast(DataType::Int128).sum(), col(ORDERED_AT).max()];
     let accepted = lines.frame.filter(col(REASON).is_null());
@@ -56,7 +56,7 @@ fn bare(p: &Pipeline, source: &pipeline::Source) -> DataFrame {
 }
 
 /// The same with every line accounted for.
-fn accounted(p: &Pipeline, source: &pipeline::Source, rejects: &Path) -> DataFrame {
+fn accounted(p: &Pipeline, source: &pipeline::Sources, rejects: &Path) -> DataFrame {
     let lines = pipeline::mark(p, source.rows(), None).expect("a plan");
     let book = pipeline::scan(p, source, lines, None, Some(rejects)).expect("a scan");
     ledger::ledger(&book).expect("a ledger")

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use custseg::config::{self, Request};
-use custseg::evaluate::Evidence;
 use custseg::pipeline;
 
 fn stages(c: &mut Criterion) {
@@ -36,7 +35,7 @@ fn stages(c: &mut Criterion) {
     group.bench_function("evaluate", |b| {
         b.iter(|| {
             let assigned = pipeline::assign(&custseg::pipeline::Pipeline { models: vec![], ..p.clone() }, &segmented);
-            let evidence = Evidence::of(&book, &scored, &p.segment).expect("bins");
+            let evidence = pipeline::evidence(&p, &book, &scored).expect("bins");
             pipeline::evaluate(evidence, assigned.expect("no model")).expect("tables")
         })
     });

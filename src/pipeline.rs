@@ -1,5 +1,6 @@
 //! The whole run, as a dozen lines that read like the picture.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use crate::checks::{self, Check, Verdict};
 use crate::clean::{self, MarkedLines, Pairs, Step};
 use crate::columns::CUSTOMER_ID;
 use crate::error::Error;
-use crate::evaluate::{self, Alternatives, Evidence, Tables};
+use crate::evaluate::{self, Evidence, Tables};
 use crate::ingest::conform::{AMBIGUOUS, FOREIGN};
 use crate::ingest::{self, IngestParams, Keyed, OnBadRow, Reading, Walked};
 use crate::model::{self, Assigned, ModelParams};
@@ -67,9 +68,7 @@ pub fn run(p: &Pipeline) -> Result<(Manifest, Tables), Error> {
     let snapshots = rfm(p, &book, source.customers.as_ref())?;
     let customers = source.customers.as_ref().map(|keyed| CustomersRead::of(keyed, snapshots.unknown));
     let scored = score(p, snapshots)?;
-    let mut evidence = Evidence::of(&book, &scored, &p.segment).map_err(Error::engine("score"))?;
-    evidence.window = p.rfm.window;
-    evidence.alternatives = p.sensitivity.then_some(Alternatives { rfm: &p.rfm, score: &p.score });
+    let evidence = evidence(p, &book, &scored)?;
     let segmented = segment(p, scored)?;
     let assigned = assign(p, &segmented)?;
     let tables = evaluate(evidence, assigned)?;
@@ -89,8 +88,8 @@ pub fn run(p: &Pipeline) -> Result<(Manifest, Tables), Error> {
     Ok((manifest, tables))
 }
 
-/// The source as the walk found it, with the scratch folder that rewritten files stand in.
-pub struct Source {
+/// The sources as the walk found them, with the scratch folder that rewritten files stand in.
+pub struct Sources {
     /// One a source file.
     pub files: Vec<Walked>,
     /// What is known of the customers besides.
@@ -98,7 +97,7 @@ pub struct Source {
     scratch: TempDir,
 }
 
-impl Source {
+impl Sources {
     /// All rows, for a plan.
     pub fn rows(&self) -> Reading<'_> {
         Reading::Rows(&self.files)
@@ -110,7 +109,7 @@ impl Source {
 ///
 /// # Errors
 /// Files that cannot be read or believed.
-pub fn walk(p: &Pipeline, place: Option<&Path>) -> Result<Source, Error> {
+pub fn walk(p: &Pipeline, place: Option<&Path>) -> Result<Sources, Error> {
     let _span = info_span!("ingest").entered();
     let place = place.map_or_else(std::env::temp_dir, Path::to_owned);
     let scratch = tempfile::Builder::new().prefix(".scratch-").tempdir_in(&place);
@@ -133,14 +132,14 @@ pub fn walk(p: &Pipeline, place: Option<&Path>) -> Result<Source, Error> {
     if bad > 0 {
         warn!(records = bad, "records that are none of the table's go to the rejects");
     }
-    Ok(Source { files, customers, scratch })
+    Ok(Sources { files, customers, scratch })
 }
 
 /// `clean`, first part, where returns are matched: reads the returns and what they may undo, and pairs them.
 ///
 /// # Errors
 /// Files that do not read as they promised.
-pub fn pair(p: &Pipeline, source: &Source) -> Result<Option<Pairs>, Error> {
+pub fn pair(p: &Pipeline, source: &Sources) -> Result<Option<Pairs>, Error> {
     if !p.clean.iter().any(Step::matches_returns) {
         return Ok(None);
     }
@@ -167,7 +166,7 @@ pub fn mark(p: &Pipeline, reading: Reading<'_>, pairs: Option<&Pairs>) -> Result
 /// Files that do not read as they promised, or rejects that cannot be written.
 pub fn scan(
     p: &Pipeline,
-    source: &Source,
+    source: &Sources,
     lines: MarkedLines,
     pairs: Option<Pairs>,
     rejects: Option<&Path>,
@@ -185,7 +184,7 @@ pub fn scan(
 }
 
 /// Holds the scan to the walk: a record that the reader joined to another or took for two would be lost without a word.
-fn complete(source: &Source, book: &OrderBook) -> Result<(), Error> {
+fn complete(source: &Sources, book: &OrderBook) -> Result<(), Error> {
     let walked: Option<Vec<u64>> = source.files.iter().map(|file| file.records.map(u64::from)).collect();
     let read: u64 = book.rows_by_reason().map_err(Error::engine("orders"))?.iter().sum();
     match walked.map(|records| records.iter().sum::<u64>()) {
@@ -296,6 +295,16 @@ pub fn assign(p: &Pipeline, segmented: &Segmented) -> Result<Assigned, Error> {
     Ok(assigned)
 }
 
+/// What the tables are made of, besides the assigned customers.
+///
+/// # Errors
+/// What Polars says.
+pub fn evidence<'a>(p: &'a Pipeline, book: &'a OrderBook, scored: &Scored) -> Result<Evidence<'a>, Error> {
+    let mut made = vec![("score_bins", score::score_bins(scored).map_err(Error::engine("score"))?)];
+    made.extend(scored.tables.iter().cloned());
+    Ok(Evidence { book, map: &p.segment, rfm: &p.rfm, alternatives: p.sensitivity.then_some(&p.score), made })
+}
+
 /// `evaluate`.
 ///
 /// # Errors
@@ -333,12 +342,15 @@ pub fn run_id(p: &Pipeline, inputs: &[Input]) -> String {
 pub fn fingerprints(p: &Pipeline) -> Result<Vec<Input>, Error> {
     let customers = p.ingest.customers.iter().flat_map(|customers| &customers.set.files);
     let rates = p.ingest.rates.iter().map(|rates| &rates.file);
+    // A check may look into the customers' source.
+    let mut seen = HashSet::new();
     let looked_into = p.checks.iter().flat_map(Check::files);
     p.ingest
         .files()
         .chain(customers)
         .chain(rates)
         .chain(looked_into)
+        .filter(|file| seen.insert(&file.path))
         .map(|file| {
             let io = |source| Error::Input { path: file.path.clone(), source };
             let mut hasher = blake3::Hasher::new();

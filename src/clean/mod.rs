@@ -46,6 +46,17 @@ pub struct MarkedLines {
     pub kept: Vec<(String, String)>,
 }
 
+impl MarkedLines {
+    /// Whether a line, or a group of lines, is a cancellation that is kept.
+    pub fn returned(&self) -> Expr {
+        returned(self.returns.as_ref())
+    }
+}
+
+fn returned(returns: Option<&(String, ReturnPolicy)>) -> Expr {
+    returns.map_or(lit(false), |(prefix, _)| steps::begins(prefix))
+}
+
 /// The reason for lines that no step asked to drop, but that belong to no customer.
 const NOBODY: &str = "customer_id missing";
 
@@ -69,7 +80,6 @@ pub fn mark(steps: &[Step], lines: Lines, pairs: Option<&Pairs>) -> PolarsResult
         position: None,
     }));
     let returns = steps.iter().find_map(Step::kept_returns).map(|(prefix, policy)| (prefix.to_owned(), policy));
-    let returned = || returns.as_ref().map_or(lit(false), |(prefix, _)| steps::begins(prefix));
     for (position, step) in steps.iter().enumerate() {
         let words = |reason| Reason {
             step: step.name().to_owned(),
@@ -78,7 +88,7 @@ pub fn mark(steps: &[Step], lines: Lines, pairs: Option<&Pairs>) -> PolarsResult
             cell: None,
             position: Some(position),
         };
-        match step.objections(returned(), &schema) {
+        match step.objections(returned(returns.as_ref()), &schema) {
             steps::Objections::Rowwise(objections) => {
                 objections.into_iter().for_each(|(reason, predicate)| marker.object(words(reason), predicate));
             }

@@ -8,7 +8,6 @@ use super::table::{drawn, plain};
 use crate::cli::Stage;
 use custseg::columns::{CUSTOMER_ID, DAY, ORDER_ID, REASON};
 use custseg::error::Error;
-use custseg::evaluate::Evidence;
 use custseg::ingest;
 use custseg::pipeline::{self, Pipeline};
 
@@ -58,7 +57,7 @@ fn after(p: &Pipeline, stage: Stage, rows: usize) -> Result<Vec<(String, DataFra
     if stage == Stage::Score {
         return one(scored.frame);
     }
-    let evidence = Evidence::of(&book, &scored, &p.segment).map_err(Error::engine("score"))?;
+    let evidence = pipeline::evidence(p, &book, &scored)?;
     let segmented = pipeline::segment(p, scored)?;
     if stage == Stage::Segment {
         return one(segmented.frame);

@@ -18,7 +18,8 @@ pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Resu
     let lines = pipeline::mark(p, source.rows(), pairs.as_ref())?;
     let book = pipeline::scan(p, &source, lines, pairs, None)?;
     let snapshots = pipeline::rfm(p, &book, source.customers.as_ref())?;
-    let segmented = pipeline::segment(p, pipeline::score(p, snapshots)?)?;
+    let told = Pipeline { why: true, ..p.clone() };
+    let segmented = pipeline::segment(&told, pipeline::score(p, snapshots)?)?;
     let mine = segmented.frame.clone().lazy().filter(col(CUSTOMER_ID).eq(lit(customer_id))).collect();
     let mine = mine.map_err(Error::engine("why"))?;
     if mine.height() == 0 {
@@ -40,9 +41,9 @@ pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Resu
             writeln!(out, "{}", in_words(p, &standing))?;
         }
         let about = p.segment.segments.iter().find(|known| known.name == segment);
-        match p.segment.rules.iter().position(|rule| rule.matches(code) && p.segment.name_of(rule.segment) == segment) {
-            Some(idx) => writeln!(out, "  rule {} of map {} names {segment}", idx + 1, p.segment.name)?,
-            None => writeln!(out, "  no rule of map {} matches, so it is {segment}", p.segment.name)?,
+        match number(RULE) {
+            Ok(rule) => writeln!(out, "  rule {rule} of map {} names {segment}", p.segment.name)?,
+            Err(_) => writeln!(out, "  no rule of map {} matches, so it is {segment}", p.segment.name)?,
         }
         if let Some(about) = about {
             writeln!(out, "  {} {}", about.description, about.action)?;
@@ -51,7 +52,7 @@ pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Resu
     Ok(())
 }
 
-/// "  frequency 3 → f 4: 1 more → f 5 → Champions"
+/// "  frequency 3   f 4   1 more → f 5 → Champions"
 fn in_words(p: &Pipeline, standing: &Standing) -> String {
     let Standing { dimension, value, score, next } = standing;
     let letter = &dimension.score()[..1];

@@ -8,8 +8,8 @@ use polars::prelude::*;
 use crate::columns::*;
 use crate::model::Assigned;
 use crate::orders::{OrderBook, ledger};
-use crate::rfm::day;
-use crate::score::{Scored, score_bins};
+use crate::rfm::{RfmParams, day};
+use crate::score::ScoreParams;
 use crate::segment::SegmentMap;
 
 pub mod cohesion;
@@ -17,8 +17,6 @@ pub mod confusion;
 pub mod profile;
 pub mod protocols;
 pub mod sensitivity;
-
-pub use sensitivity::Alternatives;
 
 /// The tables of a run.
 pub struct Tables {
@@ -32,36 +30,14 @@ pub struct Tables {
 pub struct Evidence<'a> {
     /// What happened.
     pub book: &'a OrderBook,
-    /// Table of bins, made while the scores were at hand.
-    pub bins: DataFrame,
     /// The map that named the segments.
     pub map: &'a SegmentMap,
-    /// The categories that sold most, where shares in them are told.
-    pub categories: Option<DataFrame>,
-    /// What lies beyond the quantile, where that was asked.
-    pub outliers: Option<DataFrame>,
-    /// How many days back from a snapshot count; all where none is named.
-    pub window: Option<u32>,
-    /// What other definitions are tried with, where that is asked.
-    pub alternatives: Option<Alternatives<'a>>,
-}
-
-impl<'a> Evidence<'a> {
-    /// Takes down what the later stages no longer carry.
-    ///
-    /// # Errors
-    /// What Polars says.
-    pub fn of(book: &'a OrderBook, scored: &Scored, map: &'a SegmentMap) -> PolarsResult<Self> {
-        Ok(Self {
-            book,
-            bins: score_bins(scored)?,
-            map,
-            categories: scored.categories.clone(),
-            outliers: scored.outliers.clone(),
-            window: None,
-            alternatives: None,
-        })
-    }
+    /// The pipeline's own definitions.
+    pub rfm: &'a RfmParams,
+    /// How other definitions are scored, where they are tried.
+    pub alternatives: Option<&'a ScoreParams>,
+    /// Tables that were made while what they tell of was at hand.
+    pub made: Vec<(&'static str, DataFrame)>,
 }
 
 /// Makes every table.
@@ -69,22 +45,20 @@ impl<'a> Evidence<'a> {
 /// # Errors
 /// What Polars says.
 pub fn evaluate(evidence: Evidence<'_>, assigned: Assigned) -> PolarsResult<Tables> {
+    let Evidence { book, map, rfm, alternatives, made } = evidence;
     let trials = &assigned.trials;
     let mut others = vec![
-        ("ledger", ledger::ledger(evidence.book)?),
-        ("segment_profile", profile::segment_profile(evidence.map, evidence.book, evidence.window, &assigned.frame)?),
-        ("score_bins", evidence.bins),
+        ("ledger", ledger::ledger(book)?),
+        ("segment_profile", profile::segment_profile(map, book, rfm.window, &assigned.frame)?),
         ("metrics", protocols::metrics(trials)?),
         ("confusion", confusion::confusion(trials)?),
         ("cohesion", cohesion::cohesion(&assigned.frame)?),
     ];
-    if let Some(alternatives) = &evidence.alternatives {
-        let table = sensitivity::sensitivity(alternatives, evidence.book, evidence.map, &assigned.frame)?;
-        others.push(("sensitivity", table));
+    others.extend(made);
+    if let Some(score) = alternatives {
+        others.push(("sensitivity", sensitivity::sensitivity(rfm, score, book, map, &assigned.frame)?));
     }
-    others.extend(evidence.categories.map(|categories| ("top_categories", categories)));
-    others.extend(evidence.outliers.map(|outliers| ("outliers", outliers)));
-    if let Some(pairs) = &evidence.book.pairs {
+    if let Some(pairs) = &book.pairs {
         others.push(("returns", pairs.table.drop(DAY)?));
     }
     Ok(Tables { segments: assigned.frame, others })

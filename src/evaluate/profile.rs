@@ -4,6 +4,7 @@ use polars::prelude::*;
 
 use crate::columns::*;
 use crate::orders::OrderBook;
+use crate::rfm::within;
 use crate::segment::SegmentMap;
 
 /// One row a (snapshot, segment of the map), in the map's order; segments without customers are there with zeros.
@@ -34,12 +35,10 @@ pub fn segment_profile(
     // Money is summed as integers from the order book, since sums of floats depend on their order.
     let key = [col(SNAPSHOT), col(SEGMENT)];
     let of_segment = customers.clone().select([col(SNAPSHOT), col(CUSTOMER_ID), col(SEGMENT)]);
-    let back = (col(SNAPSHOT) - col(DAY)).dt().total_days(false);
-    let within = window.map_or(lit(true), |days| back.lt_eq(lit(i64::from(days))));
     let worth = book
         .accepted()
         .inner_join(of_segment, col(CUSTOMER_ID), col(CUSTOMER_ID))
-        .filter(col(DAY).lt(col(SNAPSHOT)).and(within))
+        .filter(within(window, col(SNAPSHOT)))
         .with_column(col(RETURNED).or(col(UNDONE_ON).lt(col(SNAPSHOT)).fill_null(lit(false))).alias(RETURNED))
         .group_by(&key)
         .agg([col(MONEY).sum(), distinct_orders(book).alias(ORDERS)]);

@@ -9,15 +9,6 @@ use crate::rfm::{self, Frequency, Monetary, RfmError, RfmParams};
 use crate::score::{self, Dimension, ScoreParams};
 use crate::segment::{self, SegmentMap};
 
-/// What the other definitions are tried with.
-#[derive(Debug, Clone, Copy)]
-pub struct Alternatives<'a> {
-    /// The pipeline's own definitions.
-    pub rfm: &'a RfmParams,
-    /// How values become scores.
-    pub score: &'a ScoreParams,
-}
-
 /// One row a (snapshot, dimension, alternative).
 ///
 /// Columns: `snapshot` date, `dimension` text, `alternative` text: what it would be instead, `customers` u32, `score_moved` and `segment_moved` f64:
@@ -27,12 +18,12 @@ pub struct Alternatives<'a> {
 /// # Errors
 /// What Polars says.
 pub fn sensitivity(
-    alternatives: &Alternatives<'_>,
+    own: &RfmParams,
+    score: &ScoreParams,
     book: &OrderBook,
     map: &SegmentMap,
     segments: &DataFrame,
 ) -> PolarsResult<DataFrame> {
-    let own = alternatives.rfm;
     let frequencies = [
         (Frequency::Orders, "orders"),
         (Frequency::Days, "days"),
@@ -55,7 +46,7 @@ pub fn sensitivity(
             RfmError::Engine(error) => error,
             other => polars_err!(ComputeError: "{other}"),
         })?;
-        let other = segment::segment(map, score::score(alternatives.score, snapshots)?)?.frame;
+        let other = segment::segment(map, score::score(score, snapshots)?)?.frame;
         let keys = [col(SNAPSHOT), col(CUSTOMER_ID)];
         let other = other.lazy().select([keys.as_slice(), &[col(dimension.score()), col(SEGMENT)]].concat());
         let joined = segments.clone().lazy().join(other, keys.clone(), keys, JoinArgs::new(JoinType::Inner));

@@ -5,7 +5,7 @@
 use chrono::NaiveDate;
 use polars::prelude::*;
 
-use crate::clean::{MarkedLines, Pairs, Reason, ReturnPolicy, line_number, returns, steps};
+use crate::clean::{MarkedLines, Pairs, Reason, ReturnPolicy, line_number, returns};
 use crate::columns::{
     CATEGORY, CUSTOMER_ID, DAY, LINE, LINES, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, REASON, RETURNED,
     UNDONE_ON, UNITS,
@@ -107,8 +107,7 @@ fn plans(
     let grouped = lines.frame.clone().group_by([col(CUSTOMER_ID), col(ORDER_ID), col(DAY), col(REASON)]).agg(sums);
     let mut plans = vec![grouped.logical_plan];
     plans.extend(tally::comparisons(tallies, &lines.frame).into_iter().map(|plan| plan.logical_plan));
-    let returned = lines.returns.as_ref().map_or(lit(false), |(prefix, _)| steps::begins(prefix));
-    let bought = lines.frame.clone().filter(col(REASON).is_null().and(returned.not()));
+    let bought = lines.frame.clone().filter(col(REASON).is_null().and(lines.returned().not()));
     if further.products {
         let known = bought.clone().filter(col(PRODUCT_ID).is_not_null());
         plans.push(known.group_by([col(CUSTOMER_ID), col(PRODUCT_ID)]).agg([col(DAY).min()]).logical_plan);
@@ -128,9 +127,8 @@ fn plans(
 /// # Errors
 /// What Polars says of files that cannot be read as they promised.
 pub fn candidates(lines: &MarkedLines) -> PolarsResult<DataFrame> {
-    let returned = lines.returns.as_ref().map_or(lit(false), |(prefix, _)| steps::begins(prefix));
     let accepted = lines.frame.clone().filter(col(REASON).is_null());
-    let marked = accepted.with_columns([line_number().alias(LINE), returned.alias(RETURNED)]);
+    let marked = accepted.with_columns([line_number().alias(LINE), lines.returned().alias(RETURNED)]);
     // Lines without a product are of one product together, as an empty cell and none at all mean the same.
     let product = col(PRODUCT_ID).cast(DataType::String).fill_null(lit("")).alias(PRODUCT_ID);
     let marked = marked.with_column(product).select(returns::CANDIDATE.map(col));
@@ -179,16 +177,13 @@ pub fn scan(
     products.as_mut().map_or(Ok(()), |products| as_text(products, &[CUSTOMER_ID]))?;
     categories.as_mut().map_or(Ok(()), |categories| as_text(categories, &[CUSTOMER_ID, CATEGORY]))?;
     // An order is a return as a whole, so returns are told apart here and cost the scan nothing.
-    let (returned, returns) = match &lines.returns {
-        Some((prefix, policy)) => (steps::begins(prefix), *policy),
-        None => (lit(false), ReturnPolicy::Drop),
-    };
-    let frame = frame.lazy().with_column(returned.alias(RETURNED));
+    let frame = frame.lazy().with_column(lines.returned().alias(RETURNED));
     let frame = match &asked.pairs {
         Some(pairs) => with_undone(frame, pairs)?,
         None => frame.with_column(lit(NULL).cast(DataType::Date).alias(UNDONE_ON)),
     };
     let Asked { money, has_orders, pairs, .. } = asked;
+    let returns = lines.returns.as_ref().map_or(ReturnPolicy::Drop, |(_, policy)| *policy);
     let (frame, money) = (frame.collect()?, money.clone());
     Ok(OrderBook { frame, reasons: lines.reasons, money, returns, counts, pairs, products, categories, has_orders })
 }

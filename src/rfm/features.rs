@@ -5,7 +5,7 @@ use chrono::NaiveDate;
 use polars::prelude::*;
 
 use super::measures::{self, Frequency, Monetary};
-use super::{RfmParams, day};
+use super::{RfmParams, day, within};
 use crate::clean::ReturnPolicy;
 use crate::columns::{
     AVERAGE_ORDER_VALUE, CATEGORY, CUSTOMER_ID, DAY, GAP_DAYS_STD, MEAN_GAP_DAYS, MONEY, N_PRODUCTS, PLACE, SNAPSHOT,
@@ -75,16 +75,11 @@ pub(super) fn top_categories(
 ) -> PolarsResult<(DataFrame, DataFrame)> {
     let (mut parts, mut tops) = (Vec::new(), Vec::new());
     for &date in dates {
-        let before = sold.clone().lazy().filter(col(DAY).lt(day(date)));
-        let back = (day(date) - col(DAY)).dt().total_days(false);
-        let within = match params.window {
-            Some(days) => before.filter(back.lt_eq(lit(i64::from(days)))),
-            None => before,
-        };
+        let within = sold.clone().lazy().filter(within(params.window, day(date)));
         let order = SortMultipleOptions::default().with_order_descending_multi([true, false]);
         let by_category = within.clone().filter(col(CATEGORY).is_not_null()).group_by([col(CATEGORY)]);
         let top = by_category.agg([col(MONEY).sum()]).sort([MONEY, CATEGORY], order);
-        let top = top.limit(params.top_categories as IdxSize).collect()?;
+        let mut top = top.limit(params.top_categories as IdxSize).collect()?;
         let names: Vec<String> = top.column(CATEGORY)?.str()?.iter().flatten().map(str::to_owned).collect();
         let spent = |of: Expr| when(of).then(col(MONEY)).otherwise(lit(0i64).cast(DataType::Int128)).sum();
         let total = col(MONEY).sum().cast(DataType::Float64);
@@ -102,7 +97,6 @@ pub(super) fn top_categories(
         let joined = within.group_by(key.clone()).agg(shares);
         parts.push(of_date.join(joined, key.clone(), key, JoinArgs::new(JoinType::Left)));
         let place = Column::new(PLACE.into(), (1..=top.height() as u32).collect::<Vec<_>>());
-        let mut top = top;
         top.with_column(place)?;
         tops.push(top.lazy().select([
             day(date).alias(SNAPSHOT),

@@ -2,7 +2,7 @@
 //!
 //! What is deliberately absent: the clock. A snapshot's date comes from the YAML, the command line or the data.
 
-use chrono::{Days, NaiveDate};
+use chrono::NaiveDate;
 use polars::prelude::*;
 
 use crate::clean::ReturnPolicy;
@@ -61,10 +61,9 @@ pub struct Snapshots {
     pub frame: DataFrame,
     /// The dates, ascending; never empty.
     pub dates: Vec<NaiveDate>,
-    /// The categories that sold most, where shares in them are told: see [`features`].
-    pub categories: Option<DataFrame>,
-    /// The monetary values beyond the quantile, where that was asked: see [`outliers`].
-    pub outliers: Option<DataFrame>,
+    /// Tables that were made on the way, by name: `outliers` (see [`outliers`]) and `top_categories` (see [`features`]), where
+    /// they are asked for.
+    pub tables: Vec<(&'static str, DataFrame)>,
     /// Customers that the customers' source does not know.
     pub unknown: u32,
 }
@@ -127,15 +126,16 @@ pub fn snapshots(params: &RfmParams, book: &OrderBook, customers: Option<&Keyed>
     {
         return Err(RfmError::NobodyLeft { date });
     }
-    let mut outliers = None;
+    let mut tables = Vec::new();
     if let Some(cap) = &params.cap {
         let (capped, found) = outliers::cap(cap, frame, &dates)?;
-        (frame, outliers) = (capped, Some(found));
+        frame = capped;
+        tables.push(("outliers", found));
     }
-    let mut categories = None;
     if let Some(sold) = book.categories.as_ref().filter(|_| params.top_categories > 0) {
         let (with_shares, top) = features::top_categories(params, sold, frame, &dates, &book.money)?;
-        (frame, categories) = (with_shares, Some(top));
+        frame = with_shares;
+        tables.push(("top_categories", top));
     }
     let mut unknown = 0;
     if let Some(customers) = customers {
@@ -148,7 +148,7 @@ pub fn snapshots(params: &RfmParams, book: &OrderBook, customers: Option<&Keyed>
         let joined = frame.lazy().join(attributes, key.clone(), key, JoinArgs::new(JoinType::Left));
         frame = joined.sort([SNAPSHOT, CUSTOMER_ID], SortMultipleOptions::default()).collect()?;
     }
-    Ok(Snapshots { frame, dates, categories, outliers, unknown })
+    Ok(Snapshots { frame, dates, tables, unknown })
 }
 
 /// One snapshot: only what happened before the date counts.
@@ -169,19 +169,15 @@ fn snapshot(params: &RfmParams, book: &OrderBook, as_of: NaiveDate) -> LazyFrame
         Feature::AverageOrderValue => Some(features::average_order_value(&book.money, book.returns, book.has_orders)),
         Feature::NProducts => None,
     }));
-    let before = book.accepted().filter(col(DAY).lt(day(as_of))).with_column(measures::stands(as_of));
-    let back = |days: u32| as_of.checked_sub_days(Days::new(u64::from(days))).unwrap_or(NaiveDate::MIN);
-    let within = match params.window {
-        Some(days) => before.clone().filter(col(DAY).gt_eq(day(back(days)))),
-        None => before.clone(),
-    };
+    let accepted = book.accepted();
+    let within = accepted.clone().filter(within(params.window, day(as_of))).with_column(measures::stands(as_of));
     let measured = within.group_by([col(CUSTOMER_ID)]).agg(measures);
     let known = match params.min_history_days {
         0 => measured,
         // How long a customer is known does not depend on the window.
         days => {
-            let firsts = before.group_by([col(CUSTOMER_ID)]).agg([col(DAY).min()]);
-            let known = firsts.filter(col(DAY).lt_eq(day(back(days))));
+            let firsts = accepted.group_by([col(CUSTOMER_ID)]).agg([col(DAY).min()]);
+            let known = firsts.filter(days_before(day(as_of)).gt_eq(lit(i64::from(days))));
             let key = [col(CUSTOMER_ID)];
             measured.join(known, key.clone(), key, JoinArgs::new(JoinType::Semi))
         }
@@ -196,6 +192,20 @@ fn snapshot(params: &RfmParams, book: &OrderBook, as_of: NaiveDate) -> LazyFrame
         _ => known,
     };
     known.select([day(as_of).alias(SNAPSHOT), all().as_expr()])
+}
+
+/// Whether a row counts at a snapshot: it lies before the snapshot's day, and within the window where there is one.
+pub fn within(window: Option<u32>, as_of: Expr) -> Expr {
+    let before = col(DAY).lt(as_of.clone());
+    match window {
+        Some(days) => before.and(days_before(as_of).lt_eq(lit(i64::from(days)))),
+        None => before,
+    }
+}
+
+/// Days from a row's day to a snapshot.
+fn days_before(as_of: Expr) -> Expr {
+    (as_of - col(DAY)).dt().total_days(false)
 }
 
 /// A calendar day as a literal; Polars would make a moment in nanoseconds of it.

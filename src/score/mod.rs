@@ -108,9 +108,7 @@ pub struct Scored {
     /// Bins asked for, a dimension.
     pub bins: [u8; 3],
     /// As in [`Snapshots`].
-    pub categories: Option<DataFrame>,
-    /// As in [`Snapshots`].
-    pub outliers: Option<DataFrame>,
+    pub tables: Vec<(&'static str, DataFrame)>,
 }
 
 /// The cut points of one dimension at one snapshot.
@@ -155,8 +153,8 @@ pub fn score(params: &ScoreParams, snapshots: Snapshots) -> PolarsResult<Scored>
         let weighed = weighed.map(|(dimension, weight)| col(dimension.score()).cast(DataType::Float64) * lit(weight));
         frame = frame.with_column(weighed.reduce(|sum, one| sum + one).unwrap_or(lit(0.0)).alias(RFM_SCORE));
     }
-    let Snapshots { dates, categories, outliers, .. } = snapshots;
-    Ok(Scored { frame: frame.collect()?, dates, cuts, bins, categories, outliers })
+    let Snapshots { dates, tables, .. } = snapshots;
+    Ok(Scored { frame: frame.collect()?, dates, cuts, bins, tables })
 }
 
 /// Where the bins of a score by rank change: at the highest value of each bin but the last.
