@@ -393,3 +393,33 @@ fn why_a_customer_is_where_it_is() {
     assert_eq!(texts(&segments, "frequency_next_segment"), ["Gone", "", "Rest"]);
     assert_eq!(texts(&segments, "monetary_next_segment"), ["Gone", "Best", ""]);
 }
+
+/// At a cut point with a fraction, one unit of money more is what it takes: 1002 spent 10.30 on the very point.
+#[test]
+fn one_penny_beyond_a_cut_point() {
+    let shop = Shop::fixture();
+    let set = "score.monetary={method: fixed, cut_points: [1, 6.6, 10.3, 67.6]}";
+    let segments = shop.run(&["--set", set, "--set", "segment.why=true"]).table("segments/snapshot=2024-03-02/part-0");
+    assert_eq!(texts(&segments, "m_score"), ["3", "3", "5"]);
+    assert_eq!(texts(&segments, "monetary_to_next"), ["3.31", "0.01", ""]);
+}
+
+/// A rule that asks after values is not the one that named a customer who does not fulfil it.
+#[test]
+fn why_names_the_rule_that_really_matched() {
+    let shop = Shop::fixture();
+    let map = "name: two\nbins: 5\nsegments:\n  - { name: A, description: '', action: '' }\nrules:\n  \
+        - { segment: A, values: 'monetary > 1000' }\n  - { segment: A, r: [1, 5] }\n";
+    std::fs::write(shop.path("map.yaml"), map).unwrap();
+    let outcome = shop.custseg(&["-q", "why", "shop.yaml", "1001"]);
+    assert!(outcome.stdout.contains("rule 2 of map two names A"), "{}", outcome.stdout);
+}
+
+/// Units that stand for something else are counted up to what 32 bits hold; nobody loses its segment by it.
+#[test]
+fn units_beyond_32_bits() {
+    let csv = "order,product,units,bought,price,customer\na,P1,5000000000,2024-01-05 10:00,0.01,1\nb,P1,2,2024-01-05 10:00,1.00,2\n";
+    let segments = Shop::of(csv).run(&["--set", "rfm.frequency=units"]).table("segments/snapshot=2024-01-06/part-0");
+    assert_eq!(floats(&segments, "frequency"), [4_294_967_295.0, 2.0]);
+    assert_eq!(segments.column("segment").unwrap().null_count(), 0);
+}

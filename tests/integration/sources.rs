@@ -212,3 +212,32 @@ fn rewritten_tables_do_not_meet() {
     let segments = shop.run(&["--set", set[0], "--set", set[1]]).table("segments/snapshot=2024-03-02/part-0");
     assert_eq!(floats(&segments, "monetary"), [7.0, 10.3, 101.0]);
 }
+
+/// Money that is beyond what is counted once it is converted is told as that, not as a fault of another cell.
+#[test]
+fn converted_money_beyond_the_limit_says_so() {
+    let shop = trade(Some("date,currency,rate\n2023-01-01,EUR,999999\n2023-01-01,JPY,1\n"));
+    let csv = format!("{TRADE}A7,1,2024-03-01 10:00,80000000000000.00,1001,EUR\n");
+    fs::write(shop.path("shop.csv"), csv).unwrap();
+    let rejects = shop.run(&["--set", "publish.rejects=mapped"]).table("rejects");
+    let at = texts(&rejects, "order_id").iter().position(|order| order == "A7").unwrap();
+    assert_eq!(texts(&rejects, "reason")[at], "money out of range in the pipeline's currency");
+}
+
+/// No attribute takes the name of a column that a run may make, and no file is recorded twice.
+#[test]
+fn attributes_and_inputs_are_told_apart() {
+    let shop = Shop::fixture()
+        .edit("  timezone:", "  customers: { paths: [people.csv], key: id, attributes: [city] }\n  timezone:");
+    fs::write(shop.path("people.csv"), "id,city,rule,category_1_share,near_label,money_to_next\n1001,a,b,c,d,e\n")
+        .unwrap();
+    for name in ["rule", "category_1_share", "near_label", "money_to_next"] {
+        let outcome = shop.custseg(&["check", "shop.yaml", "--set", &format!("ingest.customers.attributes=[{name}]")]);
+        assert_eq!(outcome.code, 2, "{name}");
+    }
+    shop.run(&["--set", "checks=[{referential: {column: customer_id, severity: warn}}]"]);
+    let text = fs::read_to_string(shop.path("out/current/manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let paths: Vec<&str> = manifest["inputs"].as_array().unwrap().iter().filter_map(|i| i["path"].as_str()).collect();
+    assert_eq!(paths, ["shop.csv", "people.csv"]);
+}
