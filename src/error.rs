@@ -107,9 +107,10 @@ impl Error {
             Self::Keyed(KeyedError::Walk(WalkError::Broken { .. }) | KeyedError::Read { .. }) => 3,
             Self::Checks { .. } => 3,
             Self::Walk(WalkError::Io { .. }) | Self::Keyed(_) | Self::Scratch { .. } => 4,
-            Self::Rfm(RfmError::NothingAccepted { .. } | RfmError::TooEarly { .. } | RfmError::NobodyLeft { .. }) => 3,
+            Self::Rfm(RfmError::Engine(_)) => 4,
+            Self::Rfm(_) => 3,
             Self::Model(ModelError::TooFewCustomers { .. } | ModelError::NotFinite { .. }) => 3,
-            Self::Input { .. } | Self::Rfm(_) | Self::Model(_) | Self::Publish(_) | Self::Engine { .. } => 4,
+            Self::Input { .. } | Self::Model(_) | Self::Publish(_) | Self::Engine { .. } => 4,
             Self::Output(_) => 4,
         }
     }

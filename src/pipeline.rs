@@ -250,7 +250,7 @@ pub fn reject_names<'a>(p: &'a Pipeline, path: &'a Path) -> Rejects<'a> {
 /// No accepted line before a snapshot.
 pub fn rfm(p: &Pipeline, book: &OrderBook, customers: Option<&Keyed>) -> Result<Snapshots, Error> {
     let _span = info_span!("rfm").entered();
-    let snapshots = rfm::snapshots(&p.rfm, book, customers)?;
+    let snapshots = rfm::snapshots(&p.rfm, book, customers, rfm::dates(&p.rfm, book)?)?;
     if snapshots.unknown > 0 {
         warn!(customers = snapshots.unknown, "customers that the customers' source does not know");
     }

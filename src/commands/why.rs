@@ -7,8 +7,8 @@ use polars::prelude::*;
 use super::table::plain;
 use custseg::columns::*;
 use custseg::error::Error;
-use custseg::evaluate::by_snapshot;
 use custseg::pipeline::{self, Pipeline};
+use custseg::rfm::by_snapshot;
 use custseg::score::Dimension;
 use custseg::segment::why::{Standing, Step, standings};
 

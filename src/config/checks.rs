@@ -80,6 +80,7 @@ impl Known<'_> {
             SnapshotsSpec::Many(texts) => {
                 texts.iter().filter_map(|text| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()).max()
             }
+            SnapshotsSpec::Grid(grid) => NaiveDate::parse_from_str(&grid.until, "%Y-%m-%d").ok(),
         };
         let Some(as_of) = newest else {
             let message = "freshness is counted up to a snapshot's date, but `rfm.snapshots` is not one";

@@ -11,13 +11,13 @@ use super::spec::*;
 use super::steps::SourceNames;
 use super::{Document, checks, map, score, source, steps};
 use crate::clean::steps::Repeated;
-use crate::clean::{ReturnPolicy, Step};
+use crate::clean::{self, ReturnPolicy};
 use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
 use crate::ingest::{IngestParams, Money, OnBadRow, RejectColumns};
 use crate::model::{ModelParams, Weights as VoteWeights};
 use crate::pipeline::Pipeline;
 use crate::publish::PublishParams;
-use crate::rfm::{CapOutliers, Feature, Frequency as Counted, Monetary, RfmParams, SnapshotDates};
+use crate::rfm::{CapOutliers, Feature, Fitted, Frequency as Counted, Grid, Monetary, RfmParams, SnapshotDates, Step};
 use crate::segment::SegmentMap;
 
 /// Columns that a model may measure distance in.
@@ -47,7 +47,7 @@ pub(super) fn compile(
     let clean = steps::clean(&spec.clean, &columns, names.as_ref(), &mut checker);
     let known = customers.as_ref().and_then(Option::as_ref);
     let checks = checks::checks(&spec.checks, names.as_ref(), known, &spec.rfm, &mut checker);
-    let kept = clean.steps.iter().find_map(Step::kept_returns);
+    let kept = clean.steps.iter().find_map(clean::Step::kept_returns);
     let apart = kept.is_some_and(|(_, policy)| policy == ReturnPolicy::Separate);
     let score = score::score(&spec.score, &spec.rfm, &mut checker);
     let rfm = rfm(&spec.rfm, &columns, clean.cap, apart, &mut checker);
@@ -58,7 +58,7 @@ pub(super) fn compile(
     }
     let definitions = definitions(spec, &columns, map.as_ref()?);
     let predicates = clean.steps.iter().flat_map(|step| match step {
-        Step::Where(predicate) => predicate.source_columns.clone(),
+        clean::Step::Where(predicate) => predicate.source_columns.clone(),
         _ => Vec::new(),
     });
     let looked_at = predicates.chain(checks.iter().flat_map(|check| check.source_columns.clone())).collect();
@@ -78,7 +78,7 @@ pub(super) fn compile(
             RejectsSpec::Mapped => RejectColumns::Mapped,
             RejectsSpec::Raw => RejectColumns::Raw,
         },
-        whole_rows: clean.steps.contains(&Step::DropDuplicates(Repeated::Exact)),
+        whole_rows: clean.steps.contains(&clean::Step::DropDuplicates(Repeated::Exact)),
     };
     Some(Pipeline {
         name: spec.name.clone(),
@@ -147,21 +147,36 @@ fn rfm(
     apart: bool,
     checker: &mut Checker<'_>,
 ) -> Option<RfmParams> {
-    let mut date = |pointer: &str, text: &str| {
+    let date = |checker: &mut Checker<'_>, pointer: &str, text: &str| {
         let hint = "an exclusive date such as 2011-12-10, or `last`: the day after the last accepted line";
         checker.date(pointer, text, hint)
     };
     let snapshots = match &spec.snapshots {
         SnapshotsSpec::One(text) if text == "last" => Some(SnapshotDates::Last),
-        SnapshotsSpec::One(text) => date("/rfm/snapshots", text).map(|one| SnapshotDates::Given(vec![one])),
+        SnapshotsSpec::One(text) => date(checker, "/rfm/snapshots", text).map(|one| SnapshotDates::Given(vec![one])),
         SnapshotsSpec::Many(texts) => {
             let dates: Vec<Option<NaiveDate>> =
-                texts.iter().enumerate().map(|(i, text)| date(&format!("/rfm/snapshots/{i}"), text)).collect();
+                texts.iter().enumerate().map(|(i, text)| date(checker, &format!("/rfm/snapshots/{i}"), text)).collect();
             dates.into_iter().collect::<Option<Vec<_>>>().map(|mut dates| {
                 dates.sort();
                 dates.dedup();
                 SnapshotDates::Given(dates)
             })
+        }
+        SnapshotsSpec::Grid(grid) => {
+            let from = date(checker, "/rfm/snapshots/from", &grid.from);
+            let until = match grid.until.as_str() {
+                "last" => Some(None),
+                text => date(checker, "/rfm/snapshots/until", text).map(Some),
+            };
+            if let (Some(from), Some(Some(until))) = (from, until)
+                && until < from
+            {
+                checker.wrong("/rfm/snapshots/until", format!("the grid begins with {from}, after its end"));
+            }
+            let every = step(&grid.every);
+            let whole = |every| Some(SnapshotDates::Grid(Grid { from: from?, every, until: until? }));
+            every.and_then(whole)
         }
     };
     let frequency = match spec.frequency {
@@ -197,7 +212,21 @@ fn rfm(
         features,
         top_categories,
         cap,
+        fitted: Fitted::default(),
     })
+}
+
+/// "1mo" as a step; the shape of the text has been checked.
+fn step(text: &str) -> Option<Step> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let count: u32 = text.strip_suffix(unit)?.parse().ok()?;
+    match unit {
+        "d" => Some(Step::Days(count)),
+        "w" => Some(Step::Days(7 * count)),
+        "mo" => Some(Step::Months(count)),
+        "q" => Some(Step::Months(3 * count)),
+        _ => None,
+    }
 }
 
 fn features(spec: &RfmSpec, columns: &[&ColumnsSpec], windowed: bool, checker: &mut Checker<'_>) -> Vec<Feature> {

@@ -57,8 +57,9 @@ pub struct PipelineSpec {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RfmSpec {
-    /// The dates to look back from: `last` (the day after the last accepted line), one date, or a list of dates. A
-    /// date is exclusive: only what happened before it counts, so the end of August is 2011-09-01.
+    /// The dates to look back from: `last` (the day after the last accepted line), one date, a list of dates, or a grid such as
+    /// `{ every: 1mo, from: 2011-06-01, until: last }`. A date is exclusive: only what happened before it counts, so the end of
+    /// August is 2011-09-01. All of them come from one scan.
     #[serde(default)]
     pub snapshots: SnapshotsSpec,
     /// What frequency counts: distinct `orders`, distinct `days` with an order, `lines`, or `units`.
@@ -125,7 +126,7 @@ pub enum MonetarySpec {
     MeanPerDay,
 }
 
-/// One date or several.
+/// One date, several, or a grid of dates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum SnapshotsSpec {
@@ -133,11 +134,30 @@ pub enum SnapshotsSpec {
     One(String),
     /// Several dates.
     Many(#[schemars(length(min = 1))] Vec<String>),
+    /// Dates at even steps.
+    Grid(GridSpec),
+}
+
+/// Dates at even steps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["every", "from"]))]
+pub struct GridSpec {
+    /// From one date to the next: a number of days (`1d`), weeks (`1w`), months (`1mo`) or quarters (`1q`).
+    #[serde(default)]
+    #[schemars(regex(pattern = "^[1-9][0-9]{0,2}(d|w|mo|q)$"))]
+    pub every: String,
+    /// The first date.
+    #[serde(default)]
+    pub from: String,
+    /// The date that none lies after, or `last`: then the day after the last accepted line is the last one, on the grid or off it.
+    #[serde(default = "last")]
+    pub until: String,
 }
 
 impl Default for SnapshotsSpec {
     fn default() -> Self {
-        Self::One("last".to_owned())
+        Self::One(last())
     }
 }
 
@@ -253,6 +273,9 @@ pub enum RejectsSpec {
 fn rfm_features() -> Vec<String> {
     use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
     [RECENCY_DAYS, FREQUENCY, MONETARY].map(str::to_owned).to_vec()
+}
+fn last() -> String {
+    "last".to_owned()
 }
 fn all() -> String {
     "all".to_owned()

@@ -6,9 +6,9 @@ use polars::prelude::*;
 use rayon::prelude::*;
 
 use crate::columns::*;
-use crate::evaluate::by_snapshot;
 use crate::model::features::signed_log1p;
 use crate::model::scale::Standardiser;
+use crate::rfm::by_snapshot;
 
 /// The feature space, in words.
 const LOG_SPACE: &str = "recency_days, frequency, monetary; log1p, standardised";

@@ -2,13 +2,12 @@
 //!
 //! What is deliberately absent: files; `publish` writes them.
 
-use chrono::NaiveDate;
 use polars::prelude::*;
 
 use crate::columns::*;
 use crate::model::Assigned;
 use crate::orders::{OrderBook, ledger};
-use crate::rfm::{RfmParams, day};
+use crate::rfm::RfmParams;
 use crate::score::ScoreParams;
 use crate::segment::SegmentMap;
 
@@ -76,17 +75,3 @@ impl Tables {
 
 /// Name of the table of customers.
 pub const SEGMENTS: &str = "segments";
-
-/// Splits a table by its snapshots, ascending; the snapshot's own column is left in.
-///
-/// # Errors
-/// What Polars says.
-pub fn by_snapshot(frame: &DataFrame) -> PolarsResult<Vec<(NaiveDate, DataFrame)>> {
-    let days = frame.column(SNAPSHOT)?.unique()?.sort(SortOptions::default())?;
-    let mut parts = Vec::with_capacity(days.len());
-    for date in days.date()?.as_date_iter().flatten() {
-        let part = frame.clone().lazy().filter(col(SNAPSHOT).eq(day(date))).collect()?;
-        parts.push((date, part));
-    }
-    Ok(parts)
-}

@@ -1,11 +1,12 @@
 //! What would move if frequency or monetary value were defined another way: the same customers scored and named again under each
 //! definition, from the same order book.
 
+use chrono::NaiveDate;
 use polars::prelude::*;
 
 use crate::columns::*;
 use crate::orders::OrderBook;
-use crate::rfm::{self, Frequency, Monetary, RfmError, RfmParams};
+use crate::rfm::{self, Frequency, Monetary, RfmError, RfmParams, by_snapshot};
 use crate::score::{self, Dimension, ScoreParams};
 use crate::segment::{self, SegmentMap};
 
@@ -41,8 +42,9 @@ pub fn sensitivity(
     let moneys = moneys.into_iter().filter(|(monetary, _)| *monetary != own.monetary);
     let moneys = moneys.map(|(monetary, name)| (Dimension::Monetary, name, RfmParams { monetary, ..own.clone() }));
     let mut parts = Vec::new();
+    let dates: Vec<NaiveDate> = by_snapshot(segments)?.into_iter().map(|(date, _)| date).collect();
     for (dimension, name, params) in others.chain(moneys) {
-        let snapshots = rfm::snapshots(&params, book, None).map_err(|error| match error {
+        let snapshots = rfm::snapshots(&params, book, None, dates.clone()).map_err(|error| match error {
             RfmError::Engine(error) => error,
             other => polars_err!(ComputeError: "{other}"),
         })?;

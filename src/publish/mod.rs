@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 use polars::prelude::*;
 
 use crate::checks::Verdict;
-use crate::evaluate::{SEGMENTS, Tables, by_snapshot};
+use crate::evaluate::{SEGMENTS, Tables};
+use crate::rfm::by_snapshot;
 
 pub mod footer;
 pub mod manifest;

@@ -5,7 +5,7 @@ use chrono::NaiveDate;
 use polars::prelude::*;
 
 use super::measures::{self, Frequency, Monetary};
-use super::{RfmParams, day, within};
+use super::{RfmParams, by_snapshot, day, within};
 use crate::clean::ReturnPolicy;
 use crate::columns::{
     AVERAGE_ORDER_VALUE, CATEGORY, CUSTOMER_ID, DAY, GAP_DAYS_STD, MEAN_GAP_DAYS, MONEY, N_PRODUCTS, PLACE, SNAPSHOT,
@@ -69,18 +69,20 @@ pub(super) fn n_products(products: LazyFrame, as_of: NaiveDate) -> LazyFrame {
 pub(super) fn top_categories(
     params: &RfmParams,
     sold: &DataFrame,
-    frame: DataFrame,
-    dates: &[NaiveDate],
+    frame: &DataFrame,
     money: &Money,
 ) -> PolarsResult<(DataFrame, DataFrame)> {
     let (mut parts, mut tops) = (Vec::new(), Vec::new());
-    for &date in dates {
+    for (date, of_date) in by_snapshot(frame)? {
         let within = sold.clone().lazy().filter(within(params.window, day(date)));
         let order = SortMultipleOptions::default().with_order_descending_multi([true, false]);
         let by_category = within.clone().filter(col(CATEGORY).is_not_null()).group_by([col(CATEGORY)]);
         let top = by_category.agg([col(MONEY).sum()]).sort([MONEY, CATEGORY], order);
         let mut top = top.limit(params.top_categories as IdxSize).collect()?;
-        let names: Vec<String> = top.column(CATEGORY)?.str()?.iter().flatten().map(str::to_owned).collect();
+        let found = || -> PolarsResult<Vec<String>> {
+            Ok(top.column(CATEGORY)?.str()?.iter().flatten().map(str::to_owned).collect())
+        };
+        let names = params.fitted.categories.clone().map_or_else(found, Ok)?;
         let spent = |of: Expr| when(of).then(col(MONEY)).otherwise(lit(0i64).cast(DataType::Int128)).sum();
         let total = col(MONEY).sum().cast(DataType::Float64);
         let share = |place: usize| {
@@ -93,9 +95,8 @@ pub(super) fn top_categories(
         };
         let shares: Vec<Expr> = (1..=params.top_categories).map(share).collect();
         let key = [col(CUSTOMER_ID)];
-        let of_date = frame.clone().lazy().filter(col(SNAPSHOT).eq(day(date)));
         let joined = within.group_by(key.clone()).agg(shares);
-        parts.push(of_date.join(joined, key.clone(), key, JoinArgs::new(JoinType::Left)));
+        parts.push(of_date.lazy().join(joined, key.clone(), key, JoinArgs::new(JoinType::Left)));
         let place = Column::new(PLACE.into(), (1..=top.height() as u32).collect::<Vec<_>>());
         top.with_column(place)?;
         tops.push(top.lazy().select([

@@ -10,17 +10,19 @@ use crate::columns::{CUSTOMER_ID, DAY, N_PRODUCTS, SNAPSHOT};
 use crate::ingest::Keyed;
 use crate::orders::{OrderBook, ledger};
 
+pub mod dates;
 pub mod features;
 pub mod measures;
 pub mod outliers;
 pub mod quantile;
 
+pub use dates::{Grid, SnapshotDates, Step};
 pub use features::Feature;
 pub use measures::{Frequency, Monetary};
 pub use outliers::{CapOutliers, CapPolicy};
 
 /// Checked options of `rfm`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RfmParams {
     /// The dates to look back from.
     pub snapshots: SnapshotDates,
@@ -38,15 +40,17 @@ pub struct RfmParams {
     pub top_categories: usize,
     /// What becomes of monetary values beyond a quantile.
     pub cap: Option<CapOutliers>,
+    /// What is not to be found anew, where customers are measured by those of an earlier run.
+    pub fitted: Fitted,
 }
 
-/// Which dates to look back from; each is exclusive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SnapshotDates {
-    /// The day after the last accepted line.
-    Last,
-    /// These dates, ascending, each once.
-    Given(Vec<NaiveDate>),
+/// What was found over all customers of a run, for others to be measured by.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fitted {
+    /// The monetary value at the quantile of `cap_outliers`.
+    pub limit: Option<f64>,
+    /// The categories that sold most, in order.
+    pub categories: Option<Vec<String>>,
 }
 
 /// Every customer at every snapshot.
@@ -85,6 +89,14 @@ pub enum RfmError {
         /// Day of the first accepted line.
         first: NaiveDate,
     },
+    /// The grid holds no date.
+    #[error("snapshots from {from} on: they end at {until}")]
+    EmptyGrid {
+        /// Where the grid begins.
+        from: NaiveDate,
+        /// Where it ends.
+        until: NaiveDate,
+    },
     /// The window, or the history that is asked for, leaves nobody.
     #[error("snapshot {date}: no customer is left within `rfm.window` and `rfm.min_history_days`")]
     NobodyLeft {
@@ -96,44 +108,47 @@ pub enum RfmError {
     Engine(#[from] PolarsError),
 }
 
-/// Computes every snapshot from the order book, and gives the customers their attributes.
+/// The dates to look back from, ascending.
 ///
 /// # Errors
 /// No accepted line at all, or none before one of the dates.
-pub fn snapshots(params: &RfmParams, book: &OrderBook, customers: Option<&Keyed>) -> Result<Snapshots, RfmError> {
-    let (first, last) = match book.span()? {
-        Some(span) => span,
+pub fn dates(params: &RfmParams, book: &OrderBook) -> Result<Vec<NaiveDate>, RfmError> {
+    match book.span()? {
+        Some((first, last)) => params.snapshots.within(first, last),
         None => {
             let reasons = ledger::reasons(book)?;
             let reasons = if reasons.is_empty() { " the source has no rows".to_owned() } else { reasons };
-            return Err(RfmError::NothingAccepted { reasons });
+            Err(RfmError::NothingAccepted { reasons })
         }
-    };
-    let dates = match &params.snapshots {
-        SnapshotDates::Last => vec![last.succ_opt().unwrap_or(last)],
-        SnapshotDates::Given(dates) => dates.clone(),
-    };
-    if let Some(&date) = dates.iter().find(|date| **date <= first) {
-        return Err(RfmError::TooEarly { date, first });
     }
+}
+
+/// Computes a snapshot at each of the dates from the order book, and gives the customers their attributes.
+///
+/// # Errors
+/// A date at which nobody is left.
+pub fn snapshots(
+    params: &RfmParams,
+    book: &OrderBook,
+    customers: Option<&Keyed>,
+    dates: Vec<NaiveDate>,
+) -> Result<Snapshots, RfmError> {
     let plans: Vec<LazyFrame> = dates.iter().map(|&date| snapshot(params, book, date)).collect();
     let mut frame = concat(plans, UnionArgs::default())?
         .collect()?
         .sort([SNAPSHOT, CUSTOMER_ID], SortMultipleOptions::default())?;
-    let there = frame.column(SNAPSHOT)?.unique()?;
-    if let Some(&date) =
-        dates.iter().find(|date| there.date().is_ok_and(|t| !t.as_date_iter().flatten().any(|d| d == **date)))
-    {
+    let there = by_snapshot(&frame)?;
+    if let Some(&date) = dates.iter().find(|date| there.iter().all(|(there, _)| there != *date)) {
         return Err(RfmError::NobodyLeft { date });
     }
     let mut tables = Vec::new();
     if let Some(cap) = &params.cap {
-        let (capped, found) = outliers::cap(cap, frame, &dates)?;
+        let (capped, found) = outliers::cap(cap, params.fitted.limit, &frame)?;
         frame = capped;
         tables.push(("outliers", found));
     }
     if let Some(sold) = book.categories.as_ref().filter(|_| params.top_categories > 0) {
-        let (with_shares, top) = features::top_categories(params, sold, frame, &dates, &book.money)?;
+        let (with_shares, top) = features::top_categories(params, sold, &frame, &book.money)?;
         frame = with_shares;
         tables.push(("top_categories", top));
     }
@@ -201,6 +216,23 @@ pub fn within(window: Option<u32>, as_of: Expr) -> Expr {
         Some(days) => before.and(days_before(as_of).lt_eq(lit(i64::from(days)))),
         None => before,
     }
+}
+
+/// Splits a table that is sorted by its snapshots into one part each; the snapshot's own column is left in.
+///
+/// # Errors
+/// A table without snapshots.
+pub fn by_snapshot(frame: &DataFrame) -> PolarsResult<Vec<(NaiveDate, DataFrame)>> {
+    let days: Vec<Option<i32>> = frame.column(SNAPSHOT)?.date()?.physical().iter().collect();
+    let mut parts = Vec::new();
+    let mut start = 0;
+    for run in days.chunk_by(|a, b| a == b) {
+        let part = frame.slice(start as i64, run.len());
+        let date = part.column(SNAPSHOT)?.date()?.as_date_iter().next().flatten();
+        parts.extend(date.map(|date| (date, part)));
+        start += run.len();
+    }
+    Ok(parts)
 }
 
 /// Days from a row's day to a snapshot.

@@ -1,10 +1,9 @@
 //! Monetary values beyond a quantile: counted, and brought back to it where that is asked (winsorised), at each snapshot apart,
 //! so that what later customers spend does not change an earlier snapshot.
 
-use chrono::NaiveDate;
 use polars::prelude::*;
 
-use super::{day, quantile::type_7};
+use super::{by_snapshot, quantile::type_7};
 use crate::columns::{CUSTOMERS, LIMIT, MONETARY, MONEY_BEYOND, QUANTILE, SNAPSHOT};
 
 /// Checked options.
@@ -28,15 +27,16 @@ pub enum CapPolicy {
 /// Counts the values beyond the quantile of each snapshot, and caps them where that is asked.
 ///
 /// The table has one row a snapshot: `snapshot` date, `quantile` f64, `limit` f64 (type 7), `customers` u32 beyond it,
-/// `money_beyond` f64: what they spent over the limit.
-pub(super) fn cap(params: &CapOutliers, frame: DataFrame, dates: &[NaiveDate]) -> PolarsResult<(DataFrame, DataFrame)> {
+/// `money_beyond` f64: what they spent over the limit. Where a limit is given, it holds in place of the quantile.
+pub(super) fn cap(params: &CapOutliers, given: Option<f64>, frame: &DataFrame) -> PolarsResult<(DataFrame, DataFrame)> {
     let (mut limits, mut customers, mut beyond) = (Vec::new(), Vec::new(), Vec::new());
-    let mut parts = Vec::with_capacity(dates.len());
-    for &date in dates {
-        let part = frame.clone().lazy().filter(col(SNAPSHOT).eq(day(date))).collect()?;
+    let (mut parts, mut dates) = (Vec::new(), Vec::new());
+    for (date, part) in by_snapshot(frame)? {
+        dates.push(date);
         let mut values: Vec<f64> = part.column(MONETARY)?.f64()?.iter().flatten().collect();
         values.sort_by(f64::total_cmp);
-        let limit = type_7(&values, params.millionths as usize, 1_000_000).unwrap_or(f64::INFINITY);
+        let found = type_7(&values, params.millionths as usize, 1_000_000);
+        let limit = given.or(found).unwrap_or(f64::INFINITY);
         let over: Vec<f64> = values.iter().map(|value| value - limit).filter(|over| *over > 0.0).collect();
         limits.push(limit);
         customers.push(over.len() as u32);

@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use polars::prelude::*;
 
 use crate::columns::*;
-use crate::rfm::{Snapshots, day};
+use crate::rfm::{Snapshots, by_snapshot, day};
 
 pub mod cut;
 mod rank;
@@ -129,8 +129,7 @@ pub struct Cut {
 pub fn score(params: &ScoreParams, snapshots: Snapshots) -> PolarsResult<Scored> {
     let mut cuts = Vec::new();
     let mut plans = Vec::with_capacity(snapshots.dates.len());
-    for &snapshot in &snapshots.dates {
-        let frame = snapshots.frame.clone().lazy().filter(col(SNAPSHOT).eq(day(snapshot))).collect()?;
+    for (snapshot, frame) in by_snapshot(&snapshots.frame)? {
         let mut scores = Vec::with_capacity(Dimension::ALL.len());
         for (dimension, params) in Dimension::ALL.into_iter().zip(&params.dimensions) {
             let values = frame.column(dimension.value())?.cast(&DataType::Float64)?;
