@@ -21,7 +21,7 @@ fn stages(c: &mut Criterion) {
     };
     let book = scan();
     let snapshots = pipeline::rfm(&p, &book, None).expect("snapshots");
-    let scored = pipeline::score(&p, snapshots.clone()).expect("scores");
+    let scored = pipeline::score(&p, snapshots.clone(), None).expect("scores");
     let segmented = pipeline::segment(&p, scored.clone()).expect("segments");
 
     let mut group = c.benchmark_group("cdnow");
@@ -29,17 +29,17 @@ fn stages(c: &mut Criterion) {
     group.bench_function("check", |b| b.iter(|| config::load(&request).expect("good")));
     group.bench_function("orders", |b| b.iter(scan));
     group.bench_function("rfm", |b| b.iter(|| pipeline::rfm(&p, &book, None).expect("snapshots")));
-    group.bench_function("score", |b| b.iter(|| pipeline::score(&p, snapshots.clone()).expect("scores")));
+    group.bench_function("score", |b| b.iter(|| pipeline::score(&p, snapshots.clone(), None).expect("scores")));
     group.bench_function("segment", |b| b.iter(|| pipeline::segment(&p, scored.clone()).expect("segments")));
     group.bench_function("model", |b| b.iter(|| pipeline::assign(&p, &segmented).expect("answers")));
     group.bench_function("evaluate", |b| {
         b.iter(|| {
             let assigned = pipeline::assign(&custseg::pipeline::Pipeline { models: vec![], ..p.clone() }, &segmented);
-            let evidence = pipeline::evidence(&p, &book, &scored).expect("bins");
+            let evidence = pipeline::evidence(&p, &book, &scored, &[]).expect("bins");
             pipeline::evaluate(evidence, assigned.expect("no model")).expect("tables")
         })
     });
-    group.bench_function("run", |b| b.iter(|| pipeline::run(&p).expect("a run")));
+    group.bench_function("run", |b| b.iter(|| pipeline::run(&p, Default::default()).expect("a run")));
     group.finish();
 }
 

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Customer segmentation from raw transactions: RFM scores, named segments and an honest KNN, from one YAML.
 ///
-/// Exit codes: 0 done; 2 usage or YAML; 3 the data break their contract; 4 input, output, lock or engine failed.
+/// Exit codes: 0 done; 1 a gate failed; 2 usage or YAML; 3 the data break their contract; 4 input, output, lock or engine failed.
 #[derive(Debug, Parser)]
 #[command(name = "custseg", version, propagate_version = true)]
 pub(crate) struct Cli {
@@ -50,7 +50,14 @@ pub(crate) enum Command {
     /// Run a pipeline and publish its results.
     ///
     /// The last line on standard output is one line of JSON: run id, snapshots, rows and where the outputs are.
-    Run(Load),
+    Run {
+        /// Which pipeline.
+        #[command(flatten)]
+        load: Load,
+        /// Show the results to readers though a gate failed.
+        #[arg(long)]
+        publish_anyway: bool,
+    },
     /// Check a pipeline: its YAML, its segment map, and the headers and footers of its sources. Reads no row.
     Check(Load),
     /// Show the optimised plan of the scan and the columns after each stage. Reads no row.

@@ -86,6 +86,12 @@ pub const RFM_CODE: &str = "rfm_code";
 pub const RFM_SCORE: &str = "rfm_score";
 /// Name of the customer's segment.
 pub const SEGMENT: &str = "segment";
+/// Name of the customer's segment at the snapshot before; null where the customer was not in it.
+pub const PREVIOUS_SEGMENT: &str = "previous_segment";
+/// First of the unbroken row of snapshots at which the customer has been in its segment; date.
+pub const SEGMENT_SINCE: &str = "segment_since";
+/// Number of the snapshots in that row; u32, at least 1.
+pub const SNAPSHOTS_IN_SEGMENT: &str = "snapshots_in_segment";
 
 /// The map's rule that named the segment, counted from 1; u32, null where `otherwise` did.
 pub const RULE: &str = "rule";
@@ -153,6 +159,46 @@ pub const UPPER: &str = "upper";
 pub const ASKED_BINS: &str = "asked_bins";
 /// Number of bins that hold a customer.
 pub const ACHIEVED_BINS: &str = "achieved_bins";
+
+/// Snapshot that customers moved from.
+pub const FROM: &str = "from";
+/// Snapshot that customers moved to.
+pub const TO: &str = "to";
+/// Segment at the earlier snapshot; null for customers who were not in it.
+pub const FROM_SEGMENT: &str = "from_segment";
+/// Segment at the later snapshot; null for customers who are not in it.
+pub const TO_SEGMENT: &str = "to_segment";
+/// Customers who moved because they behaved otherwise.
+pub const CUSTOMERS_BY_BEHAVIOUR: &str = "customers_by_behaviour";
+/// Customers who moved because the cut points did.
+pub const CUSTOMERS_BY_CUT_POINTS: &str = "customers_by_cut_points";
+/// Money of the customers who moved because they behaved otherwise.
+pub const MONEY_BY_BEHAVIOUR: &str = "money_by_behaviour";
+/// Money of the customers who moved because the cut points did.
+pub const MONEY_BY_CUT_POINTS: &str = "money_by_cut_points";
+/// Snapshot whose customers other cut points were cut from.
+pub const BASE: &str = "base";
+/// Population stability index of a score.
+pub const PSI: &str = "psi";
+/// Share of customers who would get another score, or another segment, 0..=1.
+pub const MOVED: &str = "moved";
+
+/// Days after a snapshot that are looked at.
+pub const HORIZON_DAYS: &str = "horizon_days";
+/// Customers who bought within the horizon.
+pub const BUYERS: &str = "buyers";
+/// Share of customers who bought within the horizon, 0..=1.
+pub const BUY_RATE: &str = "buy_rate";
+/// Money by customer within the horizon.
+pub const MONEY_MEAN: &str = "money_mean";
+/// Name of the column of the lower end of a 95 % interval.
+pub fn low(of: &str) -> String {
+    format!("{of}_low")
+}
+/// Name of the column of the upper end of a 95 % interval.
+pub fn high(of: &str) -> String {
+    format!("{of}_high")
+}
 
 /// Share of the snapshot's customers, 0..=1.
 pub const SHARE: &str = "share";

@@ -98,7 +98,7 @@ impl Error {
         }
     }
 
-    /// The exit code: 2 usage or YAML, 3 data, 4 input, output, lock or engine.
+    /// The exit code: 1 a gate failed, 2 usage or YAML, 3 data, 4 input, output, lock or engine.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(problems) => problems.exit_code(),
@@ -110,6 +110,7 @@ impl Error {
             Self::Rfm(RfmError::Engine(_)) => 4,
             Self::Rfm(_) => 3,
             Self::Model(ModelError::TooFewCustomers { .. } | ModelError::NotFinite { .. }) => 3,
+            Self::Publish(PublishError::Gates { .. }) => 1,
             Self::Input { .. } | Self::Model(_) | Self::Publish(_) | Self::Engine { .. } => 4,
             Self::Output(_) => 4,
         }

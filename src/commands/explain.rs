@@ -51,7 +51,7 @@ fn later_stages(p: &Pipeline) -> Result<Vec<(&'static str, &'static str, Schema)
     let customers = pipeline::walk(p, None)?.customers;
     let snapshots = pipeline::rfm(p, &book, customers.as_ref())?;
     let rfm = snapshots.frame.schema().as_ref().clone();
-    let scored = pipeline::score(p, snapshots)?;
+    let scored = pipeline::score(p, snapshots, None)?;
     let score = scored.frame.schema().as_ref().clone();
     let segmented = pipeline::segment(p, scored)?;
     let segment = segmented.frame.schema().as_ref().clone();

@@ -7,7 +7,7 @@ use polars::prelude::{Schema, SchemaNamesAndDtypes};
 use crate::cli::{Command, Load, Overrides};
 use custseg::config::{self, Request};
 use custseg::error::Error;
-use custseg::pipeline::Pipeline;
+use custseg::pipeline::{How, Pipeline};
 
 mod check;
 mod explain;
@@ -21,7 +21,7 @@ mod why;
 /// Runs a command; what it prints on `out` is data.
 pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Error> {
     match command {
-        Command::Run(load) => run::run(&loaded(load)?, out),
+        Command::Run { load, publish_anyway } => run::run(&loaded(load)?, How { publish_anyway: *publish_anyway }, out),
         Command::Check(load) => check::check(&loaded(load)?, out),
         Command::Explain(load) => explain::explain(&loaded(load)?, out),
         Command::Lint { file, manifest } => lint::lint(file, manifest.as_deref(), out),

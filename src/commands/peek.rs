@@ -53,11 +53,13 @@ fn after(p: &Pipeline, stage: Stage, rows: usize) -> Result<Vec<(String, DataFra
     if stage == Stage::Rfm {
         return one(snapshots.frame);
     }
-    let scored = pipeline::score(p, snapshots)?;
+    let known = source.customers.as_ref();
+    let earlier = pipeline::earlier(p, &book, known, &snapshots.dates)?;
+    let scored = pipeline::score(p, snapshots, pipeline::kept(p, &book, known)?)?;
     if stage == Stage::Score {
         return one(scored.frame);
     }
-    let evidence = pipeline::evidence(p, &book, &scored)?;
+    let evidence = pipeline::evidence(p, &book, &scored, &earlier)?;
     let segmented = pipeline::segment(p, scored)?;
     if stage == Stage::Segment {
         return one(segmented.frame);

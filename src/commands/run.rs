@@ -7,11 +7,11 @@ use serde_json::json;
 
 use super::summary;
 use custseg::error::Error;
-use custseg::pipeline::{self, Pipeline};
+use custseg::pipeline::{self, How, Pipeline};
 
-pub(super) fn run(p: &Pipeline, out: &mut impl Write) -> Result<(), Error> {
+pub(super) fn run(p: &Pipeline, how: How, out: &mut impl Write) -> Result<(), Error> {
     let started = Instant::now();
-    let (manifest, tables) = pipeline::run(p)?;
+    let (manifest, tables) = pipeline::run(p, how)?;
     let seconds = started.elapsed().as_secs_f64();
     summary::print(p, &tables, &manifest, &mut std::io::stderr().lock())?;
     let current = p.publish.to.canonicalize()?.join("current");

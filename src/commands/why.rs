@@ -19,7 +19,8 @@ pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Resu
     let book = pipeline::scan(p, &source, lines, pairs, None)?;
     let snapshots = pipeline::rfm(p, &book, source.customers.as_ref())?;
     let told = Pipeline { why: true, ..p.clone() };
-    let segmented = pipeline::segment(&told, pipeline::score(p, snapshots)?)?;
+    let segmented =
+        pipeline::segment(&told, pipeline::score(p, snapshots, pipeline::kept(p, &book, source.customers.as_ref())?)?)?;
     let mine = segmented.frame.clone().lazy().filter(col(CUSTOMER_ID).eq(lit(customer_id))).collect();
     let mine = mine.map_err(Error::engine("why"))?;
     if mine.height() == 0 {

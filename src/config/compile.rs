@@ -9,7 +9,7 @@ use super::ingest_spec::{ColumnsSpec, OnBadRowSpec};
 use super::problem::{Kind, Problems, hint, nearest};
 use super::spec::*;
 use super::steps::SourceNames;
-use super::{Document, checks, map, score, source, steps};
+use super::{Document, checks, evaluate, map, score, source, steps};
 use crate::clean::steps::Repeated;
 use crate::clean::{self, ReturnPolicy};
 use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
@@ -52,6 +52,7 @@ pub(super) fn compile(
     let score = score::score(&spec.score, &spec.rfm, &mut checker);
     let rfm = rfm(&spec.rfm, &columns, clean.cap, apart, &mut checker);
     let models = models(spec, &mut checker);
+    let gates = evaluate::gates(&spec.evaluate, &mut checker);
     let to = document.base.join(&spec.publish.to);
     if spec.publish.to.is_empty() {
         checker.wrong("/publish/to", "expected a folder");
@@ -91,6 +92,8 @@ pub(super) fn compile(
         why: spec.segment.why,
         models,
         sensitivity: spec.evaluate.sensitivity,
+        validity: evaluate::validity(&spec.evaluate),
+        gates,
         publish: PublishParams { to },
         definitions,
         reading: reading(spec),

@@ -17,6 +17,7 @@ mod checks;
 pub mod checks_spec;
 pub mod clean_spec;
 pub mod compile;
+mod evaluate;
 pub mod ingest_spec;
 mod map;
 pub mod map_spec;

@@ -1,10 +1,12 @@
 //! Checks how values become scores: cut points that go with their bins, presets that go with what is measured.
 
+use chrono::NaiveDate;
+
 use super::checker::Checker;
 use super::problem::Kind;
 use super::score_spec::*;
 use super::spec::{Frequency, MonetarySpec, RfmSpec};
-use crate::score::{DimensionParams, Method, ScoreParams};
+use crate::score::{Cutting, DimensionParams, Method, ScoreParams};
 
 /// Bins of all dimensions: as asked, or as the preset has them.
 pub(super) fn bins(spec: &ScoreSpec) -> u8 {
@@ -52,7 +54,7 @@ pub(super) fn score(spec: &ScoreSpec, rfm: &RfmSpec, checker: &mut Checker<'_>) 
         let own = own.clone().unwrap_or_default();
         dimension(&own, &format!("/score/{name}"), method, all, checker)
     });
-    let dimensions = std::array::from_fn(|_| {
+    let dimensions: [DimensionParams; 3] = std::array::from_fn(|_| {
         // There are three of them.
         dimensions.next().unwrap_or(DimensionParams { method: Method::Quantile, bins: all, zero_apart: false })
     });
@@ -63,7 +65,23 @@ pub(super) fn score(spec: &ScoreSpec, rfm: &RfmSpec, checker: &mut Checker<'_>) 
         }
         (sum > 0.0).then(|| [recency, frequency, monetary].map(|weight| weight / sum))
     });
-    ScoreParams { dimensions, weights }
+    let cutting = cutting(spec, &dimensions, checker);
+    ScoreParams { dimensions, weights, cutting }
+}
+
+/// Whose cut points hold.
+fn cutting(spec: &ScoreSpec, dimensions: &[DimensionParams; 3], checker: &mut Checker<'_>) -> Cutting {
+    let CutPointsSpec::Frozen(FrozenSpec { frozen }) = &spec.cut_points else { return Cutting::Refit };
+    if dimensions.iter().any(|dimension| matches!(dimension.method, Method::Rank | Method::RankQcut)) {
+        checker.wrong("/score/cut_points", "scores by rank part equal values, so there are no cut points to keep");
+    }
+    match NaiveDate::parse_from_str(frozen, "%Y-%m-%d") {
+        Ok(date) => Cutting::AsOf(date),
+        Err(_) => {
+            checker.wrong("/score/cut_points/frozen", format!("`{frozen}` is no date"));
+            Cutting::Refit
+        }
+    }
 }
 
 fn dimension(own: &DimensionSpec, at: &str, method: Method, all: u8, checker: &mut Checker<'_>) -> DimensionParams {

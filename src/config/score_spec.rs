@@ -38,6 +38,44 @@ pub struct ScoreSpec {
     /// Weights of the three scores in `rfm_score`, their weighted mean; without them there is no such column.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<WeightsSpec>,
+    /// Whose cut points hold: `refit`, each snapshot's own; or `{ frozen: 2011-09-10 }`, those of the customers at that date; or
+    /// `{ frozen: path }`, those of an earlier run, by its folder or its artefact's (`model`), relative to this file.
+    #[serde(default)]
+    pub cut_points: CutPointsSpec,
+}
+
+/// Whose cut points hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum CutPointsSpec {
+    /// Each snapshot's own.
+    Named(CutPointsName),
+    /// Those of an earlier snapshot.
+    Frozen(FrozenSpec),
+}
+
+impl Default for CutPointsSpec {
+    fn default() -> Self {
+        Self::Named(CutPointsName::Refit)
+    }
+}
+
+/// Each snapshot's own cut points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
+pub enum CutPointsName {
+    Refit,
+}
+
+/// Cut points of an earlier snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["frozen"]))]
+pub struct FrozenSpec {
+    /// A date, or the folder of a run or of its artefact.
+    #[serde(default)]
+    pub frozen: String,
 }
 
 /// How bins are found.

@@ -242,6 +242,34 @@ pub struct EvaluateSpec {
     /// frequency or monetary value were defined another way.
     #[serde(default)]
     pub sensitivity: bool,
+    /// Whether `validity.parquet` is made: for each segment, who bought and how much in the time after the snapshot, with intervals.
+    /// Measured at the published snapshots after which the source goes on long enough, and at the one whose time ends with the
+    /// newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validity: Option<ValiditySpec>,
+    /// What has to hold for the results to be shown to readers: a figure and its bound, such as
+    /// `drift.segment.moved: "<= 0.4"` (of the newest snapshot: `drift`, then `recency_days`, `frequency`, `monetary` or `segment`, then `psi`
+    /// or `moved`). A gate that fails exits with 1 and leaves everything under `runs/<run_id>.failed`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gates: BTreeMap<String, String>,
+}
+
+/// How validity is measured.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["horizon"]))]
+pub struct ValiditySpec {
+    /// How much time after a snapshot is looked at, in days: `91d`.
+    #[serde(default)]
+    #[schemars(regex(pattern = "^[1-9][0-9]{0,3}d$"))]
+    pub horizon: String,
+    /// How often customers are drawn anew for the 95 % intervals.
+    #[serde(default = "thousand")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub resamples: u32,
+    /// Seed of the draws.
+    #[serde(default = "seed")]
+    pub seed: u64,
 }
 
 /// Where the results go.
@@ -279,6 +307,9 @@ fn last() -> String {
 }
 fn all() -> String {
     "all".to_owned()
+}
+fn thousand() -> u32 {
+    1000
 }
 fn fifteen() -> u32 {
     15

@@ -2,20 +2,28 @@
 //!
 //! What is deliberately absent: files; `publish` writes them.
 
+use chrono::NaiveDate;
 use polars::prelude::*;
 
 use crate::columns::*;
 use crate::model::Assigned;
 use crate::orders::{OrderBook, ledger};
-use crate::rfm::RfmParams;
-use crate::score::ScoreParams;
+use crate::rfm::{RfmParams, by_snapshot};
+use crate::score::{Cut, ScoreParams, Yardstick};
 use crate::segment::SegmentMap;
 
+pub use validity::ValidityParams;
+
+pub mod bootstrap;
 pub mod cohesion;
 pub mod confusion;
+pub mod drift;
+pub mod gates;
+pub mod migration;
 pub mod profile;
 pub mod protocols;
 pub mod sensitivity;
+pub mod validity;
 
 /// The tables of a run.
 pub struct Tables {
@@ -35,6 +43,12 @@ pub struct Evidence<'a> {
     pub rfm: &'a RfmParams,
     /// How other definitions are scored, where they are tried.
     pub alternatives: Option<&'a ScoreParams>,
+    /// The cut points behind the scores, and those that each snapshot's own customers would have.
+    pub cuts: (Vec<Cut>, Vec<Cut>),
+    /// The cut points that are kept.
+    pub kept: Option<Yardstick>,
+    /// How validity is measured, and at which further snapshots besides the published ones, where it is.
+    pub validity: Option<(ValidityParams, Vec<(NaiveDate, DataFrame)>)>,
     /// Tables that were made while what they tell of was at hand.
     pub made: Vec<(&'static str, DataFrame)>,
 }
@@ -44,7 +58,7 @@ pub struct Evidence<'a> {
 /// # Errors
 /// What Polars says.
 pub fn evaluate(evidence: Evidence<'_>, assigned: Assigned) -> PolarsResult<Tables> {
-    let Evidence { book, map, rfm, alternatives, made } = evidence;
+    let Evidence { book, map, rfm, alternatives, cuts: (cuts, refit), kept, validity, made } = evidence;
     let trials = &assigned.trials;
     let mut others = vec![
         ("ledger", ledger::ledger(book)?),
@@ -54,6 +68,18 @@ pub fn evaluate(evidence: Evidence<'_>, assigned: Assigned) -> PolarsResult<Tabl
         ("cohesion", cohesion::cohesion(&assigned.frame)?),
     ];
     others.extend(made);
+    if by_snapshot(&assigned.frame)?.len() > 1 {
+        others.push(("migration", migration::migration(map, &cuts, &assigned.frame, &book.money)?));
+    }
+    let drift = drift::drift(map, (&cuts, &refit), kept.as_ref(), &assigned.frame)?;
+    if drift.height() > 0 {
+        others.push(("drift", drift));
+    }
+    if let Some((params, mut snapshots)) = validity {
+        snapshots.extend(by_snapshot(&assigned.frame)?);
+        snapshots.sort_by_key(|(date, _)| *date);
+        others.push(("validity", validity::validity(&params, book, map, &snapshots)?));
+    }
     if let Some(score) = alternatives {
         others.push(("sensitivity", sensitivity::sensitivity(rfm, score, book, map, &assigned.frame)?));
     }

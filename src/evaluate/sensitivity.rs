@@ -48,7 +48,7 @@ pub fn sensitivity(
             RfmError::Engine(error) => error,
             other => polars_err!(ComputeError: "{other}"),
         })?;
-        let other = segment::segment(map, score::score(score, snapshots)?)?.frame;
+        let other = segment::segment(map, score::score(score, snapshots, None)?)?.frame;
         let keys = [col(SNAPSHOT), col(CUSTOMER_ID)];
         let other = other.lazy().select([keys.as_slice(), &[col(dimension.score()), col(SEGMENT)]].concat());
         let joined = segments.clone().lazy().join(other, keys.clone(), keys, JoinArgs::new(JoinType::Inner));

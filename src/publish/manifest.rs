@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::checks::Verdict;
 use crate::columns::*;
 use crate::evaluate::Tables;
+use crate::evaluate::gates::Judged;
 use crate::ingest::{Keyed, Money};
 use crate::rfm::day;
 use crate::score::Cut;
@@ -54,6 +55,8 @@ pub struct Facts<'a> {
     pub customers: Option<CustomersRead>,
     /// Cut points of every snapshot.
     pub cuts: &'a [Cut],
+    /// What the gates found.
+    pub judged: &'a [Judged],
 }
 
 /// What was read of the customers' source.
@@ -96,6 +99,8 @@ pub struct Manifest {
     pub inputs: Vec<Input>,
     /// What the checks found.
     pub checks: Vec<Verdict>,
+    /// What the gates found.
+    pub gates: Vec<Judged>,
     /// What was read of the customers' source.
     pub customers: Option<CustomersRead>,
     /// Snapshots, ascending.
@@ -166,6 +171,7 @@ impl Manifest {
             reading: facts.reading.clone(),
             inputs: facts.inputs.to_vec(),
             checks: facts.verdicts.to_vec(),
+            gates: facts.judged.to_vec(),
             customers: facts.customers,
             snapshots,
             rows: rows(tables)?,

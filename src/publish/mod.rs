@@ -4,7 +4,7 @@
 //! ```text
 //! <to>/current -> runs/<run_id>
 //! <to>/runs/<run_id>/…            complete runs
-//! <to>/runs/<run_id>.failed/…     what a run leaves behind whose checks failed: checks, ledger and rejects
+//! <to>/runs/<run_id>.failed/…     what a run leaves behind whose checks failed (checks, ledger and rejects) or whose gates did (everything)
 //! <to>/runs/.staging-<run_id>     a run that is being written, or was when its process died
 //! <to>/.lock                      held while a run writes
 //! ```
@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use polars::prelude::*;
 
 use crate::checks::Verdict;
+use crate::evaluate::gates::{self, Judged};
 use crate::evaluate::{SEGMENTS, Tables};
 use crate::rfm::by_snapshot;
 
@@ -64,6 +65,14 @@ pub enum PublishError {
         path: PathBuf,
         /// What differs.
         reason: String,
+    },
+    /// A gate failed; what the run made is set aside.
+    #[error("a gate failed; nothing was published\n{}  what the run made stands in {}", gates::in_words(judged), place.display())]
+    Gates {
+        /// What every gate found.
+        judged: Vec<Judged>,
+        /// Folder of what the run made.
+        place: PathBuf,
     },
     /// The engine failed.
     #[error(transparent)]
@@ -128,13 +137,15 @@ impl Drop for Staging {
     }
 }
 
-/// Writes every table, reads each back, writes the manifest, and shows the run to readers.
+/// Writes every table, reads each back, writes the manifest, and shows the run to readers; where a gate failed, only if it is
+/// published anyway.
 ///
 /// A run that is already there with the same bytes stays as it is, so readers of it are not disturbed.
 ///
 /// # Errors
-/// What could not be written or does not read back; readers then still see the run before.
-pub fn publish(staging: Staging, tables: &Tables, facts: Facts<'_>) -> Result<Manifest, PublishError> {
+/// What could not be written or does not read back, or a gate that failed; readers then still see the run before.
+pub fn publish(staging: Staging, tables: &Tables, facts: Facts<'_>, anyway: bool) -> Result<Manifest, PublishError> {
+    let shown = anyway || facts.judged.iter().all(|gate| gate.passed);
     let metadata = footer_metadata(facts.pipeline, facts.definition_hash, facts.money);
     let mut outputs = Vec::new();
     for (snapshot, part) in by_snapshot(&tables.segments)? {
@@ -155,8 +166,20 @@ pub fn publish(staging: Staging, tables: &Tables, facts: Facts<'_>) -> Result<Ma
     let path = staging.folder.join("manifest.json");
     fs::write(&path, manifest.to_json()).map_err(at(&path))?;
     sync_tree(&staging.folder)?;
-    show(&staging)?;
-    Ok(manifest)
+    match shown {
+        true => show(&staging).map(|()| manifest),
+        false => Err(PublishError::Gates { judged: manifest.gates, place: keep_failed(&staging)? }),
+    }
+}
+
+/// Moves what a run made to where people find it and readers do not.
+fn keep_failed(staging: &Staging) -> Result<PathBuf, PublishError> {
+    let place = staging.place().join(format!("{}.failed", staging.run_id));
+    if place.exists() {
+        fs::remove_dir_all(&place).map_err(at(&place))?;
+    }
+    fs::rename(&staging.folder, &place).map_err(at(&place))?;
+    Ok(place)
 }
 
 /// Leaves the checks, the ledger and the rejects of a run whose checks failed where people find them and readers do not.
@@ -171,12 +194,7 @@ pub fn set_aside(
 ) -> Result<PathBuf, PublishError> {
     write(&staging.folder, "ledger.parquet", &mut ledger.clone(), metadata)?;
     write_checks(&staging.folder, verdicts)?;
-    let place = staging.place().join(format!("{}.failed", staging.run_id));
-    if place.exists() {
-        fs::remove_dir_all(&place).map_err(at(&place))?;
-    }
-    fs::rename(&staging.folder, &place).map_err(at(&place))?;
-    Ok(place)
+    keep_failed(&staging)
 }
 
 /// The checks as a file.

@@ -14,6 +14,19 @@ pub struct CutPoints {
 }
 
 impl CutPoints {
+    /// No cut points: everybody has one score.
+    pub const NONE: Self = Self { points: Vec::new(), upper: false };
+
+    /// Cut points as they were written down, ascending.
+    pub fn new(points: Vec<f64>, upper: bool) -> Self {
+        Self { points, upper }
+    }
+
+    /// Whether a value equal to a cut point takes the upper bin.
+    pub fn upper(&self) -> bool {
+        self.upper
+    }
+
     /// The cut points of a dimension's values, which come in any order and without NaN; no value gives no cut points. `None` for
     /// the methods that part equal values, whose bins no value could tell apart.
     pub fn of(params: &DimensionParams, dimension: Dimension, mut values: Vec<f64>) -> Option<Self> {

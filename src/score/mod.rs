@@ -7,9 +7,11 @@ use crate::columns::*;
 use crate::rfm::{Snapshots, by_snapshot, day};
 
 pub mod cut;
+pub mod kept;
 mod rank;
 
 pub use cut::CutPoints;
+pub use kept::{Cutting, Yardstick, cuts_at, score_counts};
 
 /// Checked options of `score`.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +20,8 @@ pub struct ScoreParams {
     pub dimensions: [DimensionParams; 3],
     /// Weights of the three scores in one number, where that is asked for; they add up to 1.
     pub weights: Option<[f64; 3]>,
+    /// Whose cut points hold.
+    pub cutting: Cutting,
 }
 
 /// How one dimension is scored.
@@ -105,6 +109,10 @@ pub struct Scored {
     pub dates: Vec<NaiveDate>,
     /// What was cut where: one entry a (snapshot, dimension), in that order.
     pub cuts: Vec<Cut>,
+    /// What each snapshot's own customers would have cut; the same where no cut points are kept.
+    pub refit: Vec<Cut>,
+    /// The cut points that are kept.
+    pub kept: Option<Yardstick>,
     /// Bins asked for, a dimension.
     pub bins: [u8; 3],
     /// As in [`Snapshots`].
@@ -122,12 +130,12 @@ pub struct Cut {
     pub points: CutPoints,
 }
 
-/// Scores every customer of every snapshot.
+/// Scores every customer of every snapshot, by the cut points that are kept, where there are such, or by the snapshot's own.
 ///
 /// # Errors
 /// What Polars says.
-pub fn score(params: &ScoreParams, snapshots: Snapshots) -> PolarsResult<Scored> {
-    let mut cuts = Vec::new();
+pub fn score(params: &ScoreParams, snapshots: Snapshots, kept: Option<Yardstick>) -> PolarsResult<Scored> {
+    let (mut cuts, mut refit) = (Vec::new(), Vec::new());
     let mut plans = Vec::with_capacity(snapshots.dates.len());
     for (snapshot, frame) in by_snapshot(&snapshots.frame)? {
         let mut scores = Vec::with_capacity(Dimension::ALL.len());
@@ -139,9 +147,14 @@ pub fn score(params: &ScoreParams, snapshots: Snapshots) -> PolarsResult<Scored>
                 Some(points) => points,
                 None => observed(&frame, params, dimension, by_rank.clone())?,
             };
-            let score = by_rank.unwrap_or_else(|| points.score(col(dimension.value()), dimension));
-            scores.push(score.cast(DataType::UInt8).alias(dimension.score()));
-            cuts.push(Cut { snapshot, dimension, points });
+            refit.push(Cut { snapshot, dimension, points });
+            let held = kept
+                .as_ref()
+                .map_or_else(|| refit.last().cloned(), |kept| Some(kept.at(snapshot)[dimension as usize].clone()));
+            let by_points = held.as_ref().map(|cut| cut.points.score(col(dimension.value()), dimension));
+            let score = if kept.is_none() { by_rank.or(by_points) } else { by_points };
+            scores.push(score.unwrap_or(lit(1u8)).cast(DataType::UInt8).alias(dimension.score()));
+            cuts.extend(held);
         }
         plans.push(frame.lazy().with_columns(scores));
     }
@@ -153,7 +166,7 @@ pub fn score(params: &ScoreParams, snapshots: Snapshots) -> PolarsResult<Scored>
         frame = frame.with_column(weighed.reduce(|sum, one| sum + one).unwrap_or(lit(0.0)).alias(RFM_SCORE));
     }
     let Snapshots { dates, tables, .. } = snapshots;
-    Ok(Scored { frame: frame.collect()?, dates, cuts, bins, tables })
+    Ok(Scored { frame: frame.collect()?, dates, cuts, refit, kept, bins, tables })
 }
 
 /// Where the bins of a score by rank change: at the highest value of each bin but the last.

@@ -4,8 +4,9 @@ use chrono::NaiveDate;
 use polars::prelude::*;
 
 use crate::columns::{RULE, SEGMENT, SNAPSHOT, next_segment, to_next};
-use crate::score::{Cut, Dimension, Scored};
+use crate::score::{Cut, CutPoints, Dimension, Scored};
 
+pub mod history;
 pub mod lint;
 pub mod map;
 pub mod why;
@@ -14,7 +15,8 @@ pub use map::{Rule, SegmentDef, SegmentMap, Values};
 
 /// Every customer with its segment.
 ///
-/// As [`Scored`], with `segment` text after it, never null: a map that leaves a code without a name does not compile.
+/// As [`Scored`], with `segment` text after it, never null: a map that leaves a code without a name does not compile; and what it says
+/// of the snapshots before (see [`history`]).
 #[derive(Debug, Clone)]
 pub struct Segmented {
     /// The table.
@@ -30,14 +32,32 @@ pub struct Segmented {
 /// # Errors
 /// What Polars says.
 pub fn segment(map: &SegmentMap, scored: Scored) -> PolarsResult<Segmented> {
+    let Scored { frame, dates, cuts, .. } = scored;
+    let frame = history::looking_back(frame.lazy().with_column(name(map)).collect()?)?;
+    Ok(Segmented { frame, dates, cuts })
+}
+
+/// The same customers, scored and named under other cut points.
+///
+/// # Errors
+/// What Polars says.
+pub fn under(map: &SegmentMap, frame: DataFrame, points: [&CutPoints; 3]) -> PolarsResult<DataFrame> {
+    let score = |dimension: Dimension| {
+        let score = points[dimension as usize].score(col(dimension.value()), dimension);
+        score.cast(DataType::UInt8).alias(dimension.score())
+    };
+    frame.lazy().with_columns(Dimension::ALL.map(score)).with_column(name(map)).collect()
+}
+
+/// The name of the segment of the first rule that matches.
+fn name(map: &SegmentMap) -> Expr {
     let otherwise = map.otherwise.map_or_else(|| lit(NULL).cast(DataType::String), |idx| lit(map.name_of(idx)));
     let name = map
         .rules
         .iter()
         .rev()
         .fold(otherwise, |rest, rule| when(matches(rule)).then(lit(map.name_of(rule.segment))).otherwise(rest));
-    let frame = scored.frame.lazy().with_column(name.alias(SEGMENT)).collect()?;
-    Ok(Segmented { frame, dates: scored.dates, cuts: scored.cuts })
+    name.alias(SEGMENT)
 }
 
 /// Adds why each customer is where it is: `rule` u32, and for each dimension `…_to_next` f64 and `…_next_segment` text. Money is

@@ -46,7 +46,7 @@ fn publish(parts: &[&[Line]]) -> tempfile::TempDir {
     let set =
         ["ingest.transactions.paths=[part-*.csv]", "clean.3={drop_missing: [order_id]}"].map(str::to_owned).to_vec();
     let request = Request { pipeline: Some(folder.path().join("shop.yaml")), set, as_of: Some("2024-04-01".into()) };
-    pipeline::run(&config::load(&request).unwrap()).unwrap();
+    pipeline::run(&config::load(&request).unwrap(), Default::default()).unwrap();
     folder
 }
 

@@ -16,7 +16,7 @@ fn run(yaml: &str, source: &Path, set: &[&str]) -> TempDir {
         format!("publish.to=\"{}\"", to.path().display()),
     ];
     all.extend(set.iter().map(|text| (*text).to_owned()));
-    pipeline::run(&load(yaml, &all)).unwrap();
+    pipeline::run(&load(yaml, &all), Default::default()).unwrap();
     to
 }
 

@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use custseg::columns::{CUSTOMER_ID, SNAPSHOT};
 use custseg::rfm::Snapshots;
-use custseg::score::{self, Dimension, DimensionParams, Method, ScoreParams};
+use custseg::score::{self, Cutting, Dimension, DimensionParams, Method, ScoreParams};
 use polars::prelude::*;
 use proptest::prelude::*;
 
@@ -27,8 +27,9 @@ fn snapshots(values: &[(i32, u32, f64)]) -> Snapshots {
 
 fn scored(method: &Method, bins: u8, zero_apart: bool, values: &[(i32, u32, f64)]) -> [Vec<u8>; 3] {
     let of = |apart: bool| DimensionParams { method: method.clone(), bins, zero_apart: apart };
-    let params = ScoreParams { dimensions: [of(false), of(zero_apart), of(zero_apart)], weights: None };
-    let frame = score::score(&params, snapshots(values)).unwrap().frame;
+    let params =
+        ScoreParams { dimensions: [of(false), of(zero_apart), of(zero_apart)], weights: None, cutting: Cutting::Refit };
+    let frame = score::score(&params, snapshots(values), None).unwrap().frame;
     Dimension::ALL.map(|d| frame.column(d.score()).unwrap().u8().unwrap().iter().map(Option::unwrap).collect())
 }
 
@@ -199,7 +200,7 @@ fn run(source: &std::path::Path, set: &[&str]) -> tempfile::TempDir {
     let paths =
         [format!("ingest.transactions.paths=[{}]", source.display()), format!("publish.to={}", to.path().display())];
     let set: Vec<String> = paths.into_iter().chain(set.iter().map(|one| (*one).to_owned())).collect();
-    custseg::pipeline::run(&super::harness::load("pipelines/online_retail.yaml", &set)).unwrap();
+    custseg::pipeline::run(&super::harness::load("pipelines/online_retail.yaml", &set), Default::default()).unwrap();
     to
 }
 

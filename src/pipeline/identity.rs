@@ -1,0 +1,54 @@
+//! Which run this is: hashes of what it depends on.
+
+use std::collections::HashSet;
+use std::fs::File;
+
+use super::Pipeline;
+use crate::checks::Check;
+use crate::error::Error;
+use crate::publish::manifest::Input;
+
+/// Hash of what the numbers depend on.
+pub fn definition_hash(p: &Pipeline) -> String {
+    blake3::hash(p.definitions.to_string().as_bytes()).to_hex().to_string()
+}
+
+/// Identity of a run: the same version, definitions and input give the same run.
+pub fn run_id(p: &Pipeline, inputs: &[Input]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(env!("CARGO_PKG_VERSION").as_bytes());
+    hasher.update(p.name.as_bytes());
+    hasher.update(definition_hash(p).as_bytes());
+    hasher.update(p.reading.to_string().as_bytes());
+    for input in inputs {
+        hasher.update(input.path.as_bytes());
+        hasher.update(input.blake3.as_bytes());
+    }
+    hasher.finalize().to_hex()[..16].to_owned()
+}
+
+/// Size and hash of every source file.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn fingerprints(p: &Pipeline) -> Result<Vec<Input>, Error> {
+    let customers = p.ingest.customers.iter().flat_map(|customers| &customers.set.files);
+    let rates = p.ingest.rates.iter().map(|rates| &rates.file);
+    // A check may look into the customers' source.
+    let mut seen = HashSet::new();
+    let looked_into = p.checks.iter().flat_map(Check::files);
+    p.ingest
+        .files()
+        .chain(customers)
+        .chain(rates)
+        .chain(looked_into)
+        .filter(|file| seen.insert(&file.path))
+        .map(|file| {
+            let io = |source| Error::Input { path: file.path.clone(), source };
+            let mut hasher = blake3::Hasher::new();
+            hasher.update_reader(File::open(&file.path).map_err(io)?).map_err(io)?;
+            let blake3 = hasher.finalize().to_hex().to_string();
+            Ok(Input { path: file.name.clone(), bytes: hasher.count(), blake3 })
+        })
+        .collect()
+}

@@ -1,0 +1,253 @@
+//! The whole run, as a dozen lines that read like the picture.
+
+use chrono::NaiveDate;
+use polars::prelude::DataFrame;
+use tracing::{info, info_span, warn};
+
+use crate::checks::{self, Check, Verdict};
+use crate::clean::Step;
+use crate::error::Error;
+use crate::evaluate::gates::{self, Gate, Judged};
+use crate::evaluate::{self, Evidence, Tables, ValidityParams};
+use crate::ingest::{IngestParams, Keyed};
+use crate::model::{self, Assigned, ModelParams};
+use crate::orders::{OrderBook, ledger};
+use crate::publish::{self, CustomersRead, Facts, Manifest, PublishParams, Staging};
+use crate::rfm::{self, RfmParams, Snapshots, by_snapshot};
+use crate::score::{self, Cutting, ScoreParams, Scored, Yardstick};
+use crate::segment::{self, SegmentMap, Segmented};
+
+mod identity;
+mod reading;
+
+pub use identity::{definition_hash, fingerprints, run_id};
+pub use reading::{Sources, further, mark, pair, reject_names, scan, walk};
+
+/// A checked pipeline: made only by `config`, so that nothing in it has to be checked again.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// Name of the pipeline.
+    pub name: String,
+    /// Options of `ingest`.
+    pub ingest: IngestParams,
+    /// Steps of `clean`, in order.
+    pub clean: Vec<Step>,
+    /// Checks of the lines, and the shares that steps may reject.
+    pub checks: Vec<Check>,
+    /// Options of `rfm`.
+    pub rfm: RfmParams,
+    /// Options of `score`.
+    pub score: ScoreParams,
+    /// The map of `segment`.
+    pub segment: SegmentMap,
+    /// Whether the segments say why each customer is where it is.
+    pub why: bool,
+    /// The models of `model`.
+    pub models: Vec<ModelParams>,
+    /// Whether other definitions of frequency and monetary value are tried.
+    pub sensitivity: bool,
+    /// How validity is measured, where it is.
+    pub validity: Option<ValidityParams>,
+    /// What has to hold of the results.
+    pub gates: Vec<Gate>,
+    /// Options of `publish`.
+    pub publish: PublishParams,
+    /// What the numbers depend on, as JSON.
+    pub definitions: serde_json::Value,
+    /// How the source is read, as JSON: columns, formats and marks, without its paths.
+    pub reading: serde_json::Value,
+}
+
+/// What the command line says of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct How {
+    /// Whether results are shown to readers though a gate failed.
+    pub publish_anyway: bool,
+}
+
+/// Runs the pipeline and publishes what came out.
+///
+/// # Errors
+/// The first stage that fails; readers then still see the run before.
+pub fn run(p: &Pipeline, how: How) -> Result<(Manifest, Tables), Error> {
+    let inputs = fingerprints(p)?;
+    let staging = publish::stage(&p.publish, &run_id(p, &inputs))?;
+    let source = walk(p, Some(staging.place()))?;
+    let pairs = pair(p, &source)?;
+    let lines = mark(p, source.rows(), pairs.as_ref())?;
+    let book = scan(p, &source, lines, pairs, Some(&staging.rejects()))?;
+    let (staging, verdicts) = check(p, &book, staging)?;
+    let known = source.customers.as_ref();
+    let snapshots = rfm(p, &book, known)?;
+    let customers = known.map(|keyed| CustomersRead::of(keyed, snapshots.unknown));
+    let earlier = earlier(p, &book, known, &snapshots.dates)?;
+    let scored = score(p, snapshots, kept(p, &book, known)?)?;
+    let evidence = evidence(p, &book, &scored, &earlier)?;
+    let segmented = segment(p, scored)?;
+    let assigned = assign(p, &segmented)?;
+    let tables = evaluate(evidence, assigned)?;
+    let hash = definition_hash(p);
+    let facts = Facts {
+        pipeline: &p.name,
+        definition_hash: &hash,
+        definition: &p.definitions,
+        reading: &p.reading,
+        money: &p.ingest.money,
+        inputs: &inputs,
+        verdicts: &verdicts,
+        customers,
+        cuts: &segmented.cuts,
+        judged: &gates(p, &tables)?,
+    };
+    let manifest = info_span!("publish").in_scope(|| publish::publish(staging, &tables, facts, how.publish_anyway))?;
+    Ok((manifest, tables))
+}
+
+/// `checks`: judges every check. Where one fails the run, what it found is set aside for people to look at.
+///
+/// # Errors
+/// A check that does not hold and is not only to warn.
+pub fn check(p: &Pipeline, book: &OrderBook, staging: Staging) -> Result<(Staging, Vec<Verdict>), Error> {
+    let _span = info_span!("checks").entered();
+    let files: Vec<&str> = p.ingest.files().map(|file| file.name.as_str()).collect();
+    let verdicts = checks::judge(&p.checks, book, &files).map_err(Error::engine("checks"))?;
+    let failed = verdicts.iter().filter(|verdict| verdict.fails()).count();
+    if failed == 0 {
+        return Ok((staging, verdicts));
+    }
+    let ledger = ledger::ledger(book).map_err(Error::engine("checks"))?;
+    let metadata = publish::footer_metadata(&p.name, &definition_hash(p), &p.ingest.money);
+    let place = publish::set_aside(staging, &ledger, &verdicts, &metadata)?;
+    Err(Error::Checks { failed, of: verdicts.len(), words: checks::in_words(&verdicts), place })
+}
+
+/// `rfm`.
+///
+/// # Errors
+/// No accepted line before a snapshot.
+pub fn rfm(p: &Pipeline, book: &OrderBook, customers: Option<&Keyed>) -> Result<Snapshots, Error> {
+    let _span = info_span!("rfm").entered();
+    let snapshots = rfm::snapshots(&p.rfm, book, customers, rfm::dates(&p.rfm, book)?)?;
+    if snapshots.unknown > 0 {
+        warn!(customers = snapshots.unknown, "customers that the customers' source does not know");
+    }
+    info!(rows = snapshots.frame.height(), snapshots = snapshots.dates.len(), "customers measured");
+    Ok(snapshots)
+}
+
+/// The cut points that are kept, where there are such.
+///
+/// # Errors
+/// No accepted line before their snapshot.
+pub fn kept(p: &Pipeline, book: &OrderBook, customers: Option<&Keyed>) -> Result<Option<Yardstick>, Error> {
+    match &p.score.cutting {
+        Cutting::Refit => Ok(None),
+        Cutting::Given(yardstick) => Ok(Some(yardstick.clone())),
+        Cutting::AsOf(date) => {
+            let snapshots = rfm::snapshots(&p.rfm, book, customers, vec![*date])?;
+            let yardstick = score::score(&p.score, snapshots, None).and_then(|scored| Yardstick::of(&scored, *date));
+            Ok(Some(yardstick.map_err(Error::engine("score"))?))
+        }
+    }
+}
+
+/// Snapshots that are looked at but not published: those whose time after them ends with the newest. `None` where the source does not
+/// go back so far.
+///
+/// # Errors
+/// What the stages say.
+pub fn earlier(
+    p: &Pipeline,
+    book: &OrderBook,
+    customers: Option<&Keyed>,
+    dates: &[NaiveDate],
+) -> Result<Vec<(NaiveDate, DataFrame)>, Error> {
+    let span = book.span().map_err(Error::engine("rfm"))?;
+    let newest = dates.last().copied();
+    let wanted = p.validity.zip(newest).map(|(validity, newest)| validity.start(newest));
+    let reached = |date: &NaiveDate| span.is_some_and(|(first, _)| first < *date) && !dates.contains(date);
+    let Some(date) = wanted.filter(reached) else { return Ok(Vec::new()) };
+    let snapshots = rfm::snapshots(&p.rfm, book, customers, vec![date])?;
+    let segmented = segment(p, score(p, snapshots, kept(p, book, customers)?)?)?;
+    by_snapshot(&segmented.frame).map_err(Error::engine("segment"))
+}
+
+/// `score`.
+///
+/// # Errors
+/// What Polars says.
+pub fn score(p: &Pipeline, snapshots: Snapshots, kept: Option<Yardstick>) -> Result<Scored, Error> {
+    let _span = info_span!("score").entered();
+    let scored = score::score(&p.score, snapshots, kept).map_err(Error::engine("score"))?;
+    info!(cuts = scored.cuts.len(), "customers scored");
+    Ok(scored)
+}
+
+/// `segment`.
+///
+/// # Errors
+/// What Polars says.
+pub fn segment(p: &Pipeline, scored: Scored) -> Result<Segmented, Error> {
+    let _span = info_span!("segment").entered();
+    let mut segmented = segment::segment(&p.segment, scored).map_err(Error::engine("segment"))?;
+    if p.why {
+        let factor = p.ingest.money.factor();
+        segmented = segment::explained(&p.segment, segmented, factor).map_err(Error::engine("segment"))?;
+    }
+    info!(map = p.segment.name, "customers named");
+    Ok(segmented)
+}
+
+/// `model`.
+///
+/// # Errors
+/// Too few customers for a model, or features that are not finite.
+pub fn assign(p: &Pipeline, segmented: &Segmented) -> Result<Assigned, Error> {
+    let _span = info_span!("model").entered();
+    let assigned = model::assign(&p.models, segmented)?;
+    info!(models = p.models.len(), "customers assigned");
+    Ok(assigned)
+}
+
+/// What the tables are made of, besides the assigned customers.
+///
+/// # Errors
+/// What Polars says.
+pub fn evidence<'a>(
+    p: &'a Pipeline,
+    book: &'a OrderBook,
+    scored: &Scored,
+    earlier: &[(NaiveDate, DataFrame)],
+) -> Result<Evidence<'a>, Error> {
+    let mut made = vec![("score_bins", score::score_bins(scored).map_err(Error::engine("score"))?)];
+    made.extend(scored.tables.iter().cloned());
+    Ok(Evidence {
+        book,
+        map: &p.segment,
+        rfm: &p.rfm,
+        alternatives: p.sensitivity.then_some(&p.score),
+        cuts: (scored.cuts.clone(), scored.refit.clone()),
+        kept: scored.kept.clone(),
+        validity: p.validity.map(|params| (params, earlier.to_vec())),
+        made,
+    })
+}
+
+/// `evaluate`.
+///
+/// # Errors
+/// What Polars says.
+pub fn evaluate(evidence: Evidence<'_>, assigned: Assigned) -> Result<Tables, Error> {
+    let _span = info_span!("evaluate").entered();
+    let tables = evaluate::evaluate(evidence, assigned).map_err(Error::engine("evaluate"))?;
+    info!(tables = tables.others.len() + 1, "tables made");
+    Ok(tables)
+}
+
+/// Judges every gate.
+///
+/// # Errors
+/// What Polars says.
+pub fn gates(p: &Pipeline, tables: &Tables) -> Result<Vec<Judged>, Error> {
+    gates::judge(&p.gates, tables).map_err(Error::engine("evaluate"))
+}
