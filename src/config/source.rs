@@ -13,7 +13,7 @@ use crate::ingest::probe::{self, ProbeError};
 use crate::ingest::{Columns, FileSet, Format, KeyedParams, Rates, Source, SourceFile, TextFormat, Worth};
 
 /// Columns of the segments that an attribute may not be called like.
-const OURS: [&str; 20] = [
+const OURS: [&str; 23] = [
     SNAPSHOT,
     CUSTOMER_ID,
     LAST_ORDER_AT,
@@ -26,6 +26,9 @@ const OURS: [&str; 20] = [
     M_SCORE,
     RFM_CODE,
     SEGMENT,
+    PREVIOUS_SEGMENT,
+    SEGMENT_SINCE,
+    SNAPSHOTS_IN_SEGMENT,
     REASON,
     RFM_SCORE,
     TENURE_DAYS,

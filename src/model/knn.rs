@@ -14,8 +14,7 @@ use rayon::prelude::*;
 use smartcore::algorithm::neighbour::cover_tree::CoverTree;
 use smartcore::metrics::distance::Distance;
 
-use super::scale::Standardiser;
-use super::{ModelError, ModelParams, Samples};
+use super::{ModelError, ModelParams};
 
 /// How votes are weighed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,17 +28,16 @@ pub enum Weights {
 /// A fitted model.
 pub struct Knn<'a> {
     params: &'a ModelParams,
-    scale: Standardiser,
-    /// Distinct points in scaled space.
+    /// Distinct points.
     tree: CoverTree<Vec<f64>, Euclidean>,
-    /// The first distinct point, scaled.
+    /// The first distinct point.
     first: Vec<f64>,
-    /// Training samples on each distinct point, ascending by customer_id.
+    /// Customers on each distinct point, ascending by customer_id.
     members: Vec<Vec<usize>>,
     labels: Vec<usize>,
     n_labels: usize,
-    /// Distinct point of each training sample; `None` for samples that did not train.
-    spot: Vec<Option<usize>>,
+    /// Distinct point of each customer.
+    spot: Vec<usize>,
 }
 
 /// The neighbours' answer for one customer.
@@ -55,8 +53,8 @@ pub struct Vote {
     pub novelty: f64,
 }
 
-/// A neighbour: distance and sample index, which is also its rank by customer_id.
-type Neighbour = (f64, usize);
+/// A neighbour: distance and place among the customers that trained, which is also its rank by customer_id.
+pub type Neighbour = (f64, usize);
 
 #[derive(Debug, Clone)]
 struct Euclidean;
@@ -68,50 +66,55 @@ impl Distance<Vec<f64>> for Euclidean {
 }
 
 impl<'a> Knn<'a> {
-    /// Fits to the samples at `train`, which are finite, by the promise of [`Samples`], and more than `k`, which the
-    /// caller has checked.
+    /// Fits to customers in the order of their ids: their points in the model's space, all finite and of one length, and their label
+    /// codes below `n_labels`. There are at least `k`, which the caller has checked.
     ///
     /// # Errors
     /// What smartcore says of a tree that cannot be built.
-    pub fn fit(params: &'a ModelParams, samples: &Samples, train: &[usize]) -> Result<Self, ModelError> {
-        let scale = Standardiser::fit(train.iter().map(|&idx| samples.points[idx].as_slice()));
-        let mut spots: HashMap<Vec<u64>, usize> = HashMap::with_capacity(train.len());
+    pub fn fit(
+        params: &'a ModelParams,
+        points: &[Vec<f64>],
+        labels: &[usize],
+        n_labels: usize,
+    ) -> Result<Self, ModelError> {
+        let mut spots: HashMap<Vec<u64>, usize> = HashMap::with_capacity(points.len());
         let mut distinct: Vec<Vec<f64>> = Vec::new();
         let mut members: Vec<Vec<usize>> = Vec::new();
-        let mut spot = vec![None; samples.ids.len()];
-        for &idx in train {
-            let bits = samples.points[idx].iter().map(|x| x.to_bits()).collect();
+        let mut spot = Vec::with_capacity(points.len());
+        for (idx, point) in points.iter().enumerate() {
+            let bits = point.iter().map(|x| x.to_bits()).collect();
             let place = *spots.entry(bits).or_insert_with(|| {
-                distinct.push(scale.apply(&samples.points[idx]));
+                distinct.push(point.clone());
                 members.push(Vec::new());
                 distinct.len() - 1
             });
             members[place].push(idx);
-            spot[idx] = Some(place);
+            spot.push(place);
         }
         let first = distinct.first().cloned().unwrap_or_default();
         let tree = CoverTree::new(distinct, Euclidean)
             .map_err(|error| ModelError::Smartcore { model: params.name.clone(), reason: error.to_string() })?;
-        let labels = samples.labels.clone();
-        Ok(Self { params, scale, tree, first, members, labels, n_labels: samples.names.len(), spot })
+        Ok(Self { params, tree, first, members, labels: labels.to_vec(), n_labels, spot })
     }
 
-    /// Asks about the samples at `queries`; a sample that trained is not among its own neighbours.
-    pub fn ask(&self, samples: &Samples, queries: &[usize]) -> Vec<Vote> {
-        queries.par_iter().map(|&idx| self.vote(&self.neighbours(samples, idx))).collect()
+    /// Asks about customers at these points; each may be one of those that trained, by its place among them, and is then not among its
+    /// own neighbours.
+    pub fn ask(&self, queries: &[(&[f64], Option<usize>)]) -> Vec<Vote> {
+        queries.par_iter().map(|(point, own)| self.vote(&self.neighbours(point, *own))).collect()
     }
 
-    /// The k nearest training samples by (distance, customer_id), nearest first, without the sample itself.
-    pub fn neighbours(&self, samples: &Samples, query: usize) -> Vec<Neighbour> {
-        let point = self.scale.apply(&samples.points[query]);
+    /// The k nearest of the customers that trained, by (distance, customer_id), nearest first, without the customer itself.
+    pub fn neighbours(&self, point: &[f64], own: Option<usize>) -> Vec<Neighbour> {
+        let point = point.to_vec();
         let k = self.params.k;
-        // The k nearest distinct points hold the k nearest samples, but one point more makes up for the sample itself;
+        // The k nearest distinct points hold the k nearest customers, but one point more makes up for the customer itself;
         // points beyond these at the very same distance can only matter where the boundary is tied.
         let wanted = (k + 1).min(self.members.len());
         let mut spots: Vec<(f64, usize)> = self.find(&point, wanted);
         let mut counted = 0;
+        let own_spot = own.map(|own| self.spot[own]);
         for (rank, (_, place)) in spots.iter().enumerate() {
-            counted += self.members[*place].len() - usize::from(self.spot[query] == Some(*place));
+            counted += self.members[*place].len() - usize::from(own_spot == Some(*place));
             if counted >= k {
                 spots.truncate(rank + 1);
                 break;
@@ -122,7 +125,7 @@ impl<'a> Knn<'a> {
         let mut nearest: Vec<Neighbour> = spots
             .iter()
             .flat_map(|&(distance, place)| self.members[place].iter().map(move |&idx| (distance, idx)))
-            .filter(|&(_, idx)| idx != query)
+            .filter(|&(_, idx)| Some(idx) != own)
             .collect();
         nearest.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         nearest.truncate(k);

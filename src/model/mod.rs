@@ -15,6 +15,7 @@ pub mod split;
 
 pub use features::Samples;
 pub use knn::{Vote, Weights};
+use scale::Standardiser;
 
 /// Checked options of one model.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +43,48 @@ pub struct Assigned {
     pub frame: DataFrame,
     /// What each model did on customers it had not seen.
     pub trials: Vec<Trial>,
+    /// The models as they were asked about everybody.
+    pub trained: Vec<Trained>,
+}
+
+/// A model as it is asked: the customers that it learnt from, and the scale of their features.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trained {
+    /// The model's options.
+    pub params: ModelParams,
+    /// The customers, in the order of their ids.
+    pub samples: Samples,
+    /// The scale of their features.
+    pub scale: Standardiser,
+}
+
+impl Trained {
+    /// Fits to all of the samples, of which there are more than `k`.
+    ///
+    /// # Errors
+    /// Too few customers.
+    pub fn fit(params: &ModelParams, samples: Samples) -> Result<Self, ModelError> {
+        let available = samples.ids.len().saturating_sub(1);
+        if params.k > available {
+            return Err(ModelError::TooFewCustomers { model: params.name.clone(), k: params.k, available });
+        }
+        let scale = Standardiser::fit(samples.points.iter().map(Vec::as_slice));
+        Ok(Self { params: params.clone(), samples, scale })
+    }
+
+    /// Asks about customers by their features, which are not yet scaled. One that the model learnt from is not among its own
+    /// neighbours.
+    ///
+    /// # Errors
+    /// What smartcore says of a tree that cannot be built.
+    pub fn ask(&self, ids: &[String], points: &[Vec<f64>]) -> Result<Vec<Vote>, ModelError> {
+        let Samples { ids: known, points: learnt, labels, names } = &self.samples;
+        let knn = knn::Knn::fit(&self.params, &self.scale.all(learnt), labels, names.len())?;
+        let points = self.scale.all(points);
+        let own = ids.iter().map(|id| known.binary_search(id).ok());
+        let queries: Vec<(&[f64], Option<usize>)> = points.iter().map(Vec::as_slice).zip(own).collect();
+        Ok(knn.ask(&queries))
+    }
 }
 
 /// How a model is tried, which says what its figures mean.
@@ -126,26 +169,31 @@ pub enum ModelError {
 pub fn assign(models: &[ModelParams], segmented: &Segmented) -> Result<Assigned, ModelError> {
     let newest = segmented.dates.len() - 1;
     let mut frame = segmented.frame.clone();
-    let mut trials = Vec::with_capacity(models.len());
+    let (mut trials, mut trained) = (Vec::with_capacity(models.len()), Vec::with_capacity(models.len()));
     for params in models {
         let samples = features::samples(params, segmented, segmented.dates[newest])?;
-        let (trial, votes) = fit_and_ask(params, &samples)?;
-        add_votes(&mut frame, params, &samples, &votes)?;
+        let (trial, votes, fitted) = fit_and_ask(params, &samples)?;
+        let older = frame.height() - votes.len();
+        add_votes(&mut frame, params, &samples.names, &votes, older)?;
         trials.push(trial);
+        trained.push(fitted);
     }
-    Ok(Assigned { frame, trials })
+    Ok(Assigned { frame, trials, trained })
 }
 
-fn fit_and_ask(params: &ModelParams, samples: &Samples) -> Result<(Trial, Vec<Vote>), ModelError> {
+fn fit_and_ask(params: &ModelParams, samples: &Samples) -> Result<(Trial, Vec<Vote>, Trained), ModelError> {
     let split = split::stratified(&samples.ids, &samples.labels, params.holdout, params.seed);
     let available = split.train.len().min(samples.ids.len().saturating_sub(1));
     if params.k > available {
         return Err(ModelError::TooFewCustomers { model: params.name.clone(), k: params.k, available });
     }
-    let trained = knn::Knn::fit(params, samples, &split.train)?;
-    let answers = trained.ask(samples, &split.holdout);
-    let everyone: Vec<usize> = (0..samples.ids.len()).collect();
-    let votes = knn::Knn::fit(params, samples, &everyone)?.ask(samples, &everyone);
+    let train = samples.at(&split.train);
+    let held = samples.at(&split.holdout);
+    let scale = Standardiser::fit(train.points.iter().map(Vec::as_slice));
+    let knn = knn::Knn::fit(params, &scale.all(&train.points), &train.labels, samples.names.len())?;
+    let answers = knn.ask(&scale.all(&held.points).iter().map(|point| (point.as_slice(), None)).collect::<Vec<_>>());
+    let trained = Trained::fit(params, samples.clone())?;
+    let votes = trained.ask(&samples.ids, &samples.points)?;
     let trial = Trial {
         model: params.name.clone(),
         // The target is the segment, which the map's rules make of scores of the same values.
@@ -155,18 +203,22 @@ fn fit_and_ask(params: &ModelParams, samples: &Samples) -> Result<(Trial, Vec<Vo
         predicted: answers.iter().map(|vote| vote.label).collect(),
         majority: split.majority,
     };
-    Ok((trial, votes))
+    Ok((trial, votes, trained))
 }
 
-/// Adds the model's columns; the newest snapshot's rows stand last and in the samples' order.
-fn add_votes(frame: &mut DataFrame, params: &ModelParams, samples: &Samples, votes: &[Vote]) -> PolarsResult<()> {
-    let older = frame.height() - votes.len();
+/// Adds the model's columns: null in the first `older` rows, then the votes in their order.
+pub fn add_votes(
+    frame: &mut DataFrame,
+    params: &ModelParams,
+    names: &[String],
+    votes: &[Vote],
+    older: usize,
+) -> PolarsResult<()> {
     let number = |of: fn(&Vote) -> f64| -> Vec<Option<f64>> {
         std::iter::repeat_n(None, older).chain(votes.iter().map(|vote| Some(of(vote)))).collect()
     };
-    let labels: Vec<Option<&str>> = std::iter::repeat_n(None, older)
-        .chain(votes.iter().map(|vote| Some(samples.names[vote.label].as_str())))
-        .collect();
+    let labels: Vec<Option<&str>> =
+        std::iter::repeat_n(None, older).chain(votes.iter().map(|vote| Some(names[vote.label].as_str()))).collect();
     frame.with_column(Column::new(columns::label(&params.name).into(), labels))?;
     frame.with_column(Column::new(columns::confidence(&params.name).into(), number(|v| v.confidence)))?;
     frame.with_column(Column::new(columns::margin(&params.name).into(), number(|v| v.margin)))?;

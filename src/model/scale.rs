@@ -21,6 +21,21 @@ impl Standardiser {
         Self { mean, deviation }
     }
 
+    /// Mean of each feature.
+    pub fn mean(&self) -> &[f64] {
+        &self.mean
+    }
+
+    /// Standard deviation of each feature, 1 where it is constant.
+    pub fn deviation(&self) -> &[f64] {
+        &self.deviation
+    }
+
+    /// As [`Self::apply`], of many points.
+    pub fn all(&self, points: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        points.iter().map(|point| self.apply(point)).collect()
+    }
+
     /// A point in units of standard deviations from the mean.
     pub fn apply(&self, point: &[f64]) -> Vec<f64> {
         point.iter().zip(&self.mean).zip(&self.deviation).map(|((x, mean), deviation)| (x - mean) / deviation).collect()

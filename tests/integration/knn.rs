@@ -2,7 +2,7 @@
 
 use custseg::model::knn::Knn;
 use custseg::model::scale::Standardiser;
-use custseg::model::{ModelParams, Samples, Weights, split};
+use custseg::model::{ModelParams, Samples, Vote, Weights, split};
 use proptest::prelude::*;
 use smartcore::linalg::basic::matrix::DenseMatrix;
 use smartcore::neighbors::KNNWeightFunction;
@@ -17,6 +17,20 @@ fn samples(points: Vec<Vec<f64>>, labels: Vec<usize>) -> Samples {
     let ids = (0..points.len()).map(|i| format!("{i:05}")).collect();
     let names = (0..labels.iter().max().map_or(0, |max| max + 1)).map(|i| format!("label {i}")).collect();
     Samples { ids, points, labels, names }
+}
+
+/// Fits to some of the samples.
+fn fit<'a>(params: &'a ModelParams, samples: &Samples, train: &[usize]) -> (Knn<'a>, Standardiser) {
+    let train = samples.at(train);
+    let scale = Standardiser::fit(train.points.iter().map(Vec::as_slice));
+    (Knn::fit(params, &scale.all(&train.points), &train.labels, samples.names.len()).unwrap(), scale)
+}
+
+/// What a model that is fitted to some samples says of others.
+fn strangers(params: &ModelParams, samples: &Samples, train: &[usize], queries: &[usize]) -> Vec<Vote> {
+    let (knn, scale) = fit(params, samples, train);
+    let points = scale.all(&samples.at(queries).points);
+    knn.ask(&points.iter().map(|point| (point.as_slice(), None)).collect::<Vec<_>>())
 }
 
 /// The definition, at length: all distances, sorted by (distance, customer), the customer itself left out.
@@ -73,12 +87,17 @@ proptest! {
         let samples = samples(points, labels);
         // Some customers train, some are only asked about.
         let train: Vec<usize> = (0..samples.ids.len()).filter(|i| i % trained != 0).collect();
-        let knn = Knn::fit(&params, &samples, &train).unwrap();
+        let (knn, scale) = fit(&params, &samples, &train);
         let everyone: Vec<usize> = (0..samples.ids.len()).collect();
-        let votes = knn.ask(&samples, &everyone);
+        let points = scale.all(&samples.points);
+        let own = |query: &usize| train.binary_search(query).ok();
+        let asked: Vec<(&[f64], Option<usize>)> = everyone.iter().map(|i| (points[*i].as_slice(), own(i))).collect();
+        let votes = knn.ask(&asked);
         for (query, vote) in everyone.iter().zip(votes) {
             let (neighbours, shares) = brute_force(&params, &samples, &train, *query);
-            prop_assert_eq!(knn.neighbours(&samples, *query), neighbours.clone());
+            let found = knn.neighbours(&points[*query], own(query));
+            let found: Vec<(f64, usize)> = found.into_iter().map(|(distance, place)| (distance, train[place])).collect();
+            prop_assert_eq!(found, neighbours.clone());
             prop_assert!(neighbours.iter().all(|(_, i)| i != query));
             let mut sorted = shares.clone();
             sorted.sort_by(|a, b| b.total_cmp(a));
@@ -115,7 +134,7 @@ fn answers_equal_smartcores_classifier() {
         let parameters = KNNClassifierParameters::default().with_k(9).with_weight(theirs);
         let classifier = KNNClassifier::fit(&rows(&train), &y, parameters).unwrap();
         let shares = classifier.predict_proba(&rows(&queries)).unwrap();
-        let votes = Knn::fit(&params, &samples, &train).unwrap().ask(&samples, &queries);
+        let votes = strangers(&params, &samples, &train, &queries);
         let mut compared = 0;
         for (vote, share) in votes.iter().zip(&shares) {
             let best = share.iter().copied().fold(0.0, f64::max);
@@ -139,7 +158,7 @@ fn a_tied_vote_goes_to_the_nearest_then_to_the_lowest_label() {
         let samples = samples(xs.map(|x| vec![x]).to_vec(), labels.to_vec());
         let params = params(4, Weights::Uniform);
         let train: Vec<usize> = (1..5).collect();
-        Knn::fit(&params, &samples, &train).unwrap().ask(&samples, &[0])[0].label
+        strangers(&params, &samples, &train, &[0])[0].label
     };
     assert_eq!(at([0.0, 1.0, 2.0, 3.0, 4.0], [0, 1, 0, 0, 1]), 1);
     assert_eq!(at([0.0, 1.0, 1.0, -1.0, -1.0], [0, 1, 0, 0, 1]), 1);

@@ -159,7 +159,7 @@ fn the_future_does_not_leak_into_a_snapshot() {
     assert_eq!(floats(&at, "frequency"), [1.0, 1.0, 1.0]);
 }
 
-/// Each of several snapshots is the single run for its date, to the byte.
+/// Each of several snapshots is the single run for its date in every column but those that look back.
 #[test]
 fn several_snapshots_equal_single_runs() {
     let days = ["2024-02-10", "2024-02-29", "2024-03-02"];
@@ -168,7 +168,9 @@ fn several_snapshots_equal_single_runs() {
     for day in days {
         let name = format!("segments/snapshot={day}/part-0");
         let one = Shop::fixture();
-        assert!(one.run(&["--as-of", day]).table(&name).equals_missing(&many.table(&name)), "{day}");
+        let (one, of_many) = (one.run(&["--as-of", day]).table(&name), many.table(&name));
+        let back = ["previous_segment", "segment_since", "snapshots_in_segment"];
+        assert!(one.drop_many(back).equals_missing(&of_many.drop_many(back)), "{day}");
     }
 }
 
