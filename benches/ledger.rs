@@ -41,7 +41,7 @@ fn load(folder: &Path, file: &str, set: &[&str]) -> Pipeline {
     let to = format!("publish.to={}", folder.join("out").display());
     let set = [paths, to].into_iter().chain(set.iter().map(|one| (*one).to_owned())).collect();
     let pipeline = Some(root.join("pipelines/online_retail.yaml"));
-    config::load(&Request { pipeline, set, as_of: None }).expect("the shipped pipeline is good")
+    config::load(&Request { pipeline, set, ..Request::default() }).expect("the shipped pipeline is good")
 }
 
 /// Only what recency, frequency and monetary value need: the accepted lines, grouped.

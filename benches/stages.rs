@@ -12,7 +12,7 @@ fn stages(c: &mut Criterion) {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let to = tempfile::tempdir().expect("a temporary folder");
     let set = vec![format!("publish.to={}", to.path().display())];
-    let request = Request { pipeline: Some(root.join("pipelines/cdnow.yaml")), set, as_of: None };
+    let request = Request { pipeline: Some(root.join("pipelines/cdnow.yaml")), set, ..Request::default() };
     let p = config::load(&request).expect("the shipped pipeline is good");
     let source = pipeline::walk(&p, None).expect("a walk");
     let scan = || {
@@ -20,7 +20,8 @@ fn stages(c: &mut Criterion) {
         pipeline::scan(&p, &source, lines, None, None).expect("a scan")
     };
     let book = scan();
-    let snapshots = pipeline::rfm(&p, &book, None).expect("snapshots");
+    let dates = custseg::rfm::dates(&p.rfm, &book).expect("dates");
+    let snapshots = pipeline::rfm(&p, &book, None, None, dates.clone()).expect("snapshots");
     let scored = pipeline::score(&p, snapshots.clone(), None).expect("scores");
     let segmented = pipeline::segment(&p, scored.clone()).expect("segments");
 
@@ -28,7 +29,7 @@ fn stages(c: &mut Criterion) {
     group.sample_size(10);
     group.bench_function("check", |b| b.iter(|| config::load(&request).expect("good")));
     group.bench_function("orders", |b| b.iter(scan));
-    group.bench_function("rfm", |b| b.iter(|| pipeline::rfm(&p, &book, None).expect("snapshots")));
+    group.bench_function("rfm", |b| b.iter(|| pipeline::rfm(&p, &book, None, None, dates.clone()).expect("snapshots")));
     group.bench_function("score", |b| b.iter(|| pipeline::score(&p, snapshots.clone(), None).expect("scores")));
     group.bench_function("segment", |b| b.iter(|| pipeline::segment(&p, scored.clone()).expect("segments")));
     group.bench_function("model", |b| b.iter(|| pipeline::assign(&p, &segmented).expect("answers")));

@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Customer segmentation from raw transactions: RFM scores, named segments and an honest KNN, from one YAML.
 ///
-/// Exit codes: 0 done; 1 a gate failed; 2 usage or YAML; 3 the data break their contract; 4 input, output, lock or engine failed.
+/// Exit codes: 0 done; 1 a gate failed; 2 usage or YAML; 3 the data break their contract; 4 input, output, lock or engine failed; 99
+/// nothing new, with `run --only-new --skip-code`.
 #[derive(Debug, Parser)]
 #[command(name = "custseg", version, propagate_version = true)]
 pub(crate) struct Cli {
@@ -57,6 +58,33 @@ pub(crate) enum Command {
         /// Show the results to readers though a gate failed.
         #[arg(long)]
         publish_anyway: bool,
+        /// Measure only the snapshots that something has changed for since the published run; the others stay as they are. Where nothing is
+        /// new at all, nothing is written.
+        #[arg(long)]
+        only_new: bool,
+        /// Exit with 99 where nothing is new, which Airflow takes for skipped.
+        #[arg(long, requires = "only_new")]
+        skip_code: bool,
+    },
+    /// Score customers by the artefact of an earlier run: its cut points, its segment map, its models. Nothing is learnt anew, so that
+    /// any part of the run's own customers gets the very segments that the run gave it.
+    ///
+    /// Writes one row a customer, as the segments have it: CSV on standard output, or a file.
+    Score(Score),
+    /// Compare two runs: who is in another segment, how much money that is, which figures of the models differ.
+    Diff {
+        /// Folder of a run, or of a pipeline's results, whose `current` is then meant.
+        #[arg(value_name = "RUN_A")]
+        one: PathBuf,
+        /// Folder of the other.
+        #[arg(value_name = "RUN_B")]
+        other: PathBuf,
+        /// Compare at this snapshot; at the newest of each where it is not given.
+        #[arg(long, value_name = "DATE")]
+        snapshot: Option<chrono::NaiveDate>,
+        /// Write one line of JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Check a pipeline: its YAML, its segment map, and the headers and footers of its sources. Reads no row.
     Check(Load),
@@ -99,6 +127,37 @@ pub(crate) enum Command {
         #[command(flatten)]
         overrides: Overrides,
     },
+}
+
+/// Whom to score, and by what.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Score {
+    /// Folder of the artefact (`current/model`), or of the run.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    /// Transactions: files, folders or globs, with the columns that the run read. CSV, Parquet or Excel, by the suffix.
+    #[arg(value_name = "INPUT", required_unless_present = "stdio")]
+    pub(crate) inputs: Vec<String>,
+    /// Which of the pipeline's sources the input is written like, where it has several, counted from 1.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) source: u16,
+    /// The customers' source, where the pipeline has one; without it their attributes are left out.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) customers: Vec<String>,
+    /// Look back from this date (exclusive); the run's newest snapshot where it is not given.
+    #[arg(long, value_name = "DATE")]
+    pub(crate) as_of: Option<chrono::NaiveDate>,
+    /// Write to this file, CSV or Parquet by its suffix.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+    /// Override an option of how the input is read, as in `run`: --set ingest.transactions.csv.separator=";"
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Read customers from standard input and write them to standard output as they come, tab-separated and without a header, for
+    /// engines that pipe rows. In: customer_id, recency_days, frequency, monetary, then what else the models measure. Out:
+    /// customer_id, r_score, f_score, m_score, rfm_code, segment, then label, confidence, margin and novelty of each model.
+    #[arg(long, conflicts_with_all = ["inputs", "customers", "as_of", "to", "set"])]
+    pub(crate) stdio: bool,
 }
 
 /// Which pipeline, and what to change in it.

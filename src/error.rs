@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use polars::prelude::PolarsError;
 
+use crate::artefact::ArtefactError;
 use crate::config::problem::Problems;
 use crate::ingest::{IngestParams, KeyedError, WalkError};
 use crate::model::ModelError;
@@ -63,6 +64,20 @@ pub enum Error {
     /// A model cannot be had.
     #[error("model: {0}")]
     Model(#[from] ModelError),
+    /// Nothing is new, and that is to be told by the exit code.
+    #[error("nothing is new")]
+    NothingNew,
+    /// A piped row cannot be read.
+    #[error("score: line {line}: {words}")]
+    Row {
+        /// Number of the line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        words: String,
+    },
+    /// An artefact cannot be used.
+    #[error("artefact: {0}")]
+    Artefact(#[from] ArtefactError),
     /// The run could not be published.
     #[error("publish: {0}")]
     Publish(#[from] PublishError),
@@ -102,15 +117,20 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(problems) => problems.exit_code(),
+            Self::NothingNew => 99,
             Self::Usage(_) => 2,
             Self::Data(_) | Self::Walk(WalkError::Broken { .. }) => 3,
             Self::Keyed(KeyedError::Walk(WalkError::Broken { .. }) | KeyedError::Read { .. }) => 3,
-            Self::Checks { .. } => 3,
+            Self::Checks { .. } | Self::Row { .. } => 3,
             Self::Walk(WalkError::Io { .. }) | Self::Keyed(_) | Self::Scratch { .. } => 4,
             Self::Rfm(RfmError::Engine(_)) => 4,
             Self::Rfm(_) => 3,
             Self::Model(ModelError::TooFewCustomers { .. } | ModelError::NotFinite { .. }) => 3,
+            Self::Artefact(ArtefactError::Io { .. }) => 4,
+            Self::Artefact(ArtefactError::Damaged { .. } | ArtefactError::Model(_)) => 3,
+            Self::Artefact(_) => 2,
             Self::Publish(PublishError::Gates { .. }) => 1,
+            Self::Publish(PublishError::Suffix(_)) => 2,
             Self::Input { .. } | Self::Model(_) | Self::Publish(_) | Self::Engine { .. } => 4,
             Self::Output(_) => 4,
         }

@@ -13,4 +13,5 @@ pub mod score;
 pub mod segment;
 pub mod model;
 pub mod evaluate;
+pub mod artefact;
 pub mod publish;

@@ -37,6 +37,8 @@ fn main() -> ExitCode {
 fn fail(error: &Error) -> ExitCode {
     match error {
         Error::Config(problems) => eprintln!("{problems}"),
+        // The log has said so; it is no error.
+        Error::NothingNew => {}
         other => eprintln!("error: {other}"),
     }
     ExitCode::from(error.exit_code())

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use chrono::NaiveDate;
 use polars::prelude::*;
 use tracing::subscriber::{NoSubscriber, with_default};
 
@@ -49,7 +50,7 @@ fn later_stages(p: &Pipeline) -> Result<Vec<(&'static str, &'static str, Schema)
     let book = made_up(p, customers).map_err(Error::engine("orders"))?;
     let orders = book.frame.schema().as_ref().clone();
     let customers = pipeline::walk(p, None)?.customers;
-    let snapshots = pipeline::rfm(p, &book, customers.as_ref())?;
+    let snapshots = pipeline::rfm(p, &book, customers.as_ref(), None, vec![EPOCH_NEXT])?;
     let rfm = snapshots.frame.schema().as_ref().clone();
     let scored = pipeline::score(p, snapshots, None)?;
     let score = scored.frame.schema().as_ref().clone();
@@ -64,6 +65,9 @@ fn later_stages(p: &Pipeline) -> Result<Vec<(&'static str, &'static str, Schema)
         ("model", "a row a (snapshot, customer)", assigned.frame.schema().as_ref().clone()),
     ])
 }
+
+/// The day after the orders of the made-up book.
+const EPOCH_NEXT: NaiveDate = NaiveDate::from_ymd_opt(1970, 1, 2).unwrap();
 
 /// An order book of as many customers, each with one order on 1970-01-01.
 fn made_up(p: &Pipeline, customers: usize) -> PolarsResult<OrderBook> {

@@ -10,10 +10,13 @@ use custseg::error::Error;
 use custseg::pipeline::{How, Pipeline};
 
 mod check;
+mod diff;
 mod explain;
 mod lint;
 mod peek;
 mod run;
+mod score;
+mod stdio;
 mod summary;
 mod table;
 mod why;
@@ -21,7 +24,12 @@ mod why;
 /// Runs a command; what it prints on `out` is data.
 pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Error> {
     match command {
-        Command::Run { load, publish_anyway } => run::run(&loaded(load)?, How { publish_anyway: *publish_anyway }, out),
+        Command::Run { load, publish_anyway, only_new, skip_code } => {
+            let how = How { publish_anyway: *publish_anyway, only_new: *only_new };
+            run::run(&loaded(load)?, how, *skip_code, out)
+        }
+        Command::Diff { one, other, snapshot, json } => diff::diff([one, other], *snapshot, *json, out),
+        Command::Score(asked) => score::score(asked, out),
         Command::Check(load) => check::check(&loaded(load)?, out),
         Command::Explain(load) => explain::explain(&loaded(load)?, out),
         Command::Lint { file, manifest } => lint::lint(file, manifest.as_deref(), out),
@@ -38,7 +46,7 @@ pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Er
 
 fn loaded(load: &Load) -> Result<Pipeline, Error> {
     let Overrides { set, as_of } = load.overrides.clone();
-    Ok(config::load(&Request { pipeline: load.pipeline.clone(), set, as_of })?)
+    Ok(config::load(&Request { pipeline: load.pipeline.clone(), set, as_of, ..Request::default() })?)
 }
 
 /// A schema in one line.

@@ -10,6 +10,7 @@ use custseg::columns::{CUSTOMER_ID, DAY, ORDER_ID, REASON};
 use custseg::error::Error;
 use custseg::ingest;
 use custseg::pipeline::{self, Pipeline};
+use custseg::rfm;
 
 pub(super) fn peek(p: &Pipeline, stage: Stage, rows: usize, out: &mut impl Write) -> Result<(), Error> {
     for (name, frame) in after(p, stage, rows)? {
@@ -49,7 +50,7 @@ fn after(p: &Pipeline, stage: Stage, rows: usize) -> Result<Vec<(String, DataFra
         let sorted = book.frame.sort([CUSTOMER_ID, ORDER_ID, DAY, REASON], SortMultipleOptions::default());
         return one(sorted.map_err(Error::engine("orders"))?);
     }
-    let snapshots = pipeline::rfm(p, &book, source.customers.as_ref())?;
+    let snapshots = pipeline::rfm(p, &book, source.customers.as_ref(), None, rfm::dates(&p.rfm, &book)?)?;
     if stage == Stage::Rfm {
         return one(snapshots.frame);
     }

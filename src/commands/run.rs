@@ -3,24 +3,48 @@
 use std::io::Write;
 use std::time::Instant;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tracing::info;
 
 use super::summary;
 use custseg::error::Error;
-use custseg::pipeline::{self, How, Pipeline};
+use custseg::pipeline::{self, How, Outcome, Pipeline};
 
-pub(super) fn run(p: &Pipeline, how: How, out: &mut impl Write) -> Result<(), Error> {
+pub(super) fn run(p: &Pipeline, how: How, skip_code: bool, out: &mut impl Write) -> Result<(), Error> {
     let started = Instant::now();
-    let (manifest, tables) = pipeline::run(p, how)?;
-    let seconds = started.elapsed().as_secs_f64();
-    summary::print(p, &tables, &manifest, &mut std::io::stderr().lock())?;
+    let outcome = pipeline::run(p, how)?;
+    let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
     let current = p.publish.to.canonicalize()?.join("current");
+    let (manifest, kept) = match outcome {
+        Outcome::NothingNew(run) => {
+            info!("nothing is new: inputs, definitions and version are those of the published run");
+            let line = json!({
+                "run_id": run.text("run_id"),
+                "pipeline": p.name,
+                "nothing_new": true,
+                "snapshots": run.manifest["snapshots"],
+                "rows": run.manifest["rows"],
+                "seconds": seconds,
+                "path": current,
+                "outputs": run.manifest["outputs"].as_array().into_iter().flatten().map(|output| &output["path"]).collect::<Vec<&Value>>(),
+            });
+            writeln!(out, "{line}")?;
+            return if skip_code { Err(Error::NothingNew) } else { Ok(()) };
+        }
+        Outcome::Published { manifest, tables, kept } => {
+            summary::print(p, &tables, &manifest, &mut std::io::stderr().lock())?;
+            (manifest, kept)
+        }
+    };
+    let kept: Vec<String> = kept.iter().map(ToString::to_string).collect();
+    let measured: Vec<&String> = manifest.snapshots.iter().filter(|date| !kept.contains(date)).collect();
     let line = json!({
         "run_id": manifest.run_id,
         "pipeline": manifest.pipeline,
         "snapshots": manifest.snapshots,
+        "measured": measured,
         "rows": manifest.rows,
-        "seconds": (seconds * 1000.0).round() / 1000.0,
+        "seconds": seconds,
         "path": current,
         "outputs": manifest.outputs.iter().map(|output| &output.path).collect::<Vec<_>>(),
     });

@@ -100,7 +100,7 @@ fn returns_in_words(returns: &DataFrame) -> PolarsResult<String> {
     Ok(format!("\nreturned units: {paired} undo an earlier purchase, {unpaired} have none to undo\n"))
 }
 
-fn cell(name: &str, value: AnyValue<'_>) -> String {
+pub(super) fn cell(name: &str, value: AnyValue<'_>) -> String {
     match value {
         AnyValue::Null => String::new(),
         AnyValue::String(text) => text.to_owned(),

@@ -8,7 +8,7 @@ use super::table::plain;
 use custseg::columns::*;
 use custseg::error::Error;
 use custseg::pipeline::{self, Pipeline};
-use custseg::rfm::by_snapshot;
+use custseg::rfm::{self, by_snapshot};
 use custseg::score::Dimension;
 use custseg::segment::why::{Standing, Step, standings};
 
@@ -17,7 +17,7 @@ pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Resu
     let pairs = pipeline::pair(p, &source)?;
     let lines = pipeline::mark(p, source.rows(), pairs.as_ref())?;
     let book = pipeline::scan(p, &source, lines, pairs, None)?;
-    let snapshots = pipeline::rfm(p, &book, source.customers.as_ref())?;
+    let snapshots = pipeline::rfm(p, &book, source.customers.as_ref(), None, rfm::dates(&p.rfm, &book)?)?;
     let told = Pipeline { why: true, ..p.clone() };
     let segmented =
         pipeline::segment(&told, pipeline::score(p, snapshots, pipeline::kept(p, &book, source.customers.as_ref())?)?)?;

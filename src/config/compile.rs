@@ -5,19 +5,22 @@ use chrono::NaiveDate;
 use serde_json::json;
 
 use super::checker::Checker;
-use super::ingest_spec::{ColumnsSpec, OnBadRowSpec};
+use super::ingest_spec::{ColumnsSpec, OnBadRowSpec, TransactionSources};
 use super::problem::{Kind, Problems, hint, nearest};
+use super::score_spec::CutPointsSpec;
 use super::spec::*;
 use super::steps::SourceNames;
 use super::{Document, checks, evaluate, map, score, source, steps};
+use crate::artefact::{self, KeptCuts};
 use crate::clean::steps::Repeated;
 use crate::clean::{self, ReturnPolicy};
 use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
 use crate::ingest::{IngestParams, Money, OnBadRow, RejectColumns};
 use crate::model::{ModelParams, Weights as VoteWeights};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Recipe};
 use crate::publish::PublishParams;
 use crate::rfm::{CapOutliers, Feature, Fitted, Frequency as Counted, Grid, Monetary, RfmParams, SnapshotDates, Step};
+use crate::score::Cutting;
 use crate::segment::SegmentMap;
 
 /// Columns that a model may measure distance in.
@@ -32,7 +35,7 @@ pub(super) fn compile(
     faulty: &[String],
     problems: &mut Problems,
 ) -> Option<Pipeline> {
-    let map = map::map(&spec.segment, score::bins(&spec.score), document, faulty, problems);
+    let (map, map_json) = map::map(&spec.segment, score::bins(&spec.score), document, faulty, problems).unzip();
     let mut checker = Checker::new(document, faulty, problems);
     let timezone = timezone(&spec.ingest.timezone, &mut checker);
     let sources = source::sources(&spec.ingest.transactions, &mut checker);
@@ -49,7 +52,12 @@ pub(super) fn compile(
     let checks = checks::checks(&spec.checks, names.as_ref(), known, &spec.rfm, &mut checker);
     let kept = clean.steps.iter().find_map(clean::Step::kept_returns);
     let apart = kept.is_some_and(|(_, policy)| policy == ReturnPolicy::Separate);
-    let score = score::score(&spec.score, &spec.rfm, &mut checker);
+    let mut definitions = definitions(spec, &columns, map.as_ref());
+    let score = score::score(&spec.score, &spec.rfm, &definitions, &mut checker);
+    if let Cutting::Given(yardstick) = &score.cutting {
+        // What counts is what the cut points are, not where they were found.
+        definitions["score"]["cut_points"] = json!({ "frozen": KeptCuts::of(yardstick) });
+    }
     let rfm = rfm(&spec.rfm, &columns, clean.cap, apart, &mut checker);
     let models = models(spec, &mut checker);
     let gates = evaluate::gates(&spec.evaluate, &mut checker);
@@ -57,7 +65,6 @@ pub(super) fn compile(
     if spec.publish.to.is_empty() {
         checker.wrong("/publish/to", "expected a folder");
     }
-    let definitions = definitions(spec, &columns, map.as_ref()?);
     let predicates = clean.steps.iter().flat_map(|step| match step {
         clean::Step::Where(predicate) => predicate.source_columns.clone(),
         _ => Vec::new(),
@@ -96,12 +103,47 @@ pub(super) fn compile(
         gates,
         publish: PublishParams { to },
         definitions,
+        recipe: recipe(spec, map_json?, document),
         reading: reading(spec),
     })
 }
 
+/// The pipeline for its artefact: without paths, checks and further tables, and with its map and rates beside it.
+fn recipe(spec: &PipelineSpec, map: serde_json::Value, document: &Document) -> Recipe {
+    let mut own = spec.clone();
+    let here = || vec![".".to_owned()];
+    match &mut own.ingest.transactions {
+        TransactionSources::One(source) => source.paths = here(),
+        TransactionSources::Many(sources) => sources.iter_mut().for_each(|source| source.paths = here()),
+    }
+    if let Some(customers) = &mut own.ingest.customers {
+        customers.paths = here();
+    }
+    let rates = own.ingest.money.rates.as_mut();
+    let rates = rates.map(|rates| document.base.join(std::mem::replace(rates, artefact::RATES.to_owned())));
+    own.checks.clear();
+    own.rfm.snapshots = SnapshotsSpec::default();
+    own.score.cut_points = CutPointsSpec::default();
+    own.segment.map = artefact::MAP.to_owned();
+    own.evaluate = EvaluateSpec::default();
+    own.publish = PublishSpec { to: ".".to_owned(), ..PublishSpec::default() };
+    Recipe { pipeline: without_nulls(json!(own)), map, rates }
+}
+
+/// Keys that say nothing are left out: the schema knows no null.
+fn without_nulls(json: serde_json::Value) -> serde_json::Value {
+    match json {
+        serde_json::Value::Object(entries) => {
+            let said = entries.into_iter().filter(|(_, value)| !value.is_null());
+            said.map(|(key, value)| (key, without_nulls(value))).collect()
+        }
+        serde_json::Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        other => other,
+    }
+}
+
 /// What the numbers depend on, as JSON: no paths, formats or names of columns.
-fn definitions(spec: &PipelineSpec, columns: &[&ColumnsSpec], map: &SegmentMap) -> serde_json::Value {
+fn definitions(spec: &PipelineSpec, columns: &[&ColumnsSpec], map: Option<&SegmentMap>) -> serde_json::Value {
     let has_orders = columns.iter().all(|columns| columns.order_id.is_some());
     let money = &spec.ingest.money;
     json!({

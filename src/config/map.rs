@@ -21,7 +21,7 @@ pub(super) fn map(
     document: &Document,
     faulty: &[String],
     problems: &mut Problems,
-) -> Option<SegmentMap> {
+) -> Option<(SegmentMap, serde_json::Value)> {
     let path = document.base.join(&spec.map);
     if !path.is_file() {
         let mut checker = Checker::new(document, faulty, problems);
@@ -37,7 +37,8 @@ pub(super) fn map(
         return None;
     }
     let mut checker = Checker::new(&map_document, &map_faulty, problems);
-    whole(checked_map(map_spec, &mut checker)?, &mut checker)
+    let json = map_document.tree.to_json();
+    Some((whole(checked_map(map_spec, &mut checker)?, &mut checker)?, json))
 }
 
 /// The map of a file that is a map itself, or of a pipeline that names one, whatever it leaves uncovered.

@@ -44,6 +44,8 @@ pub const DEFAULT_PATH: &str = "pipelines/cdnow.yaml";
 pub struct Request {
     /// The YAML file; the embedded default where none is named.
     pub pipeline: Option<PathBuf>,
+    /// What the command line gives beside the file: the name to tell problems by, and `section.key=value`.
+    pub given: Vec<(String, String)>,
     /// `section.key=value` overrides, in order.
     pub set: Vec<String>,
     /// Overrides `rfm.snapshots`.
@@ -125,7 +127,7 @@ fn parse(path: &Path, name: &str, text: String, problems: &mut Problems) -> Opti
 fn overrides(request: &Request, tree: &mut Node, problems: &mut Problems) {
     let as_of = request.as_of.iter().map(|date| ("--as-of".to_owned(), format!("rfm.snapshots={date}")));
     let set = request.set.iter().enumerate().map(|(i, text)| (format!("--set #{}", i + 1), text.clone()));
-    for (name, text) in set.chain(as_of) {
+    for (name, text) in request.given.iter().cloned().chain(set).chain(as_of) {
         let source = problems.add_source(name, text.clone());
         let whole = Place { source, span: 0..text.len() };
         let wrong = |message: String, hint: Option<String>| Problem {

@@ -6,6 +6,7 @@ use super::checker::Checker;
 use super::problem::Kind;
 use super::score_spec::*;
 use super::spec::{Frequency, MonetarySpec, RfmSpec};
+use crate::artefact::{ArtefactError, Opened, Which, differences};
 use crate::score::{Cutting, DimensionParams, Method, ScoreParams};
 
 /// Bins of all dimensions: as asked, or as the preset has them.
@@ -18,8 +19,13 @@ pub(super) fn bins(spec: &ScoreSpec) -> u8 {
     spec.bins.unwrap_or(of_preset)
 }
 
-/// The checked options; of what is wrong `checker` has been told.
-pub(super) fn score(spec: &ScoreSpec, rfm: &RfmSpec, checker: &mut Checker<'_>) -> ScoreParams {
+/// The checked options; what an artefact's cut points have to agree with is in `definitions`. Of what is wrong `checker` has been told.
+pub(super) fn score(
+    spec: &ScoreSpec,
+    rfm: &RfmSpec,
+    definitions: &serde_json::Value,
+    checker: &mut Checker<'_>,
+) -> ScoreParams {
     if spec.compat.is_some() && spec.method.is_some() {
         checker.wrong("/score/method", "`compat` already says how values become bins");
     }
@@ -65,12 +71,17 @@ pub(super) fn score(spec: &ScoreSpec, rfm: &RfmSpec, checker: &mut Checker<'_>) 
         }
         (sum > 0.0).then(|| [recency, frequency, monetary].map(|weight| weight / sum))
     });
-    let cutting = cutting(spec, &dimensions, checker);
+    let cutting = cutting(spec, &dimensions, definitions, checker);
     ScoreParams { dimensions, weights, cutting }
 }
 
 /// Whose cut points hold.
-fn cutting(spec: &ScoreSpec, dimensions: &[DimensionParams; 3], checker: &mut Checker<'_>) -> Cutting {
+fn cutting(
+    spec: &ScoreSpec,
+    dimensions: &[DimensionParams; 3],
+    definitions: &serde_json::Value,
+    checker: &mut Checker<'_>,
+) -> Cutting {
     let CutPointsSpec::Frozen(FrozenSpec { frozen }) = &spec.cut_points else { return Cutting::Refit };
     if dimensions.iter().any(|dimension| matches!(dimension.method, Method::Rank | Method::RankQcut)) {
         checker.wrong("/score/cut_points", "scores by rank part equal values, so there are no cut points to keep");
@@ -78,8 +89,24 @@ fn cutting(spec: &ScoreSpec, dimensions: &[DimensionParams; 3], checker: &mut Ch
     match NaiveDate::parse_from_str(frozen, "%Y-%m-%d") {
         Ok(date) => Cutting::AsOf(date),
         Err(_) => {
-            checker.wrong("/score/cut_points/frozen", format!("`{frozen}` is no date"));
-            Cutting::Refit
+            let opened = Opened::at(&checker.base().join(frozen));
+            let kept =
+                opened.and_then(|opened| match differences(definitions, &opened.record.definition, Which::Scores) {
+                    Some(words) => Err(ArtefactError::Differs(words)),
+                    None => opened.record.yardstick(),
+                });
+            kept.map_or_else(
+                |error| {
+                    let kind = match error {
+                        ArtefactError::Io { .. } | ArtefactError::Absent(_) => Kind::Input,
+                        _ => Kind::Config,
+                    };
+                    let hint = "a date such as 2011-09-10, or the folder of a run or of its artefact";
+                    checker.problem(kind, "/score/cut_points/frozen", error.to_string(), Some(hint.to_owned()));
+                    Cutting::Refit
+                },
+                Cutting::Given,
+            )
         }
     }
 }

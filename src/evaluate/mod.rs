@@ -16,6 +16,7 @@ pub use validity::ValidityParams;
 
 pub mod bootstrap;
 pub mod cohesion;
+pub mod comparison;
 pub mod confusion;
 pub mod drift;
 pub mod gates;

@@ -12,16 +12,20 @@ use crate::evaluate::{self, Evidence, Tables, ValidityParams};
 use crate::ingest::{IngestParams, Keyed};
 use crate::model::{self, Assigned, ModelParams};
 use crate::orders::{OrderBook, ledger};
-use crate::publish::{self, CustomersRead, Facts, Manifest, PublishParams, Staging};
+use crate::publish::{self, CustomersRead, Depends, Facts, Manifest, PublishParams, Published, Staging};
 use crate::rfm::{self, RfmParams, Snapshots, by_snapshot};
 use crate::score::{self, Cutting, ScoreParams, Scored, Yardstick};
 use crate::segment::{self, SegmentMap, Segmented};
 
 mod identity;
 mod reading;
+mod renewal;
+mod scoring;
 
 pub use identity::{definition_hash, fingerprints, run_id};
 pub use reading::{Sources, further, mark, pair, reject_names, scan, walk};
+pub use renewal::Renewal;
+pub use scoring::{Recipe, Scorer, artefact, learnt};
 
 /// A checked pipeline: made only by `config`, so that nothing in it has to be checked again.
 #[derive(Debug, Clone)]
@@ -54,6 +58,8 @@ pub struct Pipeline {
     pub publish: PublishParams,
     /// What the numbers depend on, as JSON.
     pub definitions: serde_json::Value,
+    /// What stands in the artefact.
+    pub recipe: Recipe,
     /// How the source is read, as JSON: columns, formats and marks, without its paths.
     pub reading: serde_json::Value,
 }
@@ -63,28 +69,41 @@ pub struct Pipeline {
 pub struct How {
     /// Whether results are shown to readers though a gate failed.
     pub publish_anyway: bool,
+    /// Whether snapshots of the published run stay as they are where nothing that they depend on has changed.
+    pub only_new: bool,
 }
 
 /// Runs the pipeline and publishes what came out.
 ///
 /// # Errors
 /// The first stage that fails; readers then still see the run before.
-pub fn run(p: &Pipeline, how: How) -> Result<(Manifest, Tables), Error> {
+pub fn run(p: &Pipeline, how: How) -> Result<Outcome, Error> {
     let inputs = fingerprints(p)?;
-    let staging = publish::stage(&p.publish, &run_id(p, &inputs))?;
+    let run_id = run_id(p, &inputs);
+    if how.only_new
+        && let Some(run) = Published::current(&p.publish).filter(|run| run.text("run_id") == run_id)
+    {
+        return Ok(Outcome::NothingNew(run));
+    }
+    let staging = publish::stage(&p.publish, &run_id)?;
     let source = walk(p, Some(staging.place()))?;
     let pairs = pair(p, &source)?;
     let lines = mark(p, source.rows(), pairs.as_ref())?;
     let book = scan(p, &source, lines, pairs, Some(&staging.rejects()))?;
     let (staging, verdicts) = check(p, &book, staging)?;
     let known = source.customers.as_ref();
-    let snapshots = rfm(p, &book, known)?;
-    let customers = known.map(|keyed| CustomersRead::of(keyed, snapshots.unknown));
+    let depends = depends(p, &book, known)?;
+    let renewal = Renewal::of(p, &depends).filter(|_| how.only_new);
+    let snapshots = rfm(p, &book, known, renewal.as_ref(), depends.dates())?;
+    let customers = known.map(|keyed| customers_read(keyed, &snapshots)).transpose()?;
     let earlier = earlier(p, &book, known, &snapshots.dates)?;
     let scored = score(p, snapshots, kept(p, &book, known)?)?;
     let evidence = evidence(p, &book, &scored, &earlier)?;
+    let learnt = learnt(p, &scored)?;
     let segmented = segment(p, scored)?;
+    info!(map = p.segment.name, "customers named");
     let assigned = assign(p, &segmented)?;
+    let files = artefact(p, learnt, &segmented, &assigned.trained)?;
     let tables = evaluate(evidence, assigned)?;
     let hash = definition_hash(p);
     let facts = Facts {
@@ -98,9 +117,28 @@ pub fn run(p: &Pipeline, how: How) -> Result<(Manifest, Tables), Error> {
         customers,
         cuts: &segmented.cuts,
         judged: &gates(p, &tables)?,
+        depends: &depends,
+        earlier: renewal.as_ref().map(|renewal| &renewal.run),
     };
-    let manifest = info_span!("publish").in_scope(|| publish::publish(staging, &tables, facts, how.publish_anyway))?;
-    Ok((manifest, tables))
+    let manifest =
+        info_span!("publish").in_scope(|| publish::publish(staging, &tables, files, facts, how.publish_anyway))?;
+    let kept = renewal.map(|renewal| renewal.dates).unwrap_or_default();
+    Ok(Outcome::Published { manifest: Box::new(manifest), tables, kept })
+}
+
+/// What became of a run.
+pub enum Outcome {
+    /// The same inputs, definitions and version have been published already.
+    NothingNew(Published),
+    /// New results are there.
+    Published {
+        /// The record of the run.
+        manifest: Box<Manifest>,
+        /// The tables.
+        tables: Tables,
+        /// Snapshots of an earlier run that stayed as they were.
+        kept: Vec<NaiveDate>,
+    },
 }
 
 /// `checks`: judges every check. Where one fails the run, what it found is set aside for people to look at.
@@ -121,18 +159,47 @@ pub fn check(p: &Pipeline, book: &OrderBook, staging: Staging) -> Result<(Stagin
     Err(Error::Checks { failed, of: verdicts.len(), words: checks::in_words(&verdicts), place })
 }
 
-/// `rfm`.
+/// The snapshots, and what each depends on.
 ///
 /// # Errors
 /// No accepted line before a snapshot.
-pub fn rfm(p: &Pipeline, book: &OrderBook, customers: Option<&Keyed>) -> Result<Snapshots, Error> {
+pub fn depends(p: &Pipeline, book: &OrderBook, customers: Option<&Keyed>) -> Result<Depends, Error> {
     let _span = info_span!("rfm").entered();
-    let snapshots = rfm::snapshots(&p.rfm, book, customers, rfm::dates(&p.rfm, book)?)?;
-    if snapshots.unknown > 0 {
-        warn!(customers = snapshots.unknown, "customers that the customers' source does not know");
-    }
+    let dates = rfm::dates(&p.rfm, book)?;
+    let inputs = rfm::inputs(&p.rfm, book, customers, &dates).map_err(Error::engine("rfm"))?;
+    Ok(Depends::of(dates, inputs))
+}
+
+/// `rfm`, at these dates; what has not changed is taken from the earlier run, where there is one.
+///
+/// # Errors
+/// No accepted line before a snapshot.
+pub fn rfm(
+    p: &Pipeline,
+    book: &OrderBook,
+    customers: Option<&Keyed>,
+    renewal: Option<&Renewal>,
+    dates: Vec<NaiveDate>,
+) -> Result<Snapshots, Error> {
+    let _span = info_span!("rfm").entered();
+    let snapshots = match renewal {
+        None => rfm::snapshots(&p.rfm, book, customers, dates)?,
+        Some(renewal) => {
+            let changed = renewal.changed(&dates);
+            info!(kept = renewal.dates.len(), changed = ?changed, "snapshots compared with the earlier run");
+            renewal.join(p, rfm::snapshots(&p.rfm, book, customers, changed)?, dates)?
+        }
+    };
     info!(rows = snapshots.frame.height(), snapshots = snapshots.dates.len(), "customers measured");
     Ok(snapshots)
+}
+
+fn customers_read(keyed: &Keyed, snapshots: &Snapshots) -> Result<CustomersRead, Error> {
+    let unknown = rfm::unknown(snapshots, keyed).map_err(Error::engine("rfm"))?;
+    if unknown > 0 {
+        warn!(customers = unknown, "customers that the customers' source does not know");
+    }
+    Ok(CustomersRead::of(keyed, unknown))
 }
 
 /// The cut points that are kept, where there are such.
@@ -194,7 +261,6 @@ pub fn segment(p: &Pipeline, scored: Scored) -> Result<Segmented, Error> {
         let factor = p.ingest.money.factor();
         segmented = segment::explained(&p.segment, segmented, factor).map_err(Error::engine("segment"))?;
     }
-    info!(map = p.segment.name, "customers named");
     Ok(segmented)
 }
 

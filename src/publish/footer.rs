@@ -58,7 +58,12 @@ pub(super) fn verify(folder: &Path, name: &str, table: Option<&DataFrame>) -> Re
         return Err(unverified(format!("column {} has {} values for {rows} rows", columns[idx], values[idx])));
     }
     let bytes = fs::read(&path).map_err(at(&path))?;
-    Ok(Output { path: name.to_owned(), rows, bytes: bytes.len(), blake3: blake3::hash(&bytes).to_hex().to_string() })
+    Ok(Output {
+        path: name.to_owned(),
+        rows: Some(rows),
+        bytes: bytes.len(),
+        blake3: blake3::hash(&bytes).to_hex().to_string(),
+    })
 }
 
 /// Whether a published run is whole, and the same as a staged one but for the order of the rejects.
@@ -73,7 +78,7 @@ pub(super) fn same_run(published: &Path, staged: &Path) -> bool {
 }
 
 /// Whether every output that a run's manifest names is there with the bytes that it names.
-fn intact(run: &Path) -> bool {
+pub(super) fn intact(run: &Path) -> bool {
     let check = || -> Option<bool> {
         let manifest: serde_json::Value = serde_json::from_slice(&fs::read(run.join("manifest.json")).ok()?).ok()?;
         manifest.get("outputs")?.as_array()?.iter().try_fold(true, |all, output| {

@@ -1,8 +1,12 @@
 //! The manifest: what went in, what it was run with, and every file that came out.
 
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
 use polars::prelude::*;
 use serde::Serialize;
 
+use super::Published;
 use crate::checks::Verdict;
 use crate::columns::*;
 use crate::evaluate::Tables;
@@ -27,8 +31,8 @@ pub struct Input {
 pub struct Output {
     /// Path within the run's folder.
     pub path: String,
-    /// Rows.
-    pub rows: usize,
+    /// Rows; null where it is no table.
+    pub rows: Option<usize>,
     /// Size.
     pub bytes: usize,
     /// Hash of the content.
@@ -57,6 +61,32 @@ pub struct Facts<'a> {
     pub cuts: &'a [Cut],
     /// What the gates found.
     pub judged: &'a [Judged],
+    /// What each snapshot depends on.
+    pub depends: &'a Depends,
+    /// An earlier run, whose files stay where a snapshot has come out the same.
+    pub earlier: Option<&'a Published>,
+}
+
+/// The snapshots, ascending, each with a hash of what it depends on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Depends(BTreeMap<String, String>);
+
+impl Depends {
+    /// Of dates and their hashes.
+    pub fn of(dates: Vec<NaiveDate>, inputs: Vec<String>) -> Self {
+        Self(dates.into_iter().map(|date| date.to_string()).zip(inputs).collect())
+    }
+
+    /// Every date with its hash.
+    pub fn each(&self) -> impl Iterator<Item = (NaiveDate, &str)> {
+        self.0.iter().filter_map(|(date, inputs)| Some((date.parse().ok()?, inputs.as_str())))
+    }
+
+    /// The dates.
+    pub fn dates(&self) -> Vec<NaiveDate> {
+        self.each().map(|(date, _)| date).collect()
+    }
 }
 
 /// What was read of the customers' source.
@@ -105,6 +135,8 @@ pub struct Manifest {
     pub customers: Option<CustomersRead>,
     /// Snapshots, ascending.
     pub snapshots: Vec<String>,
+    /// Hash of what each snapshot depends on: with the same one, and the same definitions and version, it is the same.
+    pub snapshot_inputs: Depends,
     /// Raw rows, accepted rows and customer rows (all snapshots together).
     pub rows: Rows,
     /// Cut points a snapshot and dimension.
@@ -174,6 +206,7 @@ impl Manifest {
             gates: facts.judged.to_vec(),
             customers: facts.customers,
             snapshots,
+            snapshot_inputs: facts.depends.clone(),
             rows: rows(tables)?,
             cut_points: facts
                 .cuts

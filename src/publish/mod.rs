@@ -15,19 +15,35 @@ use std::path::{Path, PathBuf};
 
 use polars::prelude::*;
 
+use crate::artefact::{self, Artefact};
 use crate::checks::Verdict;
+use crate::columns::SNAPSHOT;
+use crate::evaluate::Tables;
 use crate::evaluate::gates::{self, Judged};
-use crate::evaluate::{SEGMENTS, Tables};
 use crate::rfm::by_snapshot;
 
 pub mod footer;
 pub mod manifest;
+mod published;
 
 pub use footer::footer_metadata;
-pub use manifest::{CustomersRead, Facts, Manifest, Output};
+pub use manifest::{CustomersRead, Depends, Facts, Manifest, Output};
+pub use published::Published;
+use published::segments_file;
 
 /// File of the rejected rows, which the scan writes.
 const REJECTS: &str = "rejects.parquet";
+
+/// The artefact with its files, to be written into its folder.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// Files of text by name.
+    pub texts: Vec<(String, Vec<u8>)>,
+    /// Tables by file name.
+    pub tables: Vec<(String, DataFrame)>,
+    /// The record, which does not know the hashes of the tables yet.
+    pub record: Artefact,
+}
 
 /// Checked options of `publish`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +82,9 @@ pub enum PublishError {
         /// What differs.
         reason: String,
     },
+    /// A file of a kind that is not written.
+    #[error("{}: expected a name that ends in .csv or .parquet", .0.display())]
+    Suffix(PathBuf),
     /// A gate failed; what the run made is set aside.
     #[error("a gate failed; nothing was published\n{}  what the run made stands in {}", gates::in_words(judged), place.display())]
     Gates {
@@ -144,20 +163,28 @@ impl Drop for Staging {
 ///
 /// # Errors
 /// What could not be written or does not read back, or a gate that failed; readers then still see the run before.
-pub fn publish(staging: Staging, tables: &Tables, facts: Facts<'_>, anyway: bool) -> Result<Manifest, PublishError> {
+pub fn publish(
+    staging: Staging,
+    tables: &Tables,
+    files: Files,
+    facts: Facts<'_>,
+    anyway: bool,
+) -> Result<Manifest, PublishError> {
     let shown = anyway || facts.judged.iter().all(|gate| gate.passed);
     let metadata = footer_metadata(facts.pipeline, facts.definition_hash, facts.money);
     let mut outputs = Vec::new();
     for (snapshot, part) in by_snapshot(&tables.segments)? {
-        // The hive key stands in the path only, as Spark writes it: pandas refuses a folder that says it twice.
-        let mut part = part.drop(crate::columns::SNAPSHOT)?;
-        let name = format!("{SEGMENTS}/snapshot={snapshot}/part-0.parquet");
-        outputs.push(write(&staging.folder, &name, &mut part, &metadata)?);
+        let same = |run: &&Published| run.segments(snapshot).is_ok_and(|earlier| earlier.equals_missing(&part));
+        outputs.push(match facts.earlier.filter(same) {
+            Some(run) => run.link(snapshot, &staging.folder)?,
+            None => write(&staging.folder, &segments_file(snapshot), &mut part.drop(SNAPSHOT)?, &metadata)?,
+        });
     }
     for (name, table) in &tables.others {
         outputs.push(write(&staging.folder, &format!("{name}.parquet"), &mut table.clone(), &metadata)?);
     }
     outputs.push(footer::verify(&staging.folder, REJECTS, None)?);
+    outputs.extend(write_artefact(&staging.folder, files, &metadata)?);
     if !facts.verdicts.is_empty() {
         write_checks(&staging.folder, facts.verdicts)?;
     }
@@ -197,6 +224,27 @@ pub fn set_aside(
     keep_failed(&staging)
 }
 
+/// The artefact's files, and last its record, which names the hashes of the others.
+fn write_artefact(folder: &Path, files: Files, metadata: &KeyValueMetadata) -> Result<Vec<Output>, PublishError> {
+    let Files { texts, tables, mut record } = files;
+    let mut outputs = Vec::new();
+    for (name, mut table) in tables {
+        let output = write(folder, &format!("{}/{name}", artefact::FOLDER), &mut table, metadata)?;
+        record.files.insert(name, output.blake3.clone());
+        outputs.push(output);
+    }
+    let record = (artefact::RECORD.to_owned(), record.to_json().into_bytes());
+    for (name, bytes) in texts.into_iter().chain([record]) {
+        let name = format!("{}/{name}", artefact::FOLDER);
+        let path = folder.join(&name);
+        let parent = folder.join(artefact::FOLDER);
+        fs::create_dir_all(&parent).map_err(at(&parent))?;
+        fs::write(&path, &bytes).map_err(at(&path))?;
+        outputs.push(Output { path: name, rows: None, bytes: bytes.len(), blake3: artefact::hash(&bytes) });
+    }
+    Ok(outputs)
+}
+
 /// The checks as a file.
 fn write_checks(folder: &Path, verdicts: &[Verdict]) -> Result<(), PublishError> {
     let path = folder.join("checks.json");
@@ -222,6 +270,24 @@ fn write(
         .finish(table.rechunk_mut())
         .map_err(|source| PublishError::Write { path, source })?;
     footer::verify(folder, name, Some(table))
+}
+
+/// Writes a table into one file, CSV or Parquet by its suffix; a file that is there stays whole until the new one is.
+///
+/// # Errors
+/// Another suffix, or a place that cannot be written.
+pub fn to_file(path: &Path, frame: &mut DataFrame) -> Result<(), PublishError> {
+    let suffix = path.extension().and_then(|suffix| suffix.to_str()).unwrap_or_default();
+    let place = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(place).map_err(at(place))?;
+    let written = match suffix {
+        "csv" => CsvWriter::new(&mut file).finish(frame),
+        "parquet" => ParquetWriter::new(&mut file).finish(frame).map(|_| ()),
+        _ => return Err(PublishError::Suffix(path.to_owned())),
+    };
+    written.map_err(|source| PublishError::Write { path: path.to_owned(), source })?;
+    file.persist(path).map_err(|error| at(path)(error.error))?;
+    Ok(())
 }
 
 /// Flushes every file and folder to the disk, so that `current` never points at what a power cut can take away.

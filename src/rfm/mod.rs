@@ -12,12 +12,14 @@ use crate::orders::{OrderBook, ledger};
 
 pub mod dates;
 pub mod features;
+pub mod inputs;
 pub mod measures;
 pub mod outliers;
 pub mod quantile;
 
 pub use dates::{Grid, SnapshotDates, Step};
 pub use features::Feature;
+pub use inputs::inputs;
 pub use measures::{Frequency, Monetary};
 pub use outliers::{CapOutliers, CapPolicy};
 
@@ -68,8 +70,6 @@ pub struct Snapshots {
     /// Tables that were made on the way, by name: `outliers` (see [`outliers`]) and `top_categories` (see [`features`]), where
     /// they are asked for.
     pub tables: Vec<(&'static str, DataFrame)>,
-    /// Customers that the customers' source does not know.
-    pub unknown: u32,
 }
 
 /// Why there is no snapshot to be had.
@@ -123,7 +123,8 @@ pub fn dates(params: &RfmParams, book: &OrderBook) -> Result<Vec<NaiveDate>, Rfm
     }
 }
 
-/// Computes a snapshot at each of the dates from the order book, and gives the customers their attributes.
+/// Computes a snapshot at each of the dates from the order book, and gives the customers their attributes. Of no dates comes a table
+/// without columns.
 ///
 /// # Errors
 /// A date at which nobody is left.
@@ -133,6 +134,9 @@ pub fn snapshots(
     customers: Option<&Keyed>,
     dates: Vec<NaiveDate>,
 ) -> Result<Snapshots, RfmError> {
+    if dates.is_empty() {
+        return Ok(Snapshots { frame: DataFrame::empty(), dates, tables: Vec::new() });
+    }
     let plans: Vec<LazyFrame> = dates.iter().map(|&date| snapshot(params, book, date)).collect();
     let mut frame = concat(plans, UnionArgs::default())?
         .collect()?
@@ -152,18 +156,25 @@ pub fn snapshots(
         frame = with_shares;
         tables.push(("top_categories", top));
     }
-    let mut unknown = 0;
     if let Some(customers) = customers {
         let key = [col(CUSTOMER_ID)];
         let attributes = customers.frame.clone().lazy();
-        let ids = frame.clone().lazy().select(key.clone()).unique_generic(None, UniqueKeepStrategy::Any);
-        let missing =
-            ids.join(attributes.clone(), key.clone(), key.clone(), JoinArgs::new(JoinType::Anti)).collect()?;
-        unknown = u32::try_from(missing.height()).unwrap_or(u32::MAX);
         let joined = frame.lazy().join(attributes, key.clone(), key, JoinArgs::new(JoinType::Left));
         frame = joined.sort([SNAPSHOT, CUSTOMER_ID], SortMultipleOptions::default()).collect()?;
     }
-    Ok(Snapshots { frame, dates, tables, unknown })
+    Ok(Snapshots { frame, dates, tables })
+}
+
+/// How many customers of the snapshots the customers' source does not know.
+///
+/// # Errors
+/// What Polars says.
+pub fn unknown(snapshots: &Snapshots, customers: &Keyed) -> PolarsResult<u32> {
+    let key = [col(CUSTOMER_ID)];
+    let ids = snapshots.frame.clone().lazy().select(key.clone()).unique_generic(None, UniqueKeepStrategy::Any);
+    let known = customers.frame.clone().lazy();
+    let missing = ids.join(known, key.clone(), key, JoinArgs::new(JoinType::Anti)).collect()?;
+    Ok(u32::try_from(missing.height()).unwrap_or(u32::MAX))
 }
 
 /// One snapshot: only what happened before the date counts.

@@ -104,7 +104,7 @@ impl Shop {
 
 /// Loads a pipeline of the repository that writes nowhere.
 pub fn load(pipeline: &str, set: &[String]) -> Pipeline {
-    config::load(&Request { pipeline: Some(root().join(pipeline)), set: set.to_vec(), as_of: None }).unwrap()
+    config::load(&Request { pipeline: Some(root().join(pipeline)), set: set.to_vec(), ..Request::default() }).unwrap()
 }
 
 /// A published table.

@@ -45,7 +45,12 @@ fn publish(parts: &[&[Line]]) -> tempfile::TempDir {
     }
     let set =
         ["ingest.transactions.paths=[part-*.csv]", "clean.3={drop_missing: [order_id]}"].map(str::to_owned).to_vec();
-    let request = Request { pipeline: Some(folder.path().join("shop.yaml")), set, as_of: Some("2024-04-01".into()) };
+    let request = Request {
+        pipeline: Some(folder.path().join("shop.yaml")),
+        set,
+        as_of: Some("2024-04-01".into()),
+        ..Request::default()
+    };
     pipeline::run(&config::load(&request).unwrap(), Default::default()).unwrap();
     folder
 }

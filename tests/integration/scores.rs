@@ -22,7 +22,7 @@ fn snapshots(values: &[(i32, u32, f64)]) -> Snapshots {
     ]
     .unwrap();
     frame.align_chunks();
-    Snapshots { frame, dates: vec![date], tables: Vec::new(), unknown: 0 }
+    Snapshots { frame, dates: vec![date], tables: Vec::new() }
 }
 
 fn scored(method: &Method, bins: u8, zero_apart: bool, values: &[(i32, u32, f64)]) -> [Vec<u8>; 3] {

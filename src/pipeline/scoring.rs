@@ -1,0 +1,206 @@
+//! The artefact of a run, and what it says of other customers.
+
+use std::path::PathBuf;
+
+use chrono::NaiveDate;
+use polars::prelude::*;
+use serde_json::Value;
+use tracing::{info, info_span};
+
+use super::{Pipeline, mark, pair, rfm, scan, segment, walk};
+use crate::artefact::{
+    self, Artefact, ArtefactError, Exact, KeptCuts, MAP, ModelRecord, Opened, PIPELINE, RATES, Which,
+};
+use crate::columns::{CATEGORY, CUSTOMER_ID, LABEL, LIMIT, PREVIOUS_SEGMENT, SEGMENT_SINCE, SNAPSHOTS_IN_SEGMENT};
+use crate::error::Error;
+use crate::model::{self, Trained, features};
+use crate::publish::Files;
+use crate::rfm::{CapPolicy, SnapshotDates, Snapshots, by_snapshot};
+use crate::score::{self, Cutting, Method, Scored, Yardstick};
+use crate::segment::Segmented;
+
+/// What stands in the artefact besides what the run finds: the pipeline without its paths, its map, its rates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recipe {
+    /// The pipeline as JSON, which is YAML too.
+    pub pipeline: Value,
+    /// Its segment map.
+    pub map: Value,
+    /// Its rates of exchange.
+    pub rates: Option<PathBuf>,
+}
+
+/// What is kept of the scored customers for the artefact: cut points, limit and categories of the newest snapshot.
+///
+/// # Errors
+/// What Polars says.
+pub fn learnt(p: &Pipeline, scored: &Scored) -> Result<(Option<KeptCuts>, Option<f64>, Option<Vec<String>>), Error> {
+    let by_rank = |method: &Method| matches!(method, Method::Rank | Method::RankQcut);
+    let found = || -> PolarsResult<_> {
+        let newest = scored.dates.last().copied().unwrap_or_default();
+        let yardstick = match &scored.kept {
+            Some(kept) => kept.clone(),
+            None => Yardstick::of(scored, newest)?,
+        };
+        let ranked = p.score.dimensions.iter().any(|dimension| by_rank(&dimension.method));
+        let of_newest = |name: &str| -> PolarsResult<Option<DataFrame>> {
+            let table = scored.tables.iter().find(|(other, _)| *other == name);
+            let Some((_, table)) = table else { return Ok(None) };
+            Ok(by_snapshot(table)?.into_iter().next_back().map(|(_, part)| part))
+        };
+        let caps = p.rfm.cap.as_ref().is_some_and(|cap| cap.policy == CapPolicy::Winsorise);
+        let limit = match of_newest("outliers")?.filter(|_| caps) {
+            Some(outliers) => outliers.column(LIMIT)?.f64()?.iter().next().flatten(),
+            None => None,
+        };
+        let categories = of_newest("top_categories")?.map(|top| features::text(&top, CATEGORY)).transpose()?;
+        Ok(((!ranked).then(|| KeptCuts::of(&yardstick)), limit, categories))
+    };
+    found().map_err(Error::engine("score"))
+}
+
+/// The artefact of a run, with its files.
+///
+/// # Errors
+/// Rates that can no longer be read.
+pub fn artefact(
+    p: &Pipeline,
+    (cut_points, limit, categories): (Option<KeptCuts>, Option<f64>, Option<Vec<String>>),
+    segmented: &Segmented,
+    trained: &[Trained],
+) -> Result<Files, Error> {
+    let newest = by_snapshot(&segmented.frame).map_err(Error::engine("model"))?.pop();
+    let (date, customers) = newest.unwrap_or_default();
+    let pretty = |json: &Value| (serde_json::to_string_pretty(json).unwrap_or_default() + "\n").into_bytes();
+    let mut texts = vec![(PIPELINE.to_owned(), pretty(&p.recipe.pipeline)), (MAP.to_owned(), pretty(&p.recipe.map))];
+    if let Some(path) = &p.recipe.rates {
+        let bytes = std::fs::read(path).map_err(|source| Error::Input { path: path.clone(), source })?;
+        texts.push((RATES.to_owned(), bytes));
+    }
+    let mut tables = Vec::with_capacity(trained.len());
+    for model in trained {
+        let table = learnt_from(model, &customers).map_err(Error::engine("model"))?;
+        tables.push((format!("{}.parquet", model.params.name), table));
+    }
+    let record = Artefact {
+        format: artefact::FORMAT,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pipeline: p.name.clone(),
+        definition_hash: super::definition_hash(p),
+        definition: p.definitions.clone(),
+        snapshot: date.to_string(),
+        cut_points,
+        limit: limit.map(Exact),
+        categories,
+        models: trained.iter().map(ModelRecord::of).collect(),
+        files: texts.iter().map(|(name, bytes)| (name.clone(), artefact::hash(bytes))).collect(),
+        blake3: String::new(),
+    };
+    Ok(Files { texts, tables, record })
+}
+
+/// The customers that a model learnt from: customer_id, the columns that it measures, label.
+fn learnt_from(model: &Trained, customers: &DataFrame) -> PolarsResult<DataFrame> {
+    let labels: Vec<&str> = model.samples.labels.iter().map(|label| model.samples.names[*label].as_str()).collect();
+    let labelled = df![CUSTOMER_ID => &model.samples.ids, LABEL => labels]?.lazy();
+    let columns: Vec<Expr> =
+        [CUSTOMER_ID].into_iter().chain(model.params.features.iter().map(String::as_str)).map(col).collect();
+    let key = [col(CUSTOMER_ID)];
+    let measured = customers.clone().lazy().select(columns);
+    measured
+        .inner_join(labelled, key[0].clone(), key[0].clone())
+        .sort([CUSTOMER_ID], SortMultipleOptions::default())
+        .collect()
+}
+
+/// A pipeline as an artefact has it, to score customers with.
+pub struct Scorer {
+    p: Pipeline,
+    yardstick: Yardstick,
+    trained: Vec<Trained>,
+    as_of: NaiveDate,
+}
+
+impl Scorer {
+    /// Takes what the artefact holds; `p` is its pipeline, with other sources.
+    ///
+    /// # Errors
+    /// An artefact that is damaged, or of other definitions.
+    pub fn of(p: Pipeline, opened: &Opened, as_of: Option<NaiveDate>) -> Result<Self, Error> {
+        let record = &opened.record;
+        if let Some(words) = artefact::differences(&p.definitions, &record.definition, Which::Everything) {
+            return Err(ArtefactError::Differs(words).into());
+        }
+        let as_of = as_of.map_or_else(|| record.snapshot(), Ok)?;
+        let (yardstick, trained) = (record.yardstick()?, opened.models(&p.models)?);
+        let mut p = p;
+        p.score.cutting = Cutting::Given(yardstick.clone());
+        p.rfm.snapshots = SnapshotDates::Given(vec![as_of]);
+        p.rfm.fitted = record.fitted();
+        // A part of the customers need not hold what the whole has to.
+        p.checks.clear();
+        Ok(Self { p, yardstick, trained, as_of })
+    }
+
+    /// Reads the sources, and scores every customer in them: one row each, sorted by customer_id, as the segments have it, without the
+    /// columns that look back.
+    ///
+    /// # Errors
+    /// What the stages say.
+    pub fn sources(&self) -> Result<DataFrame, Error> {
+        let p = &self.p;
+        let source = walk(p, None)?;
+        let pairs = pair(p, &source)?;
+        let lines = mark(p, source.rows(), pairs.as_ref())?;
+        let book = scan(p, &source, lines, pairs, None)?;
+        let rows = book.rows_by_reason().map_err(Error::engine("orders"))?;
+        let (accepted, rejected) = (rows.last().copied().unwrap_or(0), rows.iter().rev().skip(1).sum::<u64>());
+        info!(accepted, rejected, "rows");
+        self.measured(rfm(p, &book, source.customers.as_ref(), None, vec![self.as_of])?)
+    }
+
+    /// Scores customers whose columns are at hand; their rows stay in their order.
+    ///
+    /// # Errors
+    /// What the stages say.
+    pub fn measured(&self, snapshots: Snapshots) -> Result<DataFrame, Error> {
+        let (p, kept) = (&self.p, Some(self.yardstick.clone()));
+        let scored = score::score(&p.score, snapshots, kept).map_err(Error::engine("score"))?;
+        let mut frame = segment(p, scored)?.frame;
+        for column in [PREVIOUS_SEGMENT, SEGMENT_SINCE, SNAPSHOTS_IN_SEGMENT] {
+            frame = frame.drop(column).map_err(Error::engine("segment"))?;
+        }
+        let _span = info_span!("model").entered();
+        let ids = features::text(&frame, CUSTOMER_ID).map_err(Error::engine("model"))?;
+        for model in &self.trained {
+            let points = features::points(&model.params, &frame, &ids)?;
+            let votes = model.ask(&ids, &points)?;
+            model::add_votes(&mut frame, &model.params, &model.samples.names, &votes, 0)
+                .map_err(Error::engine("model"))?;
+        }
+        Ok(frame)
+    }
+
+    /// The date that customers are scored at.
+    pub fn as_of(&self) -> NaiveDate {
+        self.as_of
+    }
+
+    /// The columns that customers have to come with: customer_id, recency, frequency, monetary value, and what else the models
+    /// measure.
+    pub fn columns(&self) -> Vec<String> {
+        use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
+        let mut columns = [CUSTOMER_ID, RECENCY_DAYS, FREQUENCY, MONETARY].map(str::to_owned).to_vec();
+        for feature in self.trained.iter().flat_map(|model| &model.params.features) {
+            if !columns.contains(feature) {
+                columns.push(feature.clone());
+            }
+        }
+        columns
+    }
+
+    /// Names of the models, in order.
+    pub fn models(&self) -> impl Iterator<Item = &str> {
+        self.trained.iter().map(|model| model.params.name.as_str())
+    }
+}

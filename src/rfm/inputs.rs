@@ -1,0 +1,103 @@
+//! What a snapshot depends on, as a hash: two snapshots with the same are the same, whatever else the source holds.
+
+use chrono::NaiveDate;
+use polars::prelude::*;
+use rayon::prelude::*;
+
+use super::RfmParams;
+use crate::columns::{
+    CATEGORY, CUSTOMER_ID, DAY, LINES, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, RETURNED, UNDONE_ON, UNITS,
+};
+use crate::ingest::Keyed;
+use crate::orders::OrderBook;
+
+/// Something that a snapshot depends on if it lies before it.
+struct Event {
+    /// When it happened; for what is undone, when that was.
+    day: i32,
+    /// The day that has to lie within the window; none for what counts whenever it was.
+    within: Option<i32>,
+    /// Hash of what happened.
+    hash: u128,
+}
+
+/// One hash a date, of every row of the order book that counts at it. The order of rows does not matter: their hashes are summed.
+///
+/// # Errors
+/// What Polars says.
+pub fn inputs(
+    params: &RfmParams,
+    book: &OrderBook,
+    customers: Option<&Keyed>,
+    dates: &[NaiveDate],
+) -> PolarsResult<Vec<String>> {
+    let events = events(params, book)?;
+    // Attributes have no date, so they count at every one.
+    let attributes = match customers {
+        None => 0,
+        Some(customers) => {
+            let names: Vec<&str> = customers.frame.get_column_names().into_iter().map(|name| name.as_str()).collect();
+            rows(&customers.frame, &names)?.into_iter().fold(0, u128::wrapping_add)
+        }
+    };
+    let epoch = NaiveDate::default();
+    let of_date = |date: &NaiveDate| {
+        let as_of = date.signed_duration_since(epoch).num_days() as i32;
+        let first =
+            params.window.map_or(i32::MIN, |days| as_of.saturating_sub(i32::try_from(days).unwrap_or(i32::MAX)));
+        let counted = events.iter().filter(|event| event.day < as_of && event.within.is_none_or(|day| day >= first));
+        let sum = counted.fold(attributes, |sum, event| sum.wrapping_add(event.hash));
+        blake3::hash(&sum.to_le_bytes()).to_hex()[..32].to_owned()
+    };
+    Ok(dates.par_iter().map(of_date).collect())
+}
+
+fn events(params: &RfmParams, book: &OrderBook) -> PolarsResult<Vec<Event>> {
+    // How long a customer is known looks beyond the window.
+    let windowed = |day: i32| Some(day).filter(|_| params.min_history_days == 0);
+    let accepted = book.accepted().collect()?;
+    let bought = [CUSTOMER_ID, ORDER_ID, DAY, LINES, UNITS, MONEY, ORDERED_AT, RETURNED];
+    let mut events = Vec::with_capacity(accepted.height());
+    let days = days(&accepted, DAY)?;
+    for (hash, day) in rows(&accepted, &bought)?.into_iter().zip(&days) {
+        let day = day.unwrap_or(i32::MIN);
+        events.push(Event { day, within: windowed(day), hash });
+    }
+    // That an order is undone is an event of its own, on its own day.
+    let undone = self::days(&accepted, UNDONE_ON)?;
+    if undone.iter().any(Option::is_some) {
+        let hashes = rows(&accepted, &[CUSTOMER_ID, ORDER_ID, DAY, UNDONE_ON])?;
+        for ((hash, undone), day) in hashes.into_iter().zip(undone).zip(&days) {
+            let day = day.unwrap_or(i32::MIN);
+            events.extend(undone.map(|undone| Event { day: undone, within: windowed(day), hash }));
+        }
+    }
+    if let Some(products) = &book.products {
+        let hashes = rows(products, &[CUSTOMER_ID, PRODUCT_ID, DAY])?.into_iter().zip(self::days(products, DAY)?);
+        events.extend(hashes.map(|(hash, day)| Event { day: day.unwrap_or(i32::MIN), within: None, hash }));
+    }
+    if let Some(sold) = &book.categories {
+        let hashes = rows(sold, &[CUSTOMER_ID, CATEGORY, DAY, MONEY])?.into_iter().zip(self::days(sold, DAY)?);
+        events.extend(hashes.map(|(hash, day)| Event { day: day.unwrap_or(i32::MIN), within: day, hash }));
+    }
+    Ok(events)
+}
+
+fn days(frame: &DataFrame, name: &str) -> PolarsResult<Vec<Option<i32>>> {
+    Ok(frame.column(name)?.date()?.physical().iter().collect())
+}
+
+/// One hash a row, of some columns.
+fn rows(frame: &DataFrame, names: &[&str]) -> PolarsResult<Vec<u128>> {
+    // As text, in which every type of a column can be written; parted by a sign that no text holds by accident, and with another for null.
+    let texts = names.iter().map(|name| col(*name).cast(DataType::String).fill_null(lit("\u{0}")));
+    let joined = frame.clone().lazy().select([concat_str(texts.collect::<Vec<_>>(), "\u{1f}", false).alias("row")]);
+    let joined = joined.collect()?;
+    let texts: Vec<&str> = joined.column("row")?.str()?.iter().map(Option::unwrap_or_default).collect();
+    let hash = |text: &&str| {
+        let mut half = [0; 16];
+        half.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..16]);
+        u128::from_le_bytes(half)
+    };
+    Ok(texts.par_iter().map(hash).collect())
+}
