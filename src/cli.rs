@@ -132,7 +132,7 @@ pub(crate) enum Command {
 /// Whom to score, and by what.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Score {
-    /// Folder of the artefact (`current/model`), or of the run.
+    /// Folder of the artefact (`current/model`), of its run, or of a pipeline's results.
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
     /// Transactions: files, folders or globs, with the columns that the run read. CSV, Parquet or Excel, by the suffix.

@@ -132,7 +132,7 @@ pub enum ArtefactError {
         source: io::Error,
     },
     /// There is none.
-    #[error("{}: no artefact is here; name a run's folder, or its `{FOLDER}`", .0.display())]
+    #[error("{}: no artefact is here; name the folder of results, of a run, or of its `{FOLDER}`", .0.display())]
     Absent(PathBuf),
     /// It is of a format that this program does not read.
     #[error(
@@ -176,17 +176,17 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Opens the artefact of a run, by the run's folder or its own, and checks every file against its hash.
+    /// Opens an artefact, by its folder, its run's, or the folder of results whose `current` is then meant, and checks every file against its hash.
     ///
     /// # Errors
     /// None there, another format, or one that is damaged.
     pub fn at(place: &Path) -> Result<Self, ArtefactError> {
-        let inner = place.join(FOLDER);
-        let folder = if inner.join(RECORD).is_file() { inner } else { place.to_owned() };
+        let places = [place.to_owned(), place.join(FOLDER), place.join("current").join(FOLDER)];
+        let found = places.into_iter().find(|folder| folder.join(RECORD).is_file());
+        let folder = found.ok_or_else(|| ArtefactError::Absent(place.to_owned()))?;
+        // Resolved once, so that all that is read is of one run.
+        let folder = folder.canonicalize().unwrap_or(folder);
         let path = folder.join(RECORD);
-        if !path.is_file() {
-            return Err(ArtefactError::Absent(place.to_owned()));
-        }
         let damaged = |reason: String| ArtefactError::Damaged { path: path.clone(), reason };
         let read = |path: &Path| fs::read(path).map_err(|source| ArtefactError::Io { path: path.to_owned(), source });
         let bytes = read(&path)?;

@@ -25,7 +25,7 @@ mod scoring;
 pub use identity::{definition_hash, fingerprints, run_id};
 pub use reading::{Sources, further, mark, pair, reject_names, scan, walk};
 pub use renewal::Renewal;
-pub use scoring::{Recipe, Scorer, artefact, learnt};
+pub use scoring::{Learnt, Recipe, Scorer, artefact, learnt};
 
 /// A checked pipeline: made only by `config`, so that nothing in it has to be checked again.
 #[derive(Debug, Clone)]

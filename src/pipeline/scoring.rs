@@ -30,13 +30,21 @@ pub struct Recipe {
     pub rates: Option<PathBuf>,
 }
 
-/// What is kept of the scored customers for the artefact: cut points, limit and categories of the newest snapshot.
+/// What was found over all customers of the newest snapshot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Learnt {
+    cut_points: Option<KeptCuts>,
+    limit: Option<f64>,
+    categories: Option<Vec<String>>,
+}
+
+/// What is kept of the scored customers for the artefact.
 ///
 /// # Errors
 /// What Polars says.
-pub fn learnt(p: &Pipeline, scored: &Scored) -> Result<(Option<KeptCuts>, Option<f64>, Option<Vec<String>>), Error> {
+pub fn learnt(p: &Pipeline, scored: &Scored) -> Result<Learnt, Error> {
     let by_rank = |method: &Method| matches!(method, Method::Rank | Method::RankQcut);
-    let found = || -> PolarsResult<_> {
+    let found = || -> PolarsResult<Learnt> {
         let newest = scored.dates.last().copied().unwrap_or_default();
         let yardstick = match &scored.kept {
             Some(kept) => kept.clone(),
@@ -54,7 +62,7 @@ pub fn learnt(p: &Pipeline, scored: &Scored) -> Result<(Option<KeptCuts>, Option
             None => None,
         };
         let categories = of_newest("top_categories")?.map(|top| features::text(&top, CATEGORY)).transpose()?;
-        Ok(((!ranked).then(|| KeptCuts::of(&yardstick)), limit, categories))
+        Ok(Learnt { cut_points: (!ranked).then(|| KeptCuts::of(&yardstick)), limit, categories })
     };
     found().map_err(Error::engine("score"))
 }
@@ -63,12 +71,8 @@ pub fn learnt(p: &Pipeline, scored: &Scored) -> Result<(Option<KeptCuts>, Option
 ///
 /// # Errors
 /// Rates that can no longer be read.
-pub fn artefact(
-    p: &Pipeline,
-    (cut_points, limit, categories): (Option<KeptCuts>, Option<f64>, Option<Vec<String>>),
-    segmented: &Segmented,
-    trained: &[Trained],
-) -> Result<Files, Error> {
+pub fn artefact(p: &Pipeline, learnt: Learnt, segmented: &Segmented, trained: &[Trained]) -> Result<Files, Error> {
+    let Learnt { cut_points, limit, categories } = learnt;
     let newest = by_snapshot(&segmented.frame).map_err(Error::engine("model"))?.pop();
     let (date, customers) = newest.unwrap_or_default();
     let pretty = |json: &Value| (serde_json::to_string_pretty(json).unwrap_or_default() + "\n").into_bytes();

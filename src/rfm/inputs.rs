@@ -1,5 +1,7 @@
 //! What a snapshot depends on, as a hash: two snapshots with the same are the same, whatever else the source holds.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use chrono::NaiveDate;
 use polars::prelude::*;
 use rayon::prelude::*;
@@ -18,7 +20,7 @@ struct Event {
     /// The day that has to lie within the window; none for what counts whenever it was.
     within: Option<i32>,
     /// Hash of what happened.
-    hash: u128,
+    hash: u64,
 }
 
 /// One hash a date, of every row of the order book that counts at it. The order of rows does not matter: their hashes are summed.
@@ -37,7 +39,7 @@ pub fn inputs(
         None => 0,
         Some(customers) => {
             let names: Vec<&str> = customers.frame.get_column_names().into_iter().map(|name| name.as_str()).collect();
-            rows(&customers.frame, &names)?.into_iter().fold(0, u128::wrapping_add)
+            rows(&customers.frame, &names)?.into_iter().fold(0, u64::wrapping_add)
         }
     };
     let epoch = NaiveDate::default();
@@ -88,16 +90,25 @@ fn days(frame: &DataFrame, name: &str) -> PolarsResult<Vec<Option<i32>>> {
 }
 
 /// One hash a row, of some columns.
-fn rows(frame: &DataFrame, names: &[&str]) -> PolarsResult<Vec<u128>> {
-    // As text, in which every type of a column can be written; parted by a sign that no text holds by accident, and with another for null.
-    let texts = names.iter().map(|name| col(*name).cast(DataType::String).fill_null(lit("\u{0}")));
-    let joined = frame.clone().lazy().select([concat_str(texts.collect::<Vec<_>>(), "\u{1f}", false).alias("row")]);
-    let joined = joined.collect()?;
-    let texts: Vec<&str> = joined.column("row")?.str()?.iter().map(Option::unwrap_or_default).collect();
-    let hash = |text: &&str| {
-        let mut half = [0; 16];
-        half.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..16]);
-        u128::from_le_bytes(half)
-    };
-    Ok(texts.par_iter().map(hash).collect())
+fn rows(frame: &DataFrame, names: &[&str]) -> PolarsResult<Vec<u64>> {
+    // Without a random key, so that equal rows of two runs have equal hashes.
+    let mut hashers = vec![DefaultHasher::new(); frame.height()];
+    for name in names {
+        let column = frame.column(name)?.as_materialized_series().to_physical_repr().rechunk();
+        match column.dtype() {
+            DataType::Int32 => feed(&mut hashers, column.i32()?.iter()),
+            DataType::Int64 => feed(&mut hashers, column.i64()?.iter()),
+            DataType::Int128 => feed(&mut hashers, column.i128()?.iter()),
+            DataType::UInt32 => feed(&mut hashers, column.u32()?.iter()),
+            DataType::Boolean => feed(&mut hashers, column.bool()?.iter()),
+            DataType::String => feed(&mut hashers, column.str()?.iter()),
+            // Attributes may be of any type; all can be written as text.
+            _ => feed(&mut hashers, frame.column(name)?.cast(&DataType::String)?.str()?.iter()),
+        }
+    }
+    Ok(hashers.into_iter().map(|hasher| hasher.finish()).collect())
+}
+
+fn feed(hashers: &mut [DefaultHasher], values: impl Iterator<Item = impl Hash>) {
+    hashers.iter_mut().zip(values).for_each(|(hasher, value)| value.hash(hasher));
 }

@@ -113,7 +113,7 @@ pub fn table(to: &Path, name: &str) -> DataFrame {
     ParquetReader::new(File::open(&path).unwrap()).finish().unwrap()
 }
 
-/// Name and hash of every published table, `rejects` and the manifest aside.
+/// Name and hash of every published table, `rejects` aside.
 pub fn hashes(to: &Path) -> Vec<(String, String)> {
     let text = fs::read_to_string(to.join("current/manifest.json")).unwrap();
     let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -122,7 +122,7 @@ pub fn hashes(to: &Path) -> Vec<(String, String)> {
         let text = |key: &str| output[key].as_str().unwrap().to_owned();
         (text("path"), text("blake3"))
     };
-    outputs.map(pair).filter(|(path, _)| path != "rejects.parquet").collect()
+    outputs.map(pair).filter(|(path, _)| path.ends_with(".parquet") && path != "rejects.parquet").collect()
 }
 
 /// A column as text, nulls as "".

@@ -23,6 +23,10 @@ mod sources;
 mod returns;
 /// Checks of the lines: what is measured, told, and kept from readers.
 mod checks;
+/// Time: grids of snapshots, what they say of each other, what stays as it is.
+mod time;
+/// The artefact, scoring by it, and comparing runs.
+mod artefact;
 /// Published numbers of real data sets, computed by others.
 mod reference;
 /// What must hold for any input.
