@@ -1,0 +1,41 @@
+//! What twelve month-ends cost beside one: the whole run over UCI Online Retail, published results and all.
+//!
+//! Without `$CUSTSEG_REFERENCE_DATA` there is nothing to measure.
+
+#![expect(clippy::expect_used, reason = "a bench that cannot go on has failed")]
+#![expect(clippy::print_stderr, reason = "a bench that skips says so")]
+
+use std::path::PathBuf;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use custseg::config::{self, Request};
+use custseg::pipeline::{self, How};
+
+fn snapshots(c: &mut Criterion) {
+    let data = std::env::var_os("CUSTSEG_REFERENCE_DATA").map(PathBuf::from);
+    let source = data.map(|data| data.join("online-retail/online_retail.parquet")).filter(|path| path.exists());
+    let Some(source) = source else {
+        eprintln!("skipped: CUSTSEG_REFERENCE_DATA has no online-retail/online_retail.parquet");
+        return;
+    };
+    let source = source.canonicalize().expect("the source");
+    let to = tempfile::tempdir().expect("a temporary folder");
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let mut group = c.benchmark_group("online_retail");
+    group.sample_size(20);
+    let grid = "{every: 1mo, from: 2011-01-01, until: 2011-12-01}";
+    for (name, dates) in [("one_month_end", "2011-12-01"), ("twelve_month_ends", grid)] {
+        let set = vec![
+            format!("ingest.transactions.paths=[{}]", source.display()),
+            format!("publish.to={}", to.path().join(name).display()),
+            format!("rfm.snapshots={dates}"),
+        ];
+        let pipeline = Some(root.join("pipelines/online_retail.yaml"));
+        let p = config::load(&Request { pipeline, set, ..Request::default() }).expect("the shipped pipeline is good");
+        group.bench_function(name, |b| b.iter(|| pipeline::run(&p, How::default()).map(|_| ()).expect("a run")));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, snapshots);
+criterion_main!(benches);
