@@ -72,6 +72,10 @@ pub const PLACE: &str = "place";
 pub fn category_share(place: usize) -> String {
     format!("category_{place}_share")
 }
+/// Name of the column of what was done in the last days as a share of what was done in more of them: "monetary_30d_of_180d", f64.
+pub fn ratio_name(of: &str, recent: &str, over: &str) -> String {
+    format!("{of}_{recent}_of_{over}")
+}
 /// Distinct products bought; u32.
 pub const N_PRODUCTS: &str = "n_products";
 /// Recency score, n for the most recent customers; u8.
@@ -240,5 +244,33 @@ pub const GROUPING: &str = "grouping";
 pub const SPACE: &str = "space";
 /// Mean silhouette, -1..=1; null for groups of one and where there is a single group.
 pub const SILHOUETTE: &str = "silhouette";
+/// Standard error of the mean silhouette of a sample; null where it is of all.
+pub const SILHOUETTE_ERROR: &str = "silhouette_error";
+/// Davies-Bouldin index; lower is better.
+pub const DAVIES_BOULDIN: &str = "davies_bouldin";
+/// Caliński-Harabasz index; higher is better.
+pub const CALINSKI_HARABASZ: &str = "calinski_harabasz";
+/// Share of customers in the largest cluster, 0..=1.
+pub const LARGEST_SHARE: &str = "largest_share";
+/// Lower end of a 95 % interval.
+pub const LOW: &str = "low";
+/// Upper end of a 95 % interval.
+pub const HIGH: &str = "high";
+/// Mean confidence of a bin's answers.
+pub const CONFIDENCE: &str = "confidence";
+/// Share of right answers.
+pub const ACCURACY: &str = "accuracy";
+/// Name of a cluster.
+pub const CLUSTER: &str = "cluster";
+/// Name of a column of the segments.
+pub const COLUMN: &str = "column";
+/// Mean of a column.
+pub const MEAN: &str = "mean";
+/// Number of neighbours or clusters.
+pub const K: &str = "k";
+/// Standard error of a value over folds.
+pub const STANDARD_ERROR: &str = "standard_error";
+/// Whether a number was chosen.
+pub const CHOSEN: &str = "chosen";
 /// Within-cluster sum of squared distances to the centroid.
 pub const WCSS: &str = "wcss";

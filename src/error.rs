@@ -125,13 +125,14 @@ impl Error {
             Self::Walk(WalkError::Io { .. }) | Self::Keyed(_) | Self::Scratch { .. } => 4,
             Self::Rfm(RfmError::Engine(_)) => 4,
             Self::Rfm(_) => 3,
-            Self::Model(ModelError::TooFewCustomers { .. } | ModelError::NotFinite { .. }) => 3,
+            Self::Model(ModelError::Smartcore { .. } | ModelError::Engine(_)) => 4,
+            Self::Model(_) => 3,
             Self::Artefact(ArtefactError::Io { .. }) => 4,
             Self::Artefact(ArtefactError::Damaged { .. } | ArtefactError::Model(_)) => 3,
             Self::Artefact(_) => 2,
             Self::Publish(PublishError::Gates { .. }) => 1,
             Self::Publish(PublishError::Suffix(_)) => 2,
-            Self::Input { .. } | Self::Model(_) | Self::Publish(_) | Self::Engine { .. } => 4,
+            Self::Input { .. } | Self::Publish(_) | Self::Engine { .. } => 4,
             Self::Output(_) => 4,
         }
     }

@@ -5,6 +5,7 @@
 //! model/pipeline.json     the pipeline without its paths; it reads as any pipeline does
 //! model/map.json          its segment map
 //! model/rates.csv         its rates of exchange, where it has some
+//! model/<model>.labels.…  the labels that it was given, where it was given some
 //! model/<model>.parquet   the customers that a model learnt from: customer_id, the columns that it measures, label
 //! ```
 //!
@@ -22,9 +23,10 @@ use polars::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::columns::{CUSTOMER_ID, LABEL};
-use crate::model::features::{points, text};
-use crate::model::{ModelError, ModelParams, Samples, Trained};
+use crate::columns::LABEL;
+use crate::model::features::text;
+use crate::model::space::{Axes, Space};
+use crate::model::{Customers, FeatureParams, KmeansParams, ModelError, ModelParams, Places, Samples, Trained};
 use crate::rfm::Fitted;
 use crate::score::{CutPoints, Dimension, Yardstick};
 
@@ -73,8 +75,10 @@ pub struct Artefact {
     pub limit: Option<Exact>,
     /// The categories that sold most, in order, where shares in them are told.
     pub categories: Option<Vec<String>>,
-    /// The models.
+    /// The KNN models.
     pub models: Vec<ModelRecord>,
+    /// The clusterings.
+    pub clusterings: Vec<ClusteringRecord>,
     /// Hash of each other file by its name.
     pub files: BTreeMap<String, String>,
     /// Hash of this record, with zeros in the hash's own place.
@@ -103,21 +107,49 @@ pub struct KeptCut {
     pub customers: Vec<u32>,
 }
 
-/// One model.
+/// One KNN model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelRecord {
     /// Its name; its file is this with `.parquet`.
     pub name: String,
     /// Customers that it learnt from.
     pub customers: usize,
+    /// Number of neighbours that vote.
+    pub k: usize,
     /// Labels, ascending.
     pub labels: Vec<String>,
-    /// Columns that it measures.
-    pub features: Vec<String>,
-    /// Mean of each feature, as log1p.
-    pub mean: Vec<Exact>,
-    /// Standard deviation of each feature, as log1p.
-    pub deviation: Vec<Exact>,
+    /// The axes of each feature.
+    pub features: Vec<FeatureRecord>,
+}
+
+/// One clustering.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClusteringRecord {
+    /// Its name.
+    pub name: String,
+    /// The axes of each feature.
+    pub features: Vec<FeatureRecord>,
+    /// Names of the clusters.
+    pub clusters: Vec<String>,
+    /// Their centroids, in the same order.
+    pub centroids: Vec<Vec<Exact>>,
+}
+
+/// The axes of one feature.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FeatureRecord {
+    /// Column of the segments.
+    pub column: String,
+    /// What is taken off a number, after its logarithm where that is taken.
+    pub centre: Exact,
+    /// What it is then divided by.
+    pub spread: Exact,
+    /// What stands for a missing number.
+    pub fill: Exact,
+    /// Whether an axis tells who has no value.
+    pub indicator: bool,
+    /// Values that have an axis each.
+    pub levels: Vec<String>,
 }
 
 /// Why an artefact cannot be used.
@@ -238,17 +270,16 @@ impl Opened {
         let record = self.record.models.iter().find(|record| record.name == params.name);
         let record = record.ok_or_else(|| damaged("the record does not know this model".to_owned()))?;
         let file = File::open(&path).map_err(|source| ArtefactError::Io { path: path.clone(), source })?;
-        let read = || -> PolarsResult<(DataFrame, Vec<String>, Vec<String>)> {
+        let read = || -> PolarsResult<(DataFrame, Vec<String>)> {
             let frame = ParquetReader::new(file).finish()?;
-            let (ids, labels) = (text(&frame, CUSTOMER_ID)?, text(&frame, LABEL)?);
-            Ok((frame, ids, labels))
+            let labels = text(&frame, LABEL)?;
+            Ok((frame, labels))
         };
-        let (frame, ids, labels) = read().map_err(|error| damaged(error.to_string()))?;
-        let points = points(params, &frame, &ids)?;
-        let trained = Trained::fit(params, Samples::labelled(ids, points, &labels))?;
-        let same = trained.samples.names == record.labels
-            && trained.scale.mean() == plain(&record.mean)
-            && trained.scale.deviation() == plain(&record.deviation);
+        let (frame, labels) = read().map_err(|error| damaged(error.to_string()))?;
+        let labels: Vec<Option<String>> = labels.into_iter().map(Some).collect();
+        let customers = Customers::of(&params.features, &frame).map_err(|error| damaged(error.to_string()))?;
+        let trained = Trained::fit(params, record.k, Samples::of(&customers, &labels))?;
+        let same = trained.samples.names == record.labels && ModelRecord::of(&trained) == *record;
         if same { Ok(trained) } else { Err(damaged("the model does not come out as it was".to_owned())) }
     }
 }
@@ -263,6 +294,25 @@ impl Artefact {
         let points = kept.dimensions.each_ref().map(|cut| CutPoints::new(plain(&cut.points), cut.upper));
         let counts = kept.dimensions.each_ref().map(|cut| cut.customers.clone());
         Ok(Yardstick { date: date(&kept.snapshot)?, points, counts })
+    }
+
+    /// The clusterings, for a pipeline that has them.
+    ///
+    /// # Errors
+    /// A record that does not know one of them.
+    pub fn places(&self, clusterings: &[KmeansParams]) -> Result<Vec<Places>, ArtefactError> {
+        let one = |params: &KmeansParams| {
+            let record = self.clusterings.iter().find(|record| record.name == params.name);
+            let reason = || format!("it does not know the clustering `{}`", params.name);
+            let record = record.ok_or_else(|| ArtefactError::Damaged { path: RECORD.into(), reason: reason() })?;
+            Ok(Places {
+                params: params.clone(),
+                space: Space { axes: record.features.iter().map(FeatureRecord::axes).collect() },
+                centroids: record.centroids.iter().map(|centroid| plain(centroid)).collect(),
+                names: record.clusters.clone(),
+            })
+        };
+        clusterings.iter().map(one).collect()
     }
 
     /// The newest snapshot of the run.
@@ -303,16 +353,45 @@ impl KeptCuts {
     }
 }
 
+impl FeatureRecord {
+    fn of((feature, axes): (&FeatureParams, &Axes)) -> Self {
+        Self {
+            column: feature.column.clone(),
+            centre: Exact(axes.centre),
+            spread: Exact(axes.spread),
+            fill: Exact(axes.fill),
+            indicator: axes.indicator,
+            levels: axes.levels.clone(),
+        }
+    }
+
+    fn axes(&self) -> Axes {
+        let Self { centre: Exact(centre), spread: Exact(spread), fill: Exact(fill), indicator, .. } = *self;
+        Axes { centre, spread, fill, indicator, levels: self.levels.clone() }
+    }
+}
+
+impl ClusteringRecord {
+    /// Of a clustering.
+    pub fn of(places: &Places) -> Self {
+        Self {
+            name: places.params.name.clone(),
+            features: places.params.features.iter().zip(&places.space.axes).map(FeatureRecord::of).collect(),
+            clusters: places.names.clone(),
+            centroids: places.centroids.iter().map(|centroid| exact(centroid)).collect(),
+        }
+    }
+}
+
 impl ModelRecord {
     /// Of a model as it is asked.
     pub fn of(trained: &Trained) -> Self {
         Self {
             name: trained.params.name.clone(),
-            customers: trained.samples.ids.len(),
+            customers: trained.samples.customers.len(),
+            k: trained.k,
             labels: trained.samples.names.clone(),
-            features: trained.params.features.clone(),
-            mean: exact(trained.scale.mean()),
-            deviation: exact(trained.scale.deviation()),
+            features: trained.params.features.iter().zip(&trained.space.axes).map(FeatureRecord::of).collect(),
         }
     }
 }

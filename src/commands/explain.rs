@@ -10,7 +10,7 @@ use tracing::subscriber::{NoSubscriber, with_default};
 use super::schema_line;
 use custseg::checks;
 use custseg::clean::{ReturnPolicy, Step};
-use custseg::columns::{CATEGORY, CUSTOMER_ID, DAY, MONEY, ORDER_ID};
+use custseg::columns::{CATEGORY, CUSTOMER_ID, DAY, MONEY, ORDER_ID, confidence, label, margin, novelty};
 use custseg::error::Error;
 use custseg::ingest::{self, Reading};
 use custseg::orders;
@@ -46,8 +46,7 @@ pub(super) fn explain(p: &Pipeline, out: &mut impl Write) -> Result<(), Error> {
 
 /// What the stages after the scan make of a made-up order book: their real schemas, without a row of the source.
 fn later_stages(p: &Pipeline) -> Result<Vec<(&'static str, &'static str, Schema)>, Error> {
-    let customers = p.models.iter().map(|model| model.k).max().unwrap_or(0) * 4 + 4;
-    let book = made_up(p, customers).map_err(Error::engine("orders"))?;
+    let book = made_up(p, 4).map_err(Error::engine("orders"))?;
     let orders = book.frame.schema().as_ref().clone();
     let customers = pipeline::walk(p, None)?.customers;
     let snapshots = pipeline::rfm(p, &book, customers.as_ref(), None, vec![EPOCH_NEXT])?;
@@ -56,13 +55,21 @@ fn later_stages(p: &Pipeline) -> Result<Vec<(&'static str, &'static str, Schema)
     let score = scored.frame.schema().as_ref().clone();
     let segmented = pipeline::segment(p, scored)?;
     let segment = segmented.frame.schema().as_ref().clone();
-    let assigned = pipeline::assign(p, &segmented)?;
+    // What models add does not depend on the data, which they could not do without.
+    let mut assigned = segment.clone();
+    let names = p.clusterings.iter().map(|one| &one.name).chain(p.models.iter().map(|model| &model.name));
+    for name in names {
+        assigned.insert(label(name).into(), DataType::String);
+        for column in [confidence(name), margin(name), novelty(name)] {
+            assigned.insert(column.into(), DataType::Float64);
+        }
+    }
     Ok(vec![
         ("orders", "a row a (customer, order, day, reason)", orders),
         ("rfm", "a row a (snapshot, customer)", rfm),
         ("score", "a row a (snapshot, customer)", score),
         ("segment", "a row a (snapshot, customer)", segment),
-        ("model", "a row a (snapshot, customer)", assigned.frame.schema().as_ref().clone()),
+        ("model", "a row a (snapshot, customer)", assigned),
     ])
 }
 

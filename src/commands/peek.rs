@@ -65,7 +65,7 @@ fn after(p: &Pipeline, stage: Stage, rows: usize) -> Result<Vec<(String, DataFra
     if stage == Stage::Segment {
         return one(segmented.frame);
     }
-    let assigned = pipeline::assign(p, &segmented)?;
+    let assigned = pipeline::assign(p, &book, &source.labels, &segmented, &earlier)?;
     if stage == Stage::Model {
         return one(assigned.frame);
     }

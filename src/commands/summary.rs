@@ -10,7 +10,7 @@ use custseg::checks;
 use custseg::columns::*;
 use custseg::error::Error;
 use custseg::evaluate::Tables;
-use custseg::evaluate::protocols::MAJORITY;
+use custseg::evaluate::protocols::{MAJORITY, PERSISTENCE};
 use custseg::model::Protocol;
 use custseg::pipeline::Pipeline;
 use custseg::publish::{CustomersRead, Manifest};
@@ -64,24 +64,42 @@ pub(super) fn print(p: &Pipeline, tables: &Tables, manifest: &Manifest, out: &mu
         )?;
     }
     for params in &p.models {
-        let value = |model: &str, metric: &str| {
-            let found = manifest.metrics.iter().find(|m| m.model == model && m.metric == metric);
-            found.and_then(|m| m.value).map_or("–".to_owned(), |value| format!("{value:.3}"))
-        };
-        let majority = format!("{}{MAJORITY}", params.name);
-        writeln!(out, "\nmodel {}, on held-out customers", params.name)?;
-        let protocol = Protocol::Recovery.name();
-        for metric in ["accuracy", "balanced_accuracy", "macro_f1"] {
-            let (found, baseline) = (value(&params.name, metric), value(&majority, metric));
-            writeln!(out, "  {protocol}.{metric:<18} {found}   majority {baseline}")?;
-        }
-        writeln!(
-            out,
-            "  the labels are a function of these features: this says how well neighbours re-learn the rules, no more"
-        )?;
+        write!(out, "{}", model_in_words(&params.name, manifest))?;
     }
     writeln!(out)?;
     Ok(())
+}
+
+/// What a model did on what it had not seen, beside its baselines.
+fn model_in_words(name: &str, manifest: &Manifest) -> String {
+    let of_model = |suffix: &str, protocol: &str, metric: &str| {
+        let model = format!("{name}{suffix}");
+        let found = manifest.metrics.iter().find(|m| m.model == model && m.protocol == protocol && m.metric == metric);
+        found.and_then(|found| found.value)
+    };
+    let tried = manifest.metrics.iter().find(|found| found.model == name);
+    let Some(protocol) = tried.map(|found| found.protocol.as_str()) else {
+        return format!("\nmodel {name}: the source does not go back far enough to try it on a later time\n");
+    };
+    let on = match Protocol::ALL.into_iter().find(|known| known.name() == protocol) {
+        Some(Protocol::OutOfTime) => "learnt from the time before, tried on the time after",
+        _ => "on held-out customers",
+    };
+    let n = tried.map_or(0, |found| found.n);
+    let mut text = format!("\nmodel {name}, {on}: {} customers\n", grouped(&n.to_string()));
+    for metric in ["accuracy", "balanced_accuracy", "macro_f1"] {
+        let figure = |suffix: &str| of_model(suffix, protocol, metric).map(|value| format!("{value:.3}"));
+        let own = figure("").unwrap_or_else(|| "–".to_owned());
+        text += &format!("  {:<30} {own}", format!("{protocol}.{metric}"));
+        for (words, suffix) in [("majority", MAJORITY), ("as before", PERSISTENCE)] {
+            text += &figure(suffix).map_or_else(String::new, |value| format!("   {words} {value}"));
+        }
+        text.push('\n');
+    }
+    if protocol == Protocol::Recovery.name() {
+        text += "  the labels are a function of these features: this says how well neighbours re-learn the rules, no more\n";
+    }
+    text
 }
 
 /// How many returned units undid a purchase, and how many none.

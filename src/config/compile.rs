@@ -6,25 +6,23 @@ use serde_json::json;
 
 use super::checker::Checker;
 use super::ingest_spec::{ColumnsSpec, OnBadRowSpec, TransactionSources};
-use super::problem::{Kind, Problems, hint, nearest};
+use super::model_spec::{ModelSpec, OtherTargetSpec, TargetSpec};
+use super::problem::{Kind, Problems, nearest};
 use super::score_spec::CutPointsSpec;
 use super::spec::*;
 use super::steps::SourceNames;
-use super::{Document, checks, evaluate, map, score, source, steps};
+use super::{Document, checks, evaluate, map, models, score, source, steps};
 use crate::artefact::{self, KeptCuts};
 use crate::clean::steps::Repeated;
 use crate::clean::{self, ReturnPolicy};
-use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
 use crate::ingest::{IngestParams, Money, OnBadRow, RejectColumns};
-use crate::model::{ModelParams, Weights as VoteWeights};
 use crate::pipeline::{Pipeline, Recipe};
 use crate::publish::PublishParams;
-use crate::rfm::{CapOutliers, Feature, Fitted, Frequency as Counted, Grid, Monetary, RfmParams, SnapshotDates, Step};
+use crate::rfm::{
+    CapOutliers, Feature, Fitted, Frequency as Counted, Grid, Monetary, Of, Ratio, RfmParams, SnapshotDates, Step,
+};
 use crate::score::Cutting;
 use crate::segment::SegmentMap;
-
-/// Columns that a model may measure distance in.
-const FEATURES: [&str; 3] = [RECENCY_DAYS, FREQUENCY, MONETARY];
 
 /// Checks the meaning of a spec against itself, its segment map, and the headers of its sources.
 ///
@@ -59,8 +57,8 @@ pub(super) fn compile(
         definitions["score"]["cut_points"] = json!({ "frozen": KeptCuts::of(yardstick) });
     }
     let rfm = rfm(&spec.rfm, &columns, clean.cap, apart, &mut checker);
-    let models = models(spec, &mut checker);
-    let gates = evaluate::gates(&spec.evaluate, &mut checker);
+    let (models, clusterings) = models::models(spec, apart, &mut checker);
+    let gates = evaluate::gates(&spec.evaluate, &models, &mut checker);
     let to = document.base.join(&spec.publish.to);
     if spec.publish.to.is_empty() {
         checker.wrong("/publish/to", "expected a folder");
@@ -98,6 +96,7 @@ pub(super) fn compile(
         segment: map?,
         why: spec.segment.why,
         models,
+        clusterings,
         sensitivity: spec.evaluate.sensitivity,
         validity: evaluate::validity(&spec.evaluate),
         gates,
@@ -119,15 +118,30 @@ fn recipe(spec: &PipelineSpec, map: serde_json::Value, document: &Document) -> R
     if let Some(customers) = &mut own.ingest.customers {
         customers.paths = here();
     }
-    let rates = own.ingest.money.rates.as_mut();
-    let rates = rates.map(|rates| document.base.join(std::mem::replace(rates, artefact::RATES.to_owned())));
+    let mut files = Vec::new();
+    let mut beside = |own: String, path: &mut String| {
+        let path = std::mem::replace(path, own.clone());
+        files.push((own, document.base.join(path)));
+    };
+    if let Some(rates) = &mut own.ingest.money.rates {
+        beside(artefact::RATES.to_owned(), rates);
+    }
+    own.models.iter_mut().for_each(|(name, model)| with_labels(name, model, &mut beside));
     own.checks.clear();
     own.rfm.snapshots = SnapshotsSpec::default();
     own.score.cut_points = CutPointsSpec::default();
     own.segment.map = artefact::MAP.to_owned();
     own.evaluate = EvaluateSpec::default();
     own.publish = PublishSpec { to: ".".to_owned(), ..PublishSpec::default() };
-    Recipe { pipeline: without_nulls(json!(own)), map, rates }
+    Recipe { pipeline: without_nulls(json!(own)), map, files }
+}
+
+/// Gives a model's label file the name that it has in the artefact.
+fn with_labels(name: &str, model: &mut ModelSpec, moved: &mut impl FnMut(String, &mut String)) {
+    if let Some(TargetSpec::Other(OtherTargetSpec { labels: Some(path), .. })) = &mut model.target {
+        let suffix = path.rsplit_once('.').map_or("csv", |(_, suffix)| suffix).to_owned();
+        moved(format!("{name}.labels.{suffix}"), path);
+    }
 }
 
 /// Keys that say nothing are left out: the schema knows no null.
@@ -145,6 +159,8 @@ fn without_nulls(json: serde_json::Value) -> serde_json::Value {
 /// What the numbers depend on, as JSON: no paths, formats or names of columns.
 fn definitions(spec: &PipelineSpec, columns: &[&ColumnsSpec], map: Option<&SegmentMap>) -> serde_json::Value {
     let has_orders = columns.iter().all(|columns| columns.order_id.is_some());
+    let mut models = spec.models.clone();
+    models.iter_mut().for_each(|(name, model)| with_labels(name, model, &mut |own, path| *path = own));
     let money = &spec.ingest.money;
     json!({
         "orders": if has_orders { "order_id" } else { "customer_day" },
@@ -156,7 +172,7 @@ fn definitions(spec: &PipelineSpec, columns: &[&ColumnsSpec], map: Option<&Segme
         "score": spec.score,
         "segment": map,
         "why": spec.segment.why,
-        "models": spec.models,
+        "models": models,
         "evaluate": spec.evaluate,
         "rejects": spec.publish.rejects,
     })
@@ -243,6 +259,7 @@ fn rfm(
     };
     let window: Option<u32> = spec.window.strip_suffix('d').and_then(|days| days.parse().ok());
     let features = features(spec, columns, window.is_some(), checker);
+    let ratios = ratios(spec, checker);
     let min_history_days = spec.min_history_days;
     let top_categories = usize::from(spec.top_categories);
     if top_categories > 0 && columns.iter().any(|columns| columns.category.is_none()) {
@@ -255,6 +272,7 @@ fn rfm(
         window,
         min_history_days,
         features,
+        ratios,
         top_categories,
         cap,
         fitted: Fitted::default(),
@@ -272,6 +290,28 @@ fn step(text: &str) -> Option<Step> {
         "q" => Some(Step::Months(3 * count)),
         _ => None,
     }
+}
+
+/// The ratios; the shape of their days has been checked.
+fn ratios(spec: &RfmSpec, checker: &mut Checker<'_>) -> Vec<Ratio> {
+    let days = |text: &str| text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
+    let mut found = Vec::with_capacity(spec.ratios.len());
+    for (i, ratio) in spec.ratios.iter().enumerate() {
+        let at = format!("/rfm/ratios/{i}");
+        let (Some(recent), Some(over)) = (days(&ratio.recent), days(&ratio.over)) else { continue };
+        if recent >= over {
+            checker.wrong(&at, format!("{recent} days are no part of {over}"));
+        }
+        if spec.ratios[..i].contains(ratio) {
+            checker.wrong(&at, "is named twice");
+        }
+        let of = match ratio.of {
+            RatioOf::Monetary => Of::Money,
+            RatioOf::Frequency => Of::Orders,
+        };
+        found.push(Ratio { of, recent, over });
+    }
+    found
 }
 
 fn features(spec: &RfmSpec, columns: &[&ColumnsSpec], windowed: bool, checker: &mut Checker<'_>) -> Vec<Feature> {
@@ -295,36 +335,4 @@ fn features(spec: &RfmSpec, columns: &[&ColumnsSpec], windowed: bool, checker: &
         FeatureSpec::NProducts => Feature::NProducts,
     };
     spec.features.iter().map(feature).collect()
-}
-
-fn models(spec: &PipelineSpec, checker: &mut Checker<'_>) -> Vec<ModelParams> {
-    let mut models = Vec::with_capacity(spec.models.len());
-    for (name, model) in &spec.models {
-        let pointer = format!("/models/{name}");
-        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            checker.wrong(&pointer, format!("model name `{name}` heads columns: letters, digits and `_` only"));
-        }
-        let ModelSpec { target: Target::Segment, features, k, weights, holdout, seed } = model;
-        for (i, feature) in features.iter().enumerate() {
-            let at = format!("{pointer}/features/{i}");
-            if !FEATURES.contains(&feature.as_str()) {
-                let message = format!("`{feature}` is no feature");
-                checker.problem(Kind::Config, &at, message, Some(hint(feature, FEATURES)));
-            } else if features[..i].contains(feature) {
-                checker.wrong(&at, format!("feature `{feature}` is named twice"));
-            }
-        }
-        models.push(ModelParams {
-            name: name.clone(),
-            features: features.clone(),
-            k: *k as usize,
-            weights: match weights {
-                Weights::Uniform => VoteWeights::Uniform,
-                Weights::Distance => VoteWeights::Distance,
-            },
-            holdout: *holdout,
-            seed: *seed,
-        });
-    }
-    models
 }

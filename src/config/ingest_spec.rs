@@ -94,7 +94,7 @@ pub struct TransactionsSpec {
 }
 
 /// How CSV is written.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CsvSpec {
     /// The character between two fields.

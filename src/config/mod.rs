@@ -21,6 +21,8 @@ mod evaluate;
 pub mod ingest_spec;
 mod map;
 pub mod map_spec;
+pub mod model_spec;
+mod models;
 pub mod problem;
 mod score;
 pub mod score_spec;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::checks_spec::CheckSpec;
 use super::clean_spec::CleanStepSpec;
 use super::ingest_spec::IngestSpec;
+use super::model_spec::ModelSpec;
 use super::score_spec::ScoreSpec;
 
 /// One customer-segmentation pipeline: from raw transactions to named segments.
@@ -42,7 +43,7 @@ pub struct PipelineSpec {
     /// How scores become named segments.
     #[serde(default)]
     pub segment: SegmentSpec,
-    /// KNN models by name; the name heads the columns of the model's output.
+    /// Models by name, KNN or K-Means; the name heads the columns of the model's output.
     #[serde(default)]
     pub models: BTreeMap<String, ModelSpec>,
     /// Further tables about the results.
@@ -78,6 +79,10 @@ pub struct RfmSpec {
     /// the days between days with a purchase; `average_order_value`; `n_products`, distinct products bought, not with a window.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<FeatureSpec>,
+    /// Shares of what was done in one stretch of time before the snapshot that was done in a shorter one: `{ of: monetary, recent: 30d, over: 180d }` is the
+    /// column `monetary_30d_of_180d`, null for customers who did nothing in the longer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ratios: Vec<RatioSpec>,
     /// Adds the shares of each customer's purchases, by money, in the so many categories that sold most at the snapshot:
     /// `category_1_share` and on; `top_categories.parquet` names them.
     #[serde(default)]
@@ -97,6 +102,7 @@ impl Default for RfmSpec {
             monetary: None,
             window: all(),
             features: Vec::new(),
+            ratios: Vec::new(),
             top_categories: 0,
             min_history_days: 0,
         }
@@ -113,6 +119,44 @@ pub enum FeatureSpec {
     GapDaysStd,
     AverageOrderValue,
     NProducts,
+}
+
+/// What was done in a shorter stretch of time as a share of a longer one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["of", "recent", "over"]))]
+pub struct RatioSpec {
+    /// `monetary` (money less returns) or `frequency` (orders).
+    #[serde(default)]
+    pub of: RatioOf,
+    /// The shorter, such as `30d`.
+    #[serde(default)]
+    #[schemars(regex(pattern = "^[1-9][0-9]{0,4}d$"))]
+    pub recent: String,
+    /// The longer, such as `180d`.
+    #[serde(default)]
+    #[schemars(regex(pattern = "^[1-9][0-9]{0,4}d$"))]
+    pub over: String,
+}
+
+/// What a ratio is of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
+pub enum RatioOf {
+    #[default]
+    Monetary,
+    Frequency,
+}
+
+impl RatioOf {
+    /// The name as the YAML has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Monetary => crate::columns::MONETARY,
+            Self::Frequency => crate::columns::FREQUENCY,
+        }
+    }
 }
 
 /// What monetary value is.
@@ -188,52 +232,6 @@ pub struct SegmentSpec {
     pub why: bool,
 }
 
-/// One KNN model.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ModelSpec {
-    /// What the model learns: `segment`, the customer's segment at the same snapshot.
-    #[serde(default)]
-    pub target: Target,
-    /// Columns to measure distance in, each as log1p and then standardised on the training customers.
-    #[serde(default = "rfm_features")]
-    #[schemars(length(min = 1))]
-    pub features: Vec<String>,
-    /// Number of neighbours that vote.
-    #[serde(default = "fifteen")]
-    #[schemars(range(min = 1, max = 100_000))]
-    pub k: u32,
-    /// `distance` weighs a vote by 1/distance (an exact match outvotes all others), `uniform` weighs all alike.
-    #[serde(default)]
-    pub weights: Weights,
-    /// Share of each label's customers that is held out to measure the model.
-    #[serde(default = "fifth")]
-    #[schemars(range(min = 0.01, max = 0.9))]
-    pub holdout: f64,
-    /// Seed of the hash of customer_id that chooses the held-out customers.
-    #[serde(default = "seed")]
-    pub seed: u64,
-}
-
-/// What a model learns.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
-pub enum Target {
-    #[default]
-    Segment,
-}
-
-/// How votes are weighed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
-pub enum Weights {
-    Uniform,
-    #[default]
-    Distance,
-}
-
 /// Further tables about the results.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -249,9 +247,12 @@ pub struct EvaluateSpec {
     pub validity: Option<ValiditySpec>,
     /// What has to hold for the results to be shown to readers: a figure and its bound, such as
     /// `drift.segment.moved: "<= 0.4"` (of the newest snapshot: `drift`, then `recency_days`, `frequency`, `monetary` or `segment`, then `psi`
-    /// or `moved`). A gate that fails exits with 1 and leaves everything under `runs/<run_id>.failed`.
+    /// or `moved`), or `forecast.out_of_time.macro_f1: ">= 0.22"` (model, protocol, metric). A gate that fails exits with 1 and leaves everything under `runs/<run_id>.failed`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub gates: BTreeMap<String, String>,
+    /// Allows gates on `recovery`, which says only how well a model re-learns the rules that its labels were made by.
+    #[serde(default)]
+    pub allow_circular: bool,
 }
 
 /// How validity is measured.
@@ -298,10 +299,6 @@ pub enum RejectsSpec {
     Raw,
 }
 
-fn rfm_features() -> Vec<String> {
-    use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
-    [RECENCY_DAYS, FREQUENCY, MONETARY].map(str::to_owned).to_vec()
-}
 fn last() -> String {
     "last".to_owned()
 }
@@ -310,12 +307,6 @@ fn all() -> String {
 }
 fn thousand() -> u32 {
     1000
-}
-fn fifteen() -> u32 {
-    15
-}
-fn fifth() -> f64 {
-    0.2
 }
 fn seed() -> u64 {
     7

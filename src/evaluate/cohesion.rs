@@ -1,194 +1,216 @@
-//! Cohesion: how close the customers of a segment lie to each other, in a named feature space.
+//! Cohesion: how close the customers of a group lie to each other, in a named feature space.
 //!
 //! Rule segments are boxes, not clouds: a low or negative silhouette says that boxes touch, not that a map is bad.
 
 use polars::prelude::*;
 use rayon::prelude::*;
 
+use super::cloud::{Cloud, Silhouettes, calinski_harabasz, davies_bouldin};
 use crate::columns::*;
-use crate::model::features::signed_log1p;
-use crate::model::scale::Standardiser;
+use crate::model::Clustered;
+use crate::model::features::{Customers, Encoding, FeatureParams, Missing, Scaling};
+use crate::model::space::Space;
 use crate::rfm::by_snapshot;
 
-/// The feature space, in words.
+/// The feature space of the segments, in words.
 const LOG_SPACE: &str = "recency_days, frequency, monetary; log1p, standardised";
 
-/// Above this many distinct points the exact silhouette, whose cost is quadratic, is left null.
-const EXACT_LIMIT: usize = 50_000;
+/// Groups of customers that are looked at together.
+struct Grouped {
+    clouds: Vec<Cloud>,
+    names: Vec<String>,
+}
 
-/// One row a (snapshot, segment), and one for the whole with a null segment.
+/// One row a (snapshot, grouping, group), and one for the whole with a null group: the segments of every snapshot, and the clusters of the
+/// newest.
 ///
-/// Columns: `snapshot` date, `grouping` text (`segment`), `space` text, `segment` text (null for the whole),
-/// `customers` u32, `silhouette` f64 (mean over the row's customers; 0 for a customer alone in its segment; null where
-/// there is one segment only or there are more than 50,000 distinct customers), `wcss` f64.
+/// Columns: `snapshot` date, `grouping` text: `segment`, or the name of a clustering, `space` text, `segment` text: the group, null for
+/// the whole, `customers` u32, `silhouette` f64: the mean over the row's customers, 0 for a customer alone in its group, null where
+/// there is one group only; `silhouette_error` f64: its standard error where it is of a sample, null where it is of all; `wcss` f64; and of
+/// the whole `davies_bouldin` and `calinski_harabasz` f64, null where there is one group only.
 ///
 /// # Errors
 /// What Polars says.
-pub fn cohesion(segments: &DataFrame) -> PolarsResult<DataFrame> {
-    let (mut snapshots, mut names, mut customers) = (Vec::new(), Vec::new(), Vec::<u32>::new());
-    let (mut silhouettes, mut sums) = (Vec::new(), Vec::new());
-    for (snapshot, frame) in by_snapshot(segments)? {
-        let (clouds, labels) = clouds(&frame)?;
-        let widths = silhouette_sums(&clouds);
-        let total: f64 = widths.iter().flatten().sum();
-        let n: usize = clouds.iter().map(Cloud::len).sum();
-        let wcss: Vec<f64> = clouds.iter().map(Cloud::wcss).collect();
-        let mean = |sum: f64, n: usize| widths.is_some().then(|| sum / n as f64);
-        snapshots.extend(std::iter::repeat_n(snapshot, clouds.len() + 1));
-        names.push(None);
-        customers.push(n as u32);
-        silhouettes.push(mean(total, n));
-        sums.push(wcss.iter().sum());
-        for (idx, (cloud, label)) in clouds.iter().zip(labels).enumerate() {
-            names.push(Some(label));
-            customers.push(cloud.len() as u32);
-            silhouettes.push(mean(widths.as_ref().map_or(0.0, |w| w[idx]), cloud.len()));
-            sums.push(wcss[idx]);
+pub fn cohesion(segments: &DataFrame, clustered: &[Clustered]) -> PolarsResult<DataFrame> {
+    let mut rows = Rows::default();
+    let parts = by_snapshot(segments)?;
+    let grouped: Vec<Grouped> = parts.iter().map(|(_, part)| of_segments(part)).collect::<PolarsResult<_>>()?;
+    for ((date, _), grouped) in parts.iter().zip(&grouped) {
+        rows.add(&date.to_string(), SEGMENT, LOG_SPACE, grouped);
+    }
+    if let Some((date, _)) = parts.last() {
+        for one in clustered {
+            rows.add(
+                &date.to_string(),
+                &one.places.params.name,
+                &in_words(&one.places.params.features),
+                &of_clusters(one),
+            );
         }
     }
-    let height = names.len();
-    df![
-        SNAPSHOT => snapshots,
-        GROUPING => vec![SEGMENT; height],
-        SPACE => vec![LOG_SPACE; height],
-        SEGMENT => names,
-        CUSTOMERS => customers,
-        SILHOUETTE => silhouettes,
-        WCSS => sums,
-    ]
+    let dates = Column::new(SNAPSHOT.into(), rows.snapshots).cast(&DataType::Date)?;
+    let mut frame = df![
+        GROUPING => rows.groupings,
+        SPACE => rows.spaces,
+        SEGMENT => rows.names,
+        CUSTOMERS => rows.customers,
+        SILHOUETTE => rows.silhouettes,
+        SILHOUETTE_ERROR => rows.errors,
+        WCSS => rows.sums,
+        DAVIES_BOULDIN => rows.davies_bouldin,
+        CALINSKI_HARABASZ => rows.calinski_harabasz,
+    ]?;
+    frame.insert_column(0, dates)?;
+    Ok(frame)
 }
 
-/// The distinct points of one segment with the customers that stand on each, column by column, so that the inner loop
-/// over points runs in vector registers.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Cloud {
-    axes: [Vec<f64>; 3],
-    weight: Vec<f64>,
+/// The rows of the table.
+#[derive(Default)]
+struct Rows {
+    snapshots: Vec<String>,
+    groupings: Vec<String>,
+    spaces: Vec<String>,
+    names: Vec<Option<String>>,
+    customers: Vec<u32>,
+    silhouettes: Vec<Option<f64>>,
+    errors: Vec<Option<f64>>,
+    sums: Vec<f64>,
+    davies_bouldin: Vec<Option<f64>>,
+    calinski_harabasz: Vec<Option<f64>>,
 }
 
-impl Cloud {
-    /// A cloud of points, equal ones merged.
-    pub fn of(mut points: Vec<[f64; 3]>) -> Self {
-        points.sort_by(|a, b| {
-            a.iter().zip(b).map(|(x, y)| x.total_cmp(y)).find(|o| o.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
-        });
-        let mut cloud = Self::default();
-        let mut last: Option<[f64; 3]> = None;
-        for point in points {
-            match (last == Some(point), cloud.weight.last_mut()) {
-                (true, Some(weight)) => *weight += 1.0,
-                _ => {
-                    cloud.weight.push(1.0);
-                    for (axis, x) in cloud.axes.iter_mut().zip(point) {
-                        axis.push(x);
-                    }
-                }
-            }
-            last = Some(point);
+impl Rows {
+    fn add(&mut self, date: &str, grouping: &str, space: &str, grouped: &Grouped) {
+        let widths = Silhouettes::of(&grouped.clouds);
+        let wcss: Vec<f64> = grouped.clouds.iter().map(Cloud::wcss).collect();
+        let whole = [(None, None)].into_iter();
+        let each = grouped.names.iter().enumerate().map(|(idx, name)| (Some(idx), Some(name.clone())));
+        for (idx, name) in whole.chain(each) {
+            self.snapshots.push(date.to_owned());
+            self.groupings.push(grouping.to_owned());
+            self.spaces.push(space.to_owned());
+            self.names.push(name);
+            let clouds = || grouped.clouds.iter().enumerate().filter(|(other, _)| idx.is_none_or(|idx| idx == *other));
+            self.customers.push(clouds().map(|(_, cloud)| cloud.len() as u32).sum());
+            self.sums.push(clouds().map(|(other, _)| wcss[other]).sum());
+            let mean = widths.as_ref().map(|widths| widths.mean(idx));
+            self.silhouettes.push(mean.map(|(mean, _)| mean));
+            self.errors.push(mean.and_then(|(_, error)| error));
+            let of_whole = |of: fn(&[Cloud]) -> Option<f64>| if idx.is_none() { of(&grouped.clouds) } else { None };
+            self.davies_bouldin.push(of_whole(davies_bouldin));
+            self.calinski_harabasz.push(of_whole(calinski_harabasz));
         }
-        cloud
-    }
-
-    /// Customers in the cloud.
-    pub fn len(&self) -> usize {
-        self.weight.iter().sum::<f64>() as usize
-    }
-
-    /// Whether nobody is in it.
-    pub fn is_empty(&self) -> bool {
-        self.weight.is_empty()
-    }
-
-    fn point(&self, idx: usize) -> [f64; 3] {
-        [0, 1, 2].map(|axis| self.axes[axis][idx])
-    }
-
-    /// Sum of the distances from a point to every customer of the cloud.
-    fn distance_sum(&self, point: [f64; 3]) -> f64 {
-        // Sixteen running sums let the compiler keep several square roots in flight; their order is fixed, so the
-        // result is the same on every machine and for any number of threads.
-        const LANES: usize = 16;
-        let [xs, ys, zs] = &self.axes;
-        let mut lanes = [0.0f64; LANES];
-        let blocks = self.weight.len() / LANES * LANES;
-        let chunks = xs[..blocks].chunks_exact(LANES).zip(ys[..blocks].chunks_exact(LANES));
-        let rest = zs[..blocks].chunks_exact(LANES).zip(self.weight[..blocks].chunks_exact(LANES));
-        for ((x, y), (z, weight)) in chunks.zip(rest) {
-            for lane in 0..LANES {
-                let (dx, dy, dz) = (x[lane] - point[0], y[lane] - point[1], z[lane] - point[2]);
-                lanes[lane] += weight[lane] * (dx * dx + dy * dy + dz * dz).sqrt();
-            }
-        }
-        let mut sum: f64 = lanes.iter().sum();
-        for idx in blocks..self.weight.len() {
-            let (dx, dy, dz) = (xs[idx] - point[0], ys[idx] - point[1], zs[idx] - point[2]);
-            sum += self.weight[idx] * (dx * dx + dy * dy + dz * dz).sqrt();
-        }
-        sum
-    }
-
-    /// Sum of squared distances to the centroid.
-    pub fn wcss(&self) -> f64 {
-        let n: f64 = self.weight.iter().sum();
-        let weighed = |axis: &[f64], of: &dyn Fn(f64) -> f64| -> f64 {
-            axis.iter().zip(&self.weight).map(|(x, w)| of(*x) * w).sum()
-        };
-        self.axes
-            .iter()
-            .map(|axis| {
-                let centre = weighed(axis, &|x| x) / n;
-                weighed(axis, &|x| (x - centre).powi(2))
-            })
-            .sum()
     }
 }
 
-/// Sum of the silhouettes of each cloud's customers; `None` where they are not defined or too many to compare.
+/// One row a (grouping, customer) of the newest snapshot: `grouping` and `customer_id` text, `silhouette` f64; empty where there are too many
+/// customers to compare all with all.
 ///
-/// The silhouette of a customer is (b − a)/max(a, b), with a the mean distance to the others of its cloud and b the
-/// smallest mean distance to another cloud; 0 for a customer alone in its cloud (Rousseeuw 1987).
-pub fn silhouette_sums(clouds: &[Cloud]) -> Option<Vec<f64>> {
-    let points: usize = clouds.iter().map(|cloud| cloud.weight.len()).sum();
-    if clouds.len() < 2 || points > EXACT_LIMIT {
-        return None;
-    }
-    let one = |own: usize, idx: usize| -> f64 {
-        let point = clouds[own].point(idx);
-        let size = clouds[own].len() as f64;
-        if size <= 1.0 {
-            return 0.0;
+/// # Errors
+/// What Polars says.
+pub fn silhouettes(newest: &DataFrame, clustered: &[Clustered]) -> PolarsResult<DataFrame> {
+    let (mut groupings, mut customers, mut widths) = (Vec::new(), Vec::new(), Vec::new());
+    let ids = crate::model::features::text(newest, CUSTOMER_ID)?;
+    let mut add = |grouping: &str, ids: Vec<&String>, points: &[Vec<f64>], codes: &[usize], n: usize| {
+        let clouds = Cloud::all(points, codes, n);
+        let Some(of_points) = Silhouettes::of(&clouds).and_then(|found| found.of_points(&clouds, points, codes)) else {
+            return;
+        };
+        for (id, width) in ids.into_iter().zip(of_points) {
+            groupings.push(grouping.to_owned());
+            customers.push(id.clone());
+            widths.push(width);
         }
-        let a = clouds[own].distance_sum(point) / (size - 1.0);
-        let others = clouds.iter().enumerate().filter(|(other, _)| *other != own);
-        let b = others.map(|(_, cloud)| cloud.distance_sum(point) / cloud.len() as f64).fold(f64::INFINITY, f64::min);
-        let widest = a.max(b);
-        if widest > 0.0 { (b - a) / widest } else { 0.0 }
     };
-    let sum = |own: usize| -> f64 {
-        let widths: Vec<f64> = (0..clouds[own].weight.len()).into_par_iter().map(|idx| one(own, idx)).collect();
-        widths.iter().zip(&clouds[own].weight).map(|(width, weight)| width * weight).sum()
-    };
-    Some((0..clouds.len()).map(sum).collect())
+    let (points, codes, names) = segment_points(newest)?;
+    add(SEGMENT, ids.iter().collect(), &points, &codes, names.len());
+    for one in clustered {
+        let placed = ids.iter().zip(&one.standing).filter(|(_, point)| point.is_some()).map(|(id, _)| id).collect();
+        add(&one.places.params.name, placed, &one.points(), &one.taken().codes, one.taken().k);
+    }
+    df![GROUPING => groupings, CUSTOMER_ID => customers, SILHOUETTE => widths]
 }
 
-/// The customers of one snapshot as clouds in the log space, one a segment, ascending by name.
-fn clouds(frame: &DataFrame) -> PolarsResult<(Vec<Cloud>, Vec<String>)> {
-    let mut points = vec![[0.0; 3]; frame.height()];
-    for (axis, name) in [RECENCY_DAYS, FREQUENCY, MONETARY].into_iter().enumerate() {
-        let values = frame.column(name)?.cast(&DataType::Float64)?;
-        for (point, value) in points.iter_mut().zip(values.f64()?.iter()) {
-            point[axis] = signed_log1p(value.unwrap_or_default());
+/// What came of each number of clusters: `(k, metric, value)`.
+pub fn by_number(clustered: &Clustered) -> Vec<(usize, &'static str, Option<f64>)> {
+    let points = clustered.points();
+    let one = |clustering: &crate::model::kmeans::Clustering| {
+        let clouds = Cloud::all(&points, &clustering.codes, clustering.k);
+        let largest = clouds.iter().map(Cloud::len).max().unwrap_or(0) as f64 / points.len().max(1) as f64;
+        let k = clustering.k;
+        let silhouette = Silhouettes::of(&clouds).map(|widths| widths.mean(None).0);
+        [
+            (k, WCSS, Some(clustering.wcss)),
+            (k, SILHOUETTE, silhouette),
+            (k, DAVIES_BOULDIN, davies_bouldin(&clouds)),
+            (k, CALINSKI_HARABASZ, calinski_harabasz(&clouds)),
+            (k, LARGEST_SHARE, Some(largest)),
+        ]
+    };
+    clustered.tried.par_iter().flat_map_iter(one).collect()
+}
+
+/// "recency_days, monetary; log1p, standardised"
+pub fn in_words(features: &[FeatureParams]) -> String {
+    let each = features.iter().map(|feature| {
+        let scale = |scale: &Scaling| match scale {
+            Scaling::Standard => "standardised",
+            Scaling::Robust => "by quartiles",
+            Scaling::Minmax => "by range",
+            Scaling::None => "as it is",
+        };
+        let how = match &feature.encoding {
+            Encoding::Number { log1p: true, scale: how } => format!("log1p, {}", scale(how)),
+            Encoding::Number { log1p: false, scale: how } => scale(how).to_owned(),
+            Encoding::OneHot => "one axis a value".to_owned(),
+            Encoding::Ordinal { scale: how, .. } => format!("by place, {}", scale(how)),
+        };
+        let weight = if feature.weight == 1.0 { String::new() } else { format!(" × {}", feature.weight) };
+        (feature.column.clone(), how + &weight)
+    });
+    let mut groups: Vec<(Vec<String>, String)> = Vec::new();
+    for (column, how) in each {
+        match groups.last_mut().filter(|(_, other)| *other == how) {
+            Some((columns, _)) => columns.push(column),
+            None => groups.push((vec![column], how)),
         }
     }
-    let scale = Standardiser::fit(points.iter().map(<[f64; 3]>::as_slice));
-    let segments = frame.column(SEGMENT)?.str()?.clone();
-    let mut names: Vec<&str> = segments.iter().flatten().collect();
-    names.sort_unstable();
+    let groups: Vec<String> =
+        groups.into_iter().map(|(columns, how)| format!("{}; {how}", columns.join(", "))).collect();
+    groups.join(" | ")
+}
+
+fn of_segments(part: &DataFrame) -> PolarsResult<Grouped> {
+    let (points, codes, names) = segment_points(part)?;
+    Ok(Grouped { clouds: Cloud::all(&points, &codes, names.len()), names })
+}
+
+fn of_clusters(clustered: &Clustered) -> Grouped {
+    let names = &clustered.places.names;
+    let clouds = Cloud::all(&clustered.points(), &clustered.taken().codes, names.len());
+    let mut order: Vec<usize> = (0..clouds.len()).collect();
+    order.sort_by(|a, b| names[*a].cmp(&names[*b]));
+    let names = order.iter().map(|idx| names[*idx].clone()).collect();
+    Grouped { clouds: order.into_iter().map(|idx| clouds[idx].clone()).collect(), names }
+}
+
+/// The customers of a snapshot in the log space, the codes of their segments, and the segments, ascending by name.
+fn segment_points(part: &DataFrame) -> PolarsResult<(Vec<Vec<f64>>, Vec<usize>, Vec<String>)> {
+    let feature = |column: &str| FeatureParams {
+        column: column.to_owned(),
+        encoding: Encoding::Number { log1p: true, scale: Scaling::Standard },
+        weight: 1.0,
+        missing: Missing::Median,
+    };
+    let features = [RECENCY_DAYS, FREQUENCY, MONETARY].map(feature);
+    let customers = Customers::of(&features, part)?;
+    let engine = |error: crate::model::space::NoValue| polars_err!(ComputeError: "{}", error.feature);
+    let space = Space::fit(&features, &customers).map_err(engine)?;
+    let points = space.points(&features, &customers).map_err(engine)?.into_iter().flatten().collect();
+    let segments = crate::model::features::text(part, SEGMENT)?;
+    let mut names = segments.clone();
+    names.sort();
     names.dedup();
-    let mut members: Vec<Vec<[f64; 3]>> = vec![Vec::new(); names.len()];
-    for (point, name) in points.iter().zip(segments.iter().flatten()) {
-        let scaled = scale.apply(point);
-        members[names.binary_search(&name).unwrap_or_default()].push([scaled[0], scaled[1], scaled[2]]);
-    }
-    Ok((members.into_iter().map(Cloud::of).collect(), names.into_iter().map(str::to_owned).collect()))
+    let codes = segments.iter().map(|name| names.binary_search(name).unwrap_or_default()).collect();
+    Ok((points, codes, names))
 }

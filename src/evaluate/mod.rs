@@ -15,6 +15,8 @@ use crate::segment::SegmentMap;
 pub use validity::ValidityParams;
 
 pub mod bootstrap;
+pub mod cloud;
+pub mod clusters;
 pub mod cohesion;
 pub mod comparison;
 pub mod confusion;
@@ -60,16 +62,28 @@ pub struct Evidence<'a> {
 /// What Polars says.
 pub fn evaluate(evidence: Evidence<'_>, assigned: Assigned) -> PolarsResult<Tables> {
     let Evidence { book, map, rfm, alternatives, cuts: (cuts, refit), kept, validity, made } = evidence;
-    let trials = &assigned.trials;
+    let (trials, clustered) = (&assigned.trials, &assigned.clustered);
+    let parts = by_snapshot(&assigned.frame)?;
+    let newest = parts.last().map(|(_, part)| part.clone()).unwrap_or_default();
     let mut others = vec![
         ("ledger", ledger::ledger(book)?),
         ("segment_profile", profile::segment_profile(map, book, rfm.window, &assigned.frame)?),
         ("metrics", protocols::metrics(trials)?),
         ("confusion", confusion::confusion(trials)?),
-        ("cohesion", cohesion::cohesion(&assigned.frame)?),
+        ("cohesion", cohesion::cohesion(&assigned.frame, clustered)?),
     ];
     others.extend(made);
-    if by_snapshot(&assigned.frame)?.len() > 1 {
+    if !trials.is_empty() {
+        others.push(("reliability", protocols::reliability(trials)?));
+    }
+    if !clustered.is_empty() {
+        others.push(("clusters", clusters::clusters(clustered, &newest)?));
+        others.push(("silhouettes", cohesion::silhouettes(&newest, clustered)?));
+    }
+    if !clustered.is_empty() || !assigned.tuned.is_empty() {
+        others.push(("k_sweep", clusters::k_sweep(&assigned.tuned, clustered)?));
+    }
+    if parts.len() > 1 {
         others.push(("migration", migration::migration(map, &cuts, &assigned.frame, &book.money)?));
     }
     let drift = drift::drift(map, (&cuts, &refit), kept.as_ref(), &assigned.frame)?;
@@ -77,7 +91,7 @@ pub fn evaluate(evidence: Evidence<'_>, assigned: Assigned) -> PolarsResult<Tabl
         others.push(("drift", drift));
     }
     if let Some((params, mut snapshots)) = validity {
-        snapshots.extend(by_snapshot(&assigned.frame)?);
+        snapshots.extend(parts);
         snapshots.sort_by_key(|(date, _)| *date);
         others.push(("validity", validity::validity(&params, book, map, &snapshots)?));
     }

@@ -1,81 +1,138 @@
-//! From the table to points: the customers of one snapshot with their features and label codes.
+//! What customers are compared by: columns of a snapshot, as numbers or as text.
 
-use chrono::NaiveDate;
 use polars::prelude::*;
+use serde::{Deserialize, Serialize};
 
-use super::{ModelError, ModelParams};
-use crate::columns::{CUSTOMER_ID, SEGMENT, SNAPSHOT};
-use crate::rfm::day;
-use crate::segment::Segmented;
+use crate::columns::CUSTOMER_ID;
 
-/// Customers as points.
+/// One thing that customers are compared by.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Samples {
-    /// Customer ids, ascending bytewise.
-    pub ids: Vec<String>,
-    /// Features, shape (n_customers, n_features): signed log1p, not yet scaled; all finite.
-    pub points: Vec<Vec<f64>>,
-    /// Label codes, indices into `names`.
-    pub labels: Vec<usize>,
-    /// Labels, ascending bytewise.
-    pub names: Vec<String>,
+pub struct FeatureParams {
+    /// Column of the snapshot.
+    pub column: String,
+    /// How its values become numbers.
+    pub encoding: Encoding,
+    /// What differences in it count, beside 1 for the others; above 0.
+    pub weight: f64,
+    /// What becomes of customers without a value.
+    pub missing: Missing,
 }
 
-impl Samples {
+/// How values become numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Encoding {
+    /// They are numbers.
+    Number {
+        /// Whether their logarithm is taken first, as log(1 + x), mirrored below zero.
+        log1p: bool,
+        /// How they are scaled.
+        scale: Scaling,
+    },
+    /// One axis a value: 1 for it, 0 for all others. Values that no training customer has are 0 on all.
+    OneHot,
+    /// The place of a value in a list, from 0.
+    Ordinal {
+        /// The list.
+        order: Vec<String>,
+        /// How places are scaled.
+        scale: Scaling,
+    },
+}
+
+/// How numbers are scaled, by the training customers alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scaling {
+    /// Less the mean, by the population standard deviation.
+    Standard,
+    /// Less the median, by the distance between the quartiles (type 7).
+    Robust,
+    /// Less the lowest, by the distance to the highest.
+    Minmax,
+    /// Not at all.
+    None,
+}
+
+/// What becomes of customers without a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// They take the median of the training customers; where some of these have no value either, an axis more tells who has none.
+    /// Text that is missing is 0 on all axes.
+    Median,
+    /// They neither train nor get an answer.
+    Drop,
+    /// The run fails.
+    Fail,
+}
+
+/// The values of one feature.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Raw {
+    /// Finite numbers.
+    Numbers(Vec<Option<f64>>),
+    /// Text.
+    Texts(Vec<Option<String>>),
+}
+
+/// Customers with what they are compared by, in the order of their ids.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Customers {
+    /// Their ids, ascending bytewise.
+    pub ids: Vec<String>,
+    /// One entry a feature, in the order of the features.
+    pub raw: Vec<Raw>,
+}
+
+impl Customers {
+    /// The customers of a table, which is sorted by their ids.
+    ///
+    /// # Errors
+    /// A column that is missing.
+    pub fn of(features: &[FeatureParams], frame: &DataFrame) -> PolarsResult<Self> {
+        let raw = |feature: &FeatureParams| -> PolarsResult<Raw> {
+            let column = frame.column(&feature.column)?;
+            Ok(match feature.encoding {
+                Encoding::Number { .. } => {
+                    let numbers = column.cast(&DataType::Float64)?;
+                    Raw::Numbers(numbers.f64()?.iter().map(|value| value.filter(|value| value.is_finite())).collect())
+                }
+                Encoding::OneHot | Encoding::Ordinal { .. } => {
+                    let texts = column.cast(&DataType::String)?;
+                    let texts = texts.str()?.iter().map(|text| text.filter(|text| !text.is_empty()).map(str::to_owned));
+                    Raw::Texts(texts.collect())
+                }
+            })
+        };
+        let raw = features.iter().map(raw).collect::<PolarsResult<_>>()?;
+        Ok(Self { ids: text(frame, CUSTOMER_ID)?, raw })
+    }
+
     /// Some of the customers, in the order of the indices.
     pub fn at(&self, indices: &[usize]) -> Self {
-        Self {
-            ids: indices.iter().map(|&i| self.ids[i].clone()).collect(),
-            points: indices.iter().map(|&i| self.points[i].clone()).collect(),
-            labels: indices.iter().map(|&i| self.labels[i]).collect(),
-            names: self.names.clone(),
-        }
+        let raw = |raw: &Raw| match raw {
+            Raw::Numbers(values) => Raw::Numbers(indices.iter().map(|&i| values[i]).collect()),
+            Raw::Texts(values) => Raw::Texts(indices.iter().map(|&i| values[i].clone()).collect()),
+        };
+        Self { ids: indices.iter().map(|&i| self.ids[i].clone()).collect(), raw: self.raw.iter().map(raw).collect() }
     }
 
-    /// Customers with their labels, as they were written down.
-    pub fn labelled(ids: Vec<String>, points: Vec<Vec<f64>>, labels: &[String]) -> Self {
-        let mut names = labels.to_vec();
-        names.sort();
-        names.dedup();
-        let code = |name: &String| names.binary_search(name).unwrap_or_default();
-        Self { ids, points, labels: labels.iter().map(code).collect(), names }
+    /// How many they are.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
     }
 }
 
-/// The customers of one snapshot as points, labelled by their segment.
+/// A column of text; nothing is "".
 ///
 /// # Errors
-/// A feature that is null or not finite.
-pub fn samples(params: &ModelParams, segmented: &Segmented, snapshot: NaiveDate) -> Result<Samples, ModelError> {
-    let frame = segmented.frame.clone().lazy().filter(col(SNAPSHOT).eq(day(snapshot))).collect()?;
-    let ids = text(&frame, CUSTOMER_ID)?;
-    let points = points(params, &frame, &ids)?;
-    Ok(Samples::labelled(ids, points, &text(&frame, SEGMENT)?))
-}
-
-/// A column of text.
-pub(crate) fn text(frame: &DataFrame, name: &str) -> PolarsResult<Vec<String>> {
+/// A column that is missing.
+pub fn text(frame: &DataFrame, name: &str) -> PolarsResult<Vec<String>> {
     Ok(frame.column(name)?.str()?.iter().map(|value| value.unwrap_or_default().to_owned()).collect())
-}
-
-/// The features of every row, not yet scaled.
-///
-/// # Errors
-/// A feature that is null or not finite.
-pub fn points(params: &ModelParams, frame: &DataFrame, ids: &[String]) -> Result<Vec<Vec<f64>>, ModelError> {
-    let mut points = vec![Vec::with_capacity(params.features.len()); ids.len()];
-    for feature in &params.features {
-        let column = frame.column(feature)?.cast(&DataType::Float64)?;
-        for (customer, (point, value)) in points.iter_mut().zip(column.f64()?.iter()).enumerate() {
-            let value = value.map(signed_log1p).filter(|value| value.is_finite());
-            point.push(value.ok_or_else(|| ModelError::NotFinite {
-                model: params.name.clone(),
-                feature: feature.clone(),
-                customer: ids[customer].clone(),
-            })?);
-        }
-    }
-    Ok(points)
 }
 
 /// log(1 + x) for x ≥ 0, and mirrored for x < 0, where net spending may lie.

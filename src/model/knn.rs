@@ -1,4 +1,4 @@
-//! K nearest neighbours on smartcore, the one file that names it.
+//! K nearest neighbours on smartcore.
 //!
 //! smartcore's [`CoverTree`] finds the neighbours; its `KNNClassifier` is the same tree with a vote behind it. The vote is
 //! taken here because three things are promised that the classifier leaves open: a customer never votes for itself, ties
@@ -14,7 +14,16 @@ use rayon::prelude::*;
 use smartcore::algorithm::neighbour::cover_tree::CoverTree;
 use smartcore::metrics::distance::Distance;
 
-use super::{ModelError, ModelParams};
+/// How neighbours vote.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Voting {
+    /// How votes are weighed.
+    pub weights: Weights,
+    /// What is near.
+    pub metric: Metric,
+    /// What votes are divided by.
+    pub balance: Balance,
+}
 
 /// How votes are weighed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,28 +34,52 @@ pub enum Weights {
     Distance,
 }
 
-/// A fitted model.
-pub struct Knn<'a> {
-    params: &'a ModelParams,
-    /// Distinct points.
-    tree: CoverTree<Vec<f64>, Euclidean>,
-    /// The first distinct point.
-    first: Vec<f64>,
+/// What is near.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Metric {
+    /// The root of the sum of squares.
+    Euclidean,
+    /// The sum of absolute differences.
+    Manhattan,
+    /// The p-th root of the sum of p-th powers, for p of at least 1.
+    Minkowski(f64),
+    /// One less the cosine of the angle; 1 from and to the origin. It is no metric, so that all customers are looked at.
+    Cosine,
+}
+
+/// What votes are divided by, so that frequent labels do not win by their number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Balance {
+    /// Nothing.
+    None,
+    /// The label's share of the training customers.
+    Prior,
+    /// The square root of that share.
+    SqrtPrior,
+}
+
+/// Customers to be asked.
+pub struct Knn {
+    voting: Voting,
+    /// Finds distinct points; absent where there is one only, or where the distance is no metric.
+    tree: Option<CoverTree<Vec<f64>, Measure>>,
+    distinct: Vec<Vec<f64>>,
     /// Customers on each distinct point, ascending by customer_id.
     members: Vec<Vec<usize>>,
     labels: Vec<usize>,
-    n_labels: usize,
+    /// What the votes for each label are divided by.
+    divisors: Vec<f64>,
     /// Distinct point of each customer.
     spot: Vec<usize>,
 }
 
 /// The neighbours' answer for one customer.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Vote {
     /// Label code with the most weight; among equals the one with the nearest voter, then the lowest code.
     pub label: usize,
-    /// The winner's share of the weight, 0..=1.
-    pub confidence: f64,
+    /// Each label's share of the weight; they add up to 1.
+    pub shares: Vec<f64>,
     /// The winner's share less the runner-up's.
     pub margin: f64,
     /// Distance to the k-th neighbour.
@@ -56,33 +89,41 @@ pub struct Vote {
 /// A neighbour: distance and place among the customers that trained, which is also its rank by customer_id.
 pub type Neighbour = (f64, usize);
 
-#[derive(Debug, Clone)]
-struct Euclidean;
+#[derive(Debug, Clone, Copy)]
+struct Measure(Metric);
 
-impl Distance<Vec<f64>> for Euclidean {
+impl Distance<Vec<f64>> for Measure {
     fn distance(&self, a: &Vec<f64>, b: &Vec<f64>) -> f64 {
-        a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum::<f64>().sqrt()
+        let differences = || a.iter().zip(b).map(|(x, y)| (x - y).abs());
+        match self.0 {
+            Metric::Euclidean => differences().map(|d| d * d).sum::<f64>().sqrt(),
+            Metric::Manhattan => differences().sum(),
+            Metric::Minkowski(p) => differences().map(|d| d.powf(p)).sum::<f64>().powf(1.0 / p),
+            Metric::Cosine => {
+                let dot: f64 = a.iter().zip(b).map(|(x, y)| x * y).sum();
+                let length = |of: &[f64]| of.iter().map(|x| x * x).sum::<f64>().sqrt();
+                let lengths = length(a) * length(b);
+                // Rounding can take a cosine a hair beyond 1.
+                if lengths > 0.0 { (1.0 - dot / lengths).max(0.0) } else { 1.0 }
+            }
+        }
     }
 }
 
-impl<'a> Knn<'a> {
-    /// Fits to customers in the order of their ids: their points in the model's space, all finite and of one length, and their label
-    /// codes below `n_labels`. There are at least `k`, which the caller has checked.
+impl Knn {
+    /// Fits to customers in the order of their ids: their points, all finite and of one length, and their label codes below
+    /// `n_labels`.
     ///
     /// # Errors
     /// What smartcore says of a tree that cannot be built.
-    pub fn fit(
-        params: &'a ModelParams,
-        points: &[Vec<f64>],
-        labels: &[usize],
-        n_labels: usize,
-    ) -> Result<Self, ModelError> {
+    pub fn fit(voting: Voting, points: &[Vec<f64>], labels: &[usize], n_labels: usize) -> Result<Self, String> {
         let mut spots: HashMap<Vec<u64>, usize> = HashMap::with_capacity(points.len());
         let mut distinct: Vec<Vec<f64>> = Vec::new();
         let mut members: Vec<Vec<usize>> = Vec::new();
         let mut spot = Vec::with_capacity(points.len());
         for (idx, point) in points.iter().enumerate() {
-            let bits = point.iter().map(|x| x.to_bits()).collect();
+            // Zero has two signs, which mean one spot.
+            let bits = point.iter().map(|x| (x + 0.0).to_bits()).collect();
             let place = *spots.entry(bits).or_insert_with(|| {
                 distinct.push(point.clone());
                 members.push(Vec::new());
@@ -91,26 +132,39 @@ impl<'a> Knn<'a> {
             members[place].push(idx);
             spot.push(place);
         }
-        let first = distinct.first().cloned().unwrap_or_default();
-        let tree = CoverTree::new(distinct, Euclidean)
-            .map_err(|error| ModelError::Smartcore { model: params.name.clone(), reason: error.to_string() })?;
-        Ok(Self { params, tree, first, members, labels: labels.to_vec(), n_labels, spot })
+        // A cover tree of one point finds nothing.
+        let tree = match voting.metric == Metric::Cosine || distinct.len() < 2 {
+            true => None,
+            false => {
+                let tree = CoverTree::new(distinct.clone(), Measure(voting.metric));
+                Some(tree.map_err(|error| error.to_string())?)
+            }
+        };
+        let mut divisors = vec![1.0; n_labels];
+        for (label, divisor) in divisors.iter_mut().enumerate() {
+            let share = labels.iter().filter(|other| **other == label).count() as f64 / labels.len().max(1) as f64;
+            match voting.balance {
+                Balance::Prior if share > 0.0 => *divisor = share,
+                Balance::SqrtPrior if share > 0.0 => *divisor = share.sqrt(),
+                _ => {}
+            }
+        }
+        Ok(Self { voting, tree, distinct, members, labels: labels.to_vec(), divisors, spot })
     }
 
     /// Asks about customers at these points; each may be one of those that trained, by its place among them, and is then not among its
-    /// own neighbours.
-    pub fn ask(&self, queries: &[(&[f64], Option<usize>)]) -> Vec<Vote> {
-        queries.par_iter().map(|(point, own)| self.vote(&self.neighbours(point, *own))).collect()
+    /// own neighbours, of which there have to be `k` without it.
+    pub fn ask(&self, queries: &[(&[f64], Option<usize>)], k: usize) -> Vec<Vote> {
+        queries.par_iter().map(|(point, own)| self.vote(&self.neighbours(point, *own, k))).collect()
     }
 
     /// The k nearest of the customers that trained, by (distance, customer_id), nearest first, without the customer itself.
-    pub fn neighbours(&self, point: &[f64], own: Option<usize>) -> Vec<Neighbour> {
+    pub fn neighbours(&self, point: &[f64], own: Option<usize>, k: usize) -> Vec<Neighbour> {
         let point = point.to_vec();
-        let k = self.params.k;
         // The k nearest distinct points hold the k nearest customers, but one point more makes up for the customer itself;
         // points beyond these at the very same distance can only matter where the boundary is tied.
         let wanted = (k + 1).min(self.members.len());
-        let mut spots: Vec<(f64, usize)> = self.find(&point, wanted);
+        let mut spots: Vec<(f64, usize)> = self.nearest(&point, wanted);
         let mut counted = 0;
         let own_spot = own.map(|own| self.spot[own]);
         for (rank, (_, place)) in spots.iter().enumerate() {
@@ -133,38 +187,47 @@ impl<'a> Knn<'a> {
     }
 
     /// The nearest distinct points, nearest first.
-    fn find(&self, point: &Vec<f64>, wanted: usize) -> Vec<(f64, usize)> {
-        if let [_] = self.members.as_slice() {
-            return self.only_spot(point);
-        }
-        let found = self.tree.find(point, wanted).unwrap_or_default();
-        let mut spots: Vec<(f64, usize)> = found.into_iter().map(|(place, distance, _)| (distance, place)).collect();
+    fn nearest(&self, point: &Vec<f64>, wanted: usize) -> Vec<(f64, usize)> {
+        let mut spots: Vec<(f64, usize)> = match &self.tree {
+            None => self.all(point),
+            Some(tree) => {
+                let found = tree.find(point, wanted).unwrap_or_default();
+                found.into_iter().map(|(place, distance, _)| (distance, place)).collect()
+            }
+        };
         spots.sort_by(|a, b| a.0.total_cmp(&b.0));
+        spots.truncate(wanted);
         spots
     }
 
     /// All distinct points no farther than `radius`.
     fn within(&self, point: &Vec<f64>, radius: f64) -> Vec<(f64, usize)> {
-        if let [_] = self.members.as_slice() {
-            return self.only_spot(point);
-        }
-        // The tree prunes by the triangle inequality, which rounding can break by a hair; the slack takes that in.
-        let found = self.tree.find_radius(point, radius * (1.0 + 1e-9) + f64::MIN_POSITIVE).unwrap_or_default();
-        let spots = found.into_iter().map(|(place, distance, _)| (distance, place));
-        spots.filter(|(distance, _)| *distance <= radius).collect()
+        let mut spots = match &self.tree {
+            None => self.all(point),
+            Some(tree) => {
+                // The tree prunes by the triangle inequality, which rounding can break by a hair; the slack takes that in.
+                let found = tree.find_radius(point, radius * (1.0 + 1e-9) + f64::MIN_POSITIVE).unwrap_or_default();
+                found.into_iter().map(|(place, distance, _)| (distance, place)).collect()
+            }
+        };
+        spots.retain(|(distance, _)| *distance <= radius);
+        spots
     }
 
-    /// A cover tree of one point finds nothing, so the one point is answered here.
-    fn only_spot(&self, point: &Vec<f64>) -> Vec<(f64, usize)> {
-        vec![(Euclidean.distance(&self.first, point), 0)]
+    /// All distinct points with their distances.
+    fn all(&self, point: &Vec<f64>) -> Vec<(f64, usize)> {
+        let measure = Measure(self.voting.metric);
+        self.distinct.iter().enumerate().map(|(place, other)| (measure.distance(other, point), place)).collect()
     }
 
-    fn vote(&self, neighbours: &[Neighbour]) -> Vote {
+    /// What neighbours say, nearest first.
+    pub fn vote(&self, neighbours: &[Neighbour]) -> Vote {
         let exact = neighbours.iter().any(|(distance, _)| *distance == 0.0);
-        let mut weights = vec![0.0f64; self.n_labels];
-        let mut nearest = vec![usize::MAX; self.n_labels];
+        let n_labels = self.divisors.len();
+        let mut weights = vec![0.0f64; n_labels];
+        let mut nearest = vec![usize::MAX; n_labels];
         for (rank, &(distance, idx)) in neighbours.iter().enumerate() {
-            let weight = match self.params.weights {
+            let weight = match self.voting.weights {
                 Weights::Uniform => 1.0,
                 Weights::Distance if exact => f64::from(u8::from(distance == 0.0)),
                 Weights::Distance => 1.0 / distance,
@@ -173,15 +236,22 @@ impl<'a> Knn<'a> {
             weights[label] += weight;
             nearest[label] = nearest[label].min(rank);
         }
+        weights.iter_mut().zip(&self.divisors).for_each(|(weight, divisor)| *weight /= divisor);
         let total: f64 = weights.iter().sum();
-        let mut ranking: Vec<usize> = (0..self.n_labels).collect();
+        let mut ranking: Vec<usize> = (0..n_labels).collect();
         ranking.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]).then(nearest[a].cmp(&nearest[b])).then(a.cmp(&b)));
-        let share = |rank: usize| ranking.get(rank).map_or(0.0, |&label| weights[label] / total);
+        let shares: Vec<f64> = weights.iter().map(|weight| weight / total).collect();
+        let share = |rank: usize| ranking.get(rank).map_or(0.0, |&label| shares[label]);
         Vote {
             label: ranking[0],
-            confidence: share(0),
             margin: share(0) - share(1),
             novelty: neighbours.last().map_or(0.0, |(distance, _)| *distance),
+            shares,
         }
+    }
+
+    /// The label code of a customer that trained.
+    pub fn label_of(&self, place: usize) -> usize {
+        self.labels[place]
     }
 }

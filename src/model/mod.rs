@@ -1,90 +1,88 @@
-//! `model`: [`Segmented`] → [`Assigned`]: KNN on the newest snapshot, measured on held-out customers, then asked about
-//! every customer.
+//! `model`: [`Segmented`] → [`Assigned`]: KNN models, each tried on customers or a time that it has not seen, then asked about every
+//! customer of the newest snapshot; and K-Means.
 //!
-//! A customer never votes for itself. What is deliberately absent: metrics, which are `evaluate`'s.
+//! A customer never votes for itself. What is deliberately absent: the tables of figures, which are `evaluate`'s.
 
+use std::collections::HashMap;
+
+use chrono::NaiveDate;
 use polars::prelude::*;
+use tracing::warn;
 
 use crate::columns;
+use crate::rfm::by_snapshot;
 use crate::segment::Segmented;
 
+pub mod calibrate;
 pub mod features;
+pub mod figures;
+pub mod kmeans;
 pub mod knn;
-pub mod scale;
+pub mod samples;
+pub mod space;
 pub mod split;
+pub mod target;
+mod trained;
+pub mod tune;
 
-pub use features::Samples;
-pub use knn::{Vote, Weights};
-use scale::Standardiser;
+pub use calibrate::Calibration;
+pub use features::{Customers, Encoding, FeatureParams, Missing, Scaling};
+pub use kmeans::{Clustered, KmeansParams, Places};
+pub use knn::{Balance, Metric, Vote, Voting, Weights};
+pub use samples::Samples;
+pub use target::{Sight, Target};
+pub use trained::{Answer, Trained};
+pub use tune::{Tried, TunedBy, Tuning};
 
-/// Checked options of one model.
-#[derive(Debug, Clone, PartialEq)]
+/// Checked options of one KNN model.
+#[derive(Debug, Clone)]
 pub struct ModelParams {
     /// Heads the model's output columns.
     pub name: String,
-    /// Numeric columns to measure distance in; at least one, each once.
-    pub features: Vec<String>,
-    /// Number of neighbours that vote; at least 1.
-    pub k: usize,
-    /// How votes are weighed.
-    pub weights: Weights,
-    /// Share of each label's customers that is held out, within 0..1.
+    /// What it learns.
+    pub target: Target,
+    /// Whether the labels are a function of the features, as far as the options tell.
+    pub circular: bool,
+    /// What customers are compared by; at least one.
+    pub features: Vec<FeatureParams>,
+    /// Number of neighbours that vote.
+    pub k: K,
+    /// How they vote.
+    pub voting: Voting,
+    /// How confidence is calibrated.
+    pub calibration: Calibration,
+    /// Confidence below which the model does not answer.
+    pub abstain: Option<f64>,
+    /// Share of each label's customers that is held out, within 0..1, where the labels are of today.
     pub holdout: f64,
-    /// Seed of the split.
+    /// Seed of the splits.
     pub seed: u64,
+}
+
+/// Number of neighbours that vote.
+#[derive(Debug, Clone, PartialEq)]
+pub enum K {
+    /// So many, at least 1.
+    Fixed(usize),
+    /// As many as prove good.
+    Tuned(Tuning),
 }
 
 /// Every customer with what the models say.
 ///
 /// As [`Segmented`], with four columns a model after it: `<model>_label` text, `<model>_confidence`, `<model>_margin`,
-/// `<model>_novelty` f64; null in all snapshots but the newest.
+/// `<model>_novelty` f64; null in all snapshots but the newest, and the label where the model abstains.
 pub struct Assigned {
     /// The table.
     pub frame: DataFrame,
-    /// What each model did on customers it had not seen.
+    /// What each model did on what it had not seen.
     pub trials: Vec<Trial>,
+    /// What came of the numbers of neighbours that were tried, by the model.
+    pub tuned: Vec<(String, Vec<Tried>)>,
     /// The models as they were asked about everybody.
     pub trained: Vec<Trained>,
-}
-
-/// A model as it is asked: the customers that it learnt from, and the scale of their features.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Trained {
-    /// The model's options.
-    pub params: ModelParams,
-    /// The customers, in the order of their ids.
-    pub samples: Samples,
-    /// The scale of their features.
-    pub scale: Standardiser,
-}
-
-impl Trained {
-    /// Fits to all of the samples, of which there are more than `k`.
-    ///
-    /// # Errors
-    /// Too few customers.
-    pub fn fit(params: &ModelParams, samples: Samples) -> Result<Self, ModelError> {
-        let available = samples.ids.len().saturating_sub(1);
-        if params.k > available {
-            return Err(ModelError::TooFewCustomers { model: params.name.clone(), k: params.k, available });
-        }
-        let scale = Standardiser::fit(samples.points.iter().map(Vec::as_slice));
-        Ok(Self { params: params.clone(), samples, scale })
-    }
-
-    /// Asks about customers by their features, which are not yet scaled. One that the model learnt from is not among its own
-    /// neighbours.
-    ///
-    /// # Errors
-    /// What smartcore says of a tree that cannot be built.
-    pub fn ask(&self, ids: &[String], points: &[Vec<f64>]) -> Result<Vec<Vote>, ModelError> {
-        let Samples { ids: known, points: learnt, labels, names } = &self.samples;
-        let knn = knn::Knn::fit(&self.params, &self.scale.all(learnt), labels, names.len())?;
-        let points = self.scale.all(points);
-        let own = ids.iter().map(|id| known.binary_search(id).ok());
-        let queries: Vec<(&[f64], Option<usize>)> = points.iter().map(Vec::as_slice).zip(own).collect();
-        Ok(knn.ask(&queries))
-    }
+    /// The clusterings of the newest snapshot.
+    pub clustered: Vec<Clustered>,
 }
 
 /// How a model is tried, which says what its figures mean.
@@ -93,18 +91,27 @@ pub enum Protocol {
     /// On customers held out, with labels that are a function of the very features that the model sees: a high figure says
     /// only that neighbours reproduce the rules.
     Recovery,
+    /// On customers held out, with labels that come from elsewhere.
+    Holdout,
+    /// Learnt from an earlier pair of snapshots, tried on a later one.
+    OutOfTime,
 }
 
 impl Protocol {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Recovery, Self::Holdout, Self::OutOfTime];
+
     /// The protocol's name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Recovery => "recovery",
+            Self::Holdout => "holdout",
+            Self::OutOfTime => "out_of_time",
         }
     }
 }
 
-/// A model's answers on held-out customers of the newest snapshot.
+/// A model's answers on what it had not seen.
 #[derive(Debug, Clone)]
 pub struct Trial {
     /// The model.
@@ -113,12 +120,18 @@ pub struct Trial {
     pub protocol: Protocol,
     /// Labels by code.
     pub labels: Vec<String>,
-    /// True label codes of the held-out customers.
+    /// True label codes.
     pub actual: Vec<usize>,
-    /// Predicted label codes, in the same order.
-    pub predicted: Vec<usize>,
+    /// What the model said, in the same order.
+    pub answers: Vec<Answer>,
     /// The most frequent label among the training customers; the lowest code among equals.
     pub majority: usize,
+    /// What it would be if nothing changed, where the target lies in the future.
+    pub persistence: Option<Vec<usize>>,
+    /// Confidence below which the model does not answer.
+    pub abstain: Option<f64>,
+    /// Seed of the model.
+    pub seed: u64,
 }
 
 /// Why a model cannot be had.
@@ -137,14 +150,43 @@ pub enum ModelError {
         available: usize,
     },
     /// A feature that distances cannot be taken in.
-    #[error("models.{model}: feature `{feature}` of customer `{customer}` is not a finite number")]
-    NotFinite {
+    #[error(
+        "models.{model}: feature `{feature}` of customer `{customer}` is not a finite number, or is missing; say what is to become of such \
+         customers by `missing: median` or `drop`"
+    )]
+    NoValue {
         /// The model.
         model: String,
         /// The feature.
         feature: String,
         /// The customer.
         customer: String,
+    },
+    /// The source does not go back far enough.
+    #[error(
+        "models.{model}: it learns from the snapshot {date}, but the source has nothing before it; shorten the horizon"
+    )]
+    TooShort {
+        /// The model.
+        model: String,
+        /// The snapshot.
+        date: NaiveDate,
+    },
+    /// None of the customers has a label.
+    #[error("models.{model}: none of the customers has a label")]
+    NoLabels {
+        /// The model.
+        model: String,
+    },
+    /// Fewer customers than clusters.
+    #[error("models.{model}: {k} clusters of {customers} customers with different features cannot be made; lower `k`")]
+    TooManyClusters {
+        /// The clustering.
+        model: String,
+        /// Clusters asked for.
+        k: usize,
+        /// Customers that differ.
+        customers: usize,
     },
     /// smartcore refused.
     #[error("models.{model}: smartcore: {reason}")]
@@ -159,69 +201,195 @@ pub enum ModelError {
     Engine(#[from] PolarsError),
 }
 
-/// Fits each model to the newest snapshot, tries it on held-out customers, and asks it about every customer.
-///
-/// The trial is fitted to the training customers alone, the answers for all customers to all of them, each without
-/// itself.
+impl ModelError {
+    fn no_value(params: &ModelParams, error: space::NoValue) -> Self {
+        Self::NoValue { model: params.name.clone(), feature: error.feature, customer: error.customer }
+    }
+}
+
+/// Makes the clusterings of the newest snapshot, fits each model, tries it on what it has not seen, and asks it about every customer.
 ///
 /// # Errors
-/// Too few customers for `k`, or features that are not finite.
-pub fn assign(models: &[ModelParams], segmented: &Segmented) -> Result<Assigned, ModelError> {
-    let newest = segmented.dates.len() - 1;
+/// Too few customers for `k`, features without a value, or a source that does not go back far enough.
+pub fn assign(
+    models: &[ModelParams],
+    clusterings: &[KmeansParams],
+    segmented: &Segmented,
+    sight: &Sight<'_>,
+) -> Result<Assigned, ModelError> {
     let mut frame = segmented.frame.clone();
-    let (mut trials, mut trained) = (Vec::with_capacity(models.len()), Vec::with_capacity(models.len()));
+    let older = frame.height() - sight.newest.height();
+    let mut clustered = Vec::with_capacity(clusterings.len());
+    let mut labels = HashMap::new();
+    for params in clusterings {
+        let found = kmeans::cluster(params, &sight.newest)?;
+        found.places.add_columns(&mut frame, &found.standing, older)?;
+        labels.insert(params.name.clone(), found.labels());
+        clustered.push(found);
+    }
+    let (mut trials, mut tuned, mut trained) = (Vec::new(), Vec::new(), Vec::new());
     for params in models {
-        let samples = features::samples(params, segmented, segmented.dates[newest])?;
-        let (trial, votes, fitted) = fit_and_ask(params, &samples)?;
-        let older = frame.height() - votes.len();
-        add_votes(&mut frame, params, &samples.names, &votes, older)?;
-        trials.push(trial);
-        trained.push(fitted);
+        let (trial, tried, model) = fit(params, sight, &labels)?;
+        let customers = Customers::of(&params.features, &sight.newest)?;
+        add_answers(&mut frame, params, &model.samples.names, &model.ask(&customers)?, older)?;
+        trials.extend(trial);
+        if !tried.is_empty() {
+            tuned.push((params.name.clone(), tried));
+        }
+        trained.push(model);
     }
-    Ok(Assigned { frame, trials, trained })
+    Ok(Assigned { frame, trials, tuned, trained, clustered })
 }
 
-fn fit_and_ask(params: &ModelParams, samples: &Samples) -> Result<(Trial, Vec<Vote>, Trained), ModelError> {
-    let split = split::stratified(&samples.ids, &samples.labels, params.holdout, params.seed);
-    let available = split.train.len().min(samples.ids.len().saturating_sub(1));
-    if params.k > available {
-        return Err(ModelError::TooFewCustomers { model: params.name.clone(), k: params.k, available });
+/// The samples of a snapshot, and the labels that they were made of.
+fn samples_at(
+    params: &ModelParams,
+    sight: &Sight<'_>,
+    date: NaiveDate,
+    clusters: &HashMap<String, Vec<Option<String>>>,
+) -> Result<(Samples, Vec<Option<String>>), ModelError> {
+    let labels = sight.labels(params, date, clusters)?;
+    let frame = sight.at(date).ok_or_else(|| ModelError::TooShort { model: params.name.clone(), date })?;
+    let samples = Samples::of(&Customers::of(&params.features, frame)?, &labels);
+    match samples.customers.is_empty() {
+        true => Err(ModelError::NoLabels { model: params.name.clone() }),
+        false => Ok((samples, labels)),
     }
-    let train = samples.at(&split.train);
-    let held = samples.at(&split.holdout);
-    let scale = Standardiser::fit(train.points.iter().map(Vec::as_slice));
-    let knn = knn::Knn::fit(params, &scale.all(&train.points), &train.labels, samples.names.len())?;
-    let answers = knn.ask(&scale.all(&held.points).iter().map(|point| (point.as_slice(), None)).collect::<Vec<_>>());
-    let trained = Trained::fit(params, samples.clone())?;
-    let votes = trained.ask(&samples.ids, &samples.points)?;
-    let trial = Trial {
-        model: params.name.clone(),
-        // The target is the segment, which the map's rules make of scores of the same values.
-        protocol: Protocol::Recovery,
-        labels: samples.names.clone(),
-        actual: split.holdout.iter().map(|&i| samples.labels[i]).collect(),
-        predicted: answers.iter().map(|vote| vote.label).collect(),
-        majority: split.majority,
+}
+
+fn fit(
+    params: &ModelParams,
+    sight: &Sight<'_>,
+    clusters: &HashMap<String, Vec<Option<String>>>,
+) -> Result<(Option<Trial>, Vec<Tried>, Trained), ModelError> {
+    let learnt_at = match params.target.horizon() {
+        None => sight.date,
+        Some(days) => target::before(sight.date, days).unwrap_or(NaiveDate::MIN),
     };
-    Ok((trial, votes, trained))
+    let (samples, labels) = samples_at(params, sight, learnt_at, clusters)?;
+    if samples.names.len() == 1 {
+        warn!(
+            model = params.name,
+            label = samples.names[0],
+            "all customers have one label, which is all that can be learnt"
+        );
+    }
+    let of_frame = sight.at(learnt_at).unwrap_or(&sight.newest);
+    let protocol = target::protocol(params, &labels, of_frame)?;
+    if protocol == Protocol::Recovery && matches!(params.target, Target::Labels(_)) {
+        warn!(model = params.name, "the labels are a function of the scores: what is measured is recovery");
+    }
+    let parts = match protocol {
+        Protocol::Recovery | Protocol::Holdout => {
+            let split = split::stratified(&samples.customers.ids, &samples.labels, params.holdout, params.seed);
+            Some((samples.at(&split.train), samples.at(&split.holdout), None))
+        }
+        Protocol::OutOfTime => earlier_pair(params, sight, learnt_at, &samples, clusters)?,
+    };
+    let k_of = |samples: &Samples| -> Result<(usize, Vec<Tried>), ModelError> {
+        match &params.k {
+            K::Fixed(k) => Ok((*k, Vec::new())),
+            K::Tuned(tuning) => {
+                let tried = tune::tune(params, tuning, samples)?;
+                Ok((tried.iter().find(|tried| tried.chosen).map_or(1, |tried| tried.k), tried))
+            }
+        }
+    };
+    // What is tried on has no say in k.
+    let (k, tried) = k_of(parts.as_ref().map_or(&samples, |(train, ..)| train))?;
+    let trial = match parts {
+        None => {
+            warn!(model = params.name, "the source does not go back far enough to try the model on a later time");
+            None
+        }
+        Some((train, held, persistence)) => Some(attempt(params, k, protocol, train, &held, persistence)?),
+    };
+    Ok((trial, tried, Trained::fit(params, k, samples)?))
 }
 
-/// Adds the model's columns: null in the first `older` rows, then the votes in their order.
-pub fn add_votes(
+/// Customers to learn from, customers to try on, and what they would be if nothing changed.
+type Parts = (Samples, Samples, Option<Vec<usize>>);
+
+/// The pair before, to learn from, with the samples of this one to try on; `None` where the source does not go back so far.
+fn earlier_pair(
+    params: &ModelParams,
+    sight: &Sight<'_>,
+    date: NaiveDate,
+    samples: &Samples,
+    clusters: &HashMap<String, Vec<Option<String>>>,
+) -> Result<Option<Parts>, ModelError> {
+    let first = params.target.horizon().and_then(|days| target::before(date, days));
+    let Some(first) = first.filter(|first| sight.at(*first).is_some()) else { return Ok(None) };
+    let (train, _) = samples_at(params, sight, first, clusters)?;
+    let unchanged = sight.persistence(params, date)?.unwrap_or_default();
+    let frame = sight.at(date).unwrap_or(&sight.newest);
+    let by_id: HashMap<String, String> =
+        features::text(frame, columns::CUSTOMER_ID)?.into_iter().zip(unchanged).collect();
+    let mut names: Vec<String> = train.names.iter().chain(by_id.values()).cloned().collect();
+    names.sort();
+    names.dedup();
+    let held = samples.clone().with_names(&names);
+    let code = |id: &String| by_id.get(id).and_then(|label| held.names.binary_search(label).ok()).unwrap_or_default();
+    let persistence = held.customers.ids.iter().map(code).collect();
+    let train = train.with_names(&held.names);
+    Ok(Some((train, held, Some(persistence))))
+}
+
+/// Tries a model on customers that it has not seen, or not at that time.
+fn attempt(
+    params: &ModelParams,
+    k: usize,
+    protocol: Protocol,
+    train: Samples,
+    held: &Samples,
+    persistence: Option<Vec<usize>>,
+) -> Result<Trial, ModelError> {
+    let majority = split::majority(&train.labels);
+    let answers = Trained::fit(params, k, train)?.ask(&held.customers)?;
+    let asked: Vec<usize> = (0..answers.len()).filter(|&i| answers[i].is_some()).collect();
+    Ok(Trial {
+        model: params.name.clone(),
+        protocol,
+        labels: held.names.clone(),
+        actual: asked.iter().map(|&i| held.labels[i]).collect(),
+        answers: answers.into_iter().flatten().collect(),
+        majority,
+        persistence: persistence.map(|labels| asked.iter().map(|&i| labels[i]).collect()),
+        abstain: params.abstain,
+        seed: params.seed,
+    })
+}
+
+/// Adds the model's columns: null in the first `older` rows, then the answers in their order.
+///
+/// # Errors
+/// What Polars says of columns of another length.
+pub fn add_answers(
     frame: &mut DataFrame,
     params: &ModelParams,
     names: &[String],
-    votes: &[Vote],
+    answers: &[Option<Answer>],
     older: usize,
 ) -> PolarsResult<()> {
-    let number = |of: fn(&Vote) -> f64| -> Vec<Option<f64>> {
-        std::iter::repeat_n(None, older).chain(votes.iter().map(|vote| Some(of(vote)))).collect()
+    let number = |of: fn(&Answer) -> f64| -> Vec<Option<f64>> {
+        std::iter::repeat_n(None, older).chain(answers.iter().map(|answer| answer.as_ref().map(of))).collect()
     };
-    let labels: Vec<Option<&str>> =
-        std::iter::repeat_n(None, older).chain(votes.iter().map(|vote| Some(names[vote.label].as_str()))).collect();
+    let label = |answer: &Option<Answer>| {
+        let sure = answer.as_ref().filter(|answer| params.abstain.is_none_or(|least| answer.confidence >= least));
+        sure.map(|answer| names[answer.vote.label].clone())
+    };
+    let labels: Vec<Option<String>> = std::iter::repeat_n(None, older).chain(answers.iter().map(label)).collect();
     frame.with_column(Column::new(columns::label(&params.name).into(), labels))?;
-    frame.with_column(Column::new(columns::confidence(&params.name).into(), number(|v| v.confidence)))?;
-    frame.with_column(Column::new(columns::margin(&params.name).into(), number(|v| v.margin)))?;
-    frame.with_column(Column::new(columns::novelty(&params.name).into(), number(|v| v.novelty)))?;
+    frame.with_column(Column::new(columns::confidence(&params.name).into(), number(|answer| answer.confidence)))?;
+    frame.with_column(Column::new(columns::margin(&params.name).into(), number(|answer| answer.vote.margin)))?;
+    frame.with_column(Column::new(columns::novelty(&params.name).into(), number(|answer| answer.vote.novelty)))?;
     Ok(())
+}
+
+/// The newest snapshot of a segmented table.
+///
+/// # Errors
+/// A table without snapshots.
+pub fn newest(segmented: &Segmented) -> PolarsResult<(NaiveDate, DataFrame)> {
+    by_snapshot(&segmented.frame)?.pop().ok_or_else(|| polars_err!(ComputeError: "no snapshot"))
 }

@@ -1,40 +1,59 @@
-//! The hold-out split: stratified by label, chosen by a seeded hash of customer_id, so that neither the order of rows
-//! nor other customers' coming and going moves a customer by chance.
+//! Splits: stratified by label, chosen by a seeded hash of customer_id, so that neither the order of rows nor other customers'
+//! coming and going moves a customer by chance.
 
-/// Which samples train and which are held out.
+/// Which customers train and which are held out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
-    /// Indices of the training samples, ascending.
+    /// Indices of the training customers, ascending.
     pub train: Vec<usize>,
-    /// Indices of the held-out samples, ascending.
+    /// Indices of the held-out customers, ascending.
     pub holdout: Vec<usize>,
-    /// The most frequent label of the training samples; the lowest code among equals.
-    pub majority: usize,
 }
 
-/// Holds out the `share` of each label's samples whose hashes are lowest, rounded to the nearest whole number, but
-/// never all of a label.
+/// Holds out the `share` of each label's customers whose hashes are lowest, rounded to the nearest whole number, but never all of a
+/// label.
 pub fn stratified(ids: &[String], labels: &[usize], share: f64, seed: u64) -> Split {
-    let n_labels = labels.iter().max().map_or(0, |max| max + 1);
-    let mut by_label: Vec<Vec<([u8; 32], usize)>> = vec![Vec::new(); n_labels];
-    for (idx, (id, &label)) in ids.iter().zip(labels).enumerate() {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&seed.to_le_bytes()).update(id.as_bytes());
-        by_label[label].push((*hasher.finalize().as_bytes(), idx));
-    }
     let (mut train, mut holdout) = (Vec::new(), Vec::new());
-    let mut largest = (0, 0);
-    for (label, mut members) in by_label.into_iter().enumerate() {
-        members.sort();
+    for members in by_label(ids, labels, seed) {
         let held = ((members.len() as f64 * share).round() as usize).min(members.len().saturating_sub(1));
-        let kept = members.len() - held;
-        if kept > largest.0 {
-            largest = (kept, label);
-        }
-        holdout.extend(members[..held].iter().map(|member| member.1));
-        train.extend(members[held..].iter().map(|member| member.1));
+        holdout.extend_from_slice(&members[..held]);
+        train.extend_from_slice(&members[held..]);
     }
     train.sort_unstable();
     holdout.sort_unstable();
-    Split { train, holdout, majority: largest.1 }
+    Split { train, holdout }
+}
+
+/// The fold of each customer, from 0: those of a label are dealt out in turn, by their hashes, and the next label goes on where the one
+/// before ended, so that folds are of one size.
+pub fn folds(ids: &[String], labels: &[usize], n: usize, seed: u64) -> Vec<usize> {
+    let mut folds = vec![0; ids.len()];
+    for (turn, idx) in by_label(ids, labels, seed).into_iter().flatten().enumerate() {
+        folds[idx] = turn % n;
+    }
+    folds
+}
+
+/// The most frequent label; the lowest code among equals.
+pub fn majority(labels: &[usize]) -> usize {
+    let n_labels = labels.iter().max().map_or(0, |max| max + 1);
+    let mut counts = vec![0usize; n_labels];
+    labels.iter().for_each(|label| counts[*label] += 1);
+    (0..n_labels).rev().max_by_key(|label| counts[*label]).unwrap_or(0)
+}
+
+/// The customers of each label, by their hashes.
+fn by_label(ids: &[String], labels: &[usize], seed: u64) -> Vec<Vec<usize>> {
+    let n_labels = labels.iter().max().map_or(0, |max| max + 1);
+    let mut members: Vec<Vec<([u8; 32], usize)>> = vec![Vec::new(); n_labels];
+    for (idx, (id, &label)) in ids.iter().zip(labels).enumerate() {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&seed.to_le_bytes()).update(id.as_bytes());
+        members[label].push((*hasher.finalize().as_bytes(), idx));
+    }
+    let sorted = members.into_iter().map(|mut members| {
+        members.sort();
+        members.into_iter().map(|(_, idx)| idx).collect()
+    });
+    sorted.collect()
 }

@@ -6,6 +6,7 @@ use std::fs::File;
 use super::Pipeline;
 use crate::checks::Check;
 use crate::error::Error;
+use crate::model::Target;
 use crate::publish::manifest::Input;
 
 /// Hash of what the numbers depend on.
@@ -34,6 +35,10 @@ pub fn run_id(p: &Pipeline, inputs: &[Input]) -> String {
 pub fn fingerprints(p: &Pipeline) -> Result<Vec<Input>, Error> {
     let customers = p.ingest.customers.iter().flat_map(|customers| &customers.set.files);
     let rates = p.ingest.rates.iter().map(|rates| &rates.file);
+    let labels = p.models.iter().flat_map(|model| match &model.target {
+        Target::Labels(params) => params.set.files.iter(),
+        _ => [].iter(),
+    });
     // A check may look into the customers' source.
     let mut seen = HashSet::new();
     let looked_into = p.checks.iter().flat_map(Check::files);
@@ -41,6 +46,7 @@ pub fn fingerprints(p: &Pipeline) -> Result<Vec<Input>, Error> {
         .files()
         .chain(customers)
         .chain(rates)
+        .chain(labels)
         .chain(looked_into)
         .filter(|file| seen.insert(&file.path))
         .map(|file| {

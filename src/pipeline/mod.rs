@@ -1,5 +1,7 @@
 //! The whole run, as a dozen lines that read like the picture.
 
+use std::collections::BTreeMap;
+
 use chrono::NaiveDate;
 use polars::prelude::DataFrame;
 use tracing::{info, info_span, warn};
@@ -10,10 +12,10 @@ use crate::error::Error;
 use crate::evaluate::gates::{self, Gate, Judged};
 use crate::evaluate::{self, Evidence, Tables, ValidityParams};
 use crate::ingest::{IngestParams, Keyed};
-use crate::model::{self, Assigned, ModelParams};
+use crate::model::{self, Assigned, KmeansParams, ModelParams, Sight};
 use crate::orders::{OrderBook, ledger};
 use crate::publish::{self, CustomersRead, Depends, Facts, Manifest, PublishParams, Published, Staging};
-use crate::rfm::{self, RfmParams, Snapshots, by_snapshot};
+use crate::rfm::{self, RfmError, RfmParams, SnapshotDates, Snapshots, by_snapshot};
 use crate::score::{self, Cutting, ScoreParams, Scored, Yardstick};
 use crate::segment::{self, SegmentMap, Segmented};
 
@@ -46,8 +48,10 @@ pub struct Pipeline {
     pub segment: SegmentMap,
     /// Whether the segments say why each customer is where it is.
     pub why: bool,
-    /// The models of `model`.
+    /// The KNN models of `models`.
     pub models: Vec<ModelParams>,
+    /// The clusterings of `models`.
+    pub clusterings: Vec<KmeansParams>,
     /// Whether other definitions of frequency and monetary value are tried.
     pub sensitivity: bool,
     /// How validity is measured, where it is.
@@ -102,8 +106,8 @@ pub fn run(p: &Pipeline, how: How) -> Result<Outcome, Error> {
     let learnt = learnt(p, &scored)?;
     let segmented = segment(p, scored)?;
     info!(map = p.segment.name, "customers named");
-    let assigned = assign(p, &segmented)?;
-    let files = artefact(p, learnt, &segmented, &assigned.trained)?;
+    let assigned = assign(p, &book, &source.labels, &segmented, &earlier)?;
+    let files = artefact(p, learnt, &segmented, &assigned)?;
     let tables = evaluate(evidence, assigned)?;
     let hash = definition_hash(p);
     let facts = Facts {
@@ -211,6 +215,10 @@ pub fn kept(p: &Pipeline, book: &OrderBook, customers: Option<&Keyed>) -> Result
         Cutting::Refit => Ok(None),
         Cutting::Given(yardstick) => Ok(Some(yardstick.clone())),
         Cutting::AsOf(date) => {
+            let span = book.span().map_err(Error::engine("rfm"))?;
+            if let Some((first, last)) = span {
+                SnapshotDates::Given(vec![*date]).within(first, last)?;
+            }
             let snapshots = rfm::snapshots(&p.rfm, book, customers, vec![*date])?;
             let yardstick = score::score(&p.score, snapshots, None).and_then(|scored| Yardstick::of(&scored, *date));
             Ok(Some(yardstick.map_err(Error::engine("score"))?))
@@ -230,13 +238,24 @@ pub fn earlier(
     dates: &[NaiveDate],
 ) -> Result<Vec<(NaiveDate, DataFrame)>, Error> {
     let span = book.span().map_err(Error::engine("rfm"))?;
-    let newest = dates.last().copied();
-    let wanted = p.validity.zip(newest).map(|(validity, newest)| validity.start(newest));
-    let reached = |date: &NaiveDate| span.is_some_and(|(first, _)| first < *date) && !dates.contains(date);
-    let Some(date) = wanted.filter(reached) else { return Ok(Vec::new()) };
-    let snapshots = rfm::snapshots(&p.rfm, book, customers, vec![date])?;
-    let segmented = segment(p, score(p, snapshots, kept(p, book, customers)?)?)?;
-    by_snapshot(&segmented.frame).map_err(Error::engine("segment"))
+    let Some(newest) = dates.last().copied() else { return Ok(Vec::new()) };
+    let of_validity = p.validity.map(|validity| validity.start(newest));
+    let of_models = p.models.iter().flat_map(|model| model.target.earlier(newest));
+    let mut wanted: Vec<NaiveDate> = of_validity.into_iter().chain(of_models).collect();
+    wanted.sort();
+    wanted.dedup();
+    wanted.retain(|date| span.is_some_and(|(first, _)| first < *date) && !dates.contains(date));
+    let mut found = Vec::with_capacity(wanted.len());
+    for date in wanted {
+        let snapshots = match rfm::snapshots(&p.rfm, book, customers, vec![date]) {
+            // Nobody was there yet; whoever needs the snapshot says so.
+            Err(RfmError::NobodyLeft { .. }) => continue,
+            snapshots => snapshots?,
+        };
+        let scored = score::score(&p.score, snapshots, kept(p, book, customers)?).map_err(Error::engine("score"))?;
+        found.extend(by_snapshot(&segment(p, scored)?.frame).map_err(Error::engine("segment"))?);
+    }
+    Ok(found)
 }
 
 /// `score`.
@@ -268,10 +287,20 @@ pub fn segment(p: &Pipeline, scored: Scored) -> Result<Segmented, Error> {
 ///
 /// # Errors
 /// Too few customers for a model, or features that are not finite.
-pub fn assign(p: &Pipeline, segmented: &Segmented) -> Result<Assigned, Error> {
+pub fn assign(
+    p: &Pipeline,
+    book: &OrderBook,
+    labels: &BTreeMap<String, Keyed>,
+    segmented: &Segmented,
+    earlier: &[(NaiveDate, DataFrame)],
+) -> Result<Assigned, Error> {
     let _span = info_span!("model").entered();
-    let assigned = model::assign(&p.models, segmented)?;
-    info!(models = p.models.len(), "customers assigned");
+    let (date, newest) = model::newest(segmented).map_err(Error::engine("model"))?;
+    let published = by_snapshot(&segmented.frame).map_err(Error::engine("model"))?;
+    let earlier: Vec<(NaiveDate, DataFrame)> = published.into_iter().chain(earlier.iter().cloned()).collect();
+    let sight = Sight { date, newest, earlier: &earlier, book, labels };
+    let assigned = model::assign(&p.models, &p.clusterings, segmented, &sight)?;
+    info!(models = p.models.len() + p.clusterings.len(), "customers assigned");
     Ok(assigned)
 }
 

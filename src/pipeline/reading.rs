@@ -1,5 +1,6 @@
 //! The first half of a run: from files to the order book.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use polars::prelude::PolarsResult;
@@ -14,6 +15,7 @@ use crate::columns::CUSTOMER_ID;
 use crate::error::Error;
 use crate::ingest::conform::{AMBIGUOUS, FOREIGN};
 use crate::ingest::{self, Keyed, OnBadRow, Reading, Walked};
+use crate::model::Target;
 use crate::orders::{self, Asked, Further, OrderBook, Rejects, ledger};
 use crate::publish;
 use crate::rfm::Feature;
@@ -24,6 +26,8 @@ pub struct Sources {
     pub files: Vec<Walked>,
     /// What is known of the customers besides.
     pub customers: Option<Keyed>,
+    /// Labels that models learn, by the model.
+    pub labels: BTreeMap<String, Keyed>,
     scratch: TempDir,
 }
 
@@ -54,6 +58,12 @@ pub fn walk(p: &Pipeline, place: Option<&Path>) -> Result<Sources, Error> {
             without_key, repeated_keys, "customers without a key are left out; of repeated keys the first holds"
         );
     }
+    let mut labels = BTreeMap::new();
+    for model in &p.models {
+        if let Target::Labels(params) = &model.target {
+            labels.insert(model.name.clone(), Keyed::read(params, CUSTOMER_ID, scratch.path())?);
+        }
+    }
     let mut files = Vec::new();
     for source in &p.ingest.sources {
         files.extend(ingest::walk(&source.set, p.ingest.on_bad_row, scratch.path(), files.len())?);
@@ -62,7 +72,7 @@ pub fn walk(p: &Pipeline, place: Option<&Path>) -> Result<Sources, Error> {
     if bad > 0 {
         warn!(records = bad, "records that are none of the table's go to the rejects");
     }
-    Ok(Sources { files, customers, scratch })
+    Ok(Sources { files, customers, labels, scratch })
 }
 
 /// `clean`, first part, where returns are matched: reads the returns and what they may undo, and pairs them.

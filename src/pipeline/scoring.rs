@@ -9,11 +9,12 @@ use tracing::{info, info_span};
 
 use super::{Pipeline, mark, pair, rfm, scan, segment, walk};
 use crate::artefact::{
-    self, Artefact, ArtefactError, Exact, KeptCuts, MAP, ModelRecord, Opened, PIPELINE, RATES, Which,
+    self, Artefact, ArtefactError, ClusteringRecord, Exact, KeptCuts, MAP, ModelRecord, Opened, PIPELINE, Which,
 };
 use crate::columns::{CATEGORY, CUSTOMER_ID, LABEL, LIMIT, PREVIOUS_SEGMENT, SEGMENT_SINCE, SNAPSHOTS_IN_SEGMENT};
 use crate::error::Error;
-use crate::model::{self, Trained, features};
+use crate::model::features::Raw;
+use crate::model::{self, Assigned, Customers, Places, Samples, Trained, features};
 use crate::publish::Files;
 use crate::rfm::{CapPolicy, SnapshotDates, Snapshots, by_snapshot};
 use crate::score::{self, Cutting, Method, Scored, Yardstick};
@@ -26,8 +27,8 @@ pub struct Recipe {
     pub pipeline: Value,
     /// Its segment map.
     pub map: Value,
-    /// Its rates of exchange.
-    pub rates: Option<PathBuf>,
+    /// Files that it names, rates of exchange and labels, by their names in the artefact.
+    pub files: Vec<(String, PathBuf)>,
 }
 
 /// What was found over all customers of the newest snapshot.
@@ -71,19 +72,18 @@ pub fn learnt(p: &Pipeline, scored: &Scored) -> Result<Learnt, Error> {
 ///
 /// # Errors
 /// Rates that can no longer be read.
-pub fn artefact(p: &Pipeline, learnt: Learnt, segmented: &Segmented, trained: &[Trained]) -> Result<Files, Error> {
+pub fn artefact(p: &Pipeline, learnt: Learnt, segmented: &Segmented, assigned: &Assigned) -> Result<Files, Error> {
     let Learnt { cut_points, limit, categories } = learnt;
-    let newest = by_snapshot(&segmented.frame).map_err(Error::engine("model"))?.pop();
-    let (date, customers) = newest.unwrap_or_default();
+    let (date, _) = model::newest(segmented).map_err(Error::engine("model"))?;
     let pretty = |json: &Value| (serde_json::to_string_pretty(json).unwrap_or_default() + "\n").into_bytes();
     let mut texts = vec![(PIPELINE.to_owned(), pretty(&p.recipe.pipeline)), (MAP.to_owned(), pretty(&p.recipe.map))];
-    if let Some(path) = &p.recipe.rates {
+    for (name, path) in &p.recipe.files {
         let bytes = std::fs::read(path).map_err(|source| Error::Input { path: path.clone(), source })?;
-        texts.push((RATES.to_owned(), bytes));
+        texts.push((name.clone(), bytes));
     }
-    let mut tables = Vec::with_capacity(trained.len());
-    for model in trained {
-        let table = learnt_from(model, &customers).map_err(Error::engine("model"))?;
+    let mut tables = Vec::with_capacity(assigned.trained.len());
+    for model in &assigned.trained {
+        let table = learnt_from(model).map_err(Error::engine("model"))?;
         tables.push((format!("{}.parquet", model.params.name), table));
     }
     let record = Artefact {
@@ -96,7 +96,8 @@ pub fn artefact(p: &Pipeline, learnt: Learnt, segmented: &Segmented, trained: &[
         cut_points,
         limit: limit.map(Exact),
         categories,
-        models: trained.iter().map(ModelRecord::of).collect(),
+        models: assigned.trained.iter().map(ModelRecord::of).collect(),
+        clusterings: assigned.clustered.iter().map(|one| ClusteringRecord::of(&one.places)).collect(),
         files: texts.iter().map(|(name, bytes)| (name.clone(), artefact::hash(bytes))).collect(),
         blake3: String::new(),
     };
@@ -104,23 +105,29 @@ pub fn artefact(p: &Pipeline, learnt: Learnt, segmented: &Segmented, trained: &[
 }
 
 /// The customers that a model learnt from: customer_id, the columns that it measures, label.
-fn learnt_from(model: &Trained, customers: &DataFrame) -> PolarsResult<DataFrame> {
-    let labels: Vec<&str> = model.samples.labels.iter().map(|label| model.samples.names[*label].as_str()).collect();
-    let labelled = df![CUSTOMER_ID => &model.samples.ids, LABEL => labels]?.lazy();
-    let columns: Vec<Expr> =
-        [CUSTOMER_ID].into_iter().chain(model.params.features.iter().map(String::as_str)).map(col).collect();
-    let key = [col(CUSTOMER_ID)];
-    let measured = customers.clone().lazy().select(columns);
-    measured
-        .inner_join(labelled, key[0].clone(), key[0].clone())
-        .sort([CUSTOMER_ID], SortMultipleOptions::default())
-        .collect()
+fn learnt_from(model: &Trained) -> PolarsResult<DataFrame> {
+    let Samples { customers, labels, names } = &model.samples;
+    let mut columns = vec![Column::new(CUSTOMER_ID.into(), &customers.ids)];
+    for (feature, raw) in model.params.features.iter().zip(&customers.raw) {
+        let name = PlSmallStr::from_str(&feature.column);
+        if columns.iter().any(|column| *column.name() == name) {
+            continue;
+        }
+        columns.push(match raw {
+            Raw::Numbers(values) => Column::new(name, values),
+            Raw::Texts(values) => Column::new(name, values),
+        });
+    }
+    let labels: Vec<&str> = labels.iter().map(|label| names[*label].as_str()).collect();
+    columns.push(Column::new(LABEL.into(), labels));
+    DataFrame::new(customers.len(), columns)
 }
 
 /// A pipeline as an artefact has it, to score customers with.
 pub struct Scorer {
     p: Pipeline,
     yardstick: Yardstick,
+    places: Vec<Places>,
     trained: Vec<Trained>,
     as_of: NaiveDate,
 }
@@ -137,13 +144,14 @@ impl Scorer {
         }
         let as_of = as_of.map_or_else(|| record.snapshot(), Ok)?;
         let (yardstick, trained) = (record.yardstick()?, opened.models(&p.models)?);
+        let places = record.places(&p.clusterings)?;
         let mut p = p;
         p.score.cutting = Cutting::Given(yardstick.clone());
         p.rfm.snapshots = SnapshotDates::Given(vec![as_of]);
         p.rfm.fitted = record.fitted();
         // A part of the customers need not hold what the whole has to.
         p.checks.clear();
-        Ok(Self { p, yardstick, trained, as_of })
+        Ok(Self { p, yardstick, places, trained, as_of })
     }
 
     /// Reads the sources, and scores every customer in them: one row each, sorted by customer_id, as the segments have it, without the
@@ -175,11 +183,15 @@ impl Scorer {
             frame = frame.drop(column).map_err(Error::engine("segment"))?;
         }
         let _span = info_span!("model").entered();
-        let ids = features::text(&frame, CUSTOMER_ID).map_err(Error::engine("model"))?;
+        let newest = frame.clone();
+        for places in &self.places {
+            let standing = places.stand(&newest)?;
+            places.add_columns(&mut frame, &standing, 0).map_err(Error::engine("model"))?;
+        }
         for model in &self.trained {
-            let points = features::points(&model.params, &frame, &ids)?;
-            let votes = model.ask(&ids, &points)?;
-            model::add_votes(&mut frame, &model.params, &model.samples.names, &votes, 0)
+            let customers = Customers::of(&model.params.features, &frame).map_err(Error::engine("model"))?;
+            let answers = model.ask(&customers)?;
+            model::add_answers(&mut frame, &model.params, &model.samples.names, &answers, 0)
                 .map_err(Error::engine("model"))?;
         }
         Ok(frame)
@@ -195,16 +207,19 @@ impl Scorer {
     pub fn columns(&self) -> Vec<String> {
         use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
         let mut columns = [CUSTOMER_ID, RECENCY_DAYS, FREQUENCY, MONETARY].map(str::to_owned).to_vec();
-        for feature in self.trained.iter().flat_map(|model| &model.params.features) {
-            if !columns.contains(feature) {
-                columns.push(feature.clone());
+        let of_models = self.trained.iter().map(|model| &model.params.features);
+        let of_clusterings = self.places.iter().map(|places| &places.params.features);
+        for feature in of_clusterings.chain(of_models).flatten() {
+            if !columns.contains(&feature.column) {
+                columns.push(feature.column.clone());
             }
         }
         columns
     }
 
-    /// Names of the models, in order.
+    /// Names of the clusterings and the models, in order.
     pub fn models(&self) -> impl Iterator<Item = &str> {
-        self.trained.iter().map(|model| model.params.name.as_str())
+        let clusterings = self.places.iter().map(|places| places.params.name.as_str());
+        clusterings.chain(self.trained.iter().map(|model| model.params.name.as_str()))
     }
 }

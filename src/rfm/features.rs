@@ -8,8 +8,8 @@ use super::measures::{self, Frequency, Monetary};
 use super::{RfmParams, by_snapshot, day, within};
 use crate::clean::ReturnPolicy;
 use crate::columns::{
-    AVERAGE_ORDER_VALUE, CATEGORY, CUSTOMER_ID, DAY, GAP_DAYS_STD, MEAN_GAP_DAYS, MONEY, N_PRODUCTS, PLACE, SNAPSHOT,
-    STANDS, TENURE_DAYS, category_share,
+    AVERAGE_ORDER_VALUE, CATEGORY, CUSTOMER_ID, DAY, FREQUENCY, GAP_DAYS_STD, MEAN_GAP_DAYS, MONETARY, MONEY,
+    N_PRODUCTS, PLACE, SNAPSHOT, STANDS, TENURE_DAYS, category_share, ratio_name,
 };
 use crate::ingest::Money;
 
@@ -26,6 +26,52 @@ pub enum Feature {
     AverageOrderValue,
     /// Distinct products bought before the snapshot; u32.
     NProducts,
+}
+
+/// What was done in the last days, as a share of what was done in more of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ratio {
+    /// What was done.
+    pub of: Of,
+    /// The shorter stretch, in days before the snapshot.
+    pub recent: u32,
+    /// The longer one.
+    pub over: u32,
+}
+
+/// What a ratio is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// Money, less what was returned.
+    Money,
+    /// Orders that stand.
+    Orders,
+}
+
+impl Ratio {
+    /// Name of the column.
+    pub fn column(&self) -> String {
+        let of = match self.of {
+            Of::Money => MONETARY,
+            Of::Orders => FREQUENCY,
+        };
+        ratio_name(of, &format!("{}d", self.recent), &format!("{}d", self.over))
+    }
+
+    /// The share; f64, null for customers who did nothing of the kind in the longer stretch, or returned all of it.
+    pub(super) fn share(&self, as_of: NaiveDate, has_orders: bool) -> Expr {
+        let done = |days: u32| {
+            let within = (day(as_of) - col(DAY)).dt().total_days(false).lt_eq(lit(i64::from(days)));
+            match self.of {
+                Of::Money => when(within).then(col(MONEY)).otherwise(lit(0i64).cast(DataType::Int128)).sum(),
+                Of::Orders => measures::orders_where(within, has_orders),
+            }
+            .cast(DataType::Float64)
+        };
+        let over = done(self.over);
+        let share = done(self.recent) / over.clone();
+        when(over.gt(lit(0.0))).then(share).otherwise(lit(NULL)).alias(self.column())
+    }
 }
 
 /// Whole calendar days from the customer's first line to the snapshot; i32, at least 1.

@@ -114,6 +114,19 @@ fn bought(of: Expr) -> Expr {
 /// Distinct values among purchases that stand. The others stand in as one value of their own, which is then not counted: a
 /// filter inside an aggregate is what Polars 0.55.2 gets wrong (#29322).
 fn distinct(of: Expr, stand_in: Expr) -> Expr {
-    let with_stand_in = when(col(STANDS)).then(of).otherwise(stand_in).n_unique().cast(DataType::Int64);
-    with_stand_in - col(STANDS).not().max().cast(DataType::Int64)
+    distinct_where(col(STANDS), of, stand_in)
+}
+
+fn distinct_where(counts: Expr, of: Expr, stand_in: Expr) -> Expr {
+    let with_stand_in = when(counts.clone()).then(of).otherwise(stand_in).n_unique().cast(DataType::Int64);
+    with_stand_in - counts.not().max().cast(DataType::Int64)
+}
+
+/// Distinct orders that stand among the rows for which something holds.
+pub(super) fn orders_where(holds: Expr, has_orders: bool) -> Expr {
+    let counts = col(STANDS).and(holds);
+    match has_orders {
+        true => distinct_where(counts, col(ORDER_ID), lit("")),
+        false => distinct_where(counts, col(DAY).cast(DataType::Int32), lit(i32::MIN)),
+    }
 }

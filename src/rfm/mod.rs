@@ -18,7 +18,7 @@ pub mod outliers;
 pub mod quantile;
 
 pub use dates::{Grid, SnapshotDates, Step};
-pub use features::Feature;
+pub use features::{Feature, Of, Ratio};
 pub use inputs::inputs;
 pub use measures::{Frequency, Monetary};
 pub use outliers::{CapOutliers, CapPolicy};
@@ -38,6 +38,8 @@ pub struct RfmParams {
     pub min_history_days: u32,
     /// Further columns, in order.
     pub features: Vec<Feature>,
+    /// Shares of what was done in shorter stretches of time, after the further columns.
+    pub ratios: Vec<Ratio>,
     /// Number of categories whose shares are told.
     pub top_categories: usize,
     /// What becomes of monetary values beyond a quantile.
@@ -195,6 +197,7 @@ fn snapshot(params: &RfmParams, book: &OrderBook, as_of: NaiveDate) -> LazyFrame
         Feature::AverageOrderValue => Some(features::average_order_value(&book.money, book.returns, book.has_orders)),
         Feature::NProducts => None,
     }));
+    measures.extend(params.ratios.iter().map(|ratio| ratio.share(as_of, book.has_orders)));
     let accepted = book.accepted();
     let within = accepted.clone().filter(within(params.window, day(as_of))).with_column(measures::stands(as_of));
     let measured = within.group_by([col(CUSTOMER_ID)]).agg(measures);

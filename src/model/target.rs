@@ -1,0 +1,161 @@
+//! What a model learns: labels of customers, now or later.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{Days, NaiveDate};
+use polars::prelude::*;
+
+use super::features::text;
+use super::{ModelError, ModelParams, Protocol};
+use crate::columns::*;
+use crate::ingest::{Keyed, KeyedParams};
+use crate::orders::OrderBook;
+use crate::rfm::{day, measures};
+
+/// What a model learns.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// The customer's segment at the same snapshot.
+    Segment,
+    /// The customer's segment so many days later.
+    SegmentIn(u32),
+    /// Whether the customer buys within so many days: `yes` or `no`.
+    BuysIn(u32),
+    /// Labels from a file, of any share of the customers.
+    Labels(KeyedParams),
+    /// The clusters of a clustering, by its name.
+    Clusters(String),
+}
+
+/// What a model may look at.
+pub struct Sight<'a> {
+    /// The newest snapshot.
+    pub date: NaiveDate,
+    /// Its customers.
+    pub newest: DataFrame,
+    /// Earlier snapshots.
+    pub earlier: &'a [(NaiveDate, DataFrame)],
+    /// What happened.
+    pub book: &'a OrderBook,
+    /// Label files, by the model.
+    pub labels: &'a BTreeMap<String, Keyed>,
+}
+
+impl Target {
+    /// Days that the label lies ahead.
+    pub fn horizon(&self) -> Option<u32> {
+        match self {
+            Self::SegmentIn(days) | Self::BuysIn(days) => Some(*days),
+            Self::Segment | Self::Labels(_) | Self::Clusters(_) => None,
+        }
+    }
+
+    /// The snapshots before the newest that the target needs: one to learn from, and one more to try what is learnt.
+    pub fn earlier(&self, newest: NaiveDate) -> Vec<NaiveDate> {
+        let back = |times: u32| self.horizon().and_then(|days| before(newest, days * times));
+        [1, 2].into_iter().filter_map(back).collect()
+    }
+}
+
+/// The date so many days before another.
+pub(super) fn before(date: NaiveDate, days: u32) -> Option<NaiveDate> {
+    date.checked_sub_days(Days::new(u64::from(days)))
+}
+
+impl Sight<'_> {
+    /// The customers of a snapshot.
+    pub(super) fn at(&self, date: NaiveDate) -> Option<&DataFrame> {
+        match date == self.date {
+            true => Some(&self.newest),
+            false => self.earlier.iter().find(|(other, _)| *other == date).map(|(_, frame)| frame),
+        }
+    }
+
+    /// The labels of the customers of a snapshot, in their order; `None` for those who have none.
+    pub(super) fn labels(
+        &self,
+        params: &ModelParams,
+        date: NaiveDate,
+        clusters: &HashMap<String, Vec<Option<String>>>,
+    ) -> Result<Vec<Option<String>>, ModelError> {
+        let frame = self.at(date).ok_or_else(|| ModelError::TooShort { model: params.name.clone(), date })?;
+        let later = |days: u32| date.checked_add_days(Days::new(u64::from(days))).unwrap_or(NaiveDate::MAX);
+        let ids = text(frame, CUSTOMER_ID)?;
+        Ok(match &params.target {
+            Target::Segment => text(frame, SEGMENT)?.into_iter().map(Some).collect(),
+            Target::Clusters(name) => clusters.get(name).cloned().unwrap_or_default(),
+            Target::BuysIn(days) => {
+                let buyers = buyers(self.book, date, later(*days))?;
+                let label = |id: &String| Some(if buyers.contains(id) { "yes" } else { "no" }.to_owned());
+                ids.iter().map(label).collect()
+            }
+            Target::SegmentIn(days) => {
+                let end = later(*days);
+                let then =
+                    self.at(end).ok_or_else(|| ModelError::TooShort { model: params.name.clone(), date: end })?;
+                by_id(&ids, text(then, CUSTOMER_ID)?, text(then, SEGMENT)?)
+            }
+            Target::Labels(file) => {
+                let Some(given) = self.labels.get(&params.name) else { return Ok(vec![None; ids.len()]) };
+                let name = file.attributes.first().map_or(LABEL, String::as_str);
+                let labels = given.frame.column(name)?.cast(&DataType::String)?;
+                let labels = labels.str()?.iter().map(|label| label.unwrap_or_default().to_owned()).collect();
+                let given = by_id(&ids, text(&given.frame, CUSTOMER_ID)?, labels);
+                given.into_iter().map(|label| label.filter(|label| !label.is_empty())).collect()
+            }
+        })
+    }
+
+    /// What it would be if nothing changed: the segment of the day, or whether the customer bought in the days before.
+    pub(super) fn persistence(&self, params: &ModelParams, date: NaiveDate) -> Result<Option<Vec<String>>, ModelError> {
+        let Some(frame) = self.at(date) else { return Ok(None) };
+        Ok(match &params.target {
+            Target::SegmentIn(_) => Some(text(frame, SEGMENT)?),
+            Target::BuysIn(days) => {
+                let buyers = buyers(self.book, before(date, *days).unwrap_or(NaiveDate::MIN), date)?;
+                let label = |id: String| if buyers.contains(&id) { "yes" } else { "no" }.to_owned();
+                Some(text(frame, CUSTOMER_ID)?.into_iter().map(label).collect())
+            }
+            Target::Segment | Target::Labels(_) | Target::Clusters(_) => None,
+        })
+    }
+}
+
+/// How a model is tried. Labels that are a function of what it sees can only be recovered.
+pub(super) fn protocol(params: &ModelParams, labels: &[Option<String>], frame: &DataFrame) -> PolarsResult<Protocol> {
+    Ok(match &params.target {
+        Target::SegmentIn(_) | Target::BuysIn(_) => Protocol::OutOfTime,
+        Target::Labels(_) if of_scores(labels, frame)? => Protocol::Recovery,
+        _ if params.circular => Protocol::Recovery,
+        _ => Protocol::Holdout,
+    })
+}
+
+/// Whether labels are a function of the score code: no two customers with one code have different labels, though there are codes that
+/// several have, and several labels.
+pub fn of_scores(labels: &[Option<String>], frame: &DataFrame) -> PolarsResult<bool> {
+    let codes = text(frame, RFM_CODE)?;
+    let mut by_code: HashMap<&str, (BTreeSet<&str>, usize)> = HashMap::new();
+    for (code, label) in codes.iter().zip(labels) {
+        let Some(label) = label else { continue };
+        let (labels, customers) = by_code.entry(code).or_default();
+        labels.insert(label);
+        *customers += 1;
+    }
+    let several = by_code.values().filter(|(_, customers)| *customers > 1).count();
+    let all: BTreeSet<&str> = by_code.values().flat_map(|(labels, _)| labels).copied().collect();
+    Ok(several > 1 && all.len() > 1 && by_code.values().all(|(labels, _)| labels.len() == 1))
+}
+
+/// Those who bought something within some days that was not undone in them.
+fn buyers(book: &OrderBook, from: NaiveDate, until: NaiveDate) -> PolarsResult<BTreeSet<String>> {
+    let within = col(DAY).gt_eq(day(from)).and(col(DAY).lt(day(until)));
+    let bought = book.accepted().filter(within).with_column(measures::stands(until)).filter(col(STANDS));
+    let bought = bought.select([col(CUSTOMER_ID)]).unique_generic(None, UniqueKeepStrategy::Any).collect()?;
+    Ok(text(&bought, CUSTOMER_ID)?.into_iter().collect())
+}
+
+fn by_id(ids: &[String], known: Vec<String>, labels: Vec<String>) -> Vec<Option<String>> {
+    let known: HashMap<String, String> = known.into_iter().zip(labels).collect();
+    ids.iter().map(|id| known.get(id).cloned()).collect()
+}
