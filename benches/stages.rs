@@ -22,6 +22,7 @@ fn stages(c: &mut Criterion) {
     let book = scan();
     let dates = custseg::rfm::dates(&p.rfm, &book).expect("dates");
     let snapshots = pipeline::rfm(&p, &book, None, None, dates.clone()).expect("snapshots");
+    let earlier = pipeline::earlier(&p, &book, None, &dates).expect("earlier snapshots");
     let scored = pipeline::score(&p, snapshots.clone(), None).expect("scores");
     let segmented = pipeline::segment(&p, scored.clone()).expect("segments");
 
@@ -32,10 +33,13 @@ fn stages(c: &mut Criterion) {
     group.bench_function("rfm", |b| b.iter(|| pipeline::rfm(&p, &book, None, None, dates.clone()).expect("snapshots")));
     group.bench_function("score", |b| b.iter(|| pipeline::score(&p, snapshots.clone(), None).expect("scores")));
     group.bench_function("segment", |b| b.iter(|| pipeline::segment(&p, scored.clone()).expect("segments")));
-    group.bench_function("model", |b| b.iter(|| pipeline::assign(&p, &segmented).expect("answers")));
+    group.bench_function("model", |b| {
+        b.iter(|| pipeline::assign(&p, &book, &source.labels, &segmented, &earlier).expect("answers"))
+    });
     group.bench_function("evaluate", |b| {
         b.iter(|| {
-            let assigned = pipeline::assign(&custseg::pipeline::Pipeline { models: vec![], ..p.clone() }, &segmented);
+            let none = custseg::pipeline::Pipeline { models: vec![], clusterings: vec![], ..p.clone() };
+            let assigned = pipeline::assign(&none, &book, &source.labels, &segmented, &[]);
             let evidence = pipeline::evidence(&p, &book, &scored, &[]).expect("bins");
             pipeline::evaluate(evidence, assigned.expect("no model")).expect("tables")
         })

@@ -67,7 +67,7 @@ pub(crate) enum Command {
         skip_code: bool,
     },
     /// Score customers by the artefact of an earlier run: its cut points, its segment map, its models. Nothing is learnt anew, so that
-    /// any part of the run's own customers gets the very segments that the run gave it.
+    /// any part of the run's own customers, with all that they did, gets the very segments that the run gave it.
     ///
     /// Writes one row a customer, as the segments have it: CSV on standard output, or a file.
     Score(Score),
@@ -138,7 +138,8 @@ pub(crate) struct Score {
     /// Transactions: files, folders or globs, with the columns that the run read. CSV, Parquet or Excel, by the suffix.
     #[arg(value_name = "INPUT", required_unless_present = "stdio")]
     pub(crate) inputs: Vec<String>,
-    /// Which of the pipeline's sources the input is written like, where it has several, counted from 1.
+    /// Which of the pipeline's sources the input is written like, where it has several, counted from 1. What customers did in the
+    /// others is then not seen.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) source: u16,
     /// The customers' source, where the pipeline has one; without it their attributes are left out.
@@ -154,8 +155,9 @@ pub(crate) struct Score {
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
     pub(crate) set: Vec<String>,
     /// Read customers from standard input and write them to standard output as they come, tab-separated and without a header, for
-    /// engines that pipe rows. In: customer_id, recency_days, frequency, monetary, then what else the models measure. Out:
-    /// customer_id, r_score, f_score, m_score, rfm_code, segment, then label, confidence, margin and novelty of each model.
+    /// engines that pipe rows. In: customer_id, recency_days, frequency, monetary, then what else the models measure, in the order in
+    /// which the artefact names it; \N for null. Out: customer_id, r_score, f_score, m_score, rfm_code, segment, then label, confidence,
+    /// margin and novelty of each model.
     #[arg(long, conflicts_with_all = ["inputs", "customers", "as_of", "to", "set"])]
     pub(crate) stdio: bool,
 }

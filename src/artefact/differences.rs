@@ -9,6 +9,8 @@ pub enum Which {
     Scores,
     /// What segments and the models' answers depend on.
     Everything,
+    /// The same, and whose cut points hold: what tells two runs apart.
+    Runs,
 }
 
 impl Which {
@@ -17,8 +19,19 @@ impl Which {
         const ALL: &[&str] = &["orders", "timezone", "money", "clean", "rfm", "score", "segment", "models"];
         // Snapshots are chosen anew, cut points are given, and a weighted mean of the scores changes none of them.
         match self {
-            Self::Scores => (&ALL[..6], &["rfm.snapshots", "rfm.features", "score.cut_points", "score.weights"]),
+            Self::Scores => {
+                const NONE: &[&str] = &[
+                    "rfm.snapshots",
+                    "rfm.features",
+                    "rfm.ratios",
+                    "rfm.top_categories",
+                    "score.cut_points",
+                    "score.weights",
+                ];
+                (&ALL[..6], NONE)
+            }
             Self::Everything => (ALL, &["rfm.snapshots", "score.cut_points"]),
+            Self::Runs => (ALL, &["rfm.snapshots"]),
         }
     }
 }
@@ -45,6 +58,11 @@ fn compare(path: &str, one: Option<&Value>, other: Option<&Value>, except: &[&st
             let added = other.keys().filter(|key| !one.contains_key(*key));
             for key in one.keys().chain(added) {
                 compare(&format!("{path}.{key}"), one.get(key), other.get(key), except, found);
+            }
+        }
+        (Some(Value::Array(one)), Some(Value::Array(other))) if one.len() == other.len() => {
+            for (i, (one, other)) in one.iter().zip(other).enumerate() {
+                compare(&format!("{path}.{i}"), Some(one), Some(other), except, found);
             }
         }
         _ => {

@@ -69,7 +69,7 @@ fn compare(runs: [Published; 2], snapshot: Option<NaiveDate>) -> Result<Pair, Er
         Ok((moves, segments, metrics))
     };
     let (moves, segments, metrics) = made().map_err(Error::engine("diff"))?;
-    let definitions = differences(&runs[0].manifest["definition"], &runs[1].manifest["definition"], Which::Everything);
+    let definitions = differences(&runs[0].manifest["definition"], &runs[1].manifest["definition"], Which::Runs);
     Ok(Pair { runs, dates, moves, segments, metrics, definitions })
 }
 
@@ -158,8 +158,8 @@ fn rows(frame: &DataFrame) -> PolarsResult<Vec<Value>> {
         let mut object = Map::new();
         for column in frame.columns() {
             let value = match column.get(row)? {
+                value if value.get_str().is_some() => value.get_str().into(),
                 AnyValue::Null => Value::Null,
-                AnyValue::String(text) => text.into(),
                 AnyValue::Float64(number) => number.into(),
                 AnyValue::UInt32(number) => number.into(),
                 other => other.to_string().into(),

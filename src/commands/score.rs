@@ -1,10 +1,11 @@
 //! `custseg score`: scores customers by the artefact of an earlier run.
 
 use std::io::Write;
-use std::path::absolute;
+use std::path::Path;
 
 use polars::prelude::*;
 use serde_json::{Value, json};
+use tracing::warn;
 
 use super::stdio;
 use crate::cli::Score;
@@ -15,6 +16,7 @@ use custseg::pipeline::Scorer;
 use custseg::publish;
 
 pub(super) fn score(asked: &Score, out: &mut impl Write) -> Result<(), Error> {
+    asked.to.as_deref().map(publish::writable).transpose()?;
     let opened = Opened::at(&asked.model)?;
     let recipe = opened.pipeline()?;
     if asked.stdio {
@@ -48,6 +50,9 @@ fn given(asked: &Score, recipe: &Value) -> Result<Vec<(String, String)>, Error> 
     let n = usize::from(asked.source);
     let source =
         source(recipe, n).ok_or_else(|| Error::Usage(format!("--source {n}: the pipeline has no such source")))?;
+    if recipe["ingest"]["transactions"].is_array() {
+        warn!(source = n, "the pipeline has several sources; customers are scored by what is given of this one alone");
+    }
     let mut given = vec![("INPUT".to_owned(), transactions(source.clone(), &paths(&asked.inputs)?))];
     if let Some(mut customers) = recipe["ingest"].get("customers").cloned() {
         customers["paths"] = paths(&asked.customers)?;
@@ -73,6 +78,17 @@ pub(super) fn transactions(mut source: Value, paths: &Value) -> String {
 
 /// Paths from the working directory, for a pipeline that stands elsewhere.
 fn paths(given: &[String]) -> Result<Value, Error> {
-    let absolute = given.iter().map(absolute).collect::<Result<Vec<_>, _>>()?;
-    Ok(json!(absolute))
+    let here = std::env::current_dir()?;
+    let one = |path: &String| {
+        let full = match path.contains(['*', '?', '[']) && !Path::new(path).exists() {
+            // The folder's own name is no pattern.
+            true => here.to_str().map(|here| Path::new(&glob::Pattern::escape(here)).join(path)),
+            false => Some(here.join(path)),
+        };
+        let full = full.filter(|_| !path.is_empty()).and_then(|full| full.to_str().map(str::to_owned));
+        full.ok_or_else(|| {
+            Error::Usage(format!("`{path}`, seen from {}, is no path that can be written as text", here.display()))
+        })
+    };
+    Ok(json!(given.iter().map(one).collect::<Result<Vec<_>, _>>()?))
 }

@@ -1,6 +1,6 @@
 //! `custseg score --stdio`: customers in, their segments out, a line each, for engines that pipe rows.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, BufReader, Write};
 
 use polars::prelude::*;
 use serde_json::{Value, json};
@@ -9,49 +9,77 @@ use super::score;
 use custseg::artefact::Opened;
 use custseg::columns::*;
 use custseg::error::Error;
-use custseg::pipeline::Scorer;
+use custseg::pipeline::{InputColumn, InputKind, Scorer};
 use custseg::rfm::Snapshots;
 
-/// Lines that are answered together.
-const CHUNK: usize = 8192;
+/// Bytes that are read at once, and their lines answered together.
+const BUFFER: usize = 1 << 20;
 /// What stands for null, as Hive and Spark write it.
 const NULL_TEXT: &str = "\\N";
 
 pub(super) fn answer(opened: &Opened, recipe: Value, out: &mut impl Write) -> Result<(), Error> {
-    let scorer = Scorer::of(without_sources(opened, &recipe)?, opened, None)?;
+    let mut p = without_sources(opened, &recipe)?;
+    // It is the artefact's own pipeline, but for what concerns lines, of which there are none.
+    p.definitions = opened.record.definition.clone();
+    let scorer = Scorer::of(p, opened, None)?;
     let columns = scorer.columns();
     let shown = shown(&scorer);
-    let mut lines = io::stdin().lock().lines();
-    let mut number = 0;
+    let mut input = BufReader::with_capacity(BUFFER, io::stdin());
+    let (mut chunk, mut number) = (Vec::new(), 0);
     loop {
-        let chunk: Vec<String> = lines.by_ref().take(CHUNK).collect::<Result<_, _>>()?;
-        if chunk.is_empty() {
+        let mut line = Vec::new();
+        let read = input.read_until(b'\n', &mut line)?;
+        if read > 0 {
+            let text = String::from_utf8(line);
+            let text =
+                text.map_err(|_| Error::Row { line: number + chunk.len() + 1, words: "no UTF-8 text".to_owned() })?;
+            chunk.push(text.trim_end_matches(['\n', '\r']).to_owned());
+        }
+        // Whoever asks line by line gets its answers so; whoever sends many at once gets them together.
+        let drained = input.buffer().is_empty();
+        if !chunk.is_empty() && (drained || read == 0) {
+            let frame = self::read(&scorer, &columns, &chunk, number)?;
+            number += chunk.len();
+            chunk.clear();
+            let snapshots = Snapshots { frame, dates: vec![scorer.as_of()], tables: Vec::new() };
+            write(&scorer.measured(snapshots)?, &shown, out)?;
+            out.flush()?;
+        }
+        if read == 0 {
             return Ok(());
         }
-        let frame = read(&scorer, &columns, &chunk, number)?;
-        number += chunk.len();
-        let snapshots = Snapshots { frame, dates: vec![scorer.as_of()], tables: Vec::new() };
-        write(&scorer.measured(snapshots)?, &shown, out)?;
-        out.flush()?;
     }
 }
 
-/// The artefact's pipeline over a file that has its columns and no row, since rows come from elsewhere.
+/// The artefact's pipeline over files that have its columns and no row, since rows come from elsewhere.
 fn without_sources(opened: &Opened, recipe: &Value) -> Result<custseg::pipeline::Pipeline, Error> {
+    let folder = tempfile::tempdir()?;
+    let empty = |name: &str, spec: &Value, columns: Vec<&Value>| -> Result<Value, Error> {
+        let separator = spec["csv"]["separator"].as_str().unwrap_or(",");
+        let mut names: Vec<&str> = columns.into_iter().filter_map(Value::as_str).collect();
+        names.sort_unstable();
+        names.dedup();
+        let names: Vec<String> = names.into_iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
+        let path = folder.path().join(name);
+        tempfile::NamedTempFile::new_in(&folder).and_then(|mut file| {
+            writeln!(file, "{}", names.join(separator))?;
+            file.persist(&path).map_err(|error| error.error)
+        })?;
+        Ok(json!([path]))
+    };
     let source = score::source(recipe, 1).cloned().unwrap_or_default();
-    let separator = source["csv"]["separator"].as_str().unwrap_or(",");
-    let names: Vec<&str> =
-        source["columns"].as_object().into_iter().flatten().filter_map(|(_, name)| name.as_str()).collect();
-    let mut file = tempfile::Builder::new().suffix(".csv").tempfile()?;
-    writeln!(
-        file,
-        "{}",
-        names.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect::<Vec<_>>().join(separator)
-    )?;
-    let given = vec![
-        ("source".to_owned(), score::transactions(source, &json!([file.path()]))),
-        ("customers".to_owned(), "ingest.customers=null".to_owned()),
+    let columns = source["columns"].as_object().into_iter().flatten().map(|(_, name)| name).collect();
+    let lines = empty("lines.csv", &source, columns)?;
+    let mut given = vec![
+        ("source".to_owned(), score::transactions(source, &lines)),
+        // No line is there to be cleaned.
+        ("clean".to_owned(), "clean=[]".to_owned()),
     ];
+    if let Some(customers) = recipe["ingest"].get("customers") {
+        let attributes = customers["attributes"].as_array().into_iter().flatten();
+        let path = empty("customers.csv", customers, attributes.chain([&customers["key"]]).collect())?;
+        given.push(("customers".to_owned(), format!("ingest.customers.paths={path}")));
+    }
     score::load(opened, given, &[])
 }
 
@@ -63,41 +91,51 @@ fn shown(scorer: &Scorer) -> Vec<String> {
 }
 
 /// Lines as customers of the snapshot that the artefact is of.
-fn read(scorer: &Scorer, columns: &[String], lines: &[String], before: usize) -> Result<DataFrame, Error> {
-    let mut ids = Vec::with_capacity(lines.len());
-    let mut values: Vec<Vec<Option<f64>>> = vec![Vec::with_capacity(lines.len()); columns.len() - 1];
+fn read(scorer: &Scorer, columns: &[InputColumn], lines: &[String], before: usize) -> Result<DataFrame, Error> {
+    let mut cells: Vec<Vec<Option<&str>>> = vec![Vec::with_capacity(lines.len()); columns.len()];
     for (i, line) in lines.iter().enumerate() {
-        let wrong = |words: String| Error::Row { line: before + i + 1, words };
-        let cells: Vec<&str> = line.split('\t').collect();
-        if cells.len() != columns.len() {
-            let names = columns.join(", ");
-            return Err(wrong(format!("{} fields instead of {}: {names}", cells.len(), columns.len())));
+        let parts: Vec<&str> = line.split('\t').collect();
+        if parts.len() != columns.len() {
+            let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+            let words = format!("{} fields instead of {}: {}", parts.len(), columns.len(), names.join(", "));
+            return Err(Error::Row { line: before + i + 1, words });
         }
-        ids.push(cells[0]);
-        for ((cell, name), values) in cells[1..].iter().zip(&columns[1..]).zip(&mut values) {
-            let value: Option<f64> = match *cell {
-                NULL_TEXT => None,
-                text => Some(text.parse().map_err(|_| wrong(format!("{name}: `{text}` is no number")))?),
-            };
-            let own = [RECENCY_DAYS, FREQUENCY, MONETARY].contains(&name.as_str());
-            if value.is_some_and(|value| !value.is_finite()) || (own && value.is_none()) {
-                return Err(wrong(format!("{name}: `{cell}` is no number")));
-            }
-            values.push(value);
+        for (cells, part) in cells.iter_mut().zip(parts) {
+            cells.push(Some(part).filter(|part| *part != NULL_TEXT));
         }
     }
-    let numbers = values.into_iter().zip(&columns[1..]).map(|(values, name)| Column::new(name.as_str().into(), values));
-    let made = || -> PolarsResult<DataFrame> {
-        let snapshot = Column::new(SNAPSHOT.into(), vec![scorer.as_of(); lines.len()]);
-        let all = [snapshot, Column::new(CUSTOMER_ID.into(), ids)].into_iter().chain(numbers).collect();
-        let typed = [(RECENCY_DAYS, DataType::Int32), (FREQUENCY, DataType::UInt32)];
-        let typed = typed.map(|(name, dtype)| col(name).strict_cast(dtype));
-        DataFrame::new(lines.len(), all)?.lazy().with_columns(typed).collect()
-    };
-    made().map_err(|error| Error::Row {
-        line: before + 1,
-        words: format!("or a later line: {}", error.to_string().lines().next().unwrap_or_default()),
-    })
+    let mut found = vec![Column::new(SNAPSHOT.into(), vec![scorer.as_of(); lines.len()])];
+    for (InputColumn { name, kind }, cells) in columns.iter().zip(&cells) {
+        let wrong = |row: usize| {
+            let cell = cells[row].unwrap_or(NULL_TEXT);
+            Error::Row { line: before + row + 1, words: format!("{name}: `{cell}` is {}", kind.refused()) }
+        };
+        let label = PlSmallStr::from_str(name);
+        found.push(match kind {
+            InputKind::Text => Column::new(label, cells),
+            InputKind::Id => Column::new(label, needed(cells, |cell| Some(cell.to_owned())).map_err(wrong)?),
+            InputKind::Days => Column::new(label, needed(cells, |cell| cell.parse::<i32>().ok()).map_err(wrong)?),
+            InputKind::Count => Column::new(label, needed(cells, |cell| cell.parse::<u32>().ok()).map_err(wrong)?),
+            InputKind::Money => Column::new(label, needed(cells, finite).map_err(wrong)?),
+            InputKind::Number => {
+                let odd = cells.iter().position(|cell| cell.is_some_and(|cell| finite(cell).is_none()));
+                match odd {
+                    Some(row) => return Err(wrong(row)),
+                    None => Column::new(label, cells.iter().map(|cell| cell.and_then(finite)).collect::<Vec<_>>()),
+                }
+            }
+        });
+    }
+    DataFrame::new(lines.len(), found).map_err(Error::engine("score"))
+}
+
+fn finite(cell: &str) -> Option<f64> {
+    cell.parse::<f64>().ok().filter(|value| value.is_finite())
+}
+
+/// Values that all have to be there; else the row that lacks one.
+fn needed<T>(cells: &[Option<&str>], parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, usize> {
+    cells.iter().enumerate().map(|(row, cell)| cell.and_then(&parse).ok_or(row)).collect()
 }
 
 fn write(frame: &DataFrame, columns: &[String], out: &mut impl Write) -> Result<(), Error> {
@@ -107,8 +145,9 @@ fn write(frame: &DataFrame, columns: &[String], out: &mut impl Write) -> Result<
         for (i, column) in columns.iter().enumerate() {
             let tab = if i > 0 { "\t" } else { "" };
             match column.get(row).map_err(Error::engine("score"))? {
+                // Polars has two kinds of text, and writes one of them in quotes.
+                value if value.get_str().is_some() => write!(out, "{tab}{}", value.get_str().unwrap_or_default())?,
                 AnyValue::Null => write!(out, "{tab}{NULL_TEXT}")?,
-                AnyValue::String(text) => write!(out, "{tab}{text}")?,
                 AnyValue::Float64(number) => write!(out, "{tab}{number}")?,
                 other => write!(out, "{tab}{other}")?,
             }

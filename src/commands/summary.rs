@@ -119,9 +119,11 @@ fn returns_in_words(returns: &DataFrame) -> PolarsResult<String> {
 }
 
 pub(super) fn cell(name: &str, value: AnyValue<'_>) -> String {
+    if let Some(text) = value.get_str() {
+        return text.to_owned();
+    }
     match value {
         AnyValue::Null => String::new(),
-        AnyValue::String(text) => text.to_owned(),
         AnyValue::Float64(share) if name == SHARE || name == MONEY_SHARE => format!("{:.1} %", share * 100.0),
         AnyValue::Float64(money) => {
             let text = format!("{money:.2}");

@@ -31,9 +31,12 @@ pub(super) fn drawn(
 
 /// A value as it is; nothing for null.
 pub(super) fn plain(_column: &str, value: AnyValue<'_>) -> String {
+    // Polars has two kinds of text, and writes one of them in quotes.
+    if let Some(text) = value.get_str() {
+        return text.to_owned();
+    }
     match value {
         AnyValue::Null => String::new(),
-        AnyValue::String(text) => text.to_owned(),
         // Polars writes large floats in powers of ten.
         AnyValue::Float64(x) => x.to_string(),
         other => other.to_string(),

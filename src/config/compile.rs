@@ -58,7 +58,7 @@ pub(super) fn compile(
     }
     let rfm = rfm(&spec.rfm, &columns, clean.cap, apart, &mut checker);
     let (models, clusterings) = models::models(spec, apart, &mut checker);
-    let gates = evaluate::gates(&spec.evaluate, &models, &mut checker);
+    let gates = evaluate::gates(&spec.evaluate, &score, &models, &mut checker);
     let to = document.base.join(&spec.publish.to);
     if spec.publish.to.is_empty() {
         checker.wrong("/publish/to", "expected a folder");

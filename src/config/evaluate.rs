@@ -7,6 +7,7 @@ use crate::columns::{FREQUENCY, MONETARY, MOVED, PSI, RECENCY_DAYS, SEGMENT};
 use crate::evaluate::ValidityParams;
 use crate::evaluate::gates::{Bound, Figure, Gate, Side};
 use crate::model::{ModelParams, Protocol, Target};
+use crate::score::ScoreParams;
 
 /// How validity is measured; the shape of the horizon has been checked.
 pub(super) fn validity(spec: &EvaluateSpec) -> Option<ValidityParams> {
@@ -16,7 +17,12 @@ pub(super) fn validity(spec: &EvaluateSpec) -> Option<ValidityParams> {
 }
 
 /// The gates; of what is wrong `checker` has been told.
-pub(super) fn gates(spec: &EvaluateSpec, models: &[ModelParams], checker: &mut Checker<'_>) -> Vec<Gate> {
+pub(super) fn gates(
+    spec: &EvaluateSpec,
+    score: &ScoreParams,
+    models: &[ModelParams],
+    checker: &mut Checker<'_>,
+) -> Vec<Gate> {
     let mut gates = Vec::with_capacity(spec.gates.len());
     for (name, text) in &spec.gates {
         let at = format!("/evaluate/gates/{}", name.replace('~', "~0").replace('/', "~1"));
@@ -26,6 +32,9 @@ pub(super) fn gates(spec: &EvaluateSpec, models: &[ModelParams], checker: &mut C
             checker.problem(Kind::Config, &at, format!("`{text}` is no bound"), Some(hint));
         }
         let figure = figure(name, spec, models, &at, checker);
+        if matches!(figure, Some(Figure::Drift { .. })) && score.by_rank().contains(&true) {
+            checker.wrong(&at, "scores by rank have no cut points that could drift");
+        }
         gates.extend(figure.zip(bound).map(|(figure, bound)| Gate { figure, bound }));
     }
     gates

@@ -104,7 +104,7 @@ pub struct OtherTargetSpec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum FeatureItemSpec {
-    /// A column: numbers as log1p, then standardised; attributes of the customers one axis a value.
+    /// A column: numbers as log1p, then standardised; `segment` and attributes of the customers one axis a value.
     Name(String),
     /// A column, and how it becomes a number.
     Full(FeatureItem),
@@ -118,7 +118,7 @@ pub struct FeatureItem {
     /// Column of the segments.
     #[serde(default)]
     pub column: String,
-    /// `number` (for all but attributes of the customers), `one_hot`: one axis a value (for these), or `ordinal`: the place in `order`.
+    /// `number` (for all but `segment` and attributes of the customers), `one_hot`: one axis a value (for these), or `ordinal`: the place in `order`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encode: Option<EncodeSpec>,
     /// The values of an `ordinal` from the lowest to the highest.

@@ -13,8 +13,8 @@ use crate::model::{
 };
 
 /// Columns that a segment is a function of; a label that is, too, can only be recovered by them.
-const OF_SCORES: [&str; 8] =
-    [RECENCY_DAYS, FREQUENCY, MONETARY, AVERAGE_ORDER_VALUE, R_SCORE, F_SCORE, M_SCORE, RFM_SCORE];
+const OF_SCORES: [&str; 9] =
+    [RECENCY_DAYS, FREQUENCY, MONETARY, AVERAGE_ORDER_VALUE, R_SCORE, F_SCORE, M_SCORE, RFM_SCORE, SEGMENT];
 
 /// The checked models and clusterings; of what is wrong `checker` has been told.
 pub(super) fn models(
@@ -41,7 +41,7 @@ pub(super) fn models(
 /// The columns that the segments will have.
 struct Columns {
     numbers: Vec<String>,
-    attributes: Vec<String>,
+    texts: Vec<String>,
 }
 
 impl Columns {
@@ -65,8 +65,8 @@ impl Columns {
         }));
         numbers.extend(spec.rfm.ratios.iter().map(|ratio| ratio_name(&ratio.of.name(), &ratio.recent, &ratio.over)));
         numbers.extend((1..=usize::from(spec.rfm.top_categories)).map(category_share));
-        let attributes = spec.ingest.customers.iter().flat_map(|customers| customers.attributes.clone()).collect();
-        Self { numbers, attributes }
+        let attributes = spec.ingest.customers.iter().flat_map(|customers| customers.attributes.clone());
+        Self { numbers, texts: [SEGMENT.to_owned()].into_iter().chain(attributes).collect() }
     }
 }
 
@@ -80,17 +80,17 @@ fn features(model: &ModelSpec, columns: &Columns, at: &str, checker: &mut Checke
             }
             FeatureItemSpec::Full(full) => (full.clone(), format!("{at}/column")),
         };
-        let attribute = columns.attributes.contains(&full.column);
-        if !attribute && !columns.numbers.contains(&full.column) {
+        let text = columns.texts.contains(&full.column);
+        if !text && !columns.numbers.contains(&full.column) {
             let message = format!("`{}` is no feature", full.column);
-            let names = columns.numbers.iter().chain(&columns.attributes).map(String::as_str);
+            let names = columns.numbers.iter().chain(&columns.texts).map(String::as_str);
             checker.problem(Kind::Config, &place, message, Some(hint(&full.column, names)));
             continue;
         }
         if found.iter().any(|other| other.column == full.column) {
             checker.wrong(&place, format!("feature `{}` is named twice", full.column));
         }
-        let encode = full.encode.unwrap_or(if attribute { EncodeSpec::OneHot } else { EncodeSpec::Number });
+        let encode = full.encode.unwrap_or(if text { EncodeSpec::OneHot } else { EncodeSpec::Number });
         let wrong = |given: bool, key: &str, checker: &mut Checker<'_>| {
             if given {
                 checker.wrong(&format!("{at}/{key}"), format!("`{key}` does not go with this encoding"));

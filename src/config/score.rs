@@ -88,6 +88,10 @@ fn cutting(
     }
     match NaiveDate::parse_from_str(frozen, "%Y-%m-%d") {
         Ok(date) => Cutting::AsOf(date),
+        Err(_) if frozen.len() == 10 && frozen.chars().all(|c| c.is_ascii_digit() || c == '-') => {
+            checker.wrong("/score/cut_points/frozen", format!("`{frozen}` is not a date"));
+            Cutting::Refit
+        }
         Err(_) => {
             let opened = Opened::at(&checker.base().join(frozen));
             let kept =

@@ -2,6 +2,7 @@
 //!
 //! Rule segments are boxes, not clouds: a low or negative silhouette says that boxes touch, not that a map is bad.
 
+use chrono::NaiveDate;
 use polars::prelude::*;
 use rayon::prelude::*;
 
@@ -36,20 +37,15 @@ pub fn cohesion(segments: &DataFrame, clustered: &[Clustered]) -> PolarsResult<D
     let parts = by_snapshot(segments)?;
     let grouped: Vec<Grouped> = parts.iter().map(|(_, part)| of_segments(part)).collect::<PolarsResult<_>>()?;
     for ((date, _), grouped) in parts.iter().zip(&grouped) {
-        rows.add(&date.to_string(), SEGMENT, LOG_SPACE, grouped);
+        rows.add(*date, SEGMENT, LOG_SPACE, grouped);
     }
     if let Some((date, _)) = parts.last() {
         for one in clustered {
-            rows.add(
-                &date.to_string(),
-                &one.places.params.name,
-                &in_words(&one.places.params.features),
-                &of_clusters(one),
-            );
+            rows.add(*date, &one.places.params.name, &in_words(&one.places.params.features), &of_clusters(one));
         }
     }
-    let dates = Column::new(SNAPSHOT.into(), rows.snapshots).cast(&DataType::Date)?;
-    let mut frame = df![
+    df![
+        SNAPSHOT => rows.snapshots,
         GROUPING => rows.groupings,
         SPACE => rows.spaces,
         SEGMENT => rows.names,
@@ -59,15 +55,13 @@ pub fn cohesion(segments: &DataFrame, clustered: &[Clustered]) -> PolarsResult<D
         WCSS => rows.sums,
         DAVIES_BOULDIN => rows.davies_bouldin,
         CALINSKI_HARABASZ => rows.calinski_harabasz,
-    ]?;
-    frame.insert_column(0, dates)?;
-    Ok(frame)
+    ]
 }
 
 /// The rows of the table.
 #[derive(Default)]
 struct Rows {
-    snapshots: Vec<String>,
+    snapshots: Vec<NaiveDate>,
     groupings: Vec<String>,
     spaces: Vec<String>,
     names: Vec<Option<String>>,
@@ -80,13 +74,13 @@ struct Rows {
 }
 
 impl Rows {
-    fn add(&mut self, date: &str, grouping: &str, space: &str, grouped: &Grouped) {
+    fn add(&mut self, date: NaiveDate, grouping: &str, space: &str, grouped: &Grouped) {
         let widths = Silhouettes::of(&grouped.clouds);
         let wcss: Vec<f64> = grouped.clouds.iter().map(Cloud::wcss).collect();
         let whole = [(None, None)].into_iter();
         let each = grouped.names.iter().enumerate().map(|(idx, name)| (Some(idx), Some(name.clone())));
         for (idx, name) in whole.chain(each) {
-            self.snapshots.push(date.to_owned());
+            self.snapshots.push(date);
             self.groupings.push(grouping.to_owned());
             self.spaces.push(space.to_owned());
             self.names.push(name);

@@ -31,7 +31,7 @@ pub fn moves(one: &DataFrame, other: &DataFrame) -> PolarsResult<DataFrame> {
         .collect()
 }
 
-/// One row a segment of either: `segment` text, `customers` and `money` of the one, `customers_right` and `money_right` of the other.
+/// One row a segment of either: `segment` text, `customers` u32 of the one, `customers_right` u32 of the other.
 ///
 /// # Errors
 /// What Polars says.

@@ -18,7 +18,7 @@ const LEAST_SHARE: f64 = 1e-4;
 /// `recency_days`, `frequency`, `monetary` or `segment`, `customers` u32, `psi` f64: the population stability index of the score,
 /// Σ (a − e) ln(a / e) over the shares of customers by score under the cut points of `base`, at the snapshot (a) and at `base` (e),
 /// shares below 0.0001 taken as that, null for the segment; `moved` f64: share of the snapshot's customers who have another score, or
-/// segment, under the one set than under the other; `money_moved` f64: share of its money that these had spent, null where there is
+/// segment, under the one set than under the other, null, as `psi` is, for scores by rank; `money_moved` f64: share of its money that these had spent, null where there is
 /// none.
 ///
 /// # Errors
@@ -26,6 +26,7 @@ const LEAST_SHARE: f64 = 1e-4;
 pub fn drift(
     map: &SegmentMap,
     (cuts, refit): (&[Cut], &[Cut]),
+    by_rank: [bool; 3],
     kept: Option<&Yardstick>,
     segments: &DataFrame,
 ) -> PolarsResult<DataFrame> {
@@ -54,9 +55,11 @@ pub fn drift(
             bases.push(base);
             dimensions.push(Dimension::ALL.get(idx).map_or(SEGMENT, |dimension| dimension.value()));
             customers.push(part.height() as u32);
-            indices.push(counts.get(idx).map(|expected| index(expected, &now[idx])));
-            moved.push(differs.num_trues() as f64 / part.height() as f64);
-            money.push(share_of_money(part, &differs)?);
+            // Of scores by rank no cut points tell what they would be, nor then of segments.
+            let told = by_rank.get(idx).map_or(!by_rank.contains(&true), |by_rank| !by_rank);
+            indices.push(counts.get(idx).filter(|_| told).map(|expected| index(expected, &now[idx])));
+            moved.push(told.then(|| differs.num_trues() as f64 / part.height() as f64));
+            money.push(if told { share_of_money(part, &differs)? } else { None });
         }
     }
     df![
@@ -93,7 +96,7 @@ fn share_of_money(part: &DataFrame, marked: &BooleanChunked) -> PolarsResult<Opt
         Ok(values.iter().sum())
     };
     let total = sum(part)?;
-    Ok(if total == 0.0 { None } else { Some(sum(&part.filter(marked)?)? / total) })
+    Ok(if total == 0.0 { None } else { Some((sum(&part.filter(marked)?)? + 0.0) / total) })
 }
 
 #[cfg(test)]

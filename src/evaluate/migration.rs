@@ -29,11 +29,17 @@ struct Moved {
 ///
 /// A customer moved *by behaviour* where the cut points of `from` would have moved it too, to whichever segment, or where it came or
 /// left; not to buy is behaviour. It moved *by the cut points* where under those of `from` it would be where it was. For customers who
-/// moved the two add up to all; who stayed counts in neither.
+/// moved the two add up to all; who stayed counts in neither. Where scores go by rank, no cut points tell, and the four are null.
 ///
 /// # Errors
 /// What Polars says.
-pub fn migration(map: &SegmentMap, cuts: &[Cut], segments: &DataFrame, money: &Money) -> PolarsResult<DataFrame> {
+pub fn migration(
+    map: &SegmentMap,
+    cuts: &[Cut],
+    by_rank: [bool; 3],
+    segments: &DataFrame,
+    money: &Money,
+) -> PolarsResult<DataFrame> {
     let parts = by_snapshot(segments)?;
     let (mut dates, mut ways, mut moves) = (Vec::new(), Vec::new(), Vec::new());
     for pair in parts.windows(2) {
@@ -48,6 +54,9 @@ pub fn migration(map: &SegmentMap, cuts: &[Cut], segments: &DataFrame, money: &M
     let customers = |which: usize| moves.iter().map(|moved: &Moved| moved.customers[which]).collect::<Vec<_>>();
     let spent =
         |which: usize| moves.iter().map(|moved: &Moved| moved.money[which] as f64 / money.factor()).collect::<Vec<_>>();
+    let ranked = by_rank.contains(&true);
+    let told = |counts: Vec<u32>| counts.into_iter().map(|count| (!ranked).then_some(count)).collect::<Vec<_>>();
+    let told_money = |sums: Vec<f64>| sums.into_iter().map(|sum| (!ranked).then_some(sum)).collect::<Vec<_>>();
     df![
         FROM => dates.iter().map(|(from, _)| *from).collect::<Vec<NaiveDate>>(),
         TO => dates.iter().map(|(_, to)| *to).collect::<Vec<NaiveDate>>(),
@@ -55,10 +64,10 @@ pub fn migration(map: &SegmentMap, cuts: &[Cut], segments: &DataFrame, money: &M
         TO_SEGMENT => ways.iter().map(|(_, to): &Way| name(*to)).collect::<Vec<_>>(),
         CUSTOMERS => customers(0),
         MONEY => spent(0),
-        CUSTOMERS_BY_BEHAVIOUR => customers(1),
-        CUSTOMERS_BY_CUT_POINTS => customers(2),
-        MONEY_BY_BEHAVIOUR => spent(1),
-        MONEY_BY_CUT_POINTS => spent(2),
+        CUSTOMERS_BY_BEHAVIOUR => told(customers(1)),
+        CUSTOMERS_BY_CUT_POINTS => told(customers(2)),
+        MONEY_BY_BEHAVIOUR => told_money(spent(1)),
+        MONEY_BY_CUT_POINTS => told_money(spent(2)),
     ]
 }
 

@@ -46,6 +46,8 @@ pub struct Evidence<'a> {
     pub rfm: &'a RfmParams,
     /// How other definitions are scored, where they are tried.
     pub alternatives: Option<&'a ScoreParams>,
+    /// Which dimensions are scored by rank.
+    pub by_rank: [bool; 3],
     /// The cut points behind the scores, and those that each snapshot's own customers would have.
     pub cuts: (Vec<Cut>, Vec<Cut>),
     /// The cut points that are kept.
@@ -61,7 +63,7 @@ pub struct Evidence<'a> {
 /// # Errors
 /// What Polars says.
 pub fn evaluate(evidence: Evidence<'_>, assigned: Assigned) -> PolarsResult<Tables> {
-    let Evidence { book, map, rfm, alternatives, cuts: (cuts, refit), kept, validity, made } = evidence;
+    let Evidence { book, map, rfm, alternatives, by_rank, cuts: (cuts, refit), kept, validity, made } = evidence;
     let (trials, clustered) = (&assigned.trials, &assigned.clustered);
     let parts = by_snapshot(&assigned.frame)?;
     let newest = parts.last().map(|(_, part)| part.clone()).unwrap_or_default();
@@ -84,9 +86,9 @@ pub fn evaluate(evidence: Evidence<'_>, assigned: Assigned) -> PolarsResult<Tabl
         others.push(("k_sweep", clusters::k_sweep(&assigned.tuned, clustered)?));
     }
     if parts.len() > 1 {
-        others.push(("migration", migration::migration(map, &cuts, &assigned.frame, &book.money)?));
+        others.push(("migration", migration::migration(map, &cuts, by_rank, &assigned.frame, &book.money)?));
     }
-    let drift = drift::drift(map, (&cuts, &refit), kept.as_ref(), &assigned.frame)?;
+    let drift = drift::drift(map, (&cuts, &refit), by_rank, kept.as_ref(), &assigned.frame)?;
     if drift.height() > 0 {
         others.push(("drift", drift));
     }

@@ -43,7 +43,7 @@ impl ValidityParams {
 }
 
 /// One row a (snapshot, segment of the map), and one for all with a null segment; only for snapshots after which the source goes on
-/// for the whole horizon.
+/// for the whole horizon. These may hold one that is not published: that whose horizon ends with the newest.
 ///
 /// Columns: `snapshot` date, `horizon_days` u32, `segment` text, `customers` u32, `buyers` u32: those who bought something within the
 /// horizon that was not undone in it, `buy_rate` f64 with `buy_rate_low` and `buy_rate_high`, `money` f64 spent within it, less

@@ -128,7 +128,8 @@ fn best(params: &KmeansParams, points: &[Vec<f64>], k: usize) -> Result<Clusteri
     best.ok_or_else(|| format!("none of {} starts found {k} clusters; raise `restarts`", params.restarts))
 }
 
-/// Moves customers to the nearest centroid until none moves; `None` where a cluster is left empty.
+/// Moves customers to the nearest centroid until none moves, and then one by one wherever the sum of squares gets less, as Hartigan
+/// and Wong do it (1979); `None` where a cluster is left empty.
 fn settled(points: &[Vec<f64>], mut codes: Vec<usize>, k: usize) -> Option<Clustering> {
     for _ in 0..MAX_ROUNDS {
         if !(0..k).all(|code| codes.contains(&code)) {
@@ -136,12 +137,48 @@ fn settled(points: &[Vec<f64>], mut codes: Vec<usize>, k: usize) -> Option<Clust
         }
         let found = of_codes(points, codes, k);
         let nearest: Vec<usize> = points.iter().map(|point| nearest(&found.centroids, point)).collect();
-        if nearest == found.codes {
-            return Some(found);
+        if nearest != found.codes {
+            codes = nearest;
+            continue;
         }
-        codes = nearest;
+        match moved_one_by_one(points, &found) {
+            Some(better) => codes = better,
+            None => return Some(found),
+        }
     }
     None
+}
+
+/// The clusters after one round in which every customer moves if that alone makes the sum of squares less; `None` where none does.
+fn moved_one_by_one(points: &[Vec<f64>], found: &Clustering) -> Option<Vec<usize>> {
+    // What is gained by less than this is rounding.
+    const LEAST: f64 = 1e-9;
+    let mut codes = found.codes.clone();
+    let mut centroids = found.centroids.clone();
+    let mut sizes = vec![0.0f64; found.k];
+    codes.iter().for_each(|&code| sizes[code] += 1.0);
+    let mut moved = false;
+    for (point, code) in points.iter().zip(&mut codes) {
+        let own = *code;
+        if sizes[own] < 2.0 {
+            continue;
+        }
+        let gain = sizes[own] / (sizes[own] - 1.0) * squared(point, &centroids[own]);
+        let costs = (0..found.k).filter(|other| *other != own);
+        let costs = costs.map(|other| (other, sizes[other] / (sizes[other] + 1.0) * squared(point, &centroids[other])));
+        let Some((other, cost)) = costs.min_by(|a, b| a.1.total_cmp(&b.1)) else { continue };
+        if cost + LEAST * (1.0 + gain) >= gain {
+            continue;
+        }
+        for (axis, x) in point.iter().enumerate() {
+            centroids[own][axis] += (centroids[own][axis] - x) / (sizes[own] - 1.0);
+            centroids[other][axis] += (x - centroids[other][axis]) / (sizes[other] + 1.0);
+        }
+        sizes[own] -= 1.0;
+        sizes[other] += 1.0;
+        (*code, moved) = (other, true);
+    }
+    moved.then_some(codes)
 }
 
 /// The centroid that is nearest to a point; the first among equals.

@@ -27,7 +27,7 @@ mod scoring;
 pub use identity::{definition_hash, fingerprints, run_id};
 pub use reading::{Sources, further, mark, pair, reject_names, scan, walk};
 pub use renewal::Renewal;
-pub use scoring::{Learnt, Recipe, Scorer, artefact, learnt};
+pub use scoring::{InputColumn, InputKind, Learnt, Recipe, Scorer, artefact, learnt};
 
 /// A checked pipeline: made only by `config`, so that nothing in it has to be checked again.
 #[derive(Debug, Clone)]
@@ -84,8 +84,10 @@ pub struct How {
 pub fn run(p: &Pipeline, how: How) -> Result<Outcome, Error> {
     let inputs = fingerprints(p)?;
     let run_id = run_id(p, &inputs);
+    // A run whose gates failed is shown only as long as somebody wants it to be.
+    let good = |run: &Published| run.text("run_id") == run_id && (how.publish_anyway || run.gates_passed());
     if how.only_new
-        && let Some(run) = Published::current(&p.publish).filter(|run| run.text("run_id") == run_id)
+        && let Some(run) = Published::current(&p.publish).filter(good)
     {
         return Ok(Outcome::NothingNew(run));
     }
@@ -321,6 +323,7 @@ pub fn evidence<'a>(
         map: &p.segment,
         rfm: &p.rfm,
         alternatives: p.sensitivity.then_some(&p.score),
+        by_rank: p.score.by_rank(),
         cuts: (scored.cuts.clone(), scored.refit.clone()),
         kept: scored.kept.clone(),
         validity: p.validity.map(|params| (params, earlier.to_vec())),

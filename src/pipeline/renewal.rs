@@ -22,8 +22,9 @@ impl Renewal {
     /// definitions.
     pub fn of(p: &Pipeline, depends: &Depends) -> Option<Self> {
         let run = Published::current(&p.publish)?;
-        let same =
-            run.text("version") == env!("CARGO_PKG_VERSION") && run.text("definition_hash") == definition_hash(p);
+        let hash = definition_hash(p);
+        let own = [("version", env!("CARGO_PKG_VERSION")), ("definition_hash", &hash), ("pipeline", &p.name)];
+        let same = own.into_iter().all(|(key, value)| run.text(key) == value);
         let dates = depends.each().filter(|(date, inputs)| run.snapshot_inputs(*date) == Some(inputs));
         let dates = dates.map(|(date, _)| date).collect();
         same.then_some(Self { dates, run })
@@ -69,6 +70,9 @@ fn in_order(parts: Vec<DataFrame>) -> PolarsResult<DataFrame> {
     let mut by_date: Vec<(NaiveDate, DataFrame)> = Vec::new();
     for part in parts.iter().filter(|part| part.width() > 0) {
         by_date.extend(by_snapshot(part)?);
+    }
+    if by_date.is_empty() {
+        return Ok(parts.into_iter().next().unwrap_or_default());
     }
     by_date.sort_by_key(|(date, _)| *date);
     let plans: Vec<LazyFrame> = by_date.into_iter().map(|(_, part)| part.lazy()).collect();

@@ -11,13 +11,16 @@ use super::{Pipeline, mark, pair, rfm, scan, segment, walk};
 use crate::artefact::{
     self, Artefact, ArtefactError, ClusteringRecord, Exact, KeptCuts, MAP, ModelRecord, Opened, PIPELINE, Which,
 };
-use crate::columns::{CATEGORY, CUSTOMER_ID, LABEL, LIMIT, PREVIOUS_SEGMENT, SEGMENT_SINCE, SNAPSHOTS_IN_SEGMENT};
+use crate::columns::{
+    CATEGORY, CUSTOMER_ID, F_SCORE, FREQUENCY, LABEL, LIMIT, M_SCORE, MONETARY, PREVIOUS_SEGMENT, R_SCORE,
+    RECENCY_DAYS, RFM_SCORE, SEGMENT, SEGMENT_SINCE, SNAPSHOTS_IN_SEGMENT,
+};
 use crate::error::Error;
 use crate::model::features::Raw;
-use crate::model::{self, Assigned, Customers, Places, Samples, Trained, features};
+use crate::model::{self, Assigned, Customers, Encoding, Places, Samples, Trained, features};
 use crate::publish::Files;
 use crate::rfm::{CapPolicy, SnapshotDates, Snapshots, by_snapshot};
-use crate::score::{self, Cutting, Method, Scored, Yardstick};
+use crate::score::{self, Cutting, Scored, Yardstick};
 use crate::segment::Segmented;
 
 /// What stands in the artefact besides what the run finds: the pipeline without its paths, its map, its rates.
@@ -44,18 +47,17 @@ pub struct Learnt {
 /// # Errors
 /// What Polars says.
 pub fn learnt(p: &Pipeline, scored: &Scored) -> Result<Learnt, Error> {
-    let by_rank = |method: &Method| matches!(method, Method::Rank | Method::RankQcut);
     let found = || -> PolarsResult<Learnt> {
         let newest = scored.dates.last().copied().unwrap_or_default();
         let yardstick = match &scored.kept {
             Some(kept) => kept.clone(),
             None => Yardstick::of(scored, newest)?,
         };
-        let ranked = p.score.dimensions.iter().any(|dimension| by_rank(&dimension.method));
+        let ranked = p.score.by_rank().contains(&true);
         let of_newest = |name: &str| -> PolarsResult<Option<DataFrame>> {
             let table = scored.tables.iter().find(|(other, _)| *other == name);
             let Some((_, table)) = table else { return Ok(None) };
-            Ok(by_snapshot(table)?.into_iter().next_back().map(|(_, part)| part))
+            Ok(by_snapshot(table)?.into_iter().find(|(date, _)| *date == newest).map(|(_, part)| part))
         };
         let caps = p.rfm.cap.as_ref().is_some_and(|cap| cap.policy == CapPolicy::Winsorise);
         let limit = match of_newest("outliers")?.filter(|_| caps) {
@@ -123,6 +125,43 @@ fn learnt_from(model: &Trained) -> PolarsResult<DataFrame> {
     DataFrame::new(customers.len(), columns)
 }
 
+/// A column that customers have to come with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputColumn {
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub kind: InputKind,
+}
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputKind {
+    /// Text that is always there.
+    Id,
+    /// Whole days, always there.
+    Days,
+    /// A whole number from 0, always there.
+    Count,
+    /// A number, always there.
+    Money,
+    /// A number, or none.
+    Number,
+    /// Text, or none.
+    Text,
+}
+
+impl InputKind {
+    /// What a cell is that cannot be taken.
+    pub fn refused(self) -> &'static str {
+        match self {
+            Self::Days | Self::Count => "no whole number",
+            Self::Money | Self::Number => "no number",
+            Self::Id | Self::Text => "nothing",
+        }
+    }
+}
+
 /// A pipeline as an artefact has it, to score customers with.
 pub struct Scorer {
     p: Pipeline,
@@ -177,6 +216,12 @@ impl Scorer {
     /// What the stages say.
     pub fn measured(&self, snapshots: Snapshots) -> Result<DataFrame, Error> {
         let (p, kept) = (&self.p, Some(self.yardstick.clone()));
+        let mut snapshots = snapshots;
+        if let Some(limit) = p.rfm.fitted.limit {
+            let monetary = col(MONETARY);
+            let capped = when(monetary.clone().gt(lit(limit))).then(lit(limit)).otherwise(monetary).alias(MONETARY);
+            snapshots.frame = snapshots.frame.lazy().with_column(capped).collect().map_err(Error::engine("rfm"))?;
+        }
         let scored = score::score(&p.score, snapshots, kept).map_err(Error::engine("score"))?;
         let mut frame = segment(p, scored)?.frame;
         for column in [PREVIOUS_SEGMENT, SEGMENT_SINCE, SNAPSHOTS_IN_SEGMENT] {
@@ -203,15 +248,26 @@ impl Scorer {
     }
 
     /// The columns that customers have to come with: customer_id, recency, frequency, monetary value, and what else the models
-    /// measure.
-    pub fn columns(&self) -> Vec<String> {
-        use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
-        let mut columns = [CUSTOMER_ID, RECENCY_DAYS, FREQUENCY, MONETARY].map(str::to_owned).to_vec();
+    /// measure, but for what is made of these.
+    pub fn columns(&self) -> Vec<InputColumn> {
+        let own = [
+            (CUSTOMER_ID, InputKind::Id),
+            (RECENCY_DAYS, InputKind::Days),
+            (FREQUENCY, InputKind::Count),
+            (MONETARY, InputKind::Money),
+        ];
+        let mut columns: Vec<InputColumn> =
+            own.map(|(name, kind)| InputColumn { name: name.to_owned(), kind }).to_vec();
         let of_models = self.trained.iter().map(|model| &model.params.features);
         let of_clusterings = self.places.iter().map(|places| &places.params.features);
         for feature in of_clusterings.chain(of_models).flatten() {
-            if !columns.contains(&feature.column) {
-                columns.push(feature.column.clone());
+            let made = [R_SCORE, F_SCORE, M_SCORE, RFM_SCORE, SEGMENT].contains(&feature.column.as_str());
+            if !made && columns.iter().all(|column| column.name != feature.column) {
+                let kind = match feature.encoding {
+                    Encoding::Number { .. } => InputKind::Number,
+                    Encoding::OneHot | Encoding::Ordinal { .. } => InputKind::Text,
+                };
+                columns.push(InputColumn { name: feature.column.clone(), kind });
             }
         }
         columns

@@ -86,5 +86,23 @@ pub(super) fn intact(run: &Path) -> bool {
             Some(all && blake3::hash(&bytes).to_hex().as_str() == output.get("blake3")?.as_str()?)
         })
     };
-    check().unwrap_or(false)
+    check().unwrap_or(false) && strangers(run, run).is_ok_and(|strange| !strange)
+}
+
+/// Whether a run's folder has a table that its manifest does not name: readers of a folder would read it too.
+fn strangers(run: &Path, folder: &Path) -> std::io::Result<bool> {
+    let manifest = fs::read(run.join("manifest.json"))?;
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest)?;
+    let named = |path: &Path| {
+        let outputs = manifest["outputs"].as_array().into_iter().flatten();
+        outputs.filter_map(|output| output["path"].as_str()).any(|name| run.join(name) == path)
+    };
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let is_table = path.extension().is_some_and(|suffix| suffix == "parquet");
+        if (path.is_dir() && strangers(run, &path)?) || (is_table && !named(&path)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -11,6 +11,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use polars::prelude::*;
@@ -272,18 +273,28 @@ fn write(
     footer::verify(folder, name, Some(table))
 }
 
+/// The suffix of a file that can be written: csv or parquet.
+///
+/// # Errors
+/// Another suffix.
+pub fn writable(path: &Path) -> Result<&str, PublishError> {
+    let suffix = path.extension().and_then(|suffix| suffix.to_str());
+    suffix.filter(|suffix| ["csv", "parquet"].contains(suffix)).ok_or_else(|| PublishError::Suffix(path.to_owned()))
+}
+
 /// Writes a table into one file, CSV or Parquet by its suffix; a file that is there stays whole until the new one is.
 ///
 /// # Errors
 /// Another suffix, or a place that cannot be written.
 pub fn to_file(path: &Path, frame: &mut DataFrame) -> Result<(), PublishError> {
-    let suffix = path.extension().and_then(|suffix| suffix.to_str()).unwrap_or_default();
+    let suffix = writable(path)?;
     let place = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(place).map_err(at(place))?;
+    // As the system's own tools make files: the user's mask decides who may read it.
+    let everybody = fs::Permissions::from_mode(0o666);
+    let mut file = tempfile::Builder::new().permissions(everybody).tempfile_in(place).map_err(at(place))?;
     let written = match suffix {
         "csv" => CsvWriter::new(&mut file).finish(frame),
-        "parquet" => ParquetWriter::new(&mut file).finish(frame).map(|_| ()),
-        _ => return Err(PublishError::Suffix(path.to_owned())),
+        _ => ParquetWriter::new(&mut file).finish(frame).map(|_| ()),
     };
     written.map_err(|source| PublishError::Write { path: path.to_owned(), source })?;
     file.persist(path).map_err(|error| at(path)(error.error))?;
@@ -316,6 +327,11 @@ fn show(staging: &Staging) -> Result<(), PublishError> {
         } else {
             fs::rename(&staging.folder, &place).map_err(at(&place))?;
         }
+    }
+    // What an earlier try left behind whose gates failed is told by the run itself now.
+    let failed = runs.join(format!("{}.failed", staging.run_id));
+    if failed.exists() {
+        fs::remove_dir_all(&failed).map_err(at(&failed))?;
     }
     let current = staging.to.join("current");
     let fresh = runs.join(".current");

@@ -101,6 +101,7 @@ fn rows(frame: &DataFrame, names: &[&str]) -> PolarsResult<Vec<u64>> {
             DataType::Int128 => feed(&mut hashers, column.i128()?.iter()),
             DataType::UInt32 => feed(&mut hashers, column.u32()?.iter()),
             DataType::Boolean => feed(&mut hashers, column.bool()?.iter()),
+            DataType::Binary => feed(&mut hashers, column.binary()?.iter()),
             DataType::String => feed(&mut hashers, column.str()?.iter()),
             // Attributes may be of any type; all can be written as text.
             _ => feed(&mut hashers, frame.column(name)?.cast(&DataType::String)?.str()?.iter()),

@@ -70,6 +70,13 @@ pub enum Dimension {
     Monetary,
 }
 
+impl ScoreParams {
+    /// Which dimensions are scored by rank, so that no cut points say what another snapshot's would make of a customer.
+    pub fn by_rank(&self) -> [bool; 3] {
+        self.dimensions.each_ref().map(|dimension| matches!(dimension.method, Method::Rank | Method::RankQcut))
+    }
+}
+
 impl Dimension {
     /// All three, in the order of a code's digits.
     pub const ALL: [Self; 3] = [Self::Recency, Self::Frequency, Self::Monetary];

@@ -139,9 +139,9 @@ fn piped_rows_are_answered_as_the_run_answered_them() {
     assert_eq!(plain(&answered.stdout), plain(&rows(&[&own[..], &near].concat())));
     for (row, words) in [
         ("a\t1\t2\n", "line 1: 3 fields instead of 4: customer_id, recency_days, frequency, monetary"),
-        ("a\t1\t2\t3\nb\t1\tx\t3\n", "line 2: frequency: `x` is no number"),
+        ("a\t1\t2\t3\nb\t1\tx\t3\n", "line 2: frequency: `x` is no whole number"),
         ("a\t1\t2\tNaN\n", "line 1: monetary: `NaN` is no number"),
-        ("a\t\\N\t2\t1\n", "line 1: recency_days: `\\N` is no number"),
+        ("a\t\\N\t2\t1\n", "line 1: recency_days: `\\N` is no whole number"),
     ] {
         let refused = piped(&shop, row);
         assert_eq!((refused.code, refused.stderr.as_str()), (3, format!("error: score: {words}\n").as_str()));

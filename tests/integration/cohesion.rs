@@ -1,6 +1,6 @@
 //! Silhouette and within-cluster sums against the definitions at length.
 
-use custseg::evaluate::cohesion::{Cloud, silhouette_sums};
+use custseg::evaluate::cloud::{Cloud, Silhouettes, calinski_harabasz, davies_bouldin};
 use proptest::prelude::*;
 
 fn distance(a: &[f64; 3], b: &[f64; 3]) -> f64 {
@@ -23,6 +23,10 @@ fn brute_force(groups: &[Vec<[f64; 3]>]) -> Vec<f64> {
     (0..groups.len()).map(|g| (0..groups[g].len()).map(|i| width(g, i)).sum()).collect()
 }
 
+fn cloud(group: &[[f64; 3]]) -> Cloud {
+    Cloud::of(group.iter().map(<[f64; 3]>::as_slice).collect())
+}
+
 fn groups() -> impl Strategy<Value = Vec<Vec<[f64; 3]>>> {
     let coordinate = prop_oneof![(0..3i32).prop_map(f64::from), -5.0..5.0f64];
     let point = [coordinate.clone(), coordinate.clone(), coordinate];
@@ -34,9 +38,23 @@ proptest! {
 
     #[test]
     fn sums_equal_brute_force(groups in groups()) {
-        let clouds: Vec<Cloud> = groups.iter().cloned().map(Cloud::of).collect();
-        for (found, expected) in silhouette_sums(&clouds).unwrap().iter().zip(brute_force(&groups)) {
-            prop_assert!((found - expected).abs() < 1e-9, "{found} {expected}");
+        let clouds: Vec<Cloud> = groups.iter().map(|group| cloud(group)).collect();
+        let silhouettes = Silhouettes::of(&clouds).unwrap();
+        let expected = brute_force(&groups);
+        for (idx, (expected, group)) in expected.iter().zip(&groups).enumerate() {
+            let (found, error) = silhouettes.mean(Some(idx));
+            prop_assert!((found - expected / group.len() as f64).abs() < 1e-9, "{found} {expected}");
+            prop_assert_eq!(error, None);
+        }
+        let n: usize = groups.iter().map(Vec::len).sum();
+        prop_assert!((silhouettes.mean(None).0 - expected.iter().sum::<f64>() / n as f64).abs() < 1e-9);
+        // One by one they are what the sums are made of.
+        let points: Vec<Vec<f64>> = groups.iter().flatten().map(|point| point.to_vec()).collect();
+        let codes: Vec<usize> = groups.iter().enumerate().flat_map(|(code, group)| vec![code; group.len()]).collect();
+        let each = silhouettes.of_points(&clouds, &points, &codes).unwrap();
+        for (code, expected) in expected.iter().enumerate() {
+            let sum: f64 = each.iter().zip(&codes).filter(|(_, other)| **other == code).map(|(width, _)| width).sum();
+            prop_assert!((sum - expected).abs() < 1e-9);
         }
         for (cloud, group) in clouds.iter().zip(&groups) {
             let n = group.len() as f64;
@@ -50,15 +68,32 @@ proptest! {
 
 #[test]
 fn one_group_has_no_silhouette() {
-    assert_eq!(silhouette_sums(&[Cloud::of(vec![[0.0; 3], [1.0; 3]])]), None);
+    let alone = [cloud(&[[0.0; 3], [1.0; 3]])];
+    assert!(Silhouettes::of(&alone).is_none());
+    assert_eq!((davies_bouldin(&alone), calinski_harabasz(&alone)), (None, None));
 }
 
-/// Two pairs far apart on a line: a = 1, b = mean(10, 11) or mean(9, 10), by hand.
+/// Two pairs far apart on a line, by hand: a = 1, b = mean(10, 11) or mean(9, 10); each pair's mean distance to its centroid is 0.5, the
+/// centroids are 10 apart; between the clouds 4 · 5², within them 4 · 0.5².
 #[test]
 fn two_pairs_by_hand() {
-    let clouds = [Cloud::of(vec![[0.0; 3], [1.0, 0.0, 0.0]]), Cloud::of(vec![[10.0, 0.0, 0.0], [11.0, 0.0, 0.0]])];
-    let expected = (10.5 - 1.0) / 10.5 + (9.5 - 1.0) / 9.5;
-    let found = silhouette_sums(&clouds).unwrap();
-    assert!((found[0] - expected).abs() < 1e-12 && (found[1] - expected).abs() < 1e-12, "{found:?}");
+    let clouds = [cloud(&[[0.0; 3], [1.0, 0.0, 0.0]]), cloud(&[[10.0, 0.0, 0.0], [11.0, 0.0, 0.0]])];
+    let expected = ((10.5 - 1.0) / 10.5 + (9.5 - 1.0) / 9.5) / 2.0;
+    let found = Silhouettes::of(&clouds).unwrap();
+    assert!((found.mean(None).0 - expected).abs() < 1e-12);
     assert_eq!(clouds[0].wcss(), 0.5);
+    assert!((davies_bouldin(&clouds).unwrap() - 0.1).abs() < 1e-12);
+    assert!((calinski_harabasz(&clouds).unwrap() - 100.0 / (1.0 / 2.0)).abs() < 1e-9);
+}
+
+/// Above 50,000 distinct points the mean is that of a sample, close to the true one, with its standard error.
+#[test]
+fn many_points_are_sampled() {
+    // Two lines of points, whose silhouettes can be told by hand from a coarse copy of them.
+    let line = |at: f64, n: usize| -> Vec<[f64; 3]> { (0..n).map(|i| [at + i as f64 / n as f64, 0.0, 0.0]).collect() };
+    let of = |n: usize| Silhouettes::of(&[cloud(&line(0.0, n)), cloud(&line(1.5, n))]).unwrap().mean(None);
+    let (exact, none) = of(2_000);
+    let (sampled, error) = of(26_000);
+    assert_eq!(none, None);
+    assert!((sampled - exact).abs() < 0.002 && (0.0005..0.01).contains(&error.unwrap()), "{exact} {sampled} {error:?}");
 }

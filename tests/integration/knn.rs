@@ -1,71 +1,69 @@
 //! The KNN against a brute force, ties included, and against smartcore's own classifier.
 
 use custseg::model::knn::Knn;
-use custseg::model::scale::Standardiser;
-use custseg::model::{ModelParams, Samples, Vote, Weights, split};
+use custseg::model::{Balance, Metric, Voting, Weights, split};
 use proptest::prelude::*;
 use smartcore::linalg::basic::matrix::DenseMatrix;
 use smartcore::neighbors::KNNWeightFunction;
 use smartcore::neighbors::knn_classifier::{KNNClassifier, KNNClassifierParameters};
 
-fn params(k: usize, weights: Weights) -> ModelParams {
-    let features = ["recency_days", "frequency", "monetary"].map(str::to_owned).to_vec();
-    ModelParams { name: "near".into(), features, k, weights, holdout: 0.2, seed: 7 }
+fn voting(weights: Weights, metric: Metric) -> Voting {
+    Voting { weights, metric, balance: Balance::None }
 }
 
-fn samples(points: Vec<Vec<f64>>, labels: Vec<usize>) -> Samples {
-    let ids = (0..points.len()).map(|i| format!("{i:05}")).collect();
-    let names = (0..labels.iter().max().map_or(0, |max| max + 1)).map(|i| format!("label {i}")).collect();
-    Samples { ids, points, labels, names }
-}
-
-/// Fits to some of the samples.
-fn fit<'a>(params: &'a ModelParams, samples: &Samples, train: &[usize]) -> (Knn<'a>, Standardiser) {
-    let train = samples.at(train);
-    let scale = Standardiser::fit(train.points.iter().map(Vec::as_slice));
-    (Knn::fit(params, &scale.all(&train.points), &train.labels, samples.names.len()).unwrap(), scale)
-}
-
-/// What a model that is fitted to some samples says of others.
-fn strangers(params: &ModelParams, samples: &Samples, train: &[usize], queries: &[usize]) -> Vec<Vote> {
-    let (knn, scale) = fit(params, samples, train);
-    let points = scale.all(&samples.at(queries).points);
-    knn.ask(&points.iter().map(|point| (point.as_slice(), None)).collect::<Vec<_>>())
+/// The definition of a distance.
+fn distance(metric: Metric, a: &[f64], b: &[f64]) -> f64 {
+    let d = || a.iter().zip(b).map(|(a, b)| (a - b).abs());
+    match metric {
+        Metric::Euclidean => d().map(|d| d * d).sum::<f64>().sqrt(),
+        Metric::Manhattan => d().sum(),
+        Metric::Minkowski(p) => d().map(|d| d.powf(p)).sum::<f64>().powf(1.0 / p),
+        Metric::Cosine => {
+            let length = |of: &[f64]| of.iter().map(|x| x * x).sum::<f64>().sqrt();
+            let dot: f64 = a.iter().zip(b).map(|(a, b)| a * b).sum();
+            if length(a) * length(b) == 0.0 { 1.0 } else { (1.0 - dot / (length(a) * length(b))).max(0.0) }
+        }
+    }
 }
 
 /// The definition, at length: all distances, sorted by (distance, customer), the customer itself left out.
 fn brute_force(
-    params: &ModelParams,
-    samples: &Samples,
+    voting: Voting,
+    k: usize,
+    points: &[Vec<f64>],
+    labels: &[usize],
     train: &[usize],
     query: usize,
 ) -> (Vec<(f64, usize)>, Vec<f64>) {
-    let scale = Standardiser::fit(train.iter().map(|&i| samples.points[i].as_slice()));
-    let at = scale.apply(&samples.points[query]);
-    let distance = |i: usize| -> f64 {
-        let there = scale.apply(&samples.points[i]);
-        at.iter().zip(&there).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt()
-    };
-    let mut all: Vec<(f64, usize)> = train.iter().filter(|&&i| i != query).map(|&i| (distance(i), i)).collect();
+    let away = |i: usize| distance(voting.metric, &points[i], &points[query]);
+    let mut all: Vec<(f64, usize)> = train.iter().filter(|&&i| i != query).map(|&i| (away(i), i)).collect();
     all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    all.truncate(params.k);
+    all.truncate(k);
     let exact = all.iter().any(|(d, _)| *d == 0.0);
-    let mut votes = vec![0.0; samples.names.len()];
+    let mut votes = vec![0.0; 3];
     for (d, i) in &all {
-        votes[samples.labels[*i]] += match params.weights {
+        votes[labels[*i]] += match voting.weights {
             Weights::Uniform => 1.0,
-            Weights::Distance if exact => {
-                if *d == 0.0 {
-                    1.0
-                } else {
-                    0.0
-                }
-            }
+            Weights::Distance if exact => f64::from(u8::from(*d == 0.0)),
             Weights::Distance => 1.0 / d,
         };
     }
+    for (label, vote) in votes.iter_mut().enumerate() {
+        let share = train.iter().filter(|&&i| labels[i] == label).count() as f64 / train.len() as f64;
+        match voting.balance {
+            Balance::Prior if share > 0.0 => *vote /= share,
+            Balance::SqrtPrior if share > 0.0 => *vote /= share.sqrt(),
+            _ => {}
+        }
+    }
     let total: f64 = votes.iter().sum();
     (all, votes.iter().map(|vote| vote / total).collect())
+}
+
+fn fit(voting: Voting, points: &[Vec<f64>], labels: &[usize], train: &[usize]) -> Knn {
+    let points: Vec<Vec<f64>> = train.iter().map(|&i| points[i].clone()).collect();
+    let labels: Vec<usize> = train.iter().map(|&i| labels[i]).collect();
+    Knn::fit(voting, &points, &labels, 3).unwrap()
 }
 
 /// Points on a coarse grid, where ties and equal customers abound, or anywhere.
@@ -81,28 +79,33 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn neighbours_and_votes_equal_brute_force(points in points(), k in 1..8usize, uniform: bool, trained in 9..12usize) {
+    fn neighbours_and_votes_equal_brute_force(
+        points in points(),
+        k in 1..8usize,
+        uniform: bool,
+        metric in prop_oneof![Just(Metric::Euclidean), Just(Metric::Manhattan), Just(Metric::Minkowski(3.0)), Just(Metric::Cosine)],
+        balance in prop_oneof![Just(Balance::None), Just(Balance::Prior), Just(Balance::SqrtPrior)],
+        trained in 9..12usize,
+    ) {
         let labels: Vec<usize> = (0..points.len()).map(|i| (i * i + i / 3) % 3).collect();
-        let params = params(k, if uniform { Weights::Uniform } else { Weights::Distance });
-        let samples = samples(points, labels);
+        let voting = Voting { weights: if uniform { Weights::Uniform } else { Weights::Distance }, metric, balance };
         // Some customers train, some are only asked about.
-        let train: Vec<usize> = (0..samples.ids.len()).filter(|i| i % trained != 0).collect();
-        let (knn, scale) = fit(&params, &samples, &train);
-        let everyone: Vec<usize> = (0..samples.ids.len()).collect();
-        let points = scale.all(&samples.points);
-        let own = |query: &usize| train.binary_search(query).ok();
-        let asked: Vec<(&[f64], Option<usize>)> = everyone.iter().map(|i| (points[*i].as_slice(), own(i))).collect();
-        let votes = knn.ask(&asked);
-        for (query, vote) in everyone.iter().zip(votes) {
-            let (neighbours, shares) = brute_force(&params, &samples, &train, *query);
-            let found = knn.neighbours(&points[*query], own(query));
+        let train: Vec<usize> = (0..points.len()).filter(|i| i % trained != 0).collect();
+        let knn = fit(voting, &points, &labels, &train);
+        let own = |query: usize| train.binary_search(&query).ok();
+        let asked: Vec<(&[f64], Option<usize>)> = (0..points.len()).map(|i| (points[i].as_slice(), own(i))).collect();
+        for (query, vote) in knn.ask(&asked, k).into_iter().enumerate() {
+            let (neighbours, shares) = brute_force(voting, k, &points, &labels, &train, query);
+            let found = knn.neighbours(&points[query], own(query), k);
             let found: Vec<(f64, usize)> = found.into_iter().map(|(distance, place)| (distance, train[place])).collect();
-            prop_assert_eq!(found, neighbours.clone());
-            prop_assert!(neighbours.iter().all(|(_, i)| i != query));
+            prop_assert_eq!(&found, &neighbours);
+            prop_assert!(neighbours.iter().all(|(_, i)| *i != query));
             let mut sorted = shares.clone();
             sorted.sort_by(|a, b| b.total_cmp(a));
-            prop_assert_eq!(shares[vote.label], sorted[0]);
-            prop_assert!((vote.confidence - sorted[0]).abs() < 1e-12);
+            for (found, expected) in vote.shares.iter().zip(&shares) {
+                prop_assert!((found - expected).abs() < 1e-12);
+            }
+            prop_assert!((shares[vote.label] - sorted[0]).abs() < 1e-12);
             prop_assert!((vote.margin - (sorted[0] - sorted[1])).abs() < 1e-12);
             prop_assert_eq!(vote.novelty, neighbours.last().unwrap().0);
         }
@@ -117,35 +120,28 @@ fn answers_equal_smartcores_classifier() {
     };
     let (n, held) = (900, 200);
     let all: Vec<Vec<f64>> = (0..n + held).map(point).collect();
-    let labels: Vec<usize> = all.iter().map(|p| (p[0] + p[1] * p[2]) as usize % 4).collect();
-    let samples = samples(all, labels);
+    let labels: Vec<usize> = all.iter().map(|p| (p[0] + p[1] * p[2]) as usize % 3).collect();
     let train: Vec<usize> = (0..n).collect();
-    let queries: Vec<usize> = (n..n + held).collect();
-    let scale = Standardiser::fit(train.iter().map(|&i| samples.points[i].as_slice()));
-    let rows = |of: &[usize]| -> DenseMatrix<f64> {
-        let rows: Vec<Vec<f64>> = of.iter().map(|&i| scale.apply(&samples.points[i])).collect();
-        DenseMatrix::from_2d_vec(&rows).unwrap()
-    };
-    let y: Vec<i32> = train.iter().map(|&i| samples.labels[i] as i32).collect();
+    let rows = |of: std::ops::Range<usize>| DenseMatrix::from_2d_vec(&all[of].to_vec()).unwrap();
+    let y: Vec<i32> = labels[..n].iter().map(|label| *label as i32).collect();
     for (weights, theirs) in
         [(Weights::Uniform, KNNWeightFunction::Uniform), (Weights::Distance, KNNWeightFunction::Distance)]
     {
-        let params = params(9, weights);
         let parameters = KNNClassifierParameters::default().with_k(9).with_weight(theirs);
-        let classifier = KNNClassifier::fit(&rows(&train), &y, parameters).unwrap();
-        let shares = classifier.predict_proba(&rows(&queries)).unwrap();
-        let votes = strangers(&params, &samples, &train, &queries);
+        let classifier = KNNClassifier::fit(&rows(0..n), &y, parameters).unwrap();
+        let shares = classifier.predict_proba(&rows(n..n + held)).unwrap();
+        let knn = fit(voting(weights, Metric::Euclidean), &all, &labels, &train);
+        let votes = knn.ask(&all[n..].iter().map(|point| (point.as_slice(), None)).collect::<Vec<_>>(), 9);
         let mut compared = 0;
         for (vote, share) in votes.iter().zip(&shares) {
-            let best = share.iter().copied().fold(0.0, f64::max);
-            assert!((vote.confidence - best).abs() < 1e-12);
-            assert!((share[vote.label] - best).abs() < 1e-12);
+            for (ours, theirs) in vote.shares.iter().zip(share) {
+                assert!((ours - theirs).abs() < 1e-12);
+            }
             compared += usize::from(vote.margin > 1e-9);
         }
         assert!(compared > held / 2, "{compared}");
-        let predicted = classifier.predict(&rows(&queries)).unwrap();
-        for ((vote, theirs), _) in votes.iter().zip(predicted).zip(&queries).filter(|((vote, _), _)| vote.margin > 1e-9)
-        {
+        let predicted = classifier.predict(&rows(n..n + held)).unwrap();
+        for (vote, theirs) in votes.iter().zip(predicted).filter(|(vote, _)| vote.margin > 1e-9) {
             assert_eq!(vote.label as i32, theirs);
         }
     }
@@ -154,33 +150,41 @@ fn answers_equal_smartcores_classifier() {
 #[test]
 fn a_tied_vote_goes_to_the_nearest_then_to_the_lowest_label() {
     // Two voters a label: of label 1 at distance 1 and 4, of label 0 at 2 and 3; then all at the same distance.
-    let at = |xs: [f64; 5], labels: [usize; 5]| {
-        let samples = samples(xs.map(|x| vec![x]).to_vec(), labels.to_vec());
-        let params = params(4, Weights::Uniform);
-        let train: Vec<usize> = (1..5).collect();
-        strangers(&params, &samples, &train, &[0])[0].label
+    let at = |xs: [f64; 4], labels: [usize; 4]| {
+        let points: Vec<Vec<f64>> = xs.map(|x| vec![x]).to_vec();
+        let knn = fit(voting(Weights::Uniform, Metric::Euclidean), &points, &labels, &[0, 1, 2, 3]);
+        knn.ask(&[(&[0.0], None)], 4)[0].label
     };
-    assert_eq!(at([0.0, 1.0, 2.0, 3.0, 4.0], [0, 1, 0, 0, 1]), 1);
-    assert_eq!(at([0.0, 1.0, 1.0, -1.0, -1.0], [0, 1, 0, 0, 1]), 1);
+    assert_eq!(at([1.0, 2.0, 3.0, 4.0], [1, 0, 0, 1]), 1);
+    // At one distance the nearest is the first by customer_id.
+    assert_eq!(at([1.0, 1.0, -1.0, -1.0], [1, 0, 0, 1]), 1);
+    assert_eq!(at([1.0, 1.0, -1.0, -1.0], [0, 1, 1, 0]), 0);
 }
 
 #[test]
 fn the_split_is_stratified_seeded_and_blind_to_order() {
     let ids: Vec<String> = (0..1000).map(|i| format!("customer {i}")).collect();
     let labels: Vec<usize> = (0..1000).map(|i| usize::from(i % 10 == 0) + usize::from(i == 5) * 2).collect();
-    let split = split::stratified(&ids, &labels, 0.2, 7);
-    let held = |label: usize| split.holdout.iter().filter(|&&i| labels[i] == label).count();
+    let found = split::stratified(&ids, &labels, 0.2, 7);
+    let held = |label: usize| found.holdout.iter().filter(|&&i| labels[i] == label).count();
     // 899, 100 and 1 customers have the labels 0, 1 and 2; the one alone stays to train.
     assert_eq!((held(0), held(1), held(2)), (180, 20, 0));
-    assert_eq!(split.train.len() + split.holdout.len(), 1000);
-    assert_eq!(split.majority, 0);
+    assert_eq!(found.train.len() + found.holdout.len(), 1000);
+    assert_eq!(split::majority(&labels), 0);
     let reversed: Vec<String> = ids.iter().rev().cloned().collect();
     let reversed_labels: Vec<usize> = labels.iter().rev().copied().collect();
     let other = split::stratified(&reversed, &reversed_labels, 0.2, 7);
-    let mut names: Vec<&String> = split.holdout.iter().map(|&i| &ids[i]).collect();
+    let mut names: Vec<&String> = found.holdout.iter().map(|&i| &ids[i]).collect();
     let mut other_names: Vec<&String> = other.holdout.iter().map(|&i| &reversed[i]).collect();
     names.sort();
     other_names.sort();
     assert_eq!(names, other_names);
-    assert_ne!(split, split::stratified(&ids, &labels, 0.2, 8));
+    assert_ne!(found, split::stratified(&ids, &labels, 0.2, 8));
+    // Folds are of one size, and hold each label alike.
+    let folds = split::folds(&ids, &labels, 5, 7);
+    for fold in 0..5 {
+        let of = |label: usize| (0..1000).filter(|&i| folds[i] == fold && labels[i] == label).count();
+        assert_eq!(of(1), 20);
+        assert!((179..=180).contains(&of(0)));
+    }
 }
