@@ -7,10 +7,14 @@ use polars::prelude::*;
 use super::table::plain;
 use custseg::columns::*;
 use custseg::error::Error;
+use custseg::model::{Customers, Trained};
 use custseg::pipeline::{self, Pipeline};
 use custseg::rfm::{self, by_snapshot};
 use custseg::score::Dimension;
 use custseg::segment::why::{Standing, Step, standings};
+
+/// Neighbours that are shown.
+const SHOWN: usize = 5;
 
 pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Result<(), Error> {
     let source = pipeline::walk(p, None)?;
@@ -26,6 +30,11 @@ pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Resu
     if mine.height() == 0 {
         return Err(Error::Usage(format!("no snapshot has a customer `{customer_id}`")));
     }
+    let known = source.customers.as_ref();
+    let dates: Vec<_> =
+        by_snapshot(&segmented.frame).map_err(Error::engine("why"))?.into_iter().map(|(date, _)| date).collect();
+    let earlier = pipeline::earlier(p, &book, known, &dates)?;
+    let assigned = pipeline::assign(p, &book, &source.labels, &segmented, &earlier)?;
     for (date, row) in by_snapshot(&mine).map_err(Error::engine("why"))? {
         let cuts: Vec<_> = segmented.cuts.iter().filter(|cut| cut.snapshot == date).cloned().collect();
         let number = |name: &str| -> PolarsResult<f64> { row.column(name)?.get(0)?.try_extract() };
@@ -49,6 +58,35 @@ pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Resu
         if let Some(about) = about {
             writeln!(out, "  {} {}", about.description, about.action)?;
         }
+        if Some(&date) == dates.last() {
+            assigned.trained.iter().try_for_each(|model| neighbours(model, &row, out))?;
+        }
+    }
+    Ok(())
+}
+
+/// What a model says of a customer, and who its neighbours are.
+fn neighbours(model: &Trained, row: &DataFrame, out: &mut impl Write) -> Result<(), Error> {
+    let customer = Customers::of(&model.params.features, row).map_err(Error::engine("why"))?;
+    let name = &model.params.name;
+    let Some((answer, nearest)) = model.ask(&customer)?.pop().flatten().zip(model.neighbours(&customer)?) else {
+        return Ok(writeln!(out, "  model {name} does not answer: a value is missing")?);
+    };
+    let labels = &model.samples.names;
+    writeln!(
+        out,
+        "  model {name}: {} (confidence {:.2}, margin {:.2}), by the nearest of {} customers",
+        labels[answer.vote.label],
+        answer.confidence,
+        answer.vote.margin,
+        model.samples.customers.len()
+    )?;
+    for (distance, place) in nearest.iter().take(SHOWN) {
+        let (id, label) = (&model.samples.customers.ids[*place], &labels[model.samples.labels[*place]]);
+        writeln!(out, "    {id:<12} at {distance:.3}  {label}")?;
+    }
+    if nearest.len() > SHOWN {
+        writeln!(out, "    and {} more", nearest.len() - SHOWN)?;
     }
     Ok(())
 }

@@ -63,7 +63,7 @@ impl Columns {
             }
             .to_owned()
         }));
-        numbers.extend(spec.rfm.ratios.iter().map(|ratio| ratio_name(&ratio.of.name(), &ratio.recent, &ratio.over)));
+        numbers.extend(spec.rfm.ratios.iter().map(|ratio| ratio_name(ratio.of.name(), &ratio.recent, &ratio.over)));
         numbers.extend((1..=usize::from(spec.rfm.top_categories)).map(category_share));
         let attributes = spec.ingest.customers.iter().flat_map(|customers| customers.attributes.clone());
         Self { numbers, texts: [SEGMENT.to_owned()].into_iter().chain(attributes).collect() }
@@ -205,7 +205,7 @@ fn target(model: &ModelSpec, spec: &PipelineSpec, at: &str, checker: &mut Checke
         checker.wrong(&at, "`key`, `label` and `csv` are those of a label file");
     }
     if let Some(name) = &other.clusters {
-        if !spec.models.get(name).is_some_and(|model| model.kmeans.is_some()) {
+        if spec.models.get(name).is_none_or(|model| model.kmeans.is_none()) {
             let known = spec.models.iter().filter(|(_, model)| model.kmeans.is_some()).map(|(name, _)| name.as_str());
             let message = format!("no clustering is called `{name}`");
             checker.problem(Kind::Config, &format!("{at}/clusters"), message, Some(hint(name, known)));

@@ -188,8 +188,11 @@ fn of_clusters(clustered: &Clustered) -> Grouped {
     Grouped { clouds: order.into_iter().map(|idx| clouds[idx].clone()).collect(), names }
 }
 
+/// One point a customer.
+type Points = Vec<Vec<f64>>;
+
 /// The customers of a snapshot in the log space, the codes of their segments, and the segments, ascending by name.
-fn segment_points(part: &DataFrame) -> PolarsResult<(Vec<Vec<f64>>, Vec<usize>, Vec<String>)> {
+fn segment_points(part: &DataFrame) -> PolarsResult<(Points, Vec<usize>, Vec<String>)> {
     let feature = |column: &str| FeatureParams {
         column: column.to_owned(),
         encoding: Encoding::Number { log1p: true, scale: Scaling::Standard },

@@ -18,6 +18,9 @@ const MANY: usize = 50_000;
 /// Bins of a reliability table.
 const BINS: usize = 10;
 
+/// One of the overall figures.
+type Of = fn(&Overall) -> f64;
+
 /// The rows of the table.
 #[derive(Default)]
 struct Rows {
@@ -101,7 +104,7 @@ impl Rows {
         let cells = counts(&trial.actual, predicted, n_labels);
         let found = overall(&cells);
         let resampled = resampled(trial, &model, predicted, n_labels);
-        let figures: [(&'static str, fn(&Overall) -> f64); 4] = [
+        let figures: [(&'static str, Of); 4] = [
             ("accuracy", |of| of.accuracy),
             ("balanced_accuracy", |of| of.balanced_accuracy),
             ("macro_f1", |of| of.macro_f1),

@@ -116,6 +116,19 @@ impl Customers {
         Self { ids: indices.iter().map(|&i| self.ids[i].clone()).collect(), raw: self.raw.iter().map(raw).collect() }
     }
 
+    /// Those who have a value of every feature that drops customers without one.
+    pub fn complete(&self, features: &[FeatureParams]) -> Vec<usize> {
+        let has = |(feature, raw): (&FeatureParams, &Raw), row: usize| match raw {
+            _ if feature.missing != Missing::Drop => true,
+            Raw::Numbers(values) => values[row].is_some(),
+            Raw::Texts(values) => match &feature.encoding {
+                Encoding::Ordinal { order, .. } => values[row].as_ref().is_some_and(|text| order.contains(text)),
+                _ => values[row].is_some(),
+            },
+        };
+        (0..self.len()).filter(|&row| features.iter().zip(&self.raw).all(|pair| has(pair, row))).collect()
+    }
+
     /// How many they are.
     pub fn len(&self) -> usize {
         self.ids.len()

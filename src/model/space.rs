@@ -42,6 +42,10 @@ impl Space {
     /// # Errors
     /// A missing value of a feature that has to have one, and a feature of numbers that nobody has.
     pub fn fit(features: &[FeatureParams], customers: &Customers) -> Result<Self, NoValue> {
+        // Those who are dropped have no say.
+        let complete = customers.complete(features);
+        let kept = (complete.len() < customers.len()).then(|| customers.at(&complete));
+        let customers = kept.as_ref().unwrap_or(customers);
         let one = |(feature, raw): (&FeatureParams, &Raw)| fit(feature, raw, customers);
         let axes = features.iter().zip(&customers.raw).map(one).collect::<Result<_, _>>()?;
         Ok(Self { axes })

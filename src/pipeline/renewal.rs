@@ -56,6 +56,7 @@ impl Renewal {
             let made = fresh.tables.iter().filter(|(other, _)| *other == name).map(|(_, table)| table.clone());
             let mut parts: Vec<DataFrame> = made.collect();
             if let Some(earlier) = self.run.table(name)? {
+                parts.push(earlier.clear());
                 let earlier = by_snapshot(&earlier).map_err(engine())?;
                 parts.extend(earlier.into_iter().filter(|(date, _)| self.dates.contains(date)).map(|(_, part)| part));
             }

@@ -103,7 +103,7 @@ fn scoring_real_shops_gives_the_run() {
     }
 }
 
-fn piped(shop: &Shop, input: &str) -> Outcome {
+pub fn piped(shop: &Shop, input: &str) -> Outcome {
     let mut child = Command::new(env!("CARGO_BIN_EXE_custseg"))
         .args(["-q", "score", "--model", "out/current/model", "--stdio"])
         .current_dir(shop.folder.path())
@@ -262,4 +262,46 @@ fn two_runs_are_compared() {
     assert_eq!(shop.custseg(&["diff", "first", "out", "--snapshot", "2024-01-25"]).code, 2);
     assert_eq!(shop.custseg(&["diff", "first", fixtures().to_str().unwrap()]).code, 4);
     assert_eq!(shop.custseg(&["diff", "out", "out", "--json"]).code, 0);
+}
+
+/// One row alone is answered as it is, and at once.
+#[test]
+fn a_single_piped_row_is_not_quoted() {
+    let shop = full_shop();
+    shop.run(&[]);
+    let answered = piped(&shop, "a\t3\t2\t10\n");
+    assert_eq!((answered.code, answered.stdout.matches('"').count()), (0, 0), "{}", answered.stdout);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_custseg"))
+        .args(["-q", "score", "--model", "out", "--stdio"])
+        .current_dir(shop.folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The answer comes while the question's pipe is still open.
+    let mut asked = child.stdin.take().unwrap();
+    let mut answers = std::io::BufReader::new(child.stdout.take().unwrap());
+    for _ in 0..2 {
+        asked.write_all(b"a\t3\t2\t10\n").unwrap();
+        asked.flush().unwrap();
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut answers, &mut line).unwrap();
+        assert_eq!(line, answered.stdout);
+    }
+    drop(asked);
+    assert!(child.wait().unwrap().success());
+}
+
+/// A file that is written for others can be read by them, and a wrong name is told before any work.
+#[test]
+fn scores_are_written_as_the_user_writes_files() {
+    use std::os::unix::fs::PermissionsExt;
+    let shop = full_shop();
+    shop.run(&[]);
+    scored(&shop, &["shop.csv"]);
+    let mode = |name: &str| fs::metadata(shop.path(name)).unwrap().permissions().mode();
+    assert_eq!(mode("scored.parquet"), mode("shop.csv"));
+    let outcome = shop.custseg(&["-q", "score", "--model", "nowhere", "shop.csv", "--to", "scored.txt"]);
+    assert_eq!(outcome.stderr, "error: publish: scored.txt: expected a name that ends in .csv or .parquet\n");
+    assert_eq!(shop.custseg(&["-q", "score", "--model", "out", ""]).code, 2);
 }

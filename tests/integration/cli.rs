@@ -53,7 +53,7 @@ fn check_says_what_it_found() {
 #[test]
 fn the_default_pipeline_is_embedded() {
     let outcome = custseg(root(), &["check"]);
-    assert_eq!(outcome.stdout, "cdnow: ok (1 source file, clean: 2 steps, map: default, models: 1)\n");
+    assert_eq!(outcome.stdout, "cdnow: ok (1 source file, clean: 2 steps, map: default, models: 2)\n");
     let elsewhere = tempfile::tempdir().unwrap();
     let outcome = custseg(elsewhere.path(), &["check"]);
     assert_eq!(outcome.code, 4);

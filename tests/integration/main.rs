@@ -27,6 +27,8 @@ mod checks;
 mod time;
 /// The artefact, scoring by it, and comparing runs.
 mod artefact;
+/// The models: what they learn, how they are tried, what they refuse.
+mod models;
 /// Published numbers of real data sets, computed by others.
 mod reference;
 /// What must hold for any input.

@@ -412,3 +412,88 @@ fn a_published_outcome_tells_what_stayed() {
     fs::write(shop.path("out/current/ledger.parquet"), "").unwrap();
     assert!(matches!(pipeline::run(&p, how).unwrap(), Outcome::Published { kept, .. } if kept.is_empty()));
 }
+
+/// Of scores by rank no cut points say what another snapshot's would make of a customer, so none is said to have drifted.
+#[test]
+fn scores_by_rank_do_not_drift() {
+    let shop = three_days();
+    let set = ["--set", "score.method=rank", "--set", "rfm.snapshots=[2024-01-03, 2024-01-05]"];
+    shop.run(&set);
+    let drift = shop.table("drift");
+    assert_eq!(drift.height(), 4);
+    assert!(["psi", "moved", "money_moved"].iter().all(|name| floats(&drift, name).iter().all(|value| value.is_nan())));
+    let migration = shop.table("migration");
+    assert!(floats(&migration, "customers").iter().sum::<f64>() == 3.0);
+    assert!(floats(&migration, "customers_by_behaviour").iter().all(|value| value.is_nan()));
+    let gate = "evaluate.gates={drift.segment.moved: \"<= 1\"}";
+    let refused = shop.custseg(&[&["check", "shop.yaml", "--set", gate], &set[..]].concat());
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("scores by rank have no cut points that could drift"), "{}", refused.stderr);
+}
+
+/// A snapshot that validity would look at, but at which nobody had been there long enough, is left out.
+#[test]
+fn validity_needs_nobody_to_have_been_there() {
+    let shop = three_days();
+    shop.run(&["--set", "rfm.min_history_days=4", "--set", "evaluate.validity.horizon=5d"]);
+    assert_eq!(shop.table("validity").height(), 0);
+}
+
+/// Categories without a name make an empty table, which stays one.
+#[test]
+fn only_new_over_categories_that_are_all_empty() {
+    let csv = "customer,bought,price,units,order,kind\n1,2024-01-01 09:00,1,1,a,\n2,2024-01-02 09:00,1,1,b,\n";
+    let shop = Shop::of(csv)
+        .edit("unit_price: price }", "unit_price: price, category: kind }")
+        .edit("snapshots: last", "snapshots: 2024-01-03, top_categories: 2");
+    shop.run(&[]);
+    fs::write(shop.path("shop.csv"), format!("{csv}3,2024-01-02 09:00,0,1,c,\n")).unwrap();
+    shop.run(&["--only-new"]);
+    assert_eq!(shop.table("top_categories").height(), 0);
+}
+
+/// A run that was published though a gate failed is good only for those who want it so.
+#[test]
+fn only_new_remembers_a_failed_gate() {
+    let shop = three_days();
+    let gate = "evaluate.gates={drift.segment.moved: \"<= 0\"}";
+    let run = |more: &[&str]| {
+        let args =
+            ["-q", "run", "shop.yaml", "--only-new", "--set", gate, "--set", "rfm.snapshots=[2024-01-03, 2024-01-05]"];
+        shop.custseg(&[&args[..], more].concat()).code
+    };
+    assert_eq!(run(&[]), 1);
+    assert_eq!(run(&["--publish-anyway"]), 0);
+    // What the failed try left behind is gone with it.
+    let left: Vec<String> = fs::read_dir(shop.path("out/runs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(left.len() == 1 && !left[0].ends_with(".failed"), "{left:?}");
+    assert_eq!(run(&["--publish-anyway", "--skip-code"]), 99);
+    assert_eq!(run(&["--skip-code"]), 1);
+}
+
+/// A table that the manifest does not name would be read with the others, so such a run is not whole.
+#[test]
+fn a_strange_table_is_no_part_of_a_run() {
+    let shop = three_days();
+    shop.run(&[]);
+    let folder = shop.path("out/current/segments/snapshot=2024-01-09");
+    fs::copy(folder.join("part-0.parquet"), folder.join("part-1.parquet")).unwrap();
+    let outcome = shop.custseg(&["-q", "run", "shop.yaml", "--only-new", "--skip-code"]);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert!(!folder.join("part-1.parquet").exists());
+}
+
+/// Attributes may be bytes that are no text.
+#[test]
+fn attributes_may_be_bytes() {
+    let shop = three_days()
+        .edit("  timezone", "  customers: { paths: [people.parquet], key: id, attributes: [secret] }\n  timezone");
+    let secret = Column::new("secret".into(), [&[0xffu8, 0x00][..], &[0xfe], &[]]);
+    let mut people = DataFrame::new(3, vec![Column::new("id".into(), ["1", "2", "3"]), secret]).unwrap();
+    ParquetWriter::new(fs::File::create(shop.path("people.parquet")).unwrap()).finish(&mut people).unwrap();
+    shop.run(&[]);
+    assert_eq!(shop.table("segments/snapshot=2024-01-09/part-0").column("secret").unwrap().dtype(), &DataType::Binary);
+}

@@ -1,0 +1,357 @@
+//! The models: what they learn, how they are tried, and that nothing broken makes them fall over.
+
+use std::fs;
+use std::path::Path;
+
+use polars::prelude::*;
+
+use super::harness::{Outcome, Shop, custseg, floats, reference, root, table, texts};
+
+const DATE: &str = "segments/snapshot=2024-06-01/part-0";
+
+/// Sixty customers over five months, with three habits: steady ones come every ten days, late ones from April on, lost ones until
+/// February. What they are besides has nothing to do with their habit: `kind` goes by threes, `city` follows it but for every tenth
+/// customer and is missing for every ninth, `age` follows it exactly.
+fn shop() -> Shop {
+    let mut csv = "customer,bought,price,units,order\n".to_owned();
+    let (mut people, mut kinds) = ("id,city,age\n".to_owned(), "customer_id,label\n".to_owned());
+    let first: chrono::NaiveDate = "2024-01-01".parse().unwrap();
+    for i in 0..60u64 {
+        let days: Vec<u64> = match i % 3 {
+            0 => (0..15).map(|n| n * 10 + i % 7).collect(),
+            1 => (9..15).map(|n| n * 10 + i % 5).collect(),
+            _ => (0..5).map(|n| n * 9 + i % 4).collect(),
+        };
+        for day in days {
+            let date = first + chrono::Days::new(day);
+            csv += &format!("{i:03},{date} 09:00,{}.25,1,{i}-{day}\n", (i * 37 + day * 11) % 50 + 1);
+        }
+        let kind = (i / 3 % 3) as usize;
+        let city = if i % 9 == 4 { "" } else { ["Ulm", "Bonn", "Kiel"][(kind + usize::from(i % 10 == 9)) % 3] };
+        people += &format!("{i:03},{city},{}\n", ["old", "young", "middle"][kind]);
+        kinds += &format!("{i:03},{}\n", ["red", "green", "blue"][kind]);
+    }
+    let shop = Shop::of(csv)
+        .edit("timezone", "customers: { paths: [people.csv], key: id, attributes: [city, age] }\n  timezone")
+        .edit("snapshots: last", "snapshots: 2024-06-01, features: [tenure_days, mean_gap_days]")
+        .edit("publish:", "models: MODELS\npublish:");
+    fs::write(shop.path("people.csv"), &people).unwrap();
+    fs::write(shop.path("kinds.csv"), kinds).unwrap();
+    shop
+}
+
+fn run(models: &str, more: &[&str]) -> (Shop, Outcome) {
+    let shop = shop().edit("MODELS", models);
+    let outcome = shop.custseg(&[&["run", "shop.yaml"], more].concat());
+    (shop, outcome)
+}
+
+fn good(models: &str) -> Shop {
+    let (shop, outcome) = run(models, &[]);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    shop
+}
+
+fn metric(to: &Path, model: &str, protocol: &str, metric: &str, column: &str) -> f64 {
+    let table = table(to, "metrics");
+    let columns = ["model", "protocol", "metric", "label"].map(|name| texts(&table, name));
+    let is = |row: &usize| columns.iter().zip([model, protocol, metric, ""]).all(|(column, text)| column[*row] == text);
+    let row = (0..table.height()).find(is).unwrap_or_else(|| panic!("{model}.{protocol}.{metric}"));
+    floats(&table, column)[row]
+}
+
+/// Marketing's labels, which no function of the scores gives: a model carries them to everyone else, and is tried on customers held out.
+#[test]
+fn labels_of_a_few_are_carried_to_all() {
+    let shop =
+        shop().edit("MODELS", "{ kinds: { target: { labels: kinds.csv }, features: [age, recency_days], k: 3 } }");
+    let all = fs::read_to_string(shop.path("kinds.csv")).unwrap();
+    let half: Vec<&str> = all.lines().enumerate().filter(|(i, _)| i % 2 == 0).map(|(_, line)| line).collect();
+    fs::write(shop.path("kinds.csv"), half.join("\n")).unwrap();
+    shop.run(&[]);
+    let to = shop.path("out");
+    assert!(metric(&to, "kinds", "holdout", "accuracy", "value") > 0.9);
+    assert!(metric(&to, "kinds:majority", "holdout", "accuracy", "value") < 0.5);
+    let segments = shop.table(DATE);
+    let truth: Vec<String> = all.lines().skip(1).map(|line| line[4..].to_owned()).collect();
+    let right = texts(&segments, "kinds_label").iter().zip(&truth).filter(|(found, truth)| found == truth).count();
+    assert!(right >= 58, "{right} of 60");
+}
+
+/// A label file that only says the segments again is found out, and its figure is called recovery.
+#[test]
+fn labels_that_are_a_function_of_the_scores_are_found_out() {
+    let shop = shop().edit("MODELS", "{ again: { target: { labels: kinds.csv }, k: 3 } }");
+    let before = shop.path("before");
+    shop.run(&["--set", "models={}", "--set", "publish.to=before"]);
+    let segments = table(&before, DATE);
+    let rows = texts(&segments, "customer_id").into_iter().zip(texts(&segments, "segment"));
+    fs::write(
+        shop.path("kinds.csv"),
+        rows.fold("customer_id,label\n".to_owned(), |text, (id, segment)| text + &format!("{id},{segment}\n")),
+    )
+    .unwrap();
+    let outcome = shop.custseg(&["run", "shop.yaml"]);
+    assert!(outcome.stderr.contains("the labels are a function of the scores"), "{}", outcome.stderr);
+    assert!(metric(&shop.path("out"), "again", "recovery", "accuracy", "value") > 0.5);
+}
+
+/// Demographics with a known effect help: without them the label cannot be told, with them it can.
+#[test]
+fn demographics_and_preferences_help_where_they_matter() {
+    let shop = good(
+        "{ without: { target: { labels: kinds.csv }, features: [monetary], k: 5 }, \
+           with: { target: { labels: kinds.csv }, features: [monetary, { column: city, weight: 3 }], k: 5 }, \
+           order: { target: { labels: kinds.csv }, k: 5, features: [{ column: age, encode: ordinal, order: [young, middle, old], weight: 9 }, monetary] } }",
+    );
+    let accuracy = |model: &str| metric(&shop.path("out"), model, "holdout", "accuracy", "value");
+    assert!(accuracy("without") < 0.75, "{}", accuracy("without"));
+    assert!(accuracy("with") > accuracy("without") + 0.15, "{}", accuracy("with"));
+    assert_eq!(accuracy("order"), 1.0);
+}
+
+/// What is to come: learnt from one pair of snapshots, tried on the next, each beside what nothing learnt would say.
+#[test]
+fn forecasts_are_tried_on_a_later_time() {
+    let shop = good(
+        "{ next: { target: { segment_in: 30d }, k: 5 }, buys: { target: { buys_in: 30d }, k: 5, calibration: isotonic, abstain: 0.6 } }",
+    );
+    let to = shop.path("out");
+    for model in ["next", "buys"] {
+        let figures = ["", ":majority", ":persistence"].map(|suffix| {
+            let of = |column: &str| metric(&to, &format!("{model}{suffix}"), "out_of_time", "accuracy", column);
+            assert!(of("low") <= of("value") && of("value") <= of("high"));
+            of("value")
+        });
+        assert!(figures[0] > figures[1], "{model}: {figures:?}");
+    }
+    // By hand: at 2 May every late and steady customer has 30 days of purchases before it and after it, and no lost one has.
+    let (n, coverage) =
+        (metric(&to, "buys", "out_of_time", "accuracy", "n"), metric(&to, "buys", "out_of_time", "coverage", "value"));
+    assert_eq!(n, 60.0);
+    assert_eq!(metric(&to, "buys:persistence", "out_of_time", "accuracy", "value"), 1.0);
+    assert!((0.0..=1.0).contains(&coverage));
+    let segments = shop.table(DATE);
+    let confidence = floats(&segments, "buys_confidence");
+    for (label, confidence) in texts(&segments, "buys_label").iter().zip(confidence) {
+        assert_eq!(label.is_empty(), confidence < 0.6);
+    }
+    let reliability = shop.table("reliability");
+    assert_eq!(reliability.height(), 20);
+    assert_eq!(floats(&reliability, "customers").iter().sum::<f64>(), 120.0);
+}
+
+/// The number of neighbours is the largest that is as good as the best within its standard error.
+#[test]
+fn tuning_takes_the_most_neighbours_that_are_good_enough() {
+    let shop = good(
+        "{ kinds: { target: { labels: kinds.csv }, features: [tenure_days, recency_days], k: { tune: [25, 1, 3, 5], folds: 4 } } }",
+    );
+    let sweep = shop.table("k_sweep");
+    assert_eq!(floats(&sweep, "k"), [1.0, 3.0, 5.0, 25.0]);
+    let (values, errors) = (floats(&sweep, "value"), floats(&sweep, "standard_error"));
+    let best = (0..4).max_by(|a, b| values[*a].total_cmp(&values[*b]).then(b.cmp(a))).unwrap();
+    let expected = (0..4).rev().find(|i| values[*i] >= values[best] - errors[best]).unwrap();
+    let chosen: Vec<bool> = sweep.column("chosen").unwrap().bool().unwrap().iter().flatten().collect();
+    assert_eq!(chosen, (0..4).map(|i| i == expected).collect::<Vec<_>>());
+}
+
+/// Clusters, what each number of them gives, and a model that learns them.
+#[test]
+fn clusters_are_found_told_and_learnt() {
+    let shop = good(
+        "{ groups: { kmeans: { k: { sweep: [1, 6] } }, features: [tenure_days, recency_days] }, \
+           copies: { target: { clusters: groups }, features: [tenure_days, recency_days], k: 3 } }",
+    );
+    let sweep = shop.table("k_sweep");
+    let (ks, metrics, values) = (floats(&sweep, "k"), texts(&sweep, "metric"), floats(&sweep, "value"));
+    let of =
+        |metric: &str| -> Vec<f64> { (0..ks.len()).filter(|&i| metrics[i] == metric).map(|i| values[i]).collect() };
+    let wcss = of("wcss");
+    assert!(wcss.windows(2).all(|pair| pair[1] <= pair[0]), "{wcss:?}");
+    // Standardised, the sum of squares of one cluster is rows × columns.
+    assert!((wcss[0] - 120.0).abs() < 1e-9);
+    assert!(of("largest_share")[0] == 1.0 && of("silhouette")[0].is_nan());
+    // Three habits: their clusters are the habits.
+    let segments = shop.table(DATE);
+    let labels = texts(&segments, "groups_label");
+    for habit in 0..3 {
+        assert!((habit..60).step_by(3).all(|i| labels[i] == labels[habit]), "{labels:?}");
+    }
+    assert_eq!(texts(&segments, "groups_label"), texts(&segments, "copies_label"));
+    assert!(metric(&shop.path("out"), "copies", "recovery", "accuracy", "value") > 0.95);
+    let clusters = shop.table("clusters");
+    assert_eq!(floats(&clusters, "customers").iter().sum::<f64>(), 60.0 * 4.0);
+    assert_eq!(shop.table("silhouettes").height(), 120);
+}
+
+/// Scoring by the artefact gives what the run gave, models of every kind included; so do piped rows.
+#[test]
+fn every_kind_of_model_is_in_the_artefact() {
+    let shop = good(
+        "{ kinds: { target: { labels: kinds.csv }, features: [tenure_days, mean_gap_days, { column: city, missing: drop }], k: { tune: [3, 5] }, calibration: platt }, \
+           next: { target: { segment_in: 30d }, features: [r_score, segment, recency_days], k: 7, metric: manhattan, class_balance: prior, abstain: 0.5 }, \
+           far: { target: { buys_in: 20d }, k: 5, metric: cosine, weights: uniform, calibration: isotonic }, \
+           groups: { kmeans: { k: 3 }, features: [tenure_days, { column: monetary, scale: robust }] } }",
+    );
+    let run = shop.table(DATE).drop_many(["previous_segment", "segment_since", "snapshots_in_segment"]);
+    let args = ["-q", "score", "--model", "out", "shop.csv", "--customers", "people.csv", "--to", "scored.parquet"];
+    let outcome = shop.custseg(&args);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    let scored = ParquetReader::new(fs::File::open(shop.path("scored.parquet")).unwrap()).finish().unwrap();
+    assert!(scored.drop("snapshot").unwrap().equals_missing(&run));
+    // The order of the columns beyond the first four is that in which the artefact names its features.
+    let names = ["customer_id", "recency_days", "frequency", "monetary", "tenure_days", "mean_gap_days", "city"];
+    let columns: Vec<Vec<String>> = names.iter().map(|name| texts(&run, name)).collect();
+    let cell =
+        |column: &Vec<String>, row: usize| if column[row].is_empty() { "\\N".to_owned() } else { column[row].clone() };
+    let input: String = (0..run.height())
+        .map(|row| columns.iter().map(|column| cell(column, row)).collect::<Vec<_>>().join("\t") + "\n")
+        .collect();
+    let answered = super::artefact::piped(&shop, &input);
+    assert_eq!(answered.code, 0, "{}", answered.stderr);
+    let labels: Vec<Vec<&str>> = answered.stdout.lines().map(|line| line.split('\t').collect()).collect();
+    for (place, model) in ["groups", "far", "kinds", "next"].into_iter().enumerate() {
+        let expected = texts(&run, &format!("{model}_label"));
+        let found: Vec<String> = labels.iter().map(|cells| cells[6 + place * 4].replace("\\N", "")).collect();
+        assert_eq!(found, expected, "{model}");
+    }
+}
+
+/// Whatever cannot be learnt is told in a sentence, with the exit code of data that break their contract.
+#[test]
+fn what_cannot_be_learnt_is_told() {
+    let refused = [
+        ("{ m: { k: 60 } }", "models.m: k is 60, but only 4"),
+        ("{ m: { k: { tune: [59, 70] } } }", "models.m: k is 59"),
+        (
+            "{ m: { target: { segment_in: 200d } } }",
+            "models.m: it learns from the snapshot 2023-11-14, but the source has nothing before it",
+        ),
+        (
+            "{ m: { features: [{ column: city, missing: fail }], k: 3 } }",
+            "models.m: feature `city` of customer `004` is not a finite number, or is missing",
+        ),
+        ("{ m: { features: [{ column: age, encode: number }], k: 3 } }", "models.m: feature `age` of customer `000`"),
+        ("{ m: { target: { labels: none.csv }, k: 3 } }", "models.m: none of the customers has a label"),
+        (
+            "{ m: { kmeans: { k: 99 } } }",
+            "models.m: 99 clusters of 60 customers with different features cannot be made",
+        ),
+    ];
+    for (models, words) in refused {
+        let shop = shop().edit("MODELS", models);
+        fs::write(shop.path("none.csv"), "customer_id,label\n777,x\n").unwrap();
+        let outcome = shop.custseg(&["-q", "run", "shop.yaml"]);
+        assert_eq!(outcome.code, 3, "{models}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains(words), "{models}: {}", outcome.stderr);
+        assert!(!shop.path("out/current").exists());
+    }
+}
+
+/// Odd data are no reason to fail: one label, a constant feature, a label that one customer has, a history too short to be tried on.
+#[test]
+fn odd_data_are_learnt_from() {
+    let one_label = shop().edit("MODELS", "{ m: { target: { labels: kinds.csv }, k: 3 } }");
+    let all = fs::read_to_string(one_label.path("kinds.csv")).unwrap();
+    let same: String = all
+        .lines()
+        .enumerate()
+        .map(|(i, line)| if i == 0 { format!("{line}\n") } else { format!("{},x\n", &line[..3]) })
+        .collect();
+    fs::write(one_label.path("kinds.csv"), &same).unwrap();
+    let outcome = one_label.custseg(&["run", "shop.yaml"]);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("all customers have one label"));
+    assert!(floats(&one_label.table(DATE), "m_confidence").iter().all(|confidence| *confidence == 1.0));
+    // One customer alone has a label: it trains, and is not held out.
+    fs::write(one_label.path("kinds.csv"), same.replacen(",x", ",alone", 1)).unwrap();
+    one_label.run(&[]);
+    assert_eq!(metric(&one_label.path("out"), "m:majority", "holdout", "accuracy", "value"), 1.0);
+    // A feature that is the same for all, in every scale.
+    for scale in ["standard", "robust", "minmax", "none"] {
+        let shop = good(&format!(
+            "{{ m: {{ features: [{{ column: m_score, scale: {scale} }}], k: 3 }}, c: {{ kmeans: {{ k: 1 }}, features: [frequency] }} }}"
+        ));
+        let one_score = shop.custseg(&[
+            "-q",
+            "run",
+            "shop.yaml",
+            "--set",
+            "score.monetary={method: fixed, cut_points: [1e6, 2e6, 3e6, 4e6]}",
+        ]);
+        assert_eq!(one_score.code, 0, "{}", one_score.stderr);
+    }
+    // 90 days back there were customers, 180 days back there were none.
+    let (shop, outcome) = run("{ m: { target: { segment_in: 90d }, k: 3 } }", &[]);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("the source does not go back far enough"), "{}", outcome.stderr);
+    assert!(!texts(&shop.table(DATE), "m_label")[0].is_empty());
+}
+
+/// A gate on what a model does out of time; one on recovery has to be asked for twice.
+#[test]
+fn gates_hold_models_to_a_later_time() {
+    let model = "{ next: { target: { segment_in: 30d }, k: 5 }, again: { k: 3 } }";
+    let gated = |gates: &str| run(model, &["-q", "--set", &format!("evaluate={gates}")]).1;
+    assert_eq!(gated("{ gates: { next.out_of_time.macro_f1: \">= 0\" } }").code, 0);
+    let failed = gated("{ gates: { next.out_of_time.accuracy: \"> 1\" } }");
+    assert_eq!(failed.code, 1);
+    assert!(failed.stderr.contains("FAILED  next.out_of_time.accuracy"), "{}", failed.stderr);
+    let circular = gated("{ gates: { again.recovery.accuracy: \"> 0\" } }");
+    assert_eq!(circular.code, 2);
+    assert!(circular.stderr.contains("allow_circular"), "{}", circular.stderr);
+    assert_eq!(gated("{ allow_circular: true, gates: { again.recovery.accuracy: \"> 0\" } }").code, 0);
+}
+
+/// The shipped models on the real shops: the figures that the reference notes have, and those that are to be beaten.
+#[test]
+fn shipped_models_on_real_shops() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("out");
+    let Some(source) = reference("online-retail/online_retail.parquet") else { return };
+    let set = [format!("publish.to={}", to.display()), format!("ingest.transactions.paths=[{}]", source.display())];
+    let outcome = custseg(root(), &["-q", "run", "pipelines/online_retail.yaml", "--set", &set[0], "--set", &set[1]]);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    let of = |model: &str, protocol: &str, name: &str| metric(&to, model, protocol, name, "value");
+    assert!(of("assign", "recovery", "accuracy") >= 0.94);
+    // Majority and persistence as scikit-learn and pandas had them, to three digits.
+    let baselines = [("forecast:majority", [0.361, 0.125]), ("forecast:persistence", [0.399, 0.284])];
+    for (model, expected) in baselines {
+        let found = ["accuracy", "balanced_accuracy"].map(|name| of(model, "out_of_time", name));
+        assert!(
+            found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 0.00051),
+            "{model}: {found:?}"
+        );
+    }
+    for name in ["accuracy", "balanced_accuracy", "macro_f1"] {
+        for baseline in ["forecast:majority", "forecast:persistence"] {
+            assert!(of("forecast", "out_of_time", name) > of(baseline, "out_of_time", name), "{name} {baseline}");
+        }
+    }
+    // K-Means against the best sums known, the reference notes' sizes at four clusters.
+    let best =
+        [13014.0, 9012.6, 5439.7, 4092.4, 3118.5, 2472.8, 2022.6, 1714.7, 1442.7, 1280.5, 1123.7, 1008.5, 910.0, 834.5];
+    let sweep = table(&to, "k_sweep");
+    let metrics = texts(&sweep, "metric");
+    let wcss: Vec<f64> = floats(&sweep, "value")
+        .into_iter()
+        .zip(&metrics)
+        .filter(|(_, metric)| *metric == "wcss")
+        .map(|(x, _)| x)
+        .collect();
+    for (k, (found, best)) in wcss.iter().zip(best).enumerate() {
+        assert!(*found <= best * if k < 4 { 1.0001 } else { 1.03 }, "{}: {found}", k + 1);
+    }
+    assert!((wcss[3] - 4092.42).abs() < 0.005, "{}", wcss[3]);
+    let four = ["--set", "models.groups.kmeans.k=4"];
+    let args = [&["-q", "run", "pipelines/online_retail.yaml", "--set", &set[0], "--set", &set[1]], &four[..]].concat();
+    assert_eq!(custseg(root(), &args).code, 0);
+    let clusters = table(&to, "clusters");
+    let mut sizes: Vec<u32> = floats(&clusters, "customers").into_iter().step_by(3).map(|size| size as u32).collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [13, 204, 1061, 3060]);
+    let cohesion = table(&to, "cohesion");
+    let row = (0..cohesion.height()).find(|&i| texts(&cohesion, "grouping")[i] == "groups").unwrap();
+    assert!((floats(&cohesion, "silhouette")[row] - 0.6164).abs() < 0.00005);
+}
