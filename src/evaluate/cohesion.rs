@@ -22,8 +22,8 @@ struct Grouped {
     names: Vec<String>,
 }
 
-/// One row a (snapshot, grouping, group), and one for the whole with a null group: the segments of every snapshot, and the clusters of the
-/// newest.
+/// One row a (grouping, group) of the newest snapshot, and one for the whole with a null group: its segments, and its clusters. Comparing all
+/// customers with all is not worth its cost at every snapshot of a grid.
 ///
 /// Columns: `snapshot` date, `grouping` text: `segment`, or the name of a clustering, `space` text, `segment` text: the group, null for
 /// the whole, `customers` u32, `silhouette` f64: the mean over the row's customers, 0 for a customer alone in its group, null where
@@ -35,11 +35,8 @@ struct Grouped {
 pub fn cohesion(segments: &DataFrame, clustered: &[Clustered]) -> PolarsResult<DataFrame> {
     let mut rows = Rows::default();
     let parts = by_snapshot(segments)?;
-    let grouped: Vec<Grouped> = parts.iter().map(|(_, part)| of_segments(part)).collect::<PolarsResult<_>>()?;
-    for ((date, _), grouped) in parts.iter().zip(&grouped) {
-        rows.add(*date, SEGMENT, LOG_SPACE, grouped);
-    }
-    if let Some((date, _)) = parts.last() {
+    if let Some((date, newest)) = parts.last() {
+        rows.add(*date, SEGMENT, LOG_SPACE, &of_segments(newest)?);
         for one in clustered {
             rows.add(*date, &one.places.params.name, &in_words(&one.places.params.features), &of_clusters(one));
         }

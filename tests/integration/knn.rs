@@ -40,7 +40,7 @@ fn brute_force(
     all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     all.truncate(k);
     let exact = all.iter().any(|(d, _)| *d == 0.0);
-    let mut votes = vec![0.0; 3];
+    let mut votes = [0.0; 3];
     for (d, i) in &all {
         votes[labels[*i]] += match voting.weights {
             Weights::Uniform => 1.0,
