@@ -31,7 +31,7 @@ mod record;
 pub use differences::{Which, differences};
 pub use exact::Exact;
 use record::NO_HASH;
-pub use record::{Artefact, ClusteringRecord, FeatureRecord, KeptCut, KeptCuts, ModelRecord};
+pub use record::{Artefact, CalibrationRecord, ClusteringRecord, FeatureRecord, KeptCut, KeptCuts, ModelRecord};
 
 /// Number of the format that this program writes.
 pub const FORMAT: u32 = 1;
@@ -174,7 +174,12 @@ impl Opened {
         let (frame, labels) = read().map_err(|error| damaged(error.to_string()))?;
         let labels: Vec<Option<String>> = labels.into_iter().map(Some).collect();
         let customers = Customers::of(&params.features, &frame).map_err(|error| damaged(error.to_string()))?;
-        let trained = Trained::fit(params, record.k, Samples::of(&customers, &labels))?;
+        let trained = Trained::calibrated(
+            params,
+            record.k,
+            Samples::of(&customers, &labels).with_names(&record.labels),
+            Some(record.calibration.calibrator()),
+        )?;
         let same = trained.samples.names == record.labels && ModelRecord::of(&trained) == *record;
         if same { Ok(trained) } else { Err(damaged("the model does not come out as it was".to_owned())) }
     }

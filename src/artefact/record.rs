@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::exact::{Exact, exact, plain};
 use super::{ArtefactError, RECORD, hash};
+use crate::model::calibrate::Calibrator;
 use crate::model::space::{Axes, Space};
 use crate::model::{FeatureParams, KmeansParams, Places, Trained};
 use crate::rfm::Fitted;
@@ -78,10 +79,43 @@ pub struct ModelRecord {
     pub customers: usize,
     /// Number of neighbours that vote.
     pub k: usize,
+    /// What confidence is calibrated by: nothing, the points of a rising line (`isotonic`), or slope and offset (`platt`).
+    pub calibration: CalibrationRecord,
     /// Labels, ascending.
     pub labels: Vec<String>,
     /// The axes of each feature.
     pub features: Vec<FeatureRecord>,
+}
+
+/// What confidence is calibrated by.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CalibrationRecord {
+    /// Nothing.
+    None,
+    /// Points of a rising line.
+    Isotonic(Vec<[Exact; 2]>),
+    /// Slope and offset.
+    Platt([Exact; 2]),
+}
+
+impl CalibrationRecord {
+    fn of(calibrator: &Calibrator) -> Self {
+        match calibrator {
+            Calibrator::None => Self::None,
+            Calibrator::Isotonic(line) => Self::Isotonic(line.iter().map(|(x, y)| [Exact(*x), Exact(*y)]).collect()),
+            Calibrator::Platt { a, b } => Self::Platt([Exact(*a), Exact(*b)]),
+        }
+    }
+
+    /// As it is applied.
+    pub fn calibrator(&self) -> Calibrator {
+        match self {
+            Self::None => Calibrator::None,
+            Self::Isotonic(line) => Calibrator::Isotonic(line.iter().map(|[Exact(x), Exact(y)]| (*x, *y)).collect()),
+            Self::Platt([Exact(a), Exact(b)]) => Calibrator::Platt { a: *a, b: *b },
+        }
+    }
 }
 
 /// One clustering.
@@ -220,6 +254,7 @@ impl ModelRecord {
             name: trained.params.name.clone(),
             customers: trained.samples.customers.len(),
             k: trained.k,
+            calibration: CalibrationRecord::of(&trained.calibrator),
             labels: trained.samples.names.clone(),
             features: trained.params.features.iter().zip(&trained.space.axes).map(FeatureRecord::of).collect(),
         }

@@ -10,7 +10,7 @@ use super::ingest_spec::CsvSpec;
 #[serde(deny_unknown_fields)]
 pub struct ModelSpec {
     /// What a KNN learns: `segment`, the customer's segment at the same snapshot (unless told otherwise); `{ segment_in: 90d }`, its
-    /// segment so much later; `{ buys_in: 90d }`, whether it buys within that time; `{ labels: file.csv }`, labels that somebody gave to any
+    /// segment so much later (`gone` where nothing of it lies within `rfm.window` then); `{ buys_in: 90d }`, whether it buys within that time; `{ labels: file.csv }`, labels that somebody gave to any
     /// share of the customers; `{ clusters: name }`, the clusters of a clustering.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<TargetSpec>,

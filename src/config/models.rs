@@ -99,6 +99,10 @@ fn features(model: &ModelSpec, columns: &Columns, at: &str, checker: &mut Checke
         wrong(full.order.is_some() && encode != EncodeSpec::Ordinal, "order", checker);
         wrong(full.log1p.is_some() && encode != EncodeSpec::Number, "log1p", checker);
         wrong(full.scale.is_some() && encode == EncodeSpec::OneHot, "scale", checker);
+        let order = full.order.as_deref().unwrap_or_default();
+        if let Some(twice) = order.iter().enumerate().position(|(i, value)| order[..i].contains(value)) {
+            checker.wrong(&format!("{at}/order/{twice}"), format!("`{}` is named twice", order[twice]));
+        }
         if encode == EncodeSpec::Ordinal && full.order.is_none() {
             checker.wrong(&at, "`ordinal` needs the `order` of its values");
         }
@@ -133,6 +137,15 @@ fn knn(
 ) -> Option<ModelParams> {
     let target = target(model, spec, at, checker);
     let of_scores = features.iter().any(|feature| OF_SCORES.contains(&feature.column.as_str()));
+    let ahead = target.as_ref().is_some_and(|target| target.horizon().is_some());
+    let share = features.iter().find(|feature| (1..=50).any(|place| feature.column == category_share(place)));
+    if let Some(share) = share.filter(|_| ahead) {
+        let message = format!(
+            "`{}` is of another category at another snapshot, so that nothing can be learnt from it",
+            share.column
+        );
+        checker.wrong(&format!("{at}/features"), message);
+    }
     let circular = match &target {
         Some(Target::Segment) => of_scores,
         // Clusters are a function of what they were made by.

@@ -131,7 +131,7 @@ fn taken(name: &str) -> bool {
     let of_why = ["_to_next", "_next_segment"];
     let generated = of_models.iter().chain(&of_why).any(|ending| name.ends_with(ending));
     let share = name.strip_prefix("category_").is_some_and(|rest| rest.ends_with("_share"));
-    OURS.contains(&name) || generated || share || name.contains("source.")
+    OURS.contains(&name) || name == LABEL || generated || share || name.contains("source.")
 }
 
 /// A table with one row a key.

@@ -6,9 +6,6 @@ use super::cohesion::by_number;
 use crate::columns::*;
 use crate::model::{Clustered, Tried};
 
-/// Above this share of the customers one cluster tells nobody apart, however good its silhouette.
-pub const TOO_LARGE: f64 = 0.95;
-
 /// One row a (clustering, cluster, column): the clusters of the newest snapshot, and the mean of recency, frequency, monetary value and of
 /// every other column of numbers that the clustering compares, in its own unit.
 ///

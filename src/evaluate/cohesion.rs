@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use polars::prelude::*;
 use rayon::prelude::*;
 
-use super::cloud::{Cloud, Silhouettes, calinski_harabasz, davies_bouldin};
+use super::cloud::{Cloud, EXACT_LIMIT, Silhouettes, calinski_harabasz, davies_bouldin};
 use crate::columns::*;
 use crate::model::Clustered;
 use crate::model::features::{Customers, Encoding, FeatureParams, Missing, Scaling};
@@ -104,6 +104,9 @@ pub fn silhouettes(newest: &DataFrame, clustered: &[Clustered]) -> PolarsResult<
     let ids = crate::model::features::text(newest, CUSTOMER_ID)?;
     let mut add = |grouping: &str, ids: Vec<&String>, points: &[Vec<f64>], codes: &[usize], n: usize| {
         let clouds = Cloud::all(points, codes, n);
+        if clouds.iter().map(Cloud::spots).sum::<usize>() > EXACT_LIMIT {
+            return;
+        }
         let Some(of_points) = Silhouettes::of(&clouds).and_then(|found| found.of_points(&clouds, points, codes)) else {
             return;
         };

@@ -17,6 +17,9 @@ use crate::columns::{self, FREQUENCY, MONETARY, RECENCY_DAYS};
 /// Rounds after which a start is ended.
 const MAX_ROUNDS: usize = 300;
 
+/// Above this share of the customers one cluster tells nobody apart, however good its silhouette.
+pub const TOO_LARGE: f64 = 0.95;
+
 /// Checked options of a clustering.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KmeansParams {
@@ -255,6 +258,14 @@ impl Clustered {
     /// The clustering that is taken.
     pub fn taken(&self) -> &Clustering {
         &self.tried[self.chosen]
+    }
+
+    /// The share of customers in the largest cluster.
+    pub fn largest_share(&self) -> f64 {
+        let taken = self.taken();
+        let size = |code: usize| taken.codes.iter().filter(|other| **other == code).count();
+        let largest = (0..taken.k).map(size).max().unwrap_or(0);
+        largest as f64 / taken.codes.len().max(1) as f64
     }
 
     /// Where those customers stand that stand somewhere.

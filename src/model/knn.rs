@@ -92,19 +92,38 @@ pub type Neighbour = (f64, usize);
 #[derive(Debug, Clone, Copy)]
 struct Measure(Metric);
 
+/// A distance to 41 binary digits, by which neighbours are put in order: distances that are the same on paper often differ in the last
+/// bit, which is no reason to prefer one customer to another.
+pub fn rounded(distance: f64) -> f64 {
+    const DROPPED: u64 = 1 << 11;
+    f64::from_bits((distance.to_bits() + DROPPED / 2) & !(DROPPED - 1))
+}
+
 impl Distance<Vec<f64>> for Measure {
     fn distance(&self, a: &Vec<f64>, b: &Vec<f64>) -> f64 {
         let differences = || a.iter().zip(b).map(|(x, y)| (x - y).abs());
         match self.0 {
             Metric::Euclidean => differences().map(|d| d * d).sum::<f64>().sqrt(),
             Metric::Manhattan => differences().sum(),
-            Metric::Minkowski(p) => differences().map(|d| d.powf(p)).sum::<f64>().powf(1.0 / p),
+            Metric::Minkowski(p) => {
+                // By the largest difference, since high powers leave the range of floats.
+                let largest = differences().fold(0.0, f64::max);
+                match largest > 0.0 {
+                    true => largest * differences().map(|d| (d / largest).powf(p)).sum::<f64>().powf(1.0 / p),
+                    false => 0.0,
+                }
+            }
             Metric::Cosine => {
                 let dot: f64 = a.iter().zip(b).map(|(x, y)| x * y).sum();
                 let length = |of: &[f64]| of.iter().map(|x| x * x).sum::<f64>().sqrt();
                 let lengths = length(a) * length(b);
-                // Rounding can take a cosine a hair beyond 1.
-                if lengths > 0.0 { (1.0 - dot / lengths).max(0.0) } else { 1.0 }
+                // Rounding takes the cosine of the same direction a hair to either side of 1.
+                let apart = 1.0 - dot / lengths;
+                match lengths > 0.0 {
+                    true if apart < 1e-15 => 0.0,
+                    true => apart,
+                    false => 1.0,
+                }
             }
         }
     }
@@ -158,7 +177,8 @@ impl Knn {
         queries.par_iter().map(|(point, own)| self.vote(&self.neighbours(point, *own, k))).collect()
     }
 
-    /// The k nearest of the customers that trained, by (distance, customer_id), nearest first, without the customer itself.
+    /// The k nearest of the customers that trained, by (distance, customer_id), nearest first, without the customer itself. Distances are
+    /// put in order as [`rounded`] has them.
     pub fn neighbours(&self, point: &[f64], own: Option<usize>, k: usize) -> Vec<Neighbour> {
         let point = point.to_vec();
         // The k nearest distinct points hold the k nearest customers, but one point more makes up for the customer itself;
@@ -174,14 +194,14 @@ impl Knn {
                 break;
             }
         }
-        let radius = spots.last().map_or(0.0, |(distance, _)| *distance);
+        let radius = spots.last().map_or(0.0, |(distance, _)| rounded(*distance));
         let spots = self.within(&point, radius);
         let mut nearest: Vec<Neighbour> = spots
             .iter()
             .flat_map(|&(distance, place)| self.members[place].iter().map(move |&idx| (distance, idx)))
             .filter(|&(_, idx)| Some(idx) != own)
             .collect();
-        nearest.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        nearest.sort_by(|a, b| rounded(a.0).total_cmp(&rounded(b.0)).then(a.1.cmp(&b.1)));
         nearest.truncate(k);
         nearest
     }
@@ -210,7 +230,7 @@ impl Knn {
                 found.into_iter().map(|(place, distance, _)| (distance, place)).collect()
             }
         };
-        spots.retain(|(distance, _)| *distance <= radius);
+        spots.retain(|(distance, _)| rounded(*distance) <= radius);
         spots
     }
 

@@ -14,6 +14,7 @@ use crate::rfm::by_snapshot;
 use crate::segment::Segmented;
 
 pub mod calibrate;
+mod error;
 pub mod features;
 pub mod figures;
 pub mod kmeans;
@@ -26,6 +27,7 @@ mod trained;
 pub mod tune;
 
 pub use calibrate::Calibration;
+pub use error::ModelError;
 pub use features::{Customers, Encoding, FeatureParams, Missing, Scaling};
 pub use kmeans::{Clustered, KmeansParams, Places};
 pub use knn::{Balance, Metric, Vote, Voting, Weights};
@@ -33,6 +35,9 @@ pub use samples::Samples;
 pub use target::{Sight, Target};
 pub use trained::{Answer, Trained};
 pub use tune::{Tried, TunedBy, Tuning};
+
+/// Labels that a model tells apart at most: its figures cost the square of their number.
+const MOST_LABELS: usize = 500;
 
 /// Checked options of one KNN model.
 #[derive(Debug, Clone)]
@@ -134,79 +139,6 @@ pub struct Trial {
     pub seed: u64,
 }
 
-/// Why a model cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    /// More neighbours asked for than there are.
-    #[error(
-        "models.{model}: k is {k}, but only {available} other customers can vote; lower `k` or leave the model out"
-    )]
-    TooFewCustomers {
-        /// The model.
-        model: String,
-        /// Neighbours asked for.
-        k: usize,
-        /// Customers that can vote for one held out.
-        available: usize,
-    },
-    /// A feature that distances cannot be taken in.
-    #[error(
-        "models.{model}: feature `{feature}` of customer `{customer}` is not a finite number, or is missing; say what is to become of such \
-         customers by `missing: median` or `drop`"
-    )]
-    NoValue {
-        /// The model.
-        model: String,
-        /// The feature.
-        feature: String,
-        /// The customer.
-        customer: String,
-    },
-    /// The source does not go back far enough.
-    #[error(
-        "models.{model}: it learns from the snapshot {date}, but the source has nothing before it; shorten the horizon"
-    )]
-    TooShort {
-        /// The model.
-        model: String,
-        /// The snapshot.
-        date: NaiveDate,
-    },
-    /// None of the customers has a label.
-    #[error("models.{model}: none of the customers has a label")]
-    NoLabels {
-        /// The model.
-        model: String,
-    },
-    /// Fewer customers than clusters.
-    #[error("models.{model}: {k} clusters of {customers} customers with different features cannot be made; lower `k`")]
-    TooManyClusters {
-        /// The clustering.
-        model: String,
-        /// Clusters asked for.
-        k: usize,
-        /// Customers that differ.
-        customers: usize,
-    },
-    /// smartcore refused.
-    #[error("models.{model}: smartcore: {reason}")]
-    Smartcore {
-        /// The model.
-        model: String,
-        /// What it said.
-        reason: String,
-    },
-    /// The engine failed.
-    #[error(transparent)]
-    Engine(#[from] PolarsError),
-}
-
-impl ModelError {
-    fn no_value(params: &ModelParams, error: space::NoValue) -> Self {
-        Self::NoValue { model: params.name.clone(), feature: error.feature, customer: error.customer }
-    }
-}
-
 /// Makes the clusterings of the newest snapshot, fits each model, tries it on what it has not seen, and asks it about every customer.
 ///
 /// # Errors
@@ -223,6 +155,10 @@ pub fn assign(
     let mut labels = HashMap::new();
     for params in clusterings {
         let found = kmeans::cluster(params, &sight.newest)?;
+        let share = found.largest_share();
+        if share >= kmeans::TOO_LARGE {
+            warn!(clustering = params.name, share, "one cluster holds nearly all customers, and tells nobody apart");
+        }
         found.places.add_columns(&mut frame, &found.standing, older)?;
         labels.insert(params.name.clone(), found.labels());
         clustered.push(found);
@@ -251,9 +187,11 @@ fn samples_at(
     let labels = sight.labels(params, date, clusters)?;
     let frame = sight.at(date).ok_or_else(|| ModelError::TooShort { model: params.name.clone(), date })?;
     let samples = Samples::of(&Customers::of(&params.features, frame)?, &labels);
-    match samples.customers.is_empty() {
-        true => Err(ModelError::NoLabels { model: params.name.clone() }),
-        false => Ok((samples, labels)),
+    let (model, labels_found) = (params.name.clone(), samples.names.len());
+    match labels_found {
+        0 => Err(ModelError::NoLabels { model }),
+        1..=MOST_LABELS => Ok((samples, labels)),
+        labels => Err(ModelError::TooManyLabels { model, labels, most: MOST_LABELS }),
     }
 }
 
@@ -267,6 +205,10 @@ fn fit(
         Some(days) => target::before(sight.date, days).unwrap_or(NaiveDate::MIN),
     };
     let (samples, labels) = samples_at(params, sight, learnt_at, clusters)?;
+    let last = sight.book.span()?.map(|(_, last)| last);
+    if let Some(last) = last.filter(|last| params.target.horizon().is_some() && last.succ_opt() < Some(sight.date)) {
+        warn!(model = params.name, %last, "the source ends before the snapshot: what happened since is taken for nothing");
+    }
     if samples.names.len() == 1 {
         warn!(
             model = params.name,
@@ -302,7 +244,14 @@ fn fit(
             warn!(model = params.name, "the source does not go back far enough to try the model on a later time");
             None
         }
-        Some((train, held, persistence)) => Some(attempt(params, k, protocol, train, &held, persistence)?),
+        Some((train, held, persistence)) => match attempt(params, k, protocol, train, &held, persistence) {
+            // What cannot be tried can be learnt all the same.
+            Err(error) if protocol == Protocol::OutOfTime && !matches!(error, ModelError::Smartcore { .. }) => {
+                warn!(model = params.name, %error, "the model is not tried on a later time");
+                None
+            }
+            tried => Some(tried?),
+        },
     };
     Ok((trial, tried, Trained::fit(params, k, samples)?))
 }
@@ -320,7 +269,11 @@ fn earlier_pair(
 ) -> Result<Option<Parts>, ModelError> {
     let first = params.target.horizon().and_then(|days| target::before(date, days));
     let Some(first) = first.filter(|first| sight.at(*first).is_some()) else { return Ok(None) };
-    let (train, _) = samples_at(params, sight, first, clusters)?;
+    let train = match samples_at(params, sight, first, clusters) {
+        Ok((train, _)) => train,
+        Err(ModelError::NoLabels { .. } | ModelError::TooShort { .. }) => return Ok(None),
+        Err(other) => return Err(other),
+    };
     let unchanged = sight.persistence(params, date)?.unwrap_or_default();
     let frame = sight.at(date).unwrap_or(&sight.newest);
     let by_id: HashMap<String, String> =
@@ -344,8 +297,10 @@ fn attempt(
     held: &Samples,
     persistence: Option<Vec<usize>>,
 ) -> Result<Trial, ModelError> {
-    let majority = split::majority(&train.labels);
-    let answers = Trained::fit(params, k, train)?.ask(&held.customers)?;
+    let trained = Trained::fit(params, k, train)?;
+    // Of those who trained: a baseline that knew of others would be no baseline.
+    let majority = split::majority(&trained.samples.labels);
+    let answers = trained.ask(&held.customers)?;
     let asked: Vec<usize> = (0..answers.len()).filter(|&i| answers[i].is_some()).collect();
     Ok(Trial {
         model: params.name.clone(),

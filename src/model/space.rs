@@ -32,7 +32,7 @@ pub struct Axes {
 pub struct NoValue {
     /// Column of the feature.
     pub feature: String,
-    /// The customer.
+    /// The customer; empty where it is all of them.
     pub customer: String,
 }
 
@@ -126,7 +126,7 @@ fn fit(feature: &FeatureParams, raw: &Raw, customers: &Customers) -> Result<Axes
         known.sort_by(f64::total_cmp);
         type_7(&known, 1, 2)
     }) else {
-        return Err(no_value(feature, customers, 0));
+        return Err(NoValue { feature: feature.column.clone(), customer: String::new() });
     };
     let scale = match &feature.encoding {
         Encoding::Number { scale, .. } | Encoding::Ordinal { scale, .. } => *scale,

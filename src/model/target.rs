@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{Days, NaiveDate};
 use polars::prelude::*;
+use tracing::info;
 
 use super::features::text;
 use super::{ModelError, ModelParams, Protocol};
@@ -17,7 +18,7 @@ use crate::rfm::{day, measures};
 pub enum Target {
     /// The customer's segment at the same snapshot.
     Segment,
-    /// The customer's segment so many days later.
+    /// The customer's segment so many days later; see [`GONE`].
     SegmentIn(u32),
     /// Whether the customer buys within so many days: `yes` or `no`.
     BuysIn(u32),
@@ -26,6 +27,9 @@ pub enum Target {
     /// The clusters of a clustering, by its name.
     Clusters(String),
 }
+
+/// Label of customers who are in no segment later, since nothing of them lies within `rfm.window` then.
+pub const GONE: &str = "gone";
 
 /// What a model may look at.
 pub struct Sight<'a> {
@@ -93,13 +97,18 @@ impl Sight<'_> {
                 let end = later(*days);
                 let then =
                     self.at(end).ok_or_else(|| ModelError::TooShort { model: params.name.clone(), date: end })?;
-                by_id(&ids, text(then, CUSTOMER_ID)?, text(then, SEGMENT)?)
+                // Who has left the window by then is somewhere too.
+                let then = by_id(&ids, text(then, CUSTOMER_ID)?, text(then, SEGMENT)?);
+                then.into_iter().map(|segment| Some(segment.unwrap_or_else(|| GONE.to_owned()))).collect()
             }
             Target::Labels(file) => {
                 let Some(given) = self.labels.get(&params.name) else { return Ok(vec![None; ids.len()]) };
                 let name = file.attributes.first().map_or(LABEL, String::as_str);
                 let labels = given.frame.column(name)?.cast(&DataType::String)?;
-                let labels = labels.str()?.iter().map(|label| label.unwrap_or_default().to_owned()).collect();
+                let labels = labels.str()?.iter().map(|label| label.unwrap_or_default().trim().to_owned()).collect();
+                let known: BTreeSet<&String> = ids.iter().collect();
+                let strangers = text(&given.frame, CUSTOMER_ID)?.iter().filter(|id| !known.contains(id)).count();
+                info!(model = params.name, labels = given.frame.height(), strangers, "labels read");
                 let given = by_id(&ids, text(&given.frame, CUSTOMER_ID)?, labels);
                 given.into_iter().map(|label| label.filter(|label| !label.is_empty())).collect()
             }

@@ -17,7 +17,8 @@ pub struct Trained {
     /// The space that they are compared in.
     pub space: Space,
     knn: Knn,
-    calibrator: Calibrator,
+    /// What confidence is calibrated by.
+    pub calibrator: Calibrator,
 }
 
 /// What a model says of one customer.
@@ -35,6 +36,19 @@ impl Trained {
     /// # Errors
     /// Too few customers, or one without a value that it has to have.
     pub fn fit(params: &ModelParams, k: usize, samples: Samples) -> Result<Self, ModelError> {
+        Self::calibrated(params, k, samples, None)
+    }
+
+    /// As [`Self::fit`], with a calibration that was fitted before, where there is one.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn calibrated(
+        params: &ModelParams,
+        k: usize,
+        samples: Samples,
+        fitted: Option<Calibrator>,
+    ) -> Result<Self, ModelError> {
         let no_value = |error: NoValue| ModelError::no_value(params, error);
         if samples.customers.is_empty() {
             return Err(ModelError::TooFewCustomers { model: params.name.clone(), k, available: 0 });
@@ -50,9 +64,10 @@ impl Trained {
         }
         let knn = Knn::fit(params.voting, &points, &samples.labels, samples.names.len());
         let knn = knn.map_err(|reason| ModelError::Smartcore { model: params.name.clone(), reason })?;
-        let calibrator = match params.calibration {
-            super::Calibration::None => Calibrator::None,
-            kind => {
+        let calibrator = match (params.calibration, fitted) {
+            (_, Some(fitted)) => fitted,
+            (super::Calibration::None, None) => Calibrator::None,
+            (kind, None) => {
                 // Nobody votes for itself, so that these answers are those that strangers would get.
                 let queries: Vec<_> = points.iter().enumerate().map(|(i, point)| (point.as_slice(), Some(i))).collect();
                 let votes = knn.ask(&queries, k);

@@ -61,7 +61,18 @@ pub fn walk(p: &Pipeline, place: Option<&Path>) -> Result<Sources, Error> {
     let mut labels = BTreeMap::new();
     for model in &p.models {
         if let Target::Labels(params) = &model.target {
-            labels.insert(model.name.clone(), Keyed::read(params, CUSTOMER_ID, scratch.path())?);
+            let read = Keyed::read(params, CUSTOMER_ID, scratch.path())?;
+            let (without_key, repeated_keys) = (read.without_key, read.repeated_keys);
+            if without_key + repeated_keys > 0 {
+                let model = &model.name;
+                warn!(
+                    model,
+                    without_key,
+                    repeated_keys,
+                    "labels without a customer are left out; of repeated ones the first holds"
+                );
+            }
+            labels.insert(model.name.clone(), read);
         }
     }
     let mut files = Vec::new();

@@ -17,7 +17,7 @@ use crate::columns::{
 };
 use crate::error::Error;
 use crate::model::features::Raw;
-use crate::model::{self, Assigned, Customers, Encoding, Places, Samples, Trained, features};
+use crate::model::{self, Assigned, Customers, Places, Samples, Trained, features};
 use crate::publish::Files;
 use crate::rfm::{CapPolicy, SnapshotDates, Snapshots, by_snapshot};
 use crate::score::{self, Cutting, Scored, Yardstick};
@@ -263,9 +263,11 @@ impl Scorer {
         for feature in of_clusterings.chain(of_models).flatten() {
             let made = [R_SCORE, F_SCORE, M_SCORE, RFM_SCORE, SEGMENT].contains(&feature.column.as_str());
             if !made && columns.iter().all(|column| column.name != feature.column) {
-                let kind = match feature.encoding {
-                    Encoding::Number { .. } => InputKind::Number,
-                    Encoding::OneHot | Encoding::Ordinal { .. } => InputKind::Text,
+                // Attributes are read as they are written, whatever becomes of them.
+                let attributes = self.p.ingest.customers.iter().flat_map(|customers| &customers.attributes);
+                let kind = match attributes.into_iter().any(|attribute| *attribute == feature.column) {
+                    true => InputKind::Text,
+                    false => InputKind::Number,
                 };
                 columns.push(InputColumn { name: feature.column.clone(), kind });
             }

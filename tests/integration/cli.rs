@@ -174,6 +174,7 @@ fn the_pipeline_of_the_readme_runs() {
     fs::write(path("web/may.csv"), "buyer,no,day,total,cur\n1,W1,2024-05-03,10.00,USD\n3,CW1,2024-05-04,-1.00,EUR\n")
         .unwrap();
     fs::write(path("people.csv"), "id,age_band,city\n1,20-29,Ulm\n2,30-39,Bonn\n3,,\n").unwrap();
+    fs::write(path("labels.csv"), "customer_id,label\n1,fond\n2,cool\n3,cool\n").unwrap();
     fs::write(path("rates.csv"), "date,currency,rate\n2024-01-01,USD,0.9\n").unwrap();
     fs::write(path("readme.yaml"), yaml).unwrap();
     let outcome = custseg(folder.path(), &["-q", "run", "readme.yaml"]);

@@ -1,6 +1,6 @@
 //! The KNN against a brute force, ties included, and against smartcore's own classifier.
 
-use custseg::model::knn::Knn;
+use custseg::model::knn::{Knn, rounded};
 use custseg::model::{Balance, Metric, Voting, Weights, split};
 use proptest::prelude::*;
 use smartcore::linalg::basic::matrix::DenseMatrix;
@@ -17,11 +17,21 @@ fn distance(metric: Metric, a: &[f64], b: &[f64]) -> f64 {
     match metric {
         Metric::Euclidean => d().map(|d| d * d).sum::<f64>().sqrt(),
         Metric::Manhattan => d().sum(),
-        Metric::Minkowski(p) => d().map(|d| d.powf(p)).sum::<f64>().powf(1.0 / p),
+        Metric::Minkowski(p) => {
+            let largest = d().fold(0.0, f64::max);
+            if largest == 0.0 { 0.0 } else { largest * d().map(|d| (d / largest).powf(p)).sum::<f64>().powf(1.0 / p) }
+        }
         Metric::Cosine => {
             let length = |of: &[f64]| of.iter().map(|x| x * x).sum::<f64>().sqrt();
             let dot: f64 = a.iter().zip(b).map(|(a, b)| a * b).sum();
-            if length(a) * length(b) == 0.0 { 1.0 } else { (1.0 - dot / (length(a) * length(b))).max(0.0) }
+            let apart = 1.0 - dot / (length(a) * length(b));
+            if length(a) * length(b) == 0.0 {
+                1.0
+            } else if apart < 1e-15 {
+                0.0
+            } else {
+                apart
+            }
         }
     }
 }
@@ -37,7 +47,7 @@ fn brute_force(
 ) -> (Vec<(f64, usize)>, Vec<f64>) {
     let away = |i: usize| distance(voting.metric, &points[i], &points[query]);
     let mut all: Vec<(f64, usize)> = train.iter().filter(|&&i| i != query).map(|&i| (away(i), i)).collect();
-    all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    all.sort_by(|a, b| rounded(a.0).total_cmp(&rounded(b.0)).then(a.1.cmp(&b.1)));
     all.truncate(k);
     let exact = all.iter().any(|(d, _)| *d == 0.0);
     let mut votes = [0.0; 3];
@@ -145,6 +155,27 @@ fn answers_equal_smartcores_classifier() {
             assert_eq!(vote.label as i32, theirs);
         }
     }
+}
+
+/// High powers of large and small differences stay within floats.
+#[test]
+fn high_powers_stay_finite() {
+    let points: Vec<Vec<f64>> = (0..30).map(|i| vec![1e4 * f64::from(i), 1e-4 * f64::from(i % 7)]).collect();
+    let labels: Vec<usize> = (0..30).map(|i| i % 3).collect();
+    let knn = Knn::fit(voting(Weights::Distance, Metric::Minkowski(100.0)), &points, &labels, 3).unwrap();
+    let vote = &knn.ask(&[(&points[4], Some(4))], 5)[0];
+    assert!((vote.shares.iter().sum::<f64>() - 1.0).abs() < 1e-12 && (vote.novelty - 3e4).abs() < 1e-6, "{vote:?}");
+}
+
+/// Distances that are the same on paper are ties, whatever their last bit.
+#[test]
+fn the_last_bit_of_a_distance_prefers_nobody() {
+    // 0.1 + 0.2 is a hair more than 0.3; from 0 the second customer is as near as the first.
+    let points = [vec![0.1 + 0.2], vec![0.3], vec![5.0]];
+    let knn = Knn::fit(voting(Weights::Uniform, Metric::Euclidean), &points, &[0, 1, 2], 3).unwrap();
+    assert_eq!(knn.neighbours(&[0.0], None, 1)[0].1, 0);
+    assert_eq!((rounded(0.0), rounded(1.0), rounded(0.1 + 0.2)), (0.0, 1.0, rounded(0.3)));
+    assert!(rounded(1.0 + 1e-11) > rounded(1.0));
 }
 
 #[test]

@@ -230,9 +230,12 @@ fn what_cannot_be_learnt_is_told() {
         ),
         (
             "{ m: { features: [{ column: city, missing: fail }], k: 3 } }",
-            "models.m: feature `city` of customer `004` is not a finite number, or is missing",
+            "models.m: feature `city`: customer `004` has no value that can be used",
         ),
-        ("{ m: { features: [{ column: age, encode: number }], k: 3 } }", "models.m: feature `age` of customer `000`"),
+        (
+            "{ m: { features: [{ column: age, encode: number }], k: 3 } }",
+            "models.m: feature `age`: no customer has a value that can be used",
+        ),
         ("{ m: { target: { labels: none.csv }, k: 3 } }", "models.m: none of the customers has a label"),
         (
             "{ m: { kmeans: { k: 99 } } }",
@@ -274,13 +277,13 @@ fn odd_data_are_learnt_from() {
             "{{ m: {{ features: [{{ column: m_score, scale: {scale} }}], k: 3 }}, c: {{ kmeans: {{ k: 1 }}, features: [frequency] }} }}"
         ));
         let one_score = shop.custseg(&[
-            "-q",
             "run",
             "shop.yaml",
             "--set",
             "score.monetary={method: fixed, cut_points: [1e6, 2e6, 3e6, 4e6]}",
         ]);
         assert_eq!(one_score.code, 0, "{}", one_score.stderr);
+        assert!(one_score.stderr.contains("one cluster holds nearly all customers"), "{}", one_score.stderr);
     }
     // 90 days back there were customers, 180 days back there were none.
     let (shop, outcome) = run("{ m: { target: { segment_in: 90d }, k: 3 } }", &[]);
@@ -354,4 +357,72 @@ fn shipped_models_on_real_shops() {
     let cohesion = table(&to, "cohesion");
     let row = (0..cohesion.height()).find(|&i| texts(&cohesion, "grouping")[i] == "groups").unwrap();
     assert!((floats(&cohesion, "silhouette")[row] - 0.6164).abs() < 0.00005);
+}
+
+/// A label that only dropped customers have is one that nobody learns: the majority does not count it, and the artefact comes back.
+#[test]
+fn dropped_customers_have_no_say() {
+    // Lost customers bought on five days within a stretch, others on more; only those of `kind` red lose their city.
+    let shop = shop().edit(
+        "MODELS",
+        "{ m: { target: { labels: kinds.csv }, features: [{ column: city, missing: drop }, tenure_days], k: 3 } }",
+    );
+    let people = fs::read_to_string(shop.path("people.csv")).unwrap();
+    let without: Vec<String> = people
+        .lines()
+        .map(|line| match line.split(',').collect::<Vec<_>>()[..] {
+            [id, _, "old"] => format!("{id},,old"),
+            _ => line.to_owned(),
+        })
+        .collect();
+    fs::write(shop.path("people.csv"), without.join("\n")).unwrap();
+    shop.run(&[]);
+    let labels = texts(&shop.table(DATE), "m_label");
+    assert!(labels.iter().all(|label| label != "red") && labels.iter().filter(|label| label.is_empty()).count() >= 20);
+    assert!(metric(&shop.path("out"), "m:majority", "holdout", "accuracy", "value") > 0.0);
+    let args = ["-q", "score", "--model", "out", "shop.csv", "--customers", "people.csv"];
+    let outcome = shop.custseg(&args);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+}
+
+/// With a window, those who leave it are learnt and tried as what they are.
+#[test]
+fn who_leaves_the_window_is_gone() {
+    let window = ["--set", "rfm.window=70d"];
+    let (shop, outcome) = run("{ next: { target: { segment_in: 60d }, k: 5 } }", &window);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    // The twenty lost customers bought last from 1 to 9 February: within 70 days of 2 April, on which the model is tried, and not of 1 June.
+    let confusion = shop.table("confusion");
+    let (actual, customers) = (texts(&confusion, "actual"), floats(&confusion, "customers"));
+    let gone: f64 = actual.iter().zip(&customers).filter(|(label, _)| *label == "gone").map(|(_, n)| n).sum();
+    assert_eq!(gone, 20.0);
+    shop.run(&[&window[..], &["--as-of", "2024-04-02", "--set", "models={}", "--set", "publish.to=then"]].concat());
+    let then = table(&shop.path("then"), "segments/snapshot=2024-04-02/part-0");
+    assert_eq!(customers.iter().sum::<f64>(), then.height() as f64);
+}
+
+/// What cannot be tried is learnt all the same; what cannot be meant is refused.
+#[test]
+fn odd_asks_are_told() {
+    let (shop, outcome) = run("{ m: { target: { buys_in: 55d }, k: 50 } }", &[]);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("is not tried on a later time"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("the source ends before the snapshot"), "{}", outcome.stderr);
+    assert!(!texts(&shop.table(DATE), "m_label")[0].is_empty());
+    let refused = |shop: Shop| shop.custseg(&["-q", "run", "shop.yaml"]);
+    let many = shop.edit("buys_in: 55d", "labels: ids.csv");
+    let rows: String = (0..600).map(|i| format!("{:03},{i}\n{:03},x{i}\n", i % 60, i)).collect();
+    fs::write(many.path("ids.csv"), format!("customer_id,label\n{rows}")).unwrap();
+    assert_eq!(refused(many).code, 0);
+    let share = self::shop()
+        .edit("MODELS", "{ m: { target: { segment_in: 30d }, features: [category_1_share] } }")
+        .edit("unit_price: price }", "unit_price: price, category: order }")
+        .edit("features: [tenure_days", "top_categories: 1, features: [tenure_days");
+    let share = refused(share);
+    assert_eq!(share.code, 2);
+    assert!(share.stderr.contains("`category_1_share` is of another category at another snapshot"), "{}", share.stderr);
+    let label = self::shop().edit("MODELS", "{}").edit("attributes: [city, age]", "attributes: [city, label]");
+    fs::write(label.path("people.csv"), "id,city,label\n001,Ulm,x\n").unwrap();
+    let label = refused(label);
+    assert!(label.stderr.contains("`label` is the name of a column"), "{}", label.stderr);
 }
