@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use custseg::config::{self, Request};
 use custseg::orders::ledger;
-use custseg::pipeline;
+use custseg::{pipeline, rfm};
 use libfuzzer_sys::fuzz_target;
 use polars::prelude::*;
 use tempfile::TempDir;
@@ -59,6 +59,7 @@ fuzz_target!(|case: &[u8]| {
     assert_eq!(left.last(), Some(*accepted as i64));
     assert_eq!(left.first(), Some(by_reason.iter().sum::<u64>() as i64));
     if *accepted > 0 {
-        pipeline::rfm(&p, &book, None).expect("what was accepted can be measured");
+        let dates = rfm::dates(&p.rfm, &book).expect("a date to look back from");
+        pipeline::rfm(&p, &book, None, None, dates).expect("what was accepted can be measured");
     }
 });
