@@ -24,14 +24,20 @@ fn snapshots(c: &mut Criterion) {
     let mut group = c.benchmark_group("online_retail");
     group.sample_size(20);
     let grid = "{every: 1mo, from: 2011-01-01, until: 2011-12-01}";
-    for (name, dates) in [("one_month_end", "2011-12-01"), ("twelve_month_ends", grid)] {
+    let runs = [
+        ("one_month_end", "2011-12-01", None),
+        ("twelve_month_ends", grid, None),
+        // Models look at the newest snapshot alone, and make the two look alike.
+        ("one_month_end_without_models", "2011-12-01", Some("models={}")),
+        ("twelve_month_ends_without_models", grid, Some("models={}")),
+    ];
+    for (name, dates, models) in runs {
         let set = vec![
             format!("ingest.transactions.paths=[{}]", source.display()),
             format!("publish.to={}", to.path().join(name).display()),
             format!("rfm.snapshots={dates}"),
-            // Models look at the newest snapshot alone, and would only make the two look alike.
-            "models={}".to_owned(),
         ];
+        let set = set.into_iter().chain(models.map(str::to_owned)).collect();
         let pipeline = Some(root.join("pipelines/online_retail.yaml"));
         let p = config::load(&Request { pipeline, set, ..Request::default() }).expect("the shipped pipeline is good");
         group.bench_function(name, |b| b.iter(|| pipeline::run(&p, How::default()).map(|_| ()).expect("a run")));

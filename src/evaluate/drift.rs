@@ -1,6 +1,8 @@
 //! How far the cut points have drifted: what kept ones would say where they are cut anew, or older ones where they are kept.
 
+use chrono::NaiveDate;
 use polars::prelude::*;
+use rayon::prelude::*;
 
 use crate::columns::*;
 use crate::rfm::by_snapshot;
@@ -30,47 +32,72 @@ pub fn drift(
     kept: Option<&Yardstick>,
     segments: &DataFrame,
 ) -> PolarsResult<DataFrame> {
-    let (mut snapshots, mut bases, mut dimensions) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut customers, mut indices, mut moved, mut money) = (Vec::<u32>::new(), Vec::new(), Vec::new(), Vec::new());
     let parts = by_snapshot(segments)?;
-    for (place, (date, part)) in parts.iter().enumerate() {
-        let earlier = place.checked_sub(1).map(|before| &parts[before]);
-        let (base, counts, under_base, other) = match (kept, earlier) {
-            (Some(kept), _) => {
-                let anew = segment::under(map, part.clone(), cuts_at(refit, *date))?;
-                (kept.date, kept.counts.clone(), part.clone(), anew)
-            }
-            (None, Some((base, before))) => {
-                let unmoved = segment::under(map, part.clone(), cuts_at(cuts, *base))?;
-                (*base, score_counts(before)?, unmoved.clone(), unmoved)
-            }
-            (None, None) => continue,
-        };
-        let now = score_counts(&under_base)?;
-        let names = Dimension::ALL.map(Dimension::score).into_iter().chain([SEGMENT]);
-        for (idx, name) in names.enumerate() {
-            let (own, other) = (part.column(name)?, other.column(name)?);
-            let differs = own.as_materialized_series().not_equal_missing(other.as_materialized_series())?;
-            snapshots.push(*date);
-            bases.push(base);
-            dimensions.push(Dimension::ALL.get(idx).map_or(SEGMENT, |dimension| dimension.value()));
-            customers.push(part.height() as u32);
-            // Of scores by rank no cut points tell what they would be, nor then of segments.
-            let told = by_rank.get(idx).map_or(!by_rank.contains(&true), |by_rank| !by_rank);
-            indices.push(counts.get(idx).filter(|_| told).map(|expected| index(expected, &now[idx])));
-            moved.push(told.then(|| differs.num_trues() as f64 / part.height() as f64));
-            money.push(if told { share_of_money(part, &differs)? } else { None });
-        }
-    }
+    let one = |place: usize| of_snapshot(map, (cuts, refit), by_rank, kept, &parts, place);
+    let found: Vec<Vec<Drifted>> = (0..parts.len()).into_par_iter().map(one).collect::<PolarsResult<_>>()?;
+    let found: Vec<Drifted> = found.into_iter().flatten().collect();
     df![
-        SNAPSHOT => snapshots,
-        BASE => bases,
-        DIMENSION => dimensions,
-        CUSTOMERS => customers,
-        PSI => indices,
-        MOVED => moved,
-        MONEY_MOVED => money,
+        SNAPSHOT => found.iter().map(|one| one.snapshot).collect::<Vec<_>>(),
+        BASE => found.iter().map(|one| one.base).collect::<Vec<_>>(),
+        DIMENSION => found.iter().map(|one| one.dimension).collect::<Vec<_>>(),
+        CUSTOMERS => found.iter().map(|one| one.customers).collect::<Vec<_>>(),
+        PSI => found.iter().map(|one| one.index).collect::<Vec<_>>(),
+        MOVED => found.iter().map(|one| one.moved).collect::<Vec<_>>(),
+        MONEY_MOVED => found.iter().map(|one| one.money).collect::<Vec<_>>(),
     ]
+}
+
+/// One row of the table.
+struct Drifted {
+    snapshot: NaiveDate,
+    base: NaiveDate,
+    dimension: &'static str,
+    customers: u32,
+    index: Option<f64>,
+    moved: Option<f64>,
+    money: Option<f64>,
+}
+
+/// The rows of one snapshot.
+fn of_snapshot(
+    map: &SegmentMap,
+    (cuts, refit): (&[Cut], &[Cut]),
+    by_rank: [bool; 3],
+    kept: Option<&Yardstick>,
+    parts: &[(NaiveDate, DataFrame)],
+    place: usize,
+) -> PolarsResult<Vec<Drifted>> {
+    let (snapshot, part) = &parts[place];
+    let earlier = place.checked_sub(1).map(|before| &parts[before]);
+    let (base, counts, under_base, other) = match (kept, earlier) {
+        (Some(kept), _) => {
+            let anew = segment::under(map, part.clone(), cuts_at(refit, *snapshot))?;
+            (kept.date, kept.counts.clone(), part.clone(), anew)
+        }
+        (None, Some((base, before))) => {
+            let unmoved = segment::under(map, part.clone(), cuts_at(cuts, *base))?;
+            (*base, score_counts(before)?, unmoved.clone(), unmoved)
+        }
+        (None, None) => return Ok(Vec::new()),
+    };
+    let now = score_counts(&under_base)?;
+    let names = Dimension::ALL.map(Dimension::score).into_iter().chain([SEGMENT]);
+    let row = |(idx, name): (usize, &str)| {
+        let (own, other) = (part.column(name)?, other.column(name)?);
+        let differs = own.as_materialized_series().not_equal_missing(other.as_materialized_series())?;
+        // Of scores by rank no cut points tell what they would be, nor then of segments.
+        let told = by_rank.get(idx).map_or(!by_rank.contains(&true), |by_rank| !by_rank);
+        Ok(Drifted {
+            snapshot: *snapshot,
+            base,
+            dimension: Dimension::ALL.get(idx).map_or(SEGMENT, |dimension| dimension.value()),
+            customers: part.height() as u32,
+            index: counts.get(idx).filter(|_| told).map(|expected| index(expected, &now[idx])),
+            moved: told.then(|| differs.num_trues() as f64 / part.height() as f64),
+            money: if told { share_of_money(part, &differs)? } else { None },
+        })
+    };
+    names.enumerate().map(row).collect()
 }
 
 /// The population stability index of counts by score.

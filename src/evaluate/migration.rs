@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use polars::prelude::*;
+use rayon::prelude::*;
 
 use crate::columns::*;
 use crate::ingest::Money;
@@ -42,10 +43,14 @@ pub fn migration(
 ) -> PolarsResult<DataFrame> {
     let parts = by_snapshot(segments)?;
     let (mut dates, mut ways, mut moves) = (Vec::new(), Vec::new(), Vec::new());
-    for pair in parts.windows(2) {
-        let [(from, before), (to, after)] = pair else { continue };
-        for (way, moved) in moved(map, cuts, (*from, before), after, money.factor())? {
-            dates.push((*from, *to));
+    let one = |pair: &[(NaiveDate, DataFrame)]| match pair {
+        [(from, before), (to, after)] => Ok((*from, *to, moved(map, cuts, (*from, before), after, money.factor())?)),
+        _ => Ok((NaiveDate::MIN, NaiveDate::MIN, BTreeMap::new())),
+    };
+    let pairs: Vec<_> = parts.par_windows(2).map(one).collect::<PolarsResult<_>>()?;
+    for (from, to, found) in pairs {
+        for (way, moved) in found {
+            dates.push((from, to));
             ways.push(way);
             moves.push(moved);
         }

@@ -1,6 +1,6 @@
 //! The manifest: what went in, what it was run with, and every file that came out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::NaiveDate;
 use polars::prelude::*;
@@ -12,8 +12,7 @@ use crate::columns::*;
 use crate::evaluate::Tables;
 use crate::evaluate::gates::Judged;
 use crate::ingest::{Keyed, Money};
-use crate::rfm::day;
-use crate::score::Cut;
+use crate::score::{Cut, Dimension};
 
 /// One file that went in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -192,6 +191,7 @@ impl Manifest {
     /// # Errors
     /// What Polars says of a table that lacks a column.
     pub fn of(run_id: &str, facts: Facts<'_>, tables: &Tables, outputs: Vec<Output>) -> PolarsResult<Self> {
+        let achieved = achieved(tables)?;
         let mut snapshots: Vec<String> = facts.cuts.iter().map(|cut| cut.snapshot.to_string()).collect();
         snapshots.dedup();
         Ok(Self {
@@ -215,7 +215,7 @@ impl Manifest {
                     snapshot: cut.snapshot.to_string(),
                     dimension: cut.dimension.value(),
                     points: cut.points.points().to_vec(),
-                    achieved: achieved(tables, cut).unwrap_or_default(),
+                    achieved: achieved.get(&(cut.snapshot, cut.dimension.value())).cloned().unwrap_or_default(),
                 })
                 .collect(),
             metrics: metrics(tables)?,
@@ -230,12 +230,20 @@ impl Manifest {
     }
 }
 
-/// Scores of a dimension at a snapshot that some customer has.
-fn achieved(tables: &Tables, cut: &Cut) -> PolarsResult<Vec<u8>> {
-    let Some(bins) = tables.get("score_bins") else { return Ok(Vec::new()) };
-    let held = col(CUSTOMERS).gt(lit(0u32)).and(col(DIMENSION).eq(lit(cut.dimension.value())));
-    let held = bins.clone().lazy().filter(held.and(col(SNAPSHOT).eq(day(cut.snapshot)))).collect()?;
-    Ok(held.column(SCORE)?.u8()?.iter().flatten().collect())
+/// Scores of each dimension at each snapshot that some customer has.
+fn achieved(tables: &Tables) -> PolarsResult<HashMap<(NaiveDate, &'static str), Vec<u8>>> {
+    let mut achieved: HashMap<(NaiveDate, &'static str), Vec<u8>> = HashMap::new();
+    let Some(bins) = tables.get("score_bins") else { return Ok(achieved) };
+    let (dates, dimensions) = (bins.column(SNAPSHOT)?.date()?, bins.column(DIMENSION)?.str()?);
+    let held = bins.column(SCORE)?.u8()?.iter().zip(bins.column(CUSTOMERS)?.u32()?.iter());
+    for ((date, dimension), (score, customers)) in dates.as_date_iter().zip(dimensions.iter()).zip(held) {
+        let named = Dimension::ALL.into_iter().map(Dimension::value).find(|name| Some(*name) == dimension);
+        let (Some(date), Some(dimension), Some(score)) = (date, named, score) else { continue };
+        if customers > Some(0) {
+            achieved.entry((date, dimension)).or_default().push(score);
+        }
+    }
+    Ok(achieved)
 }
 
 fn rows(tables: &Tables) -> PolarsResult<Rows> {

@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use polars::prelude::*;
 
 use crate::columns::*;
-use crate::rfm::{Snapshots, by_snapshot, day};
+use crate::rfm::{Snapshots, by_snapshot};
 
 pub mod cut;
 pub mod kept;
@@ -215,14 +215,14 @@ pub fn score_bins(scored: &Scored) -> PolarsResult<DataFrame> {
     let (mut snapshots, mut dimensions, mut scores) = (Vec::new(), Vec::new(), Vec::new());
     let (mut lowers, mut uppers, mut customers, mut achieved) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut asked = Vec::new();
+    let parts = by_snapshot(&scored.frame)?;
+    let counted = parts.iter().map(|(date, part)| Ok((*date, score_counts(part)?)));
+    let counted: Vec<(NaiveDate, [Vec<u32>; 3])> = counted.collect::<PolarsResult<_>>()?;
     for cut in &scored.cuts {
         let n = scored.bins[cut.dimension as usize];
-        let of_date = scored.frame.clone().lazy().filter(col(SNAPSHOT).eq(day(cut.snapshot)));
-        let frame = of_date.select([col(cut.dimension.score())]).collect()?;
-        let mut counts = vec![0u32; usize::from(n)];
-        for score in frame.column(cut.dimension.score())?.u8()?.iter().flatten() {
-            counts[usize::from(score) - 1] += 1;
-        }
+        let of_date = counted.iter().find(|(date, _)| *date == cut.snapshot);
+        let mut counts = of_date.map(|(_, counts)| counts[cut.dimension as usize].clone()).unwrap_or_default();
+        counts.resize(usize::from(n), 0);
         let used = counts.iter().filter(|count| **count > 0).count() as u8;
         for score in 1..=n {
             // Where bins were merged, the best of those that are left is the highest score.
