@@ -426,3 +426,15 @@ fn odd_asks_are_told() {
     let label = refused(label);
     assert!(label.stderr.contains("`label` is the name of a column"), "{}", label.stderr);
 }
+
+/// One customer alone can be clustered, and has nobody to learn from.
+#[test]
+fn one_customer_has_no_neighbours() {
+    let one = "customer,bought,price,units,order\n1,2024-01-01 09:00,1,1,a\n";
+    let asked = |models: &str| Shop::of(one).custseg(&["-q", "run", "shop.yaml", "--set", &format!("models={models}")]);
+    assert_eq!(asked("{ m: { kmeans: { k: 1 } } }").code, 0);
+    let refused = asked("{ m: { k: 1 } }");
+    let words =
+        "error: model: models.m: k is 1, but only 0 other customers can vote; lower `k` or leave the model out\n";
+    assert_eq!((refused.code, refused.stderr.as_str()), (3, words));
+}

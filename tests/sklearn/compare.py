@@ -136,8 +136,7 @@ for run in map(Path, sys.argv[1:]):
     print(f"{run}: {segments.height} customers")
     neighbours(segments, k=5)
     figures(run)
-    if segments.height <= 10_000:
-        cohesion(run, segments)
+    cohesion(run, segments)
     if (run / "k_sweep.parquet").exists():
         kmeans(run, segments)
 sys.exit(1 if faults or len(sys.argv) < 2 else 0)
