@@ -22,7 +22,7 @@ fn stages(c: &mut Criterion) {
     let book = scan();
     let dates = custseg::rfm::dates(&p.rfm, &book).expect("dates");
     let snapshots = pipeline::rfm(&p, &book, None, None, dates.clone()).expect("snapshots");
-    let earlier = pipeline::earlier(&p, &book, None, &dates).expect("earlier snapshots");
+    let earlier = pipeline::earlier(&p, &book, None, None, &dates).expect("earlier snapshots");
     let scored = pipeline::score(&p, snapshots.clone(), None).expect("scores");
     let segmented = pipeline::segment(&p, scored.clone()).expect("segments");
 

@@ -49,7 +49,8 @@ fn later_stages(p: &Pipeline) -> Result<Vec<(&'static str, &'static str, Schema)
     let book = made_up(p, 4).map_err(Error::engine("orders"))?;
     let orders = book.frame.schema().as_ref().clone();
     let customers = pipeline::walk(p, None)?.customers;
-    let snapshots = pipeline::rfm(p, &book, customers.as_ref(), None, vec![EPOCH_NEXT])?;
+    let snapshots =
+        pipeline::rfm(p, &book, customers.as_ref(), None, vec![NaiveDate::default().succ_opt().unwrap_or_default()])?;
     let rfm = snapshots.frame.schema().as_ref().clone();
     let scored = pipeline::score(p, snapshots, None)?;
     let score = scored.frame.schema().as_ref().clone();
@@ -72,9 +73,6 @@ fn later_stages(p: &Pipeline) -> Result<Vec<(&'static str, &'static str, Schema)
         ("model", "a row a (snapshot, customer)", assigned),
     ])
 }
-
-/// The day after the orders of the made-up book.
-const EPOCH_NEXT: NaiveDate = NaiveDate::from_ymd_opt(1970, 1, 2).unwrap();
 
 /// An order book of as many customers, each with one order on 1970-01-01.
 fn made_up(p: &Pipeline, customers: usize) -> PolarsResult<OrderBook> {

@@ -55,8 +55,9 @@ fn after(p: &Pipeline, stage: Stage, rows: usize) -> Result<Vec<(String, DataFra
         return one(snapshots.frame);
     }
     let known = source.customers.as_ref();
-    let earlier = pipeline::earlier(p, &book, known, &snapshots.dates)?;
-    let scored = pipeline::score(p, snapshots, pipeline::kept(p, &book, known)?)?;
+    let kept = pipeline::kept(p, &book, known)?;
+    let earlier = pipeline::earlier(p, &book, known, kept.as_ref(), &snapshots.dates)?;
+    let scored = pipeline::score(p, snapshots, kept)?;
     if stage == Stage::Score {
         return one(scored.frame);
     }

@@ -15,7 +15,7 @@ pub(super) fn run(p: &Pipeline, how: How, skip_code: bool, out: &mut impl Write)
     let outcome = pipeline::run(p, how)?;
     let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
     let current = p.publish.to.canonicalize()?.join("current");
-    let (manifest, kept) = match outcome {
+    let (manifest, stayed) = match outcome {
         Outcome::NothingNew(run) => {
             info!("nothing is new: inputs, definitions and version are those of the published run");
             let line = json!({
@@ -31,13 +31,13 @@ pub(super) fn run(p: &Pipeline, how: How, skip_code: bool, out: &mut impl Write)
             writeln!(out, "{line}")?;
             return if skip_code { Err(Error::NothingNew) } else { Ok(()) };
         }
-        Outcome::Published { manifest, tables, kept } => {
+        Outcome::Published { manifest, tables, stayed } => {
             summary::print(p, &tables, &manifest, &mut std::io::stderr().lock())?;
-            (manifest, kept)
+            (manifest, stayed)
         }
     };
-    let kept: Vec<String> = kept.iter().map(ToString::to_string).collect();
-    let measured: Vec<&String> = manifest.snapshots.iter().filter(|date| !kept.contains(date)).collect();
+    let stayed: Vec<String> = stayed.iter().map(ToString::to_string).collect();
+    let measured: Vec<&String> = manifest.snapshots.iter().filter(|date| !stayed.contains(date)).collect();
     let line = json!({
         "run_id": manifest.run_id,
         "pipeline": manifest.pipeline,

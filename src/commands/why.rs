@@ -23,17 +23,15 @@ pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Resu
     let book = pipeline::scan(p, &source, lines, pairs, None)?;
     let snapshots = pipeline::rfm(p, &book, source.customers.as_ref(), None, rfm::dates(&p.rfm, &book)?)?;
     let told = Pipeline { why: true, ..p.clone() };
-    let segmented =
-        pipeline::segment(&told, pipeline::score(p, snapshots, pipeline::kept(p, &book, source.customers.as_ref())?)?)?;
+    let known = source.customers.as_ref();
+    let kept = pipeline::kept(p, &book, known)?;
+    let earlier = pipeline::earlier(p, &book, known, kept.as_ref(), &snapshots.dates)?;
+    let segmented = pipeline::segment(&told, pipeline::score(p, snapshots, kept)?)?;
     let mine = segmented.frame.clone().lazy().filter(col(CUSTOMER_ID).eq(lit(customer_id))).collect();
     let mine = mine.map_err(Error::engine("why"))?;
     if mine.height() == 0 {
         return Err(Error::Usage(format!("no snapshot has a customer `{customer_id}`")));
     }
-    let known = source.customers.as_ref();
-    let dates: Vec<_> =
-        by_snapshot(&segmented.frame).map_err(Error::engine("why"))?.into_iter().map(|(date, _)| date).collect();
-    let earlier = pipeline::earlier(p, &book, known, &dates)?;
     let assigned = pipeline::assign(p, &book, &source.labels, &segmented, &earlier)?;
     for (date, row) in by_snapshot(&mine).map_err(Error::engine("why"))? {
         let cuts: Vec<_> = segmented.cuts.iter().filter(|cut| cut.snapshot == date).cloned().collect();
@@ -58,7 +56,7 @@ pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Resu
         if let Some(about) = about {
             writeln!(out, "  {} {}", about.description, about.action)?;
         }
-        if Some(&date) == dates.last() {
+        if Some(&date) == segmented.dates.last() {
             assigned.trained.iter().try_for_each(|model| neighbours(model, &row, out))?;
         }
     }

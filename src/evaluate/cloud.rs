@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::model::kmeans::squared;
 
 /// Above this many distinct points silhouettes are those of a sample, since comparing all with all costs the square.
-pub const EXACT_LIMIT: usize = 50_000;
+const EXACT_LIMIT: usize = 50_000;
 /// Points of such a sample.
 const SAMPLE: usize = 10_000;
 
@@ -46,11 +46,6 @@ impl Cloud {
     /// Customers in the cloud.
     pub fn len(&self) -> usize {
         self.weight.iter().sum::<f64>() as usize
-    }
-
-    /// Distinct points in the cloud.
-    pub fn spots(&self) -> usize {
-        self.weight.len()
     }
 
     /// Whether nobody is in it.

@@ -6,19 +6,27 @@ use chrono::NaiveDate;
 use polars::prelude::*;
 use rayon::prelude::*;
 
-use super::cloud::{Cloud, EXACT_LIMIT, Silhouettes, calinski_harabasz, davies_bouldin};
+use super::cloud::{Cloud, Silhouettes, calinski_harabasz, davies_bouldin};
 use crate::columns::*;
 use crate::model::Clustered;
-use crate::model::features::{Customers, Encoding, FeatureParams, Missing, Scaling};
-use crate::model::space::Space;
+use crate::model::features::{Customers, Encoding, FeatureParams, Missing, Scaling, text};
+use crate::model::kmeans::Clustering;
+use crate::model::space::{NoValue, Space};
 use crate::rfm::by_snapshot;
 
 /// The feature space of the segments, in words.
 const LOG_SPACE: &str = "recency_days, frequency, monetary; log1p, standardised";
 
-/// Groups of customers that are looked at together.
-struct Grouped {
-    clouds: Vec<Cloud>,
+/// Customers in groups.
+struct Grouped<'a> {
+    grouping: &'a str,
+    /// The space that they stand in, in words.
+    space: String,
+    ids: Vec<&'a String>,
+    points: Points,
+    /// Group of each customer.
+    codes: Vec<usize>,
+    /// Names of the groups.
     names: Vec<String>,
 }
 
@@ -30,18 +38,19 @@ struct Grouped {
 /// there is one group only; `silhouette_error` f64: its standard error where it is of a sample, null where it is of all; `wcss` f64; and of
 /// the whole `davies_bouldin` and `calinski_harabasz` f64, null where there is one group only.
 ///
+/// The second table has one row a (grouping, customer): `grouping` and `customer_id` text, `silhouette` f64; none of a grouping with too many
+/// customers to compare all with all.
+///
 /// # Errors
 /// What Polars says.
-pub fn cohesion(segments: &DataFrame, clustered: &[Clustered]) -> PolarsResult<DataFrame> {
+pub fn cohesion(segments: &DataFrame, clustered: &[Clustered]) -> PolarsResult<(DataFrame, DataFrame)> {
     let mut rows = Rows::default();
-    let parts = by_snapshot(segments)?;
-    if let Some((date, newest)) = parts.last() {
-        rows.add(*date, SEGMENT, LOG_SPACE, &of_segments(newest)?);
-        for one in clustered {
-            rows.add(*date, &one.places.params.name, &in_words(&one.places.params.features), &of_clusters(one));
-        }
+    if let Some((date, newest)) = by_snapshot(segments)?.last() {
+        let ids = text(newest, CUSTOMER_ID)?;
+        rows.add(*date, &of_segments(newest, &ids)?);
+        clustered.iter().for_each(|one| rows.add(*date, &of_clusters(one, &ids)));
     }
-    df![
+    let groups = df![
         SNAPSHOT => rows.snapshots,
         GROUPING => rows.groupings,
         SPACE => rows.spaces,
@@ -52,10 +61,13 @@ pub fn cohesion(segments: &DataFrame, clustered: &[Clustered]) -> PolarsResult<D
         WCSS => rows.sums,
         DAVIES_BOULDIN => rows.davies_bouldin,
         CALINSKI_HARABASZ => rows.calinski_harabasz,
-    ]
+    ]?;
+    let (groupings, (ids, widths)): (Vec<_>, (Vec<_>, Vec<_>)) =
+        rows.each.into_iter().map(|(grouping, id, width)| (grouping, (id, width))).unzip();
+    Ok((groups, df![GROUPING => groupings, CUSTOMER_ID => ids, SILHOUETTE => widths]?))
 }
 
-/// The rows of the table.
+/// The rows of the tables.
 #[derive(Default)]
 struct Rows {
     snapshots: Vec<NaiveDate>,
@@ -68,67 +80,44 @@ struct Rows {
     sums: Vec<f64>,
     davies_bouldin: Vec<Option<f64>>,
     calinski_harabasz: Vec<Option<f64>>,
+    /// Grouping, id and silhouette of single customers.
+    each: Vec<(String, String, f64)>,
 }
 
 impl Rows {
-    fn add(&mut self, date: NaiveDate, grouping: &str, space: &str, grouped: &Grouped) {
-        let widths = Silhouettes::of(&grouped.clouds);
-        let wcss: Vec<f64> = grouped.clouds.iter().map(Cloud::wcss).collect();
+    fn add(&mut self, date: NaiveDate, grouped: &Grouped<'_>) {
+        let Grouped { grouping, space, ids, points, codes, names } = grouped;
+        let all = Cloud::all(points, codes, names.len());
+        let widths = Silhouettes::of(&all);
+        let of_points = widths.as_ref().and_then(|widths| widths.of_points(&all, points, codes));
+        for (id, width) in ids.iter().zip(of_points.into_iter().flatten()) {
+            self.each.push(((*grouping).to_owned(), (*id).clone(), width));
+        }
+        let wcss: Vec<f64> = all.iter().map(Cloud::wcss).collect();
         let whole = [(None, None)].into_iter();
-        let each = grouped.names.iter().enumerate().map(|(idx, name)| (Some(idx), Some(name.clone())));
+        let each = names.iter().enumerate().map(|(idx, name)| (Some(idx), Some(name.clone())));
         for (idx, name) in whole.chain(each) {
             self.snapshots.push(date);
-            self.groupings.push(grouping.to_owned());
-            self.spaces.push(space.to_owned());
+            self.groupings.push((*grouping).to_owned());
+            self.spaces.push(space.clone());
             self.names.push(name);
-            let clouds = || grouped.clouds.iter().enumerate().filter(|(other, _)| idx.is_none_or(|idx| idx == *other));
+            let clouds = || all.iter().enumerate().filter(|(other, _)| idx.is_none_or(|idx| idx == *other));
             self.customers.push(clouds().map(|(_, cloud)| cloud.len() as u32).sum());
             self.sums.push(clouds().map(|(other, _)| wcss[other]).sum());
             let mean = widths.as_ref().map(|widths| widths.mean(idx));
             self.silhouettes.push(mean.map(|(mean, _)| mean));
             self.errors.push(mean.and_then(|(_, error)| error));
-            let of_whole = |of: fn(&[Cloud]) -> Option<f64>| if idx.is_none() { of(&grouped.clouds) } else { None };
+            let of_whole = |of: fn(&[Cloud]) -> Option<f64>| if idx.is_none() { of(&all) } else { None };
             self.davies_bouldin.push(of_whole(davies_bouldin));
             self.calinski_harabasz.push(of_whole(calinski_harabasz));
         }
     }
 }
 
-/// One row a (grouping, customer) of the newest snapshot: `grouping` and `customer_id` text, `silhouette` f64; empty where there are too many
-/// customers to compare all with all.
-///
-/// # Errors
-/// What Polars says.
-pub fn silhouettes(newest: &DataFrame, clustered: &[Clustered]) -> PolarsResult<DataFrame> {
-    let (mut groupings, mut customers, mut widths) = (Vec::new(), Vec::new(), Vec::new());
-    let ids = crate::model::features::text(newest, CUSTOMER_ID)?;
-    let mut add = |grouping: &str, ids: Vec<&String>, points: &[Vec<f64>], codes: &[usize], n: usize| {
-        let clouds = Cloud::all(points, codes, n);
-        if clouds.iter().map(Cloud::spots).sum::<usize>() > EXACT_LIMIT {
-            return;
-        }
-        let Some(of_points) = Silhouettes::of(&clouds).and_then(|found| found.of_points(&clouds, points, codes)) else {
-            return;
-        };
-        for (id, width) in ids.into_iter().zip(of_points) {
-            groupings.push(grouping.to_owned());
-            customers.push(id.clone());
-            widths.push(width);
-        }
-    };
-    let (points, codes, names) = segment_points(newest)?;
-    add(SEGMENT, ids.iter().collect(), &points, &codes, names.len());
-    for one in clustered {
-        let placed = ids.iter().zip(&one.standing).filter(|(_, point)| point.is_some()).map(|(id, _)| id).collect();
-        add(&one.places.params.name, placed, &one.points(), &one.taken().codes, one.taken().k);
-    }
-    df![GROUPING => groupings, CUSTOMER_ID => customers, SILHOUETTE => widths]
-}
-
 /// What came of each number of clusters: `(k, metric, value)`.
 pub fn by_number(clustered: &Clustered) -> Vec<(usize, &'static str, Option<f64>)> {
     let points = clustered.points();
-    let one = |clustering: &crate::model::kmeans::Clustering| {
+    let one = |clustering: &Clustering| {
         let clouds = Cloud::all(&points, &clustering.codes, clustering.k);
         let largest = clouds.iter().map(Cloud::len).max().unwrap_or(0) as f64 / points.len().max(1) as f64;
         let k = clustering.k;
@@ -174,25 +163,27 @@ pub fn in_words(features: &[FeatureParams]) -> String {
     groups.join(" | ")
 }
 
-fn of_segments(part: &DataFrame) -> PolarsResult<Grouped> {
-    let (points, codes, names) = segment_points(part)?;
-    Ok(Grouped { clouds: Cloud::all(&points, &codes, names.len()), names })
-}
-
-fn of_clusters(clustered: &Clustered) -> Grouped {
+fn of_clusters<'a>(clustered: &'a Clustered, ids: &'a [String]) -> Grouped<'a> {
     let names = &clustered.places.names;
-    let clouds = Cloud::all(&clustered.points(), &clustered.taken().codes, names.len());
-    let mut order: Vec<usize> = (0..clouds.len()).collect();
+    let mut order: Vec<usize> = (0..names.len()).collect();
     order.sort_by(|a, b| names[*a].cmp(&names[*b]));
-    let names = order.iter().map(|idx| names[*idx].clone()).collect();
-    Grouped { clouds: order.into_iter().map(|idx| clouds[idx].clone()).collect(), names }
+    let rank = |code: &usize| order.iter().position(|other| other == code).unwrap_or_default();
+    let standing = ids.iter().zip(&clustered.standing);
+    Grouped {
+        grouping: &clustered.places.params.name,
+        space: in_words(&clustered.places.params.features),
+        ids: standing.filter(|(_, point)| point.is_some()).map(|(id, _)| id).collect(),
+        points: clustered.points(),
+        codes: clustered.taken().codes.iter().map(rank).collect(),
+        names: order.iter().map(|idx| names[*idx].clone()).collect(),
+    }
 }
 
 /// One point a customer.
 type Points = Vec<Vec<f64>>;
 
-/// The customers of a snapshot in the log space, the codes of their segments, and the segments, ascending by name.
-fn segment_points(part: &DataFrame) -> PolarsResult<(Points, Vec<usize>, Vec<String>)> {
+/// The customers of a snapshot in the log space, by their segments, ascending by name.
+fn of_segments<'a>(part: &DataFrame, ids: &'a [String]) -> PolarsResult<Grouped<'a>> {
     let feature = |column: &str| FeatureParams {
         column: column.to_owned(),
         encoding: Encoding::Number { log1p: true, scale: Scaling::Standard },
@@ -201,13 +192,13 @@ fn segment_points(part: &DataFrame) -> PolarsResult<(Points, Vec<usize>, Vec<Str
     };
     let features = [RECENCY_DAYS, FREQUENCY, MONETARY].map(feature);
     let customers = Customers::of(&features, part)?;
-    let engine = |error: crate::model::space::NoValue| polars_err!(ComputeError: "{}", error.feature);
+    let engine = |error: NoValue| polars_err!(ComputeError: "{}", error.feature);
     let space = Space::fit(&features, &customers).map_err(engine)?;
     let points = space.points(&features, &customers).map_err(engine)?.into_iter().flatten().collect();
-    let segments = crate::model::features::text(part, SEGMENT)?;
+    let segments = text(part, SEGMENT)?;
     let mut names = segments.clone();
     names.sort();
     names.dedup();
     let codes = segments.iter().map(|name| names.binary_search(name).unwrap_or_default()).collect();
-    Ok((points, codes, names))
+    Ok(Grouped { grouping: SEGMENT, space: LOG_SPACE.to_owned(), ids: ids.iter().collect(), points, codes, names })
 }

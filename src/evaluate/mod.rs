@@ -67,12 +67,14 @@ pub fn evaluate(evidence: Evidence<'_>, assigned: Assigned) -> PolarsResult<Tabl
     let (trials, clustered) = (&assigned.trials, &assigned.clustered);
     let parts = by_snapshot(&assigned.frame)?;
     let newest = parts.last().map(|(_, part)| part.clone()).unwrap_or_default();
+    let (cohesion, silhouettes) = cohesion::cohesion(&assigned.frame, clustered)?;
     let mut others = vec![
         ("ledger", ledger::ledger(book)?),
         ("segment_profile", profile::segment_profile(map, book, rfm.window, &assigned.frame)?),
         ("metrics", protocols::metrics(trials)?),
         ("confusion", confusion::confusion(trials)?),
-        ("cohesion", cohesion::cohesion(&assigned.frame, clustered)?),
+        ("cohesion", cohesion),
+        ("silhouettes", silhouettes),
     ];
     others.extend(made);
     if !trials.is_empty() {
@@ -80,7 +82,6 @@ pub fn evaluate(evidence: Evidence<'_>, assigned: Assigned) -> PolarsResult<Tabl
     }
     if !clustered.is_empty() {
         others.push(("clusters", clusters::clusters(clustered, &newest)?));
-        others.push(("silhouettes", cohesion::silhouettes(&newest, clustered)?));
     }
     if !clustered.is_empty() || !assigned.tuned.is_empty() {
         others.push(("k_sweep", clusters::k_sweep(&assigned.tuned, clustered)?));

@@ -102,8 +102,9 @@ pub fn run(p: &Pipeline, how: How) -> Result<Outcome, Error> {
     let renewal = Renewal::of(p, &depends).filter(|_| how.only_new);
     let snapshots = rfm(p, &book, known, renewal.as_ref(), depends.dates())?;
     let customers = known.map(|keyed| customers_read(keyed, &snapshots)).transpose()?;
-    let earlier = earlier(p, &book, known, &snapshots.dates)?;
-    let scored = score(p, snapshots, kept(p, &book, known)?)?;
+    let kept = kept(p, &book, known)?;
+    let earlier = earlier(p, &book, known, kept.as_ref(), &snapshots.dates)?;
+    let scored = score(p, snapshots, kept)?;
     let evidence = evidence(p, &book, &scored, &earlier)?;
     let learnt = learnt(p, &scored)?;
     let segmented = segment(p, scored)?;
@@ -128,8 +129,8 @@ pub fn run(p: &Pipeline, how: How) -> Result<Outcome, Error> {
     };
     let manifest =
         info_span!("publish").in_scope(|| publish::publish(staging, &tables, files, facts, how.publish_anyway))?;
-    let kept = renewal.map(|renewal| renewal.dates).unwrap_or_default();
-    Ok(Outcome::Published { manifest: Box::new(manifest), tables, kept })
+    let stayed = renewal.map(|renewal| renewal.dates).unwrap_or_default();
+    Ok(Outcome::Published { manifest: Box::new(manifest), tables, stayed })
 }
 
 /// What became of a run.
@@ -143,7 +144,7 @@ pub enum Outcome {
         /// The tables.
         tables: Tables,
         /// Snapshots of an earlier run that stayed as they were.
-        kept: Vec<NaiveDate>,
+        stayed: Vec<NaiveDate>,
     },
 }
 
@@ -228,8 +229,8 @@ pub fn kept(p: &Pipeline, book: &OrderBook, customers: Option<&Keyed>) -> Result
     }
 }
 
-/// Snapshots that are looked at but not published: those whose time after them ends with the newest. `None` where the source does not
-/// go back so far.
+/// Snapshots that are looked at but not published: those that validity and the models need before the newest, without those that the
+/// source does not reach.
 ///
 /// # Errors
 /// What the stages say.
@@ -237,6 +238,7 @@ pub fn earlier(
     p: &Pipeline,
     book: &OrderBook,
     customers: Option<&Keyed>,
+    kept: Option<&Yardstick>,
     dates: &[NaiveDate],
 ) -> Result<Vec<(NaiveDate, DataFrame)>, Error> {
     let span = book.span().map_err(Error::engine("rfm"))?;
@@ -254,7 +256,7 @@ pub fn earlier(
             Err(RfmError::NobodyLeft { .. }) => continue,
             snapshots => snapshots?,
         };
-        let scored = score::score(&p.score, snapshots, kept(p, book, customers)?).map_err(Error::engine("score"))?;
+        let scored = score::score(&p.score, snapshots, kept.cloned()).map_err(Error::engine("score"))?;
         found.extend(by_snapshot(&segment(p, scored)?.frame).map_err(Error::engine("segment"))?);
     }
     Ok(found)

@@ -112,9 +112,6 @@ fn learnt_from(model: &Trained) -> PolarsResult<DataFrame> {
     let mut columns = vec![Column::new(CUSTOMER_ID.into(), &customers.ids)];
     for (feature, raw) in model.params.features.iter().zip(&customers.raw) {
         let name = PlSmallStr::from_str(&feature.column);
-        if columns.iter().any(|column| *column.name() == name) {
-            continue;
-        }
         columns.push(match raw {
             Raw::Numbers(values) => Column::new(name, values),
             Raw::Texts(values) => Column::new(name, values),

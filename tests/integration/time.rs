@@ -406,11 +406,11 @@ fn a_published_outcome_tells_what_stayed() {
     let request = custseg::config::Request { pipeline: Some(shop.path("shop.yaml")), ..Default::default() };
     let p = custseg::config::load(&request).unwrap();
     let how = How { only_new: true, ..How::default() };
-    assert!(matches!(pipeline::run(&p, how).unwrap(), Outcome::Published { kept, .. } if kept.is_empty()));
+    assert!(matches!(pipeline::run(&p, how).unwrap(), Outcome::Published { stayed, .. } if stayed.is_empty()));
     assert!(matches!(pipeline::run(&p, how).unwrap(), Outcome::NothingNew(_)));
     // A published run that is damaged is nothing to build on.
     fs::write(shop.path("out/current/ledger.parquet"), "").unwrap();
-    assert!(matches!(pipeline::run(&p, how).unwrap(), Outcome::Published { kept, .. } if kept.is_empty()));
+    assert!(matches!(pipeline::run(&p, how).unwrap(), Outcome::Published { stayed, .. } if stayed.is_empty()));
 }
 
 /// Of scores by rank no cut points say what another snapshot's would make of a customer, so none is said to have drifted.
