@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use criterion::{Criterion, criterion_group, criterion_main};
 use custseg::columns::{CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, QUANTITY, REASON};
 use custseg::config::{self, Request};
+use custseg::ingest::Reading;
 use custseg::orders::ledger;
 use custseg::pipeline::{self, Pipeline};
 use polars::prelude::*;
@@ -45,8 +46,8 @@ fn load(folder: &Path, file: &str, set: &[&str]) -> Pipeline {
 }
 
 /// Only what recency, frequency and monetary value need: the accepted lines, grouped.
-fn bare(p: &Pipeline, source: &pipeline::Sources) -> DataFrame {
-    let lines = pipeline::mark(p, source.rows(), None).expect("a plan");
+fn bare(p: &Pipeline) -> DataFrame {
+    let lines = pipeline::mark(p, Reading::Rows, None).expect("a plan");
     let sums = [col(QUANTITY).sum(), col(MONEY).cast(DataType::Int128).sum(), col(ORDERED_AT).max()];
     let accepted = lines.frame.filter(col(REASON).is_null());
     let grouped = accepted.group_by([col(CUSTOMER_ID), col(ORDER_ID), col(DAY)]).agg(sums);
@@ -56,9 +57,9 @@ fn bare(p: &Pipeline, source: &pipeline::Sources) -> DataFrame {
 }
 
 /// The same with every line accounted for.
-fn accounted(p: &Pipeline, source: &pipeline::Sources, rejects: &Path) -> DataFrame {
-    let lines = pipeline::mark(p, source.rows(), None).expect("a plan");
-    let book = pipeline::scan(p, source, lines, None, Some(rejects)).expect("a scan");
+fn accounted(p: &Pipeline, rejects: &Path) -> DataFrame {
+    let lines = pipeline::mark(p, Reading::Rows, None).expect("a plan");
+    let book = pipeline::scan(p, lines, None, Some(rejects)).expect("a scan");
     ledger::ledger(&book).expect("a ledger")
 }
 
@@ -76,25 +77,23 @@ fn ledger_and_rejects(c: &mut Criterion) {
         let mut group = c.benchmark_group(file);
         group.sample_size(10);
         let p = load(folder.path(), file, &[]);
-        let source = pipeline::walk(&p, None).expect("a walk");
-        group.bench_function("walk", |b| b.iter(|| pipeline::walk(&p, None).expect("a walk")));
-        group.bench_function("bare", |b| b.iter(|| bare(&p, &source)));
+        group.bench_function("bare", |b| b.iter(|| bare(&p)));
         group.bench_function("grouped", |b| {
             b.iter(|| {
-                let lines = pipeline::mark(&p, source.rows(), None).expect("a plan");
-                pipeline::scan(&p, &source, lines, None, None).expect("a scan")
+                let lines = pipeline::mark(&p, Reading::Rows, None).expect("a plan");
+                pipeline::scan(&p, lines, None, None).expect("a scan")
             })
         });
         for rejected in ["reasons", "mapped", "raw"] {
             let p = load(folder.path(), file, &[&format!("publish.rejects={rejected}")]);
-            group.bench_function(rejected, |b| b.iter(|| accounted(&p, &source, &rejects)));
+            group.bench_function(rejected, |b| b.iter(|| accounted(&p, &rejects)));
         }
         let p = load(folder.path(), file, &["clean.3={drop_duplicates: exact}"]);
-        group.bench_function("drop_duplicates", |b| b.iter(|| accounted(&p, &source, &rejects)));
+        group.bench_function("drop_duplicates", |b| b.iter(|| accounted(&p, &rejects)));
         let p = load(folder.path(), file, &["clean.3={drop_duplicates: [order_id, product_id, quantity]}"]);
-        group.bench_function("drop_duplicates_by_key", |b| b.iter(|| accounted(&p, &source, &rejects)));
+        group.bench_function("drop_duplicates_by_key", |b| b.iter(|| accounted(&p, &rejects)));
         let p = load(folder.path(), file, &["clean.1.cancellations.policy=match"]);
-        group.bench_function("pair", |b| b.iter(|| pipeline::pair(&p, &source).expect("pairs")));
+        group.bench_function("pair", |b| b.iter(|| pipeline::pair(&p).expect("pairs")));
         group.finish();
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use custseg::config::{self, Request};
+use custseg::ingest::Reading;
 use custseg::pipeline;
 
 fn stages(c: &mut Criterion) {
@@ -14,10 +15,10 @@ fn stages(c: &mut Criterion) {
     let set = vec![format!("publish.to={}", to.path().display())];
     let request = Request { pipeline: Some(root.join("pipelines/cdnow.yaml")), set, ..Request::default() };
     let p = config::load(&request).expect("the shipped pipeline is good");
-    let source = pipeline::walk(&p, None).expect("a walk");
+    let known = pipeline::known(&p).expect("tables");
     let scan = || {
-        let lines = pipeline::mark(&p, source.rows(), None).expect("a plan");
-        pipeline::scan(&p, &source, lines, None, None).expect("a scan")
+        let lines = pipeline::mark(&p, Reading::Rows, None).expect("a plan");
+        pipeline::scan(&p, lines, None, None).expect("a scan")
     };
     let book = scan();
     let dates = custseg::rfm::dates(&p.rfm, &book).expect("dates");
@@ -34,12 +35,12 @@ fn stages(c: &mut Criterion) {
     group.bench_function("score", |b| b.iter(|| pipeline::score(&p, snapshots.clone(), None).expect("scores")));
     group.bench_function("segment", |b| b.iter(|| pipeline::segment(&p, scored.clone()).expect("segments")));
     group.bench_function("model", |b| {
-        b.iter(|| pipeline::assign(&p, &book, &source.labels, &segmented, &earlier).expect("answers"))
+        b.iter(|| pipeline::assign(&p, &book, &known.labels, &segmented, &earlier).expect("answers"))
     });
     group.bench_function("evaluate", |b| {
         b.iter(|| {
             let none = custseg::pipeline::Pipeline { models: vec![], clusterings: vec![], ..p.clone() };
-            let assigned = pipeline::assign(&none, &book, &source.labels, &segmented, &[]);
+            let assigned = pipeline::assign(&none, &book, &known.labels, &segmented, &[]);
             let evidence = pipeline::evidence(&p, &book, &scored, &[]).expect("bins");
             pipeline::evaluate(evidence, assigned.expect("no model")).expect("tables")
         })

@@ -7,7 +7,7 @@ use polars::prelude::PolarsError;
 
 use crate::artefact::ArtefactError;
 use crate::config::problem::Problems;
-use crate::ingest::{IngestParams, KeyedError, WalkError};
+use crate::ingest::{CsvError, IngestParams, KeyedError};
 use crate::model::ModelError;
 use crate::publish::PublishError;
 use crate::rfm::RfmError;
@@ -29,9 +29,9 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
-    /// The walk over CSV bytes did not come to its end.
+    /// A CSV file cannot be read to its end.
     #[error("ingest: {0}")]
-    Walk(#[from] WalkError),
+    Csv(#[from] CsvError),
     /// A table beside the transactions cannot be read.
     #[error("ingest: {0}")]
     Keyed(#[from] KeyedError),
@@ -46,14 +46,6 @@ pub enum Error {
         words: String,
         /// Folder with the checks, the ledger and the rejects.
         place: PathBuf,
-    },
-    /// No scratch folder can be made.
-    #[error("ingest: cannot make a scratch folder in {}: {source}", path.display())]
-    Scratch {
-        /// Where.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
     },
     /// A source file is not what its header or footer promised.
     #[error("orders: the source does not hold what it promised: {0}")]
@@ -104,6 +96,7 @@ impl Error {
     /// is enough; the others are advice about options that are not ours.
     pub fn scan(ingest: &IngestParams) -> impl FnOnce(PolarsError) -> Self + '_ {
         move |source| match source {
+            _ if let Some(error) = CsvError::of(&source) => Self::Csv(error),
             PolarsError::IO { .. } => Self::Engine { stage: "orders", source },
             _ => {
                 let words = source.to_string();
@@ -119,10 +112,10 @@ impl Error {
             Self::Config(problems) => problems.exit_code(),
             Self::NothingNew => 99,
             Self::Usage(_) => 2,
-            Self::Data(_) | Self::Walk(WalkError::Broken { .. }) => 3,
-            Self::Keyed(KeyedError::Walk(WalkError::Broken { .. }) | KeyedError::Read { .. }) => 3,
+            Self::Data(_) | Self::Csv(CsvError::Broken { .. }) => 3,
+            Self::Keyed(KeyedError::Csv(CsvError::Broken { .. }) | KeyedError::Read { .. }) => 3,
             Self::Checks { .. } | Self::Row { .. } => 3,
-            Self::Walk(WalkError::Io { .. }) | Self::Keyed(_) | Self::Scratch { .. } => 4,
+            Self::Csv(CsvError::Io { .. }) | Self::Keyed(_) => 4,
             Self::Rfm(RfmError::Engine(_)) => 4,
             Self::Rfm(_) => 3,
             Self::Model(ModelError::Smartcore { .. } | ModelError::Engine(_)) => 4,

@@ -3,8 +3,6 @@
 //! Questions to single lines are counted while the one scan passes ([`tallies`]); when the order book is there, every check is
 //! judged ([`judge`]), whatever the others say. What is deliberately absent: any second look at the source.
 
-use std::path::Path;
-
 use chrono::NaiveDate;
 use polars::prelude::*;
 use serde::Serialize;
@@ -38,6 +36,18 @@ impl Check {
             _ => None,
         };
         table.into_iter().flat_map(|table| &table.set.files)
+    }
+
+    /// Whether the check looks at a column of the lines.
+    pub fn looks_at(&self, column: &str) -> bool {
+        match &self.holds {
+            Holds::RowCount { .. } | Holds::Freshness { .. } | Holds::StepShare { .. } => false,
+            Holds::Unique(columns) => columns.iter().any(|key| conform::looks_at(key, column)),
+            Holds::MissingShare { value, .. }
+            | Holds::Range { value, .. }
+            | Holds::AcceptedValues { value, .. }
+            | Holds::Referential { value, .. } => conform::looks_at(value, column),
+        }
     }
 }
 
@@ -161,7 +171,7 @@ impl Verdict {
 ///
 /// # Errors
 /// A table that cannot be read.
-pub fn tallies(checks: &[Check], scratch: &Path) -> Result<Vec<Tally>, KeyedError> {
+pub fn tallies(checks: &[Check]) -> Result<Vec<Tally>, KeyedError> {
     let mut tallies = Vec::new();
     for check in checks {
         let lines = match &check.holds {
@@ -179,7 +189,7 @@ pub fn tallies(checks: &[Check], scratch: &Path) -> Result<Vec<Tally>, KeyedErro
             }
             Holds::AcceptedValues { value, values, .. } => none_of(value, values.iter().map(String::as_str)),
             Holds::Referential { value, table, .. } => {
-                let known = Keyed::read(table, KEY, scratch)?;
+                let known = Keyed::read(table, KEY)?;
                 let words = known.frame.column(KEY).and_then(|keys| keys.str().cloned());
                 let words = words.map_err(|source| KeyedError::Read { name: KEY.to_owned(), source })?;
                 none_of(value, words.iter().flatten())

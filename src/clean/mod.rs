@@ -3,10 +3,12 @@
 //! The first step to object to a line wins; returns are paired with purchases among the lines that all steps accept. What is
 //! deliberately absent: the reading of rows, and the counting of what was marked; both are the business of `orders`.
 
+use std::sync::Arc;
+
 use polars::prelude::*;
 
 use crate::columns::{CUSTOMER_ID, REASON, SOURCE_FILE, SOURCE_ROW};
-use crate::ingest::{self, Fault, Lines, conform};
+use crate::ingest::{self, Fault, Lines, ReadCount, conform};
 
 pub mod predicate;
 pub mod returns;
@@ -44,6 +46,8 @@ pub struct MarkedLines {
     pub returns: Option<(String, ReturnPolicy)>,
     /// What the rejects keep of a row: name there, and source column.
     pub kept: Vec<(String, String)>,
+    /// What was read of every CSV file, once it is.
+    pub read: Vec<Arc<ReadCount>>,
 }
 
 impl MarkedLines {
@@ -114,7 +118,14 @@ pub fn mark(steps: &[Step], lines: Lines, pairs: Option<&Pairs>) -> PolarsResult
         marker.object(Reason { step, reason, declared: true, cell: None, position: Some(position) }, unmatched);
     }
     marker.settle();
-    Ok(MarkedLines { frame: marker.frame, reasons: marker.reasons, returns, kept: lines.kept })
+    // The tickets of CSV are used once: however many consumers there are, they share what was read.
+    Ok(MarkedLines {
+        frame: marker.frame.cache(),
+        reasons: marker.reasons,
+        returns,
+        kept: lines.kept,
+        read: lines.read,
+    })
 }
 
 /// Runs of objections that look at one line alone become one expression.

@@ -5,7 +5,7 @@ use polars::prelude::*;
 
 use super::Predicate;
 use crate::columns::{AMOUNT, CUSTOMER_ID, DAY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, UNIT_PRICE};
-use crate::ingest::conform::blank;
+use crate::ingest::conform::{self, blank};
 
 /// A column of the lines that a step may look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +132,20 @@ impl Step {
     /// Whether the step pairs returns with purchases.
     pub fn matches_returns(&self) -> bool {
         matches!(self, Self::Cancellations { policy: ReturnPolicy::Match, .. })
+    }
+
+    /// Whether the step looks at a column of the lines.
+    pub fn looks_at(&self, column: &str) -> bool {
+        let named = |fields: &[LineField]| fields.iter().any(|field| field.column() == column);
+        match self {
+            Self::DropMissing(fields) | Self::KeepPositive(fields) => named(fields),
+            Self::DropDuplicates(Repeated::By(fields)) => named(fields),
+            Self::DropDuplicates(Repeated::Exact) => false,
+            Self::Cancellations { .. } => column == ORDER_ID || (column == PRODUCT_ID && self.matches_returns()),
+            Self::NonProductLines { .. } => column == PRODUCT_ID,
+            Self::Where(predicate) => conform::looks_at(&predicate.keep, column),
+            Self::DateRange { .. } => column == DAY,
+        }
     }
 
     /// What the step objects to; `returned` tells the cancellations that are kept, `schema` the lines' types.

@@ -32,8 +32,7 @@ pub(super) fn explain(p: &Pipeline, out: &mut impl Write) -> Result<(), Error> {
         writeln!(out, "  reason {code}: {}: {}", reason.step, reason.reason)?;
     }
     let names = pipeline::reject_names(p, Path::new("rejects.parquet"));
-    let scratch = tempfile::tempdir()?;
-    let tallies = checks::tallies(&p.checks, scratch.path())?;
+    let tallies = checks::tallies(&p.checks)?;
     let plan = orders::explain(&marked, &tallies, pipeline::further(p), &names).map_err(engine("orders"))?;
     writeln!(out, "\n# orders: the one scan, with two consumers: the order book and the rejects\n{plan}\n")?;
     // The log of a made-up run would only mislead.
@@ -48,7 +47,7 @@ pub(super) fn explain(p: &Pipeline, out: &mut impl Write) -> Result<(), Error> {
 fn later_stages(p: &Pipeline) -> Result<Vec<(&'static str, &'static str, Schema)>, Error> {
     let book = made_up(p, 4).map_err(Error::engine("orders"))?;
     let orders = book.frame.schema().as_ref().clone();
-    let customers = pipeline::walk(p, None)?.customers;
+    let customers = pipeline::known(p)?.customers;
     let snapshots =
         pipeline::rfm(p, &book, customers.as_ref(), None, vec![NaiveDate::default().succ_opt().unwrap_or_default()])?;
     let rfm = snapshots.frame.schema().as_ref().clone();

@@ -8,7 +8,8 @@ use super::table::{drawn, plain};
 use crate::cli::Stage;
 use custseg::columns::{CUSTOMER_ID, DAY, ORDER_ID, REASON};
 use custseg::error::Error;
-use custseg::ingest;
+use custseg::ingest::{self, Reading};
+use custseg::orders;
 use custseg::pipeline::{self, Pipeline};
 use custseg::rfm;
 
@@ -28,35 +29,32 @@ pub(super) fn peek(p: &Pipeline, stage: Stage, rows: usize, out: &mut impl Write
 fn after(p: &Pipeline, stage: Stage, rows: usize) -> Result<Vec<(String, DataFrame)>, Error> {
     let one = |frame| Ok(vec![(String::new(), frame)]);
     let limit = rows as IdxSize;
-    let source = pipeline::walk(p, None)?;
-    let pairs = pipeline::pair(p, &source)?;
+    let known = pipeline::known(p)?;
+    let pairs = pipeline::pair(p)?;
     match stage {
         Stage::Ingest => {
-            let lines = ingest::lines(&p.ingest, source.rows()).map_err(Error::scan(&p.ingest))?;
-            return one(lines.frame.limit(limit).collect().map_err(Error::scan(&p.ingest))?);
+            let lines = ingest::lines(&p.ingest, Reading::Rows).map_err(Error::scan(&p.ingest))?;
+            return one(orders::first_lines(lines.frame, limit).map_err(Error::scan(&p.ingest))?);
         }
         Stage::Clean => {
-            return one(pipeline::mark(p, source.rows(), pairs.as_ref())?
-                .frame
-                .limit(limit)
-                .collect()
-                .map_err(Error::scan(&p.ingest))?);
+            let lines = pipeline::mark(p, Reading::Rows, pairs.as_ref())?;
+            return one(orders::first_lines(lines.frame, limit).map_err(Error::scan(&p.ingest))?);
         }
         _ => {}
     }
-    let lines = pipeline::mark(p, source.rows(), pairs.as_ref())?;
-    let book = pipeline::scan(p, &source, lines, pairs, None)?;
+    let lines = pipeline::mark(p, Reading::Rows, pairs.as_ref())?;
+    let book = pipeline::scan(p, lines, pairs, None)?;
     if stage == Stage::Orders {
         let sorted = book.frame.sort([CUSTOMER_ID, ORDER_ID, DAY, REASON], SortMultipleOptions::default());
         return one(sorted.map_err(Error::engine("orders"))?);
     }
-    let snapshots = pipeline::rfm(p, &book, source.customers.as_ref(), None, rfm::dates(&p.rfm, &book)?)?;
+    let snapshots = pipeline::rfm(p, &book, known.customers.as_ref(), None, rfm::dates(&p.rfm, &book)?)?;
     if stage == Stage::Rfm {
         return one(snapshots.frame);
     }
-    let known = source.customers.as_ref();
-    let kept = pipeline::kept(p, &book, known)?;
-    let earlier = pipeline::earlier(p, &book, known, kept.as_ref(), &snapshots.dates)?;
+    let of_customers = known.customers.as_ref();
+    let kept = pipeline::kept(p, &book, of_customers)?;
+    let earlier = pipeline::earlier(p, &book, of_customers, kept.as_ref(), &snapshots.dates)?;
     let scored = pipeline::score(p, snapshots, kept)?;
     if stage == Stage::Score {
         return one(scored.frame);
@@ -66,7 +64,7 @@ fn after(p: &Pipeline, stage: Stage, rows: usize) -> Result<Vec<(String, DataFra
     if stage == Stage::Segment {
         return one(segmented.frame);
     }
-    let assigned = pipeline::assign(p, &book, &source.labels, &segmented, &earlier)?;
+    let assigned = pipeline::assign(p, &book, &known.labels, &segmented, &earlier)?;
     if stage == Stage::Model {
         return one(assigned.frame);
     }

@@ -7,6 +7,7 @@ use polars::prelude::*;
 use super::table::plain;
 use custseg::columns::*;
 use custseg::error::Error;
+use custseg::ingest::Reading;
 use custseg::model::{Customers, Trained};
 use custseg::pipeline::{self, Pipeline};
 use custseg::rfm::{self, by_snapshot};
@@ -17,22 +18,22 @@ use custseg::segment::why::{Standing, Step, standings};
 const SHOWN: usize = 5;
 
 pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Result<(), Error> {
-    let source = pipeline::walk(p, None)?;
-    let pairs = pipeline::pair(p, &source)?;
-    let lines = pipeline::mark(p, source.rows(), pairs.as_ref())?;
-    let book = pipeline::scan(p, &source, lines, pairs, None)?;
-    let snapshots = pipeline::rfm(p, &book, source.customers.as_ref(), None, rfm::dates(&p.rfm, &book)?)?;
+    let known = pipeline::known(p)?;
+    let pairs = pipeline::pair(p)?;
+    let lines = pipeline::mark(p, Reading::Rows, pairs.as_ref())?;
+    let book = pipeline::scan(p, lines, pairs, None)?;
+    let snapshots = pipeline::rfm(p, &book, known.customers.as_ref(), None, rfm::dates(&p.rfm, &book)?)?;
     let told = Pipeline { why: true, ..p.clone() };
-    let known = source.customers.as_ref();
-    let kept = pipeline::kept(p, &book, known)?;
-    let earlier = pipeline::earlier(p, &book, known, kept.as_ref(), &snapshots.dates)?;
+    let of_customers = known.customers.as_ref();
+    let kept = pipeline::kept(p, &book, of_customers)?;
+    let earlier = pipeline::earlier(p, &book, of_customers, kept.as_ref(), &snapshots.dates)?;
     let segmented = pipeline::segment(&told, pipeline::score(p, snapshots, kept)?)?;
     let mine = segmented.frame.clone().lazy().filter(col(CUSTOMER_ID).eq(lit(customer_id))).collect();
     let mine = mine.map_err(Error::engine("why"))?;
     if mine.height() == 0 {
         return Err(Error::Usage(format!("no snapshot has a customer `{customer_id}`")));
     }
-    let assigned = pipeline::assign(p, &book, &source.labels, &segmented, &earlier)?;
+    let assigned = pipeline::assign(p, &book, &known.labels, &segmented, &earlier)?;
     for (date, row) in by_snapshot(&mine).map_err(Error::engine("why"))? {
         let cuts: Vec<_> = segmented.cuts.iter().filter(|cut| cut.snapshot == date).cloned().collect();
         let number = |name: &str| -> PolarsResult<f64> { row.column(name)?.get(0)?.try_extract() };

@@ -15,6 +15,7 @@ use super::{Document, checks, evaluate, map, models, score, source, steps};
 use crate::artefact::{self, KeptCuts};
 use crate::clean::steps::Repeated;
 use crate::clean::{self, ReturnPolicy};
+use crate::columns::{CATEGORY, PRODUCT_ID};
 use crate::ingest::{IngestParams, Money, OnBadRow, RejectColumns};
 use crate::pipeline::{Pipeline, Recipe};
 use crate::publish::PublishParams;
@@ -56,7 +57,6 @@ pub(super) fn compile(
         // What counts is what the cut points are, not where they were found.
         definitions["score"]["cut_points"] = json!({ "frozen": KeptCuts::of(yardstick) });
     }
-    let rfm = rfm(&spec.rfm, &columns, clean.cap, apart, &mut checker);
     let (models, clusterings) = models::models(spec, apart, &mut checker);
     let gates = evaluate::gates(&spec.evaluate, &score, &models, &mut checker);
     let to = document.base.join(&spec.publish.to);
@@ -68,7 +68,14 @@ pub(super) fn compile(
         _ => Vec::new(),
     });
     let looked_at = predicates.chain(checks.iter().flat_map(|check| check.source_columns.clone())).collect();
+    let rfm = rfm(&spec.rfm, &columns, clean.cap, apart, &mut checker);
+    let looks_at = |column: &str| {
+        let by_rfm = rfm.as_ref().is_some_and(|params| params.looks_at(column));
+        let by_steps = clean.steps.iter().any(|step| step.looks_at(column));
+        by_rfm || by_steps || checks.iter().any(|check| check.looks_at(column))
+    };
     let ingest = IngestParams {
+        unread: [PRODUCT_ID, CATEGORY].into_iter().filter(|column| !looks_at(column)).collect(),
         sources: sources?,
         customers: customers.map_or(Some(None), |customers| customers.map(Some))?,
         on_bad_row: match spec.ingest.transactions.each().first()?.1.csv.on_bad_row {

@@ -3,12 +3,12 @@
 //! One function a column; a fault is a reason like any other, only that it comes before those of `clean`. Sources differ in
 //! columns and formats; their lines have the same columns, types and fault codes.
 
-use chrono::NaiveDate;
 use polars::prelude::*;
 
-use super::numbers::{MONEY_LIMIT, minor_units, number, whole_number};
-use super::walk::{self, BadRecord};
-use super::{Fault, Format, IngestParams, RejectColumns, Source, SourceFile, Worth, rates, scan, workbook};
+use super::text::ParsedCells;
+use super::{
+    Columns, Fault, Format, IngestParams, RejectColumns, Source, SourceFile, Worth, parse, rates, records, scan, text,
+};
 use crate::columns::{
     AMOUNT, CATEGORY, CURRENCY, CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, REASON,
     SOURCE_FILE, SOURCE_ROW, TEXT, UNIT_PRICE,
@@ -18,10 +18,10 @@ use crate::columns::{
 pub const AMBIGUOUS: &str = "ordered_at ambiguous: two declared formats read it differently";
 /// The fault of money that cannot be counted with the rest; it fails the run, since a sum over currencies means nothing.
 pub const FOREIGN: &str = "currency is not the pipeline's, and no rates are given";
+/// The fault of a line that is worth more than can be counted.
+const BEYOND: &str = "quantity × unit_price out of range";
 /// Type of the local moment of a line.
-const DATETIME: DataType = DataType::Datetime(TimeUnit::Microseconds, None);
-/// Years that an order may be of; beyond them lie years of two digits and stand-ins for "never".
-const YEARS: std::ops::RangeInclusive<i32> = 1900..=2199;
+pub(super) const DATETIME: DataType = DataType::Datetime(TimeUnit::Microseconds, None);
 
 /// Name under which a source column is carried along.
 pub fn carried_name(column: &str) -> String {
@@ -31,6 +31,16 @@ pub fn carried_name(column: &str) -> String {
 /// Name under which the cell behind one of the pipeline's columns is carried along, as the source has it.
 pub fn cell_name(column: &str) -> String {
     format!("cell.{column}")
+}
+
+/// Name under which what a cell says is held before all of a line is known.
+fn value_name(column: &str) -> String {
+    format!("custseg.{column}")
+}
+
+/// Name under which the code of a cell's fault is held.
+fn fault_name(column: &str) -> String {
+    format!("custseg.{column}.fault")
 }
 
 /// The union of all files' columns, in the order in which they first appear.
@@ -44,15 +54,9 @@ pub fn all_columns<'a>(files: impl Iterator<Item = &'a SourceFile>) -> Vec<Strin
     names
 }
 
-/// A column's expression and the reasons for which it may fail.
-pub(super) struct Parsed {
-    pub(super) value: Expr,
-    pub(super) faults: Vec<(Fault, Expr)>,
-}
-
 /// Expressions from source columns to the pipeline's.
 pub(super) struct Conformer<'a> {
-    params: &'a IngestParams,
+    pub(super) params: &'a IngestParams,
     /// What the fault codes mean, in the order of their codes: the faults of all sources, each once.
     pub(super) faults: Vec<Fault>,
     /// Source columns to carry along.
@@ -67,13 +71,16 @@ impl<'a> Conformer<'a> {
     pub(super) fn new(params: &'a IngestParams) -> Self {
         let mut conformer =
             Self { params, faults: Vec::new(), carried: Vec::new(), cells: Vec::new(), kept: Vec::new() };
-        let cells = params.sources.iter().flat_map(|source| conformer.parsed(source)).flat_map(|(_, p)| p.faults);
+        let of_cells = params.sources.iter().flat_map(|source| conformer.parsed(source)).flat_map(|(name, parsed)| {
+            let beyond = Fault { reason: BEYOND.to_owned(), cell: None };
+            parsed.faults.into_iter().chain((name == UNIT_PRICE).then_some(beyond))
+        });
         let foreign = params.rates.iter().flat_map(|_| [rates::NO_RATE, rates::BEYOND]);
         let foreign = foreign.map(|reason| Fault { reason: reason.to_owned(), cell: Some(CURRENCY) });
-        let walked = params.sources.iter().any(|source| source.set.format == Format::Csv);
-        let records = walk::FAULTS.iter().filter(|_| walked);
+        let text = params.sources.iter().any(|source| source.set.format == Format::Csv);
+        let records = records::FAULTS.iter().filter(|_| text);
         let records = records.map(|reason| Fault { reason: (*reason).to_owned(), cell: None });
-        for fault in cells.map(|(fault, _)| fault).chain(foreign).chain(records).collect::<Vec<_>>() {
+        for fault in of_cells.chain(foreign).chain(records).collect::<Vec<_>>() {
             if !conformer.faults.contains(&fault) {
                 conformer.faults.push(fault);
             }
@@ -107,38 +114,78 @@ impl<'a> Conformer<'a> {
         self.faults.iter().position(|fault| fault.reason == reason).unwrap_or_default() as u8
     }
 
-    /// Records that are none of the table's as rows of the lines: nothing is known of them but file, row, text and fault.
-    pub(super) fn bad_records(&self, file: usize, bad: &[BadRecord], schema: &Schema) -> PolarsResult<DataFrame> {
-        let columns = schema.iter_names_and_dtypes().map(|(name, dtype)| match name.as_str() {
-            SOURCE_FILE => Column::new(name.clone(), vec![file as u32; bad.len()]).cast(dtype),
-            SOURCE_ROW => Column::new(name.clone(), bad.iter().map(|r| r.row).collect::<Vec<_>>()).cast(dtype),
-            TEXT => Ok(Column::new(name.clone(), bad.iter().map(|r| r.text.as_str()).collect::<Vec<_>>())),
-            REASON => {
-                let codes: Vec<u32> = bad.iter().map(|r| u32::from(self.code(walk::FAULTS[r.fault]))).collect();
-                Column::new(name.clone(), codes).cast(dtype)
-            }
-            MONEY => Column::new(name.clone(), vec![0i64; bad.len()]).cast(dtype),
-            _ => Ok(Column::full_null(name.clone(), bad.len(), dtype)),
-        });
-        DataFrame::new(bad.len(), columns.collect::<PolarsResult<_>>()?)
+    /// The cells of a file's rows, parsed: the columns that [`Self::conform`] looks at.
+    pub(super) fn parse(&self, frame: LazyFrame, source: &Source) -> LazyFrame {
+        frame.with_columns(self.made(source).into_iter().flat_map(|one| one.made).collect::<Vec<_>>())
     }
 
-    /// The plan of one file's lines.
+    /// What is made of the cells that may fail to parse, by source column.
+    pub(super) fn made(&self, source: &Source) -> Vec<ParsedCells> {
+        let mut made: Vec<ParsedCells> = Vec::new();
+        for (name, parsed) in self.parsed(source) {
+            let codes: Vec<u8> = parsed.faults.iter().map(|fault| self.code(&fault.reason)).collect();
+            let exprs = [parsed.value.alias(value_name(name)), (parsed.judge)(&codes).alias(fault_name(name))];
+            match made.iter_mut().find(|one| one.column == parsed.cell) {
+                Some(one) => {
+                    one.made.extend(exprs);
+                    one.faults.push(fault_name(name));
+                }
+                None => {
+                    made.push(ParsedCells { column: parsed.cell, made: exprs.into(), faults: vec![fault_name(name)] })
+                }
+            }
+        }
+        made
+    }
+
+    /// Source columns whose text is wanted of every row, and not only beside a fault.
+    pub(super) fn texts(&self, source: &Source) -> Vec<String> {
+        let Columns { customer_id, order_id, product_id, category, currency, .. } = &source.columns;
+        let read = |ours: &str, theirs: &Option<String>| theirs.clone().filter(|_| !self.params.unread.contains(&ours));
+        let (product_id, category) = (read(PRODUCT_ID, product_id), read(CATEGORY, category));
+        let of_rows = [Some(customer_id), order_id.as_ref(), product_id.as_ref(), category.as_ref(), currency.as_ref()];
+        let kept = source.columns.mapped().into_iter().filter(|_| self.params.rejects == RejectColumns::Mapped);
+        let names = of_rows.into_iter().flatten().map(String::as_str).chain(kept.map(|(_, theirs)| theirs));
+        let mut texts: Vec<String> = Vec::new();
+        for name in names.chain(self.carried.iter().map(String::as_str)) {
+            let known = source.set.dtype(name).is_some();
+            if known && !texts.iter().any(|text| text == name) {
+                texts.push(name.to_owned());
+            }
+        }
+        texts
+    }
+
+    /// The plan of one file's lines, from its parsed cells.
     pub(super) fn conform(&self, frame: LazyFrame, source: &Source, file: &SourceFile) -> LazyFrame {
         let columns = &source.columns;
         let mut selected = vec![
             col(scan::FILE_COLUMN).alias(SOURCE_FILE),
-            col(walk::ROW_COLUMN).alias(SOURCE_ROW),
+            col(text::ROW_COLUMN).alias(SOURCE_ROW),
             self.identity(CUSTOMER_ID, Some(&columns.customer_id), file),
             self.identity(ORDER_ID, columns.order_id.as_ref(), file),
-            self.identity(PRODUCT_ID, columns.product_id.as_ref(), file),
-            self.identity(CATEGORY, columns.category.as_ref(), file),
         ];
-        let mut faults = Vec::new();
-        let mut parsed = self.parsed(source);
-        for (_, parsed) in &mut parsed {
-            let coded = |(fault, found): (Fault, Expr)| (self.code(&fault.reason), found);
-            faults.extend(std::mem::take(&mut parsed.faults).into_iter().map(coded));
+        for (name, column) in [(PRODUCT_ID, &columns.product_id), (CATEGORY, &columns.category)] {
+            if !self.params.unread.contains(&name) {
+                selected.push(self.identity(name, column.as_ref(), file));
+            }
+        }
+        let parsed: Vec<&str> = self.parsed(source).iter().map(|(name, _)| *name).collect();
+        // Records that are none of the table's have no cells to find a fault in.
+        let mut reasons: Vec<Expr> = Vec::new();
+        let mut said = lit(NULL).cast(DataType::String);
+        if source.set.format == Format::Csv {
+            let fault = |idx: usize| col(text::FAULT_COLUMN).eq(lit(idx as u8));
+            let coded = records::FAULTS.iter().enumerate().map(|(idx, words)| (self.code(words), fault(idx)));
+            reasons.push(first_of(coded.collect()));
+            said = col(text::TEXT_COLUMN);
+        }
+        for name in &parsed {
+            reasons.push(col(fault_name(name)));
+            if *name == UNIT_PRICE {
+                let values = [QUANTITY, UNIT_PRICE].map(|name| col(value_name(name)));
+                reasons.push(parse::beyond(values, self.code(BEYOND)));
+            }
         }
         // Lines of all sources have the same columns in the same order, whatever is mapped.
         for (name, dtype) in [
@@ -148,11 +195,12 @@ impl<'a> Conformer<'a> {
             (ORDERED_AT, DATETIME),
             (CURRENCY, DataType::String),
         ] {
-            let own = parsed.iter().find(|(found, _)| *found == name).map(|(_, parsed)| parsed.value.clone());
+            let own = parsed.contains(&name).then(|| col(value_name(name)));
             selected.push(own.unwrap_or_else(|| lit(NULL).cast(dtype)).alias(name));
         }
-        selected.push(lit(NULL).cast(DataType::String).alias(TEXT));
-        selected.push(first_of(faults).alias(REASON));
+        selected.push(said.alias(TEXT));
+        let none = lit(NULL).cast(DataType::UInt8);
+        selected.push(reasons.into_iter().reduce(Expr::fill_null).unwrap_or(none).alias(REASON));
         let mapped = columns.mapped();
         for name in &self.cells {
             let column = mapped.iter().find(|(ours, _)| ours == name).map(|(_, theirs)| *theirs);
@@ -199,94 +247,6 @@ impl<'a> Conformer<'a> {
         }
         .alias(name)
     }
-
-    /// The columns of a source that may fail to parse, in the order in which their faults are told.
-    fn parsed(&self, source: &Source) -> Vec<(&'static str, Parsed)> {
-        let mut parsed = self.measures(source);
-        parsed.push(self.moment(source));
-        parsed.extend(source.columns.currency.as_ref().map(|column| (CURRENCY, self.currency(column, source))));
-        parsed
-    }
-
-    /// The currency of a line's money. Without rates, money of another currency than the pipeline's cannot be counted.
-    fn currency(&self, column: &str, source: &Source) -> Parsed {
-        let value = col(column).cast(DataType::String).str().strip_chars(lit(NULL));
-        let mut faults = vec![missing(CURRENCY, column, source)];
-        if let (None, Some(own)) = (&self.params.rates, &self.params.money.currency) {
-            faults.push((faulty(CURRENCY, FOREIGN), value.clone().neq(lit(own.as_str())).fill_null(lit(false))));
-        }
-        Parsed { value, faults }
-    }
-
-    /// Quantity, price and amount, as far as they are mapped.
-    fn measures(&self, source: &Source) -> Vec<(&'static str, Parsed)> {
-        let factor = self.params.money.factor();
-        match &source.columns.worth {
-            Worth::Priced { quantity, unit_price } => {
-                let mut units = whole_number(QUANTITY, quantity, source);
-                let mut price = minor_units(UNIT_PRICE, unit_price, source, factor);
-                let product = number(quantity, source) * number(unit_price, source) * lit(factor);
-                let beyond = Fault { reason: "quantity × unit_price out of range".to_owned(), cell: None };
-                price.faults.push((beyond, product.abs().gt(lit(MONEY_LIMIT))));
-                units.faults.append(&mut price.faults);
-                vec![(QUANTITY, units), (UNIT_PRICE, price)]
-            }
-            Worth::Amount { amount, quantity } => {
-                let amount = (AMOUNT, minor_units(AMOUNT, amount, source, factor));
-                // Beside an amount the units are a remark: a line without them is as good, one with nonsense is not.
-                let units = |name: &String| {
-                    let mut parsed = whole_number(QUANTITY, name, source);
-                    let nonsense =
-                        |(fault, found): (Fault, Expr)| (fault, found.and(blank(name, source.set.dtype(name)).not()));
-                    parsed.faults = parsed.faults.into_iter().skip(1).map(nonsense).collect();
-                    (QUANTITY, parsed)
-                };
-                quantity.iter().map(units).chain([amount]).collect()
-            }
-        }
-    }
-
-    /// Local time of the line.
-    fn moment(&self, from: &Source) -> (&'static str, Parsed) {
-        let name = &from.columns.ordered_at;
-        let source = col(name);
-        // All files of a source have the same kind of moment: the pipeline's compile step saw to that.
-        let dtype = from.set.dtype(name);
-        let mut ambiguous = None;
-        let (value, missing) = match (from.set.format, dtype) {
-            (Format::Csv | Format::Xlsx, _) => {
-                let of_workbook = (from.set.format == Format::Xlsx).then_some(workbook::MOMENT_FORMAT);
-                let formats = of_workbook.into_iter().chain(from.set.text.datetime_formats.iter().map(String::as_str));
-                let parsed = formats.map(|format| {
-                    let options =
-                        StrptimeOptions { format: Some(format.into()), strict: false, exact: true, cache: true };
-                    col(name).str().to_datetime(Some(TimeUnit::Microseconds), None, options, lit("raise"))
-                });
-                let parsed: Vec<Expr> = parsed.collect();
-                let first = parsed.iter().cloned().reduce(|first, next| first.fill_null(next)).unwrap_or(lit(NULL));
-                let differs = |next: &Expr| next.clone().neq(first.clone()).fill_null(lit(false));
-                ambiguous = parsed.iter().skip(1).map(differs).reduce(|any, one| any.or(one));
-                (first, blank(name, dtype))
-            }
-            (Format::Parquet, Some(DataType::Datetime(_, Some(_)))) => {
-                let local = source.clone().dt().convert_time_zone(zone(self.params.timezone));
-                let naive = local.dt().replace_time_zone(None, lit("raise"), NonExistent::Raise);
-                (naive.cast(DATETIME), source.is_null())
-            }
-            (Format::Parquet, _) => (source.clone().cast(DATETIME), source.is_null()),
-        };
-        let wrong = value.clone().is_null();
-        let (first, last) = (YEARS.start(), YEARS.end());
-        let new_year = |year: i32| lit(NaiveDate::from_yo_opt(year, 1).unwrap_or_default()).cast(DATETIME);
-        let beyond = value.clone().lt(new_year(*first)).or(value.clone().gt_eq(new_year(last + 1)));
-        let faults = vec![
-            (Fault { reason: "ordered_at missing".to_owned(), cell: None }, missing),
-            (faulty(ORDERED_AT, "ordered_at not in any declared format"), wrong),
-            (faulty(ORDERED_AT, AMBIGUOUS), ambiguous.unwrap_or(lit(false))),
-            (faulty(ORDERED_AT, &format!("ordered_at before {first} or after {last}")), beyond),
-        ];
-        (ORDERED_AT, Parsed { value, faults })
-    }
 }
 
 /// The code of the first predicate that holds; null where none does.
@@ -316,10 +276,6 @@ pub(super) fn common_type<'a>(mut dtypes: impl Iterator<Item = Option<&'a DataTy
     }
 }
 
-fn zone(timezone: chrono_tz::Tz) -> TimeZone {
-    TimeZone::from_chrono(&timezone)
-}
-
 /// Whether a column of some type is null, or text without anything in it. To make text of a number for it would cost as much
 /// as to read it.
 pub fn blank(column: &str, dtype: Option<&DataType>) -> Expr {
@@ -329,17 +285,12 @@ pub fn blank(column: &str, dtype: Option<&DataType>) -> Expr {
     }
 }
 
+/// Whether an expression looks at a column.
+pub fn looks_at(expr: &Expr, column: &str) -> bool {
+    expr.clone().meta().root_names().iter().any(|name| name == column)
+}
+
 /// Whether a value is null, or text without anything in it.
 pub fn empty(value: Expr) -> Expr {
     value.clone().is_null().or(value.cast(DataType::String).eq(lit("")))
-}
-
-/// A fault of a cell.
-pub(super) fn faulty(cell: &'static str, reason: &str) -> Fault {
-    Fault { reason: reason.to_owned(), cell: Some(cell) }
-}
-
-/// A cell without anything in it.
-pub(super) fn missing(name: &str, cell: &str, source: &Source) -> (Fault, Expr) {
-    (Fault { reason: format!("{name} missing"), cell: None }, blank(cell, source.set.dtype(cell)))
 }

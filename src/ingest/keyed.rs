@@ -1,11 +1,12 @@
 //! Tables with one row a key: what is known of the customers besides their purchases, or the values that a check accepts.
 
-use std::path::Path;
+use std::sync::Arc;
 
 use polars::prelude::*;
 
-use super::scan::{Reading, scan_file};
-use super::{FileSet, OnBadRow, SourceFile, WalkError, conform, walk};
+use super::scan::{self, Reading};
+use super::text::ReadCount;
+use super::{CsvError, FileSet, Format, SourceFile, conform};
 use crate::columns::N;
 
 /// Checked options of a keyed table.
@@ -40,7 +41,7 @@ pub struct Keyed {
 pub enum KeyedError {
     /// Its bytes are not to be believed. Unlike a transaction, a row that cannot be read has no other place to go.
     #[error(transparent)]
-    Walk(#[from] WalkError),
+    Csv(#[from] CsvError),
     /// Its files do not read as they promised.
     #[error("`{name}`: {source}")]
     Read {
@@ -52,26 +53,33 @@ pub enum KeyedError {
 }
 
 impl Keyed {
-    /// Reads a table whose key is to be called `name`; files that have to be written anew go into `scratch`.
+    /// Reads a table whose key is to be called `name`.
     ///
     /// # Errors
     /// Files that cannot be read, and the first record that is none of the table's.
-    pub fn read(params: &KeyedParams, name: &str, scratch: &Path) -> Result<Self, KeyedError> {
-        let name_of_first = params.set.files.first().map(|file| file.name.clone()).unwrap_or_default();
-        // A folder of its own: the transactions' rewritten files stand in the same place.
-        let own = tempfile::tempdir_in(scratch);
-        let own = own.map_err(|source| WalkError::Io { name: name_of_first.clone(), source })?;
-        let walked = walk(&params.set, OnBadRow::Fail, own.path(), 0)?;
-        let read = || -> PolarsResult<DataFrame> {
-            let files = params.set.files.iter().enumerate();
-            let plans = files.map(|(idx, file)| {
-                let rows = Reading::Rows(&walked);
-                let wanted = |name: &str| name == params.key || params.attributes.iter().any(|column| column == name);
-                Ok(scan_file(&params.set, file, wanted, rows, walked.get(idx))?.select(params.columns(name, file)))
+    pub fn read(params: &KeyedParams, name: &str) -> Result<Self, KeyedError> {
+        let wanted = |name: &str| name == params.key || params.attributes.iter().any(|column| column == name);
+        let mut parts = Vec::new();
+        for file in &params.set.files {
+            let count = Arc::new(ReadCount::default());
+            let read = || -> PolarsResult<DataFrame> {
+                let texts = [&params.key].into_iter().chain(&params.attributes).cloned().collect();
+                let rows = match params.set.format {
+                    Format::Csv => scan::csv(&params.set, file, texts, Vec::new(), count.clone())?,
+                    Format::Parquet | Format::Xlsx => scan::rows(&params.set, file, wanted, Reading::Rows)?,
+                };
+                rows.select(params.columns(name, file)).collect()
+            };
+            let part = read().map_err(|source| match CsvError::of(&source) {
+                Some(error) => KeyedError::Csv(error),
+                None => KeyedError::Read { name: file.name.clone(), source },
             });
-            concat(plans.collect::<PolarsResult<Vec<_>>>()?, UnionArgs::default())?.collect()
-        };
-        read().and_then(|all| Self::of(&all, name)).map_err(|source| KeyedError::Read { name: name_of_first, source })
+            parts.push(part?.lazy());
+            count.first_bad().map_or(Ok(()), Err)?;
+        }
+        let all = concat(parts, UnionArgs::default()).and_then(LazyFrame::collect);
+        let name_of_first = params.set.files.first().map(|file| file.name.clone()).unwrap_or_default();
+        all.and_then(|all| Self::of(&all, name)).map_err(|source| KeyedError::Read { name: name_of_first, source })
     }
 
     fn of(all: &DataFrame, name: &str) -> PolarsResult<Self> {

@@ -1,26 +1,33 @@
 //! `ingest`: source files → [`Lines`], a plan with the pipeline's own columns. No row is read here.
 //!
-//! [`probe`] reads headers and footers, [`mod@walk`] looks through the bytes of CSV, [`scan`] turns the checked files into one
-//! plan, [`conform`] gives each source column its meaning and marks what cannot be parsed, [`rates`] turns foreign money into
+//! [`probe`] reads headers and footers, [`scan`] turns the checked files into one plan, in which [`text`] reads CSV (cut into
+//! `chunks` of `records`, whose distinct `cells` are parsed), [`conform`] gives each source column its meaning and marks what cannot be parsed, [`rates`] turns foreign money into
 //! the pipeline's. What is deliberately absent: the rules of `clean`.
+
+use std::sync::Arc;
 
 use polars::prelude::{DataType, Expr, LazyFrame, lit};
 
+mod cells;
+mod chunks;
 pub mod conform;
 pub mod keyed;
 pub mod numbers;
+mod parse;
 pub mod probe;
 pub mod rates;
 pub mod scan;
+mod records;
 pub mod source;
-pub mod walk;
+mod text;
 pub mod workbook;
 
+pub use chunks::CsvError;
 pub use keyed::{Keyed, KeyedError, KeyedParams};
 pub use rates::Rates;
 pub use scan::{Reading, lines};
 pub use source::{Columns, FileSet, Format, Numbers, OnBadRow, Source, SourceFile, TextFormat, Worth};
-pub use walk::{WalkError, Walked, walk};
+pub use text::ReadCount;
 
 /// The stage's name in the ledger and the rejects.
 pub const STAGE: &str = "ingest";
@@ -44,6 +51,8 @@ pub struct IngestParams {
     pub whole_rows: bool,
     /// Source columns that predicates and checks look at besides the mapped ones.
     pub looked_at: Vec<String>,
+    /// Columns of the lines that nothing looks at. They are left out, so that whoever does look at one is told.
+    pub unread: Vec<&'static str>,
     /// Which columns of a rejected row are kept with it.
     pub rejects: RejectColumns,
 }
@@ -116,7 +125,7 @@ impl Money {
 /// The order lines as a plan.
 ///
 /// One row a source row. Columns: `source_file` u32, `source_row` u32, `customer_id` (text or i64, as the sources have
-/// it), `order_id`, `product_id` and `category` (likewise; null where not mapped), `ordered_at` datetime\[μs\], `day` date, `quantity` i64 (null
+/// it), `order_id`, `product_id` and `category` (likewise; null where not mapped; the last two only where something looks at them), `ordered_at` datetime\[μs\], `day` date, `quantity` i64 (null
 /// where not mapped), `unit_price` and `amount` i64 in minor units of the line's own currency (one of them null), `currency` text (null where no source maps it), `money` i64 in
 /// minor units of the pipeline's currency, `text` of a record that is none of the table's, `reason` u8: a code into
 /// [`Lines::faults`] where the row cannot be parsed, else null; and the carried columns.
@@ -130,4 +139,6 @@ pub struct Lines {
     pub carried: Vec<String>,
     /// What the rejects keep of a row: name in the rejects, and column of the lines.
     pub kept: Vec<(String, String)>,
+    /// What was read of every CSV file, once it is.
+    pub read: Vec<Arc<ReadCount>>,
 }

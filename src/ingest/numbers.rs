@@ -2,7 +2,8 @@
 
 use polars::prelude::*;
 
-use super::conform::{Parsed, faulty, missing};
+use super::conform::empty;
+use super::parse::{Judge, Parsed, coded, faulty, judged, missing};
 use super::{Format, Numbers, Source};
 
 /// A line's money may not go beyond this many minor units: a thousand such lines still fit 64 bits.
@@ -11,7 +12,7 @@ pub(super) const MONEY_LIMIT: f64 = 9e15;
 const MINOR_TOLERANCE: f64 = 1e-4;
 
 /// A cell as a float: text as it is written, without currency signs and the marks between thousands.
-pub(super) fn number(cell: &str, source: &Source) -> Expr {
+fn number(cell: &str, source: &Source) -> Expr {
     let Numbers { decimal, thousands, currency_signs } = &source.set.text.numbers;
     let plain = *decimal == '.' && thousands.is_none() && currency_signs.is_empty();
     if source.set.format == Format::Parquet || plain {
@@ -40,29 +41,55 @@ pub(super) fn number(cell: &str, source: &Source) -> Expr {
 
 /// A whole number of units.
 pub(super) fn whole_number(name: &'static str, cell: &str, source: &Source) -> Parsed {
-    let parsed = number(cell, source);
-    let fractional = parsed.clone().round(0, RoundMode::HalfToEven).neq(parsed.clone());
-    let beyond = parsed.clone().abs().gt(lit(MONEY_LIMIT));
-    let wrong = parsed.clone().is_null().or(fractional).or(beyond);
+    let wrong = |x: f64| (x.round_ties_even() != x || x.abs() > MONEY_LIMIT).then_some(1);
     Parsed {
-        value: parsed.cast(DataType::Int64),
-        faults: vec![missing(name, cell, source), (faulty(name, &format!("{name} not a whole number")), wrong)],
+        cell: cell.to_owned(),
+        value: number(cell, source).cast(DataType::Int64),
+        faults: vec![missing(name), faulty(name, &format!("{name} not a whole number"))],
+        judge: judge(number(cell, source), cell, source, wrong),
     }
 }
 
 /// Money as a whole number of minor units: round(x · 10^scale).
 pub(super) fn minor_units(name: &'static str, cell: &str, source: &Source, factor: f64) -> Parsed {
+    let wrong = move |x: f64| {
+        let scaled = x * factor;
+        let finer = (scaled - scaled.round_ties_even()).abs() > MINOR_TOLERANCE;
+        match scaled.is_nan() {
+            true => Some(1),
+            false => (scaled.abs() > MONEY_LIMIT || finer).then_some(2),
+        }
+    };
     let scaled = number(cell, source) * lit(factor);
-    let rounded = scaled.clone().round(0, RoundMode::HalfToEven);
-    let finer = (scaled.clone() - rounded.clone()).abs().gt(lit(MINOR_TOLERANCE));
-    let beyond = scaled.clone().abs().gt(lit(MONEY_LIMIT));
-    let no_number = scaled.clone().is_null().or(scaled.is_nan());
     Parsed {
-        value: rounded.cast(DataType::Int64),
+        cell: cell.to_owned(),
+        value: scaled.round(0, RoundMode::HalfToEven).cast(DataType::Int64),
         faults: vec![
-            missing(name, cell, source),
-            (faulty(name, &format!("{name} not a number")), no_number),
-            (faulty(name, &format!("{name} out of range or finer than money.scale")), beyond.or(finer)),
+            missing(name),
+            faulty(name, &format!("{name} not a number")),
+            faulty(name, &format!("{name} out of range or finer than money.scale")),
         ],
+        judge: judge(number(cell, source), cell, source, wrong),
     }
+}
+
+/// Judges a number: one that is not there is missing, or no number where its cell holds text.
+fn judge(
+    number: Expr,
+    cell: &str,
+    source: &Source,
+    wrong: impl Fn(f64) -> Option<usize> + Clone + Send + Sync + 'static,
+) -> Judge {
+    let (cell, is_text) = (cell.to_owned(), matches!(source.set.dtype(cell), Some(DataType::String) | None));
+    Box::new(move |codes| {
+        let absent = usize::from(is_text);
+        let (wrong, of_codes) = (wrong.clone(), codes.to_vec());
+        let judged = judged(number.clone(), move |numbers| {
+            Ok(coded(numbers.f64()?, &of_codes, |x| x.map_or(Some(absent), &wrong)))
+        });
+        match is_text {
+            true => when(empty(col(&cell))).then(lit(codes[0])).otherwise(judged),
+            false => judged,
+        }
+    })
 }

@@ -210,7 +210,7 @@ fn text_columns<'a>(names: impl Iterator<Item = &'a str>) -> Result<Vec<(String,
 }
 
 /// The bytes of a CSV file, unpacked as its suffix says.
-pub(super) fn decompressed(path: &Path, name: &str) -> io::Result<Box<dyn Read>> {
+pub(super) fn decompressed(path: &Path, name: &str) -> io::Result<Box<dyn Read + Send>> {
     let file = File::open(path)?;
     let lower = name.to_lowercase();
     Ok(if lower.ends_with(".zst") {

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use polars::prelude::*;
 
-use super::{FileSet, Format, IngestParams, Lines, SourceFile, Walked, conform, probe, walk, workbook};
+use super::text::{CsvScan, ParsedCells, ROW_COLUMN, ReadCount};
+use super::{FileSet, Format, IngestParams, Lines, SourceFile, conform, probe, workbook};
 
 /// Column of a source's plan that holds the file's index; none that a source would have itself.
 pub(super) const FILE_COLUMN: &str = "custseg.source_file";
 
 /// How much of the source a plan is made over.
 #[derive(Debug, Clone, Copy)]
-pub enum Reading<'a> {
-    /// All of it, as the walk found it. A workbook's rows are read now, since Polars has no plan for them.
-    Rows(&'a [Walked]),
+pub enum Reading {
+    /// All of it. A workbook's rows are read now, since Polars has no plan for them.
+    Rows,
     /// Headers and footers: a workbook stands in the plan without rows.
     Headers,
 }
@@ -22,75 +23,64 @@ pub enum Reading<'a> {
 ///
 /// # Errors
 /// What Polars says of a plan that cannot be made, or a workbook that cannot be read.
-pub fn lines(params: &IngestParams, reading: Reading<'_>) -> PolarsResult<Lines> {
+pub fn lines(params: &IngestParams, reading: Reading) -> PolarsResult<Lines> {
     let conformer = conform::Conformer::new(params);
     let files = params.sources.iter().flat_map(|source| source.set.files.iter().map(move |file| (source, file)));
-    let mut plans = Vec::new();
+    let (mut plans, mut read) = (Vec::new(), Vec::new());
     for (idx, (source, file)) in files.enumerate() {
         let file_idx = lit(idx as u32).cast(DataType::UInt32).alias(FILE_COLUMN);
-        let walked = match reading {
-            Reading::Rows(walked) => walked.get(idx),
-            Reading::Headers => None,
+        let cells = match source.set.format {
+            Format::Csv => {
+                let count = Arc::new(ReadCount::default());
+                read.push(count.clone());
+                csv(&source.set, file, conformer.texts(source), conformer.made(source), count)?
+            }
+            Format::Parquet | Format::Xlsx => {
+                let wanted = |name: &str| params.reads(source, name);
+                conformer.parse(rows(&source.set, file, wanted, reading)?, source)
+            }
         };
-        let wanted = |name: &str| params.reads(source, name);
-        let frame = scan_file(&source.set, file, wanted, reading, walked)?.with_column(file_idx);
-        let mut plan = conformer.conform(frame, source, file);
-        if let Some(walked) = walked.filter(|walked| !walked.bad.is_empty()) {
-            let schema = plan.collect_schema()?;
-            plans.push(conformer.bad_records(idx, &walked.bad, &schema)?.lazy());
-        }
-        plans.push(plan);
+        plans.push(conformer.conform(cells.with_column(file_idx), source, file));
     }
     let mut frame = concat(plans, UnionArgs { rechunk: false, maintain_order: false, ..Default::default() })?;
     if let Some(rates) = &params.rates {
         frame = rates.convert(frame, |reason| conformer.code(reason));
     }
-    Ok(Lines { frame, faults: conformer.faults, carried: conformer.carried, kept: conformer.kept })
+    Ok(Lines { frame, faults: conformer.faults, carried: conformer.carried, kept: conformer.kept, read })
 }
 
-/// The plan of one file's rows as they stand.
-pub(super) fn scan_file(
+/// The plan of the records of a CSV file.
+pub(super) fn csv(
+    set: &FileSet,
+    file: &SourceFile,
+    texts: Vec<String>,
+    parsed: Vec<ParsedCells>,
+    count: Arc<ReadCount>,
+) -> PolarsResult<LazyFrame> {
+    let has = |column: &String| file.columns.iter().any(|(name, _)| name == column);
+    let texts = texts.into_iter().filter(has).collect();
+    CsvScan { file: file.clone(), text: set.text.clone(), texts, parsed }.plan(count)
+}
+
+/// The plan of the rows of a Parquet file or a workbook, as they stand.
+pub(super) fn rows(
     set: &FileSet,
     file: &SourceFile,
     wanted: impl Fn(&str) -> bool,
-    reading: Reading<'_>,
-    walked: Option<&Walked>,
+    reading: Reading,
 ) -> PolarsResult<LazyFrame> {
-    let rewritten = walked.and_then(|walked| walked.rewritten.as_ref());
-    let path = PlRefPath::try_from_path(rewritten.unwrap_or(&file.path))?;
-    let row_index = Some(RowIndex { name: walk::ROW_COLUMN.into(), offset: 1 });
-    match set.format {
-        Format::Parquet => {
-            LazyFrame::scan_parquet(path, ScanArgsParquet { row_index, glob: false, ..Default::default() })
-        }
-        // Everything is read as text: a reader that parses turns bad cells into nulls without a word, and parses
-        // dates at four times the cost of the scan.
-        Format::Csv if rewritten.is_some() => {
-            let mut schema = probe::schema_of(&file.columns);
-            schema.with_column(walk::ROW_COLUMN.into(), DataType::UInt32);
-            csv(set, path, schema).finish()
-        }
-        Format::Csv => csv(set, path, probe::schema_of(&file.columns)).with_row_index(row_index).finish(),
-        Format::Xlsx => {
-            let frame = match reading {
-                Reading::Rows(_) => {
-                    let names = file.columns.iter().map(|(name, _)| name.as_str());
-                    let wanted: Vec<&str> = names.filter(|name| wanted(name)).collect();
-                    workbook::frame(&file.path, &wanted).map_err(|words| polars_err!(ComputeError: "{words}"))?
-                }
-                Reading::Headers => DataFrame::empty_with_schema(&probe::schema_of(&file.columns)),
-            };
-            Ok(frame.lazy().with_row_index(walk::ROW_COLUMN, Some(1)))
-        }
+    if set.format == Format::Parquet {
+        let row_index = Some(RowIndex { name: ROW_COLUMN.into(), offset: 1 });
+        let path = PlRefPath::try_from_path(&file.path)?;
+        return LazyFrame::scan_parquet(path, ScanArgsParquet { row_index, glob: false, ..Default::default() });
     }
-}
-
-fn csv(set: &FileSet, path: PlRefPath, schema: Schema) -> LazyCsvReader {
-    LazyCsvReader::new(path)
-        .with_has_header(true)
-        .with_separator(set.text.separator)
-        .with_schema(Some(Arc::new(schema)))
-        .with_missing_is_null(true)
-        .with_truncate_ragged_lines(false)
-        .with_glob(false)
+    let frame = match reading {
+        Reading::Rows => {
+            let names = file.columns.iter().map(|(name, _)| name.as_str());
+            let wanted: Vec<&str> = names.filter(|name| wanted(name)).collect();
+            workbook::frame(&file.path, &wanted).map_err(|words| polars_err!(ComputeError: "{words}"))?
+        }
+        Reading::Headers => DataFrame::empty_with_schema(&probe::schema_of(&file.columns)),
+    };
+    Ok(frame.lazy().with_row_index(ROW_COLUMN, Some(1)))
 }

@@ -8,16 +8,19 @@ use polars::prelude::*;
 use crate::clean::{MarkedLines, Pairs, Reason, ReturnPolicy, line_number, returns};
 use crate::columns::{
     CATEGORY, CUSTOMER_ID, DAY, LINE, LINES, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, REASON, RETURNED,
-    UNDONE_ON, UNITS,
+    SOURCE_FILE, SOURCE_ROW, UNDONE_ON, UNITS,
 };
 use crate::ingest::Money;
 
 pub mod ledger;
 pub mod rejects;
+mod runs;
 pub mod tally;
 
 pub use rejects::{Rejects, first_reject};
 pub use tally::{Count, Tally};
+
+use runs::Fold;
 
 /// What happened, by order and day.
 ///
@@ -96,15 +99,10 @@ fn plans(
     further: Further,
     rejects: Option<&Rejects<'_>>,
 ) -> PolarsResult<Vec<DslPlan>> {
-    let mut sums = vec![
-        len().cast(DataType::UInt32).alias(LINES),
-        // A group's sum needs more than 64 bits before any line does.
-        col(QUANTITY).cast(DataType::Int128).sum().alias(UNITS),
-        col(MONEY).cast(DataType::Int128).sum().alias(MONEY),
-        col(ORDERED_AT).max(),
-    ];
-    sums.extend(tally::sums(tallies));
-    let grouped = lines.frame.clone().group_by([col(CUSTOMER_ID), col(ORDER_ID), col(DAY), col(REASON)]).agg(sums);
+    let mut folds =
+        vec![(col(QUANTITY).alias(UNITS), Fold::Sum), (col(MONEY), Fold::Sum), (col(ORDERED_AT), Fold::Max)];
+    folds.extend(tally::folds(tallies));
+    let grouped = runs::grouped(lines.frame.clone(), &[CUSTOMER_ID, ORDER_ID, DAY, REASON], LINES, folds)?;
     let mut plans = vec![grouped.logical_plan];
     plans.extend(tally::comparisons(tallies, &lines.frame).into_iter().map(|plan| plan.logical_plan));
     let bought = lines.frame.clone().filter(col(REASON).is_null().and(lines.returned().not()));
@@ -121,22 +119,44 @@ fn plans(
     Ok(plans)
 }
 
-/// The lines of customers and products with returns, among which the returns are paired. This reads the source twice:
-/// once for the returns, and once for what they may undo.
+/// The customers and products with returns.
 ///
 /// # Errors
 /// What Polars says of files that cannot be read as they promised.
-pub fn candidates(lines: &MarkedLines) -> PolarsResult<DataFrame> {
+pub fn with_returns(lines: &MarkedLines) -> PolarsResult<DataFrame> {
+    let returns = pairable(lines).filter(col(RETURNED)).select(PAIR.map(col));
+    streamed(returns.unique_generic(None, Default::default()))
+}
+
+/// The lines of customers and products with returns, among which the returns are paired. They are not told by the scan that found
+/// these: it would have to hold all lines until it knew the last return.
+///
+/// # Errors
+/// What Polars says of files that cannot be read as they promised.
+pub fn candidates(lines: &MarkedLines, with_returns: DataFrame) -> PolarsResult<DataFrame> {
+    let (keys, semi) = (PAIR.map(col), JoinArgs::new(JoinType::Semi));
+    streamed(pairable(lines).join(with_returns.lazy(), keys.clone(), keys, semi))
+}
+
+/// What a return and the purchase that it undoes have in common.
+const PAIR: [&str; 2] = [returns::CANDIDATE[0], returns::CANDIDATE[1]];
+
+/// Accepted lines as returns are paired among them.
+fn pairable(lines: &MarkedLines) -> LazyFrame {
     let accepted = lines.frame.clone().filter(col(REASON).is_null());
     let marked = accepted.with_columns([line_number().alias(LINE), lines.returned().alias(RETURNED)]);
     // Lines without a product are of one product together, as an empty cell and none at all mean the same.
     let product = col(PRODUCT_ID).cast(DataType::String).fill_null(lit("")).alias(PRODUCT_ID);
-    let marked = marked.with_column(product).select(returns::CANDIDATE.map(col));
-    let keys = [col(returns::CANDIDATE[0]), col(returns::CANDIDATE[1])];
-    let of_returns = marked.clone().filter(col(RETURNED)).select(keys.clone()).unique_generic(None, Default::default());
-    let of_returns = streamed(of_returns)?;
-    let wanted = marked.join(of_returns.lazy(), keys.clone(), keys, JoinArgs::new(JoinType::Semi));
-    streamed(wanted)
+    marked.with_column(product).select(returns::CANDIDATE.map(col))
+}
+
+/// The first lines of a plan, by file and row: they come in any order.
+///
+/// # Errors
+/// What Polars says of files that cannot be read as they promised.
+pub fn first_lines(lines: LazyFrame, limit: u32) -> PolarsResult<DataFrame> {
+    let near = lines.filter(col(SOURCE_ROW).lt_eq(lit(limit)));
+    streamed(near.sort([SOURCE_FILE, SOURCE_ROW], SortMultipleOptions::default()).limit(limit))
 }
 
 fn streamed(plan: LazyFrame) -> PolarsResult<DataFrame> {

@@ -4,6 +4,7 @@
 
 use polars::prelude::*;
 
+use super::runs::Fold;
 use crate::clean::line_number;
 use crate::columns::{LINE, N, REASON};
 use crate::ingest::conform;
@@ -55,14 +56,15 @@ fn first_name(idx: usize) -> String {
     format!("tally.{idx}.first")
 }
 
-/// What the group-by sums for questions that one line answers.
-pub(super) fn sums(tallies: &[Tally]) -> Vec<Expr> {
+/// What the group-by folds for questions that one line answers.
+pub(super) fn folds(tallies: &[Tally]) -> Vec<(Expr, Fold)> {
     let one = |(idx, tally): (usize, &Tally)| match tally {
         Tally::Repeats { .. } => Vec::new(),
         Tally::Lines(holds) => {
             let holds = holds.clone().fill_null(lit(false));
-            let first = when(holds.clone()).then(line_number()).otherwise(lit(NULL)).min();
-            vec![holds.cast(DataType::UInt32).sum().alias(count_name(idx)), first.alias(first_name(idx))]
+            let first = when(holds.clone()).then(line_number()).otherwise(lit(NULL));
+            let count = holds.cast(DataType::UInt32).alias(count_name(idx));
+            vec![(count, Fold::Sum), (first.alias(first_name(idx)), Fold::Min)]
         }
     };
     tallies.iter().enumerate().flat_map(one).collect()

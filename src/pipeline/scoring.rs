@@ -7,7 +7,7 @@ use polars::prelude::*;
 use serde_json::Value;
 use tracing::{info, info_span};
 
-use super::{Pipeline, mark, pair, rfm, scan, segment, walk};
+use super::{Pipeline, known, mark, pair, rfm, scan, segment};
 use crate::artefact::{
     self, Artefact, ArtefactError, ClusteringRecord, Exact, KeptCuts, MAP, ModelRecord, Opened, PIPELINE, Which,
 };
@@ -16,6 +16,7 @@ use crate::columns::{
     RECENCY_DAYS, RFM_SCORE, SEGMENT, SEGMENT_SINCE, SNAPSHOTS_IN_SEGMENT,
 };
 use crate::error::Error;
+use crate::ingest::Reading;
 use crate::model::features::Raw;
 use crate::model::{self, Assigned, Customers, Places, Samples, Trained, features};
 use crate::publish::Files;
@@ -197,14 +198,14 @@ impl Scorer {
     /// What the stages say.
     pub fn sources(&self) -> Result<DataFrame, Error> {
         let p = &self.p;
-        let source = walk(p, None)?;
-        let pairs = pair(p, &source)?;
-        let lines = mark(p, source.rows(), pairs.as_ref())?;
-        let book = scan(p, &source, lines, pairs, None)?;
+        let known = known(p)?;
+        let pairs = pair(p)?;
+        let lines = mark(p, Reading::Rows, pairs.as_ref())?;
+        let book = scan(p, lines, pairs, None)?;
         let rows = book.rows_by_reason().map_err(Error::engine("orders"))?;
         let (accepted, rejected) = (rows.last().copied().unwrap_or(0), rows.iter().rev().skip(1).sum::<u64>());
         info!(accepted, rejected, "rows");
-        self.measured(rfm(p, &book, source.customers.as_ref(), None, vec![self.as_of])?)
+        self.measured(rfm(p, &book, known.customers.as_ref(), None, vec![self.as_of])?)
     }
 
     /// Scores customers whose columns are at hand; their rows stay in their order.

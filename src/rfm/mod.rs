@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use polars::prelude::*;
 
 use crate::clean::ReturnPolicy;
-use crate::columns::{CUSTOMER_ID, DAY, N_PRODUCTS, SNAPSHOT};
+use crate::columns::{CATEGORY, CUSTOMER_ID, DAY, N_PRODUCTS, PRODUCT_ID, SNAPSHOT};
 use crate::ingest::Keyed;
 use crate::orders::{OrderBook, ledger};
 
@@ -46,6 +46,17 @@ pub struct RfmParams {
     pub cap: Option<CapOutliers>,
     /// What is not to be found anew, where customers are measured by those of an earlier run.
     pub fitted: Fitted,
+}
+
+impl RfmParams {
+    /// Whether what is bought, or of which kind it is, counts for a measure.
+    pub fn looks_at(&self, column: &str) -> bool {
+        match column {
+            PRODUCT_ID => self.features.contains(&Feature::NProducts),
+            CATEGORY => self.top_categories > 0,
+            _ => false,
+        }
+    }
 }
 
 /// What was found over all customers of a run, for others to be measured by.

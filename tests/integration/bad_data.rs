@@ -161,13 +161,11 @@ fn bad_records_are_rejected_and_nothing_else_is() {
     let ledger = shop.table("ledger");
     assert_eq!(super::harness::floats(&ledger, "rows_left")[0], 7.0);
     assert_eq!(super::harness::floats(&ledger, "money_left").last(), Some(&9.0));
-    // The same rows without the bad ones, in a file that needs no rewriting, give the same segments.
+    // The same rows without the bad ones give the same segments.
     let clean = format!("{HEAD}{LINE}A5,\"P,1\n2\",4,2024-01-06 10:00,1.50,1001,UK\n");
     let other = Shop::of(clean);
     let name = "segments/snapshot=2024-01-07/part-0";
     assert!(other.run(&[]).table(name).equals_missing(&shop.table(name)));
-    // Nothing is left of the rewritten file.
-    assert_eq!(std::fs::read_dir(shop.path("out/runs")).unwrap().count(), 1);
 }
 
 #[test]
@@ -176,7 +174,7 @@ fn on_bad_row_fail_names_the_first() {
         (
             "ragged",
             "A2,P1,2,2024-01-05 10:00",
-            "`shop.csv`, line 3: row 2 has too few fields: A2,P1,2,2024-01-05 10:00",
+            "1 rows: ingest: too few fields\n  the first of them: `shop.csv`, row 2: A2,P1,2,2024-01-05 10:00",
         ),
         (
             "cell",
@@ -289,10 +287,10 @@ fn lines_of_nobody_are_rejected_without_a_step() {
     assert_eq!(shop.table("segments/snapshot=2024-01-06/part-0").height(), 1);
 }
 
-/// What readers of CSV disagree on is written anew before the scan: quotes at the end of an unquoted field, or doubled in one; and a
+/// What readers of CSV disagree on is left to the careful one: quotes at the end of an unquoted field, or doubled in one; and a
 /// blank line, wherever the bytes are cut into chunks.
 #[test]
-fn csv_that_readers_disagree_on_reads_as_it_is_walked() {
+fn csv_that_readers_disagree_on_is_read_with_care() {
     for (name, cell) in
         [("end", "lamp 5\""), ("middle", "5\" lamp"), ("doubled", "5\"\"lamp"), ("quoted", "\"5\"\" lamp\"")]
     {

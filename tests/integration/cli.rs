@@ -133,7 +133,7 @@ fn the_log_can_be_json_or_silent() {
 fn explain_shows_one_scan_and_every_stage() {
     let outcome = custseg(&fixtures(), &["explain", "shop.yaml"]);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
-    assert_eq!(outcome.stdout.matches("Csv SCAN").count(), 1);
+    assert_eq!(outcome.stdout.matches("CSV SCAN").count(), 1);
     let stages: Vec<&str> = outcome.stdout.lines().filter(|line| line.starts_with("# ")).collect();
     let named = ["ingest", "clean", "orders", "orders", "rfm", "score", "segment", "model"];
     assert_eq!(stages.len(), named.len());

@@ -199,7 +199,7 @@ fn polars_29322_streaming_aggregates_equal_a_plain_loop() {
     let reasons = (0..4)
         .map(|i| Reason { step: "s".into(), reason: i.to_string(), declared: true, cell: None, position: None })
         .collect();
-    let lines = MarkedLines { frame: frame.lazy(), reasons, returns: None, kept: vec![] };
+    let lines = MarkedLines { frame: frame.lazy(), reasons, returns: None, kept: vec![], read: vec![] };
     let asked = orders::Asked {
         money: &Money { scale: 2, currency: None },
         has_orders: true,

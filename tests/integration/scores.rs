@@ -240,7 +240,7 @@ fn further_columns_by_hand() {
     assert_eq!(floats(&segments, "average_order_value"), [7.0, 5.15, 101.0]);
     assert_eq!(texts(&segments, "n_products"), ["2", "2", "1"]);
     let explained = shop.custseg(&["explain", "shop.yaml", "--set", set]).stdout;
-    assert_eq!(explained.matches("Csv SCAN").count(), 1);
+    assert_eq!(explained.matches("CSV SCAN").count(), 1);
 }
 
 /// Until 1 March 1001 spent 3.00 of 7.00 on P1 and 1002 all of 10.00; then 1003's 101.00 are P1 too, and 1002's 0.30 are P2.
@@ -259,7 +259,7 @@ fn shares_in_the_categories_that_sell_most() {
     assert_eq!(shares("2024-02-20", 1), [3.0 / 7.0, 1.0]);
     assert_eq!(shares("2024-03-02", 1), [3.0 / 7.0, 1000.0 / 1030.0, 1.0]);
     assert_eq!(shares("2024-03-02", 2), [4.0 / 7.0, 30.0 / 1030.0, 0.0]);
-    assert_eq!(shop.custseg(&["explain", "shop.yaml"]).stdout.matches("Csv SCAN").count(), 1);
+    assert_eq!(shop.custseg(&["explain", "shop.yaml"]).stdout.matches("CSV SCAN").count(), 1);
 }
 
 /// Rows in any order give the same bytes, whatever the method: where equal values are parted, customer_id decides.

@@ -43,7 +43,7 @@ fn sources_with_columns_of_their_own_are_one_table() {
     assert_eq!(of_web, expected.map(|(reason, text)| (reason.to_owned(), text.to_owned())));
     // One node scans each file.
     let explained = shop.custseg(&["explain", "shop.yaml"]).stdout;
-    assert_eq!(explained.matches("Csv SCAN").count(), 2, "{explained}");
+    assert_eq!(explained.matches("CSV SCAN").count(), 2, "{explained}");
 }
 
 /// Numbers in one source and text in the other: the customer is the same.
@@ -145,7 +145,7 @@ fn foreign_money_is_converted_at_its_day() {
     // Rows and money add up, and there is one scan all the same.
     let ledger = shop.table("ledger");
     assert_eq!(floats(&ledger, "money_left").last(), Some(&19.53));
-    assert_eq!(shop.custseg(&["explain", "shop.yaml"]).stdout.matches("Csv SCAN").count(), 1);
+    assert_eq!(shop.custseg(&["explain", "shop.yaml"]).stdout.matches("CSV SCAN").count(), 1);
 }
 
 #[test]
