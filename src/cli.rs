@@ -71,6 +71,9 @@ pub(crate) enum Command {
     ///
     /// Writes one row a customer, as the segments have it: CSV on standard output, or a file.
     Score(Score),
+    /// Write made-up transactions of any size, in the order of time: customers with heavy-tailed rates come, buy and stay away, with
+    /// seasons, cancellations and orders of nobody. Equal options give equal lines.
+    Simulate(Simulated),
     /// Compare two runs: who is in another segment, how much money that is, which figures of the models differ.
     Diff {
         /// Folder of a run, or of a pipeline's results, whose `current` is then meant.
@@ -160,6 +163,36 @@ pub(crate) struct Score {
     /// margin and novelty of each model.
     #[arg(long, conflicts_with_all = ["inputs", "customers", "as_of", "to", "set"])]
     pub(crate) stdio: bool,
+}
+
+/// What to make up.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Simulated {
+    /// Customers that there are; not all of them buy.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub(crate) customers: u64,
+    /// Lines to write.
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u64).range(1..=100_000_000_000))]
+    pub(crate) lines: u64,
+    /// Where chance begins.
+    #[arg(long, value_name = "S", default_value_t = 42)]
+    pub(crate) seed: u64,
+    /// Which shop to resemble; pipelines/online_retail.yaml and pipelines/cdnow.yaml read what it writes.
+    #[arg(long, value_name = "SHAPE", default_value = "online_retail")]
+    pub(crate) shape: ShapeArg,
+    /// Where to: a .csv or .parquet file, or a folder (ending in /) for one Parquet file a month in hive folders.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) to: PathBuf,
+}
+
+/// Which shop to resemble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum ShapeArg {
+    /// UCI Online Retail: order lines of a gift-ware shop, 2010-12-01 to 2011-12-09.
+    OnlineRetail,
+    /// CDNOW: purchases by those who came in the first twelve weeks of 1997, until 1998-06-30.
+    Cdnow,
 }
 
 /// Which pipeline, and what to change in it.

@@ -11,6 +11,7 @@ use crate::ingest::{CsvError, IngestParams, KeyedError};
 use crate::model::ModelError;
 use crate::publish::PublishError;
 use crate::rfm::RfmError;
+use crate::simulate::write::WriteError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +82,9 @@ pub enum Error {
         /// What Polars said.
         source: PolarsError,
     },
+    /// Made-up lines cannot be written.
+    #[error("simulate: {0}")]
+    Simulate(#[from] WriteError),
     /// Output cannot be written.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
@@ -126,7 +130,8 @@ impl Error {
             Self::Publish(PublishError::Gates { .. }) => 1,
             Self::Publish(PublishError::Suffix(_)) => 2,
             Self::Input { .. } | Self::Publish(_) | Self::Engine { .. } => 4,
-            Self::Output(_) => 4,
+            Self::Simulate(WriteError::Suffix(_)) => 2,
+            Self::Simulate(_) | Self::Output(_) => 4,
         }
     }
 }

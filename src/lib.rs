@@ -15,3 +15,4 @@ pub mod model;
 pub mod evaluate;
 pub mod artefact;
 pub mod publish;
+pub mod simulate;

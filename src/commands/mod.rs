@@ -16,6 +16,7 @@ mod lint;
 mod peek;
 mod run;
 mod score;
+mod simulate;
 mod stdio;
 mod summary;
 mod table;
@@ -29,6 +30,7 @@ pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Er
             run::run(&loaded(load)?, how, *skip_code, out)
         }
         Command::Diff { one, other, snapshot, json } => diff::diff([one, other], *snapshot, *json, out),
+        Command::Simulate(asked) => simulate::simulate(asked, out),
         Command::Score(asked) => score::score(asked, out),
         Command::Check(load) => check::check(&loaded(load)?, out),
         Command::Explain(load) => explain::explain(&loaded(load)?, out),

@@ -31,6 +31,8 @@ mod artefact;
 mod models;
 /// Published numbers of real data sets, computed by others.
 mod reference;
+/// Made-up transactions: of them the truth is known.
+mod simulate;
 /// What must hold for any input.
 mod properties;
 /// Excel workbooks give what CSV gives.

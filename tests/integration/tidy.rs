@@ -46,11 +46,11 @@ fn only_orders_scans_the_source() {
 }
 
 #[test]
-fn only_publish_writes_files_besides() {
+fn only_publish_and_simulate_write_files_besides() {
     let writing = ["fs::write(", "File::create(", "fs::rename(", "create_dir", "remove_dir_all("];
     for (name, text) in sources() {
         let writes = writing.iter().any(|word| text.contains(word));
-        assert!(!writes || name.starts_with("publish/"), "{name}");
+        assert!(!writes || name.starts_with("publish/") || name == "simulate/write.rs", "{name}");
     }
 }
 
@@ -82,7 +82,7 @@ fn lib_lists_the_rooms_in_order() {
     let modules: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     let expected = [
         "error", "columns", "config", "pipeline", "ingest", "clean", "orders", "checks", "rfm", "score", "segment",
-        "model", "evaluate", "artefact", "publish",
+        "model", "evaluate", "artefact", "publish", "simulate",
     ];
     assert_eq!(modules, expected);
 }
