@@ -1,0 +1,194 @@
+//! Distinct points, found by how near they are; always exactly.
+//!
+//! Where distances are Euclidean and the axes few, a kd-tree (the crate `kiddo`) answers; it is many times faster than smartcore's
+//! [`CoverTree`], which answers for the other metrics. Where a distance is no metric, all points are looked at. Which of them answers
+//! does not show: distances are always told by [`Measure`], and tests hold every way to a brute force.
+
+use std::num::NonZeroUsize;
+
+use kiddo::{ImmutableKdTree, SquaredEuclidean};
+use smartcore::algorithm::neighbour::cover_tree::CoverTree;
+use smartcore::metrics::distance::Distance;
+
+/// What is near.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Metric {
+    /// The root of the sum of squares.
+    Euclidean,
+    /// The sum of absolute differences.
+    Manhattan,
+    /// The p-th root of the sum of p-th powers, for p of at least 1.
+    Minkowski(f64),
+    /// One less the cosine of the angle; 1 from and to the origin. It is no metric, so that all customers are looked at.
+    Cosine,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Measure(pub(super) Metric);
+
+/// How much farther than asked is looked, relatively, since the trees round otherwise than [`Measure`].
+const SLACK: f64 = 1e-9;
+
+/// A distinct point: distance and place.
+pub(super) type Spot = (f64, usize);
+
+pub(super) struct Index {
+    measure: Measure,
+    points: Vec<Vec<f64>>,
+    tree: Tree,
+}
+
+enum Tree {
+    Kd(Box<dyn Kd>),
+    Cover(CoverTree<Vec<f64>, Measure>),
+    None,
+}
+
+impl Index {
+    /// Over distinct points.
+    ///
+    /// # Errors
+    /// What smartcore or kiddo says of a tree that cannot be built.
+    pub(super) fn new(metric: Metric, points: Vec<Vec<f64>>) -> Result<Self, String> {
+        let measure = Measure(metric);
+        let kd = || kd(&points).filter(|_| metric == Metric::Euclidean);
+        let tree = match points.len() {
+            // A cover tree of one point finds nothing.
+            0 | 1 => Tree::None,
+            _ if metric == Metric::Cosine => Tree::None,
+            _ => match kd() {
+                Some(tree) => Tree::Kd(tree?),
+                None => Tree::Cover(CoverTree::new(points.clone(), measure).map_err(|error| error.to_string())?),
+            },
+        };
+        Ok(Self { measure, points, tree })
+    }
+
+    /// How many points there are.
+    pub(super) fn len(&self) -> usize {
+        self.points.len()
+    }
+
+    /// The nearest points, nearest first.
+    pub(super) fn nearest(&self, point: &[f64], wanted: usize) -> Vec<Spot> {
+        let wanted = wanted.min(self.len());
+        let mut spots: Vec<Spot> = match (&self.tree, NonZeroUsize::new(wanted)) {
+            (_, None) => Vec::new(),
+            (Tree::Kd(tree), Some(wanted)) => self.measured(point, tree.nearest(point, wanted)),
+            (Tree::Cover(tree), _) => {
+                let found = tree.find(&point.to_vec(), wanted).unwrap_or_default();
+                found.into_iter().map(|(place, distance, _)| (distance, place)).collect()
+            }
+            (Tree::None, _) => self.measured(point, (0..self.len()).collect()),
+        };
+        spots.sort_by(|a, b| a.0.total_cmp(&b.0));
+        spots.truncate(wanted);
+        spots
+    }
+
+    /// All points within a radius, and perhaps some a hair beyond it.
+    pub(super) fn within(&self, point: &[f64], radius: f64) -> Vec<Spot> {
+        let radius = radius * (1.0 + SLACK) + f64::MIN_POSITIVE;
+        match &self.tree {
+            Tree::Kd(tree) => self.measured(point, tree.within(point, radius)),
+            Tree::Cover(tree) => {
+                let found = tree.find_radius(&point.to_vec(), radius).unwrap_or_default();
+                found.into_iter().map(|(place, distance, _)| (distance, place)).collect()
+            }
+            Tree::None => self.measured(point, (0..self.len()).collect()),
+        }
+    }
+
+    /// Whether a point at one distance lies beyond another for sure, however the trees round.
+    pub(super) fn beyond(distance: f64, radius: f64) -> bool {
+        distance > radius * (1.0 + SLACK) + f64::MIN_POSITIVE
+    }
+
+    fn measured(&self, point: &[f64], places: Vec<usize>) -> Vec<Spot> {
+        places.into_iter().map(|place| (self.measure.between(&self.points[place], point), place)).collect()
+    }
+}
+
+/// A kd-tree of some number of axes.
+trait Kd: Send + Sync {
+    fn nearest(&self, point: &[f64], wanted: NonZeroUsize) -> Vec<usize>;
+    fn within(&self, point: &[f64], radius: f64) -> Vec<usize>;
+}
+
+impl<const K: usize> Kd for ImmutableKdTree<f64, K> {
+    fn nearest(&self, point: &[f64], wanted: NonZeroUsize) -> Vec<usize> {
+        let Some(point) = point.first_chunk::<K>() else { return Vec::new() };
+        let found = self.query(point).nearest_n::<SquaredEuclidean<f64>>(wanted).execute();
+        found.into_iter().map(|found| found.item as usize).collect()
+    }
+
+    fn within(&self, point: &[f64], radius: f64) -> Vec<usize> {
+        let Some(point) = point.first_chunk::<K>() else { return Vec::new() };
+        let squared = radius * radius * (1.0 + SLACK) + f64::MIN_POSITIVE;
+        let found = self.query(point).within::<SquaredEuclidean<f64>>(squared).unsorted().execute();
+        found.into_iter().map(|found| found.item as usize).collect()
+    }
+}
+
+/// A kd-tree, where the points have few axes.
+fn kd(points: &[Vec<f64>]) -> Option<Result<Box<dyn Kd>, String>> {
+    fn of<const K: usize>(points: &[Vec<f64>]) -> Result<Box<dyn Kd>, String> {
+        let points: Option<Vec<[f64; K]>> = points.iter().map(|point| point.first_chunk().copied()).collect();
+        let points = points.ok_or("points of several lengths")?;
+        let tree = ImmutableKdTree::<f64, K>::new_from_slice(&points).map_err(|error| format!("{error:?}"))?;
+        Ok(Box::new(tree))
+    }
+    let few: fn(&[Vec<f64>]) -> Result<Box<dyn Kd>, String> = match points.first()?.len() {
+        1 => of::<1>,
+        2 => of::<2>,
+        3 => of::<3>,
+        4 => of::<4>,
+        5 => of::<5>,
+        6 => of::<6>,
+        7 => of::<7>,
+        8 => of::<8>,
+        9 => of::<9>,
+        10 => of::<10>,
+        11 => of::<11>,
+        12 => of::<12>,
+        _ => return None,
+    };
+    Some(few(points))
+}
+
+impl Measure {
+    /// The distance between two points.
+    pub(super) fn between(&self, a: &[f64], b: &[f64]) -> f64 {
+        let differences = || a.iter().zip(b).map(|(x, y)| (x - y).abs());
+        match self.0 {
+            Metric::Euclidean => differences().map(|d| d * d).sum::<f64>().sqrt(),
+            Metric::Manhattan => differences().sum(),
+            Metric::Minkowski(p) => {
+                // By the largest difference, since high powers leave the range of floats.
+                let largest = differences().fold(0.0, f64::max);
+                match largest > 0.0 {
+                    true => largest * differences().map(|d| (d / largest).powf(p)).sum::<f64>().powf(1.0 / p),
+                    false => 0.0,
+                }
+            }
+            Metric::Cosine => {
+                let dot: f64 = a.iter().zip(b).map(|(x, y)| x * y).sum();
+                let length = |of: &[f64]| of.iter().map(|x| x * x).sum::<f64>().sqrt();
+                let lengths = length(a) * length(b);
+                // Rounding takes the cosine of the same direction a hair to either side of 1.
+                let apart = 1.0 - dot / lengths;
+                match lengths > 0.0 {
+                    true if apart < 1e-15 => 0.0,
+                    true => apart,
+                    false => 1.0,
+                }
+            }
+        }
+    }
+}
+
+impl Distance<Vec<f64>> for Measure {
+    fn distance(&self, a: &Vec<f64>, b: &Vec<f64>) -> f64 {
+        self.between(a, b)
+    }
+}
