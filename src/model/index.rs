@@ -1,14 +1,13 @@
 //! Distinct points, found by how near they are; always exactly.
 //!
-//! Where distances are Euclidean and the axes few, a kd-tree (the crate `kiddo`) answers; it is many times faster than smartcore's
-//! [`CoverTree`], which answers for the other metrics. Where a distance is no metric, all points are looked at. Which of them answers
+//! Where distances are Euclidean and the axes few, a [`KdTree`] answers; it is many times faster than smartcore's [`CoverTree`], which
+//! answers for the other metrics. Where a distance is no metric, all points are looked at. Which of them answers
 //! does not show: distances are always told by [`Measure`], and tests hold every way to a brute force.
 
-use std::num::NonZeroUsize;
-
-use kiddo::{ImmutableKdTree, SquaredEuclidean};
 use smartcore::algorithm::neighbour::cover_tree::CoverTree;
 use smartcore::metrics::distance::Distance;
+
+use super::kdtree::KdTree;
 
 /// What is near.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,7 +47,7 @@ impl Index {
     /// Over distinct points.
     ///
     /// # Errors
-    /// What smartcore or kiddo says of a tree that cannot be built.
+    /// What smartcore says of a tree that cannot be built.
     pub(super) fn new(metric: Metric, points: Vec<Vec<f64>>) -> Result<Self, String> {
         let measure = Measure(metric);
         let kd = || kd(&points).filter(|_| metric == Metric::Euclidean);
@@ -57,7 +56,7 @@ impl Index {
             0 | 1 => Tree::None,
             _ if metric == Metric::Cosine => Tree::None,
             _ => match kd() {
-                Some(tree) => Tree::Kd(tree?),
+                Some(tree) => Tree::Kd(tree),
                 None => Tree::Cover(CoverTree::new(points.clone(), measure).map_err(|error| error.to_string())?),
             },
         };
@@ -72,14 +71,14 @@ impl Index {
     /// The nearest points, nearest first.
     pub(super) fn nearest(&self, point: &[f64], wanted: usize) -> Vec<Spot> {
         let wanted = wanted.min(self.len());
-        let mut spots: Vec<Spot> = match (&self.tree, NonZeroUsize::new(wanted)) {
-            (_, None) => Vec::new(),
-            (Tree::Kd(tree), Some(wanted)) => self.measured(point, tree.nearest(point, wanted)),
-            (Tree::Cover(tree), _) => {
+        let mut spots: Vec<Spot> = match &self.tree {
+            _ if wanted == 0 => Vec::new(),
+            Tree::Kd(tree) => rooted(tree.nearest(point, wanted)),
+            Tree::Cover(tree) => {
                 let found = tree.find(&point.to_vec(), wanted).unwrap_or_default();
                 found.into_iter().map(|(place, distance, _)| (distance, place)).collect()
             }
-            (Tree::None, _) => self.measured(point, (0..self.len()).collect()),
+            Tree::None => self.measured(point, (0..self.len()).collect()),
         };
         spots.sort_by(|a, b| a.0.total_cmp(&b.0));
         spots.truncate(wanted);
@@ -90,7 +89,7 @@ impl Index {
     pub(super) fn within(&self, point: &[f64], radius: f64) -> Vec<Spot> {
         let radius = radius * (1.0 + SLACK) + f64::MIN_POSITIVE;
         match &self.tree {
-            Tree::Kd(tree) => self.measured(point, tree.within(point, radius)),
+            Tree::Kd(tree) => rooted(tree.within(point, radius)),
             Tree::Cover(tree) => {
                 let found = tree.find_radius(&point.to_vec(), radius).unwrap_or_default();
                 found.into_iter().map(|(place, distance, _)| (distance, place)).collect()
@@ -109,36 +108,35 @@ impl Index {
     }
 }
 
-/// A kd-tree of some number of axes.
-trait Kd: Send + Sync {
-    fn nearest(&self, point: &[f64], wanted: NonZeroUsize) -> Vec<usize>;
-    fn within(&self, point: &[f64], radius: f64) -> Vec<usize>;
+/// Distances from their squares, which the kd-tree sums as [`Measure`] does.
+fn rooted(found: Vec<(f64, u32)>) -> Vec<Spot> {
+    found.into_iter().map(|(squared, place)| (squared.sqrt(), place as usize)).collect()
 }
 
-impl<const K: usize> Kd for ImmutableKdTree<f64, K> {
-    fn nearest(&self, point: &[f64], wanted: NonZeroUsize) -> Vec<usize> {
-        let Some(point) = point.first_chunk::<K>() else { return Vec::new() };
-        let found = self.query(point).nearest_n::<SquaredEuclidean<f64>>(wanted).execute();
-        found.into_iter().map(|found| found.item as usize).collect()
+/// A kd-tree of some number of axes; distances are squared.
+trait Kd: Send + Sync {
+    fn nearest(&self, point: &[f64], wanted: usize) -> Vec<(f64, u32)>;
+    fn within(&self, point: &[f64], radius: f64) -> Vec<(f64, u32)>;
+}
+
+impl<const K: usize> Kd for KdTree<K> {
+    fn nearest(&self, point: &[f64], wanted: usize) -> Vec<(f64, u32)> {
+        point.first_chunk().map_or_else(Vec::new, |point| self.nearest(point, wanted))
     }
 
-    fn within(&self, point: &[f64], radius: f64) -> Vec<usize> {
-        let Some(point) = point.first_chunk::<K>() else { return Vec::new() };
+    fn within(&self, point: &[f64], radius: f64) -> Vec<(f64, u32)> {
         let squared = radius * radius * (1.0 + SLACK) + f64::MIN_POSITIVE;
-        let found = self.query(point).within::<SquaredEuclidean<f64>>(squared).unsorted().execute();
-        found.into_iter().map(|found| found.item as usize).collect()
+        point.first_chunk().map_or_else(Vec::new, |point| self.within(point, squared))
     }
 }
 
 /// A kd-tree, where the points have few axes.
-fn kd(points: &[Vec<f64>]) -> Option<Result<Box<dyn Kd>, String>> {
-    fn of<const K: usize>(points: &[Vec<f64>]) -> Result<Box<dyn Kd>, String> {
+fn kd(points: &[Vec<f64>]) -> Option<Box<dyn Kd>> {
+    fn of<const K: usize>(points: &[Vec<f64>]) -> Option<Box<dyn Kd>> {
         let points: Option<Vec<[f64; K]>> = points.iter().map(|point| point.first_chunk().copied()).collect();
-        let points = points.ok_or("points of several lengths")?;
-        let tree = ImmutableKdTree::<f64, K>::new_from_slice(&points).map_err(|error| format!("{error:?}"))?;
-        Ok(Box::new(tree))
+        Some(Box::new(KdTree::new(&points?)))
     }
-    let few: fn(&[Vec<f64>]) -> Result<Box<dyn Kd>, String> = match points.first()?.len() {
+    let few: fn(&[Vec<f64>]) -> Option<Box<dyn Kd>> = match points.first()?.len() {
         1 => of::<1>,
         2 => of::<2>,
         3 => of::<3>,
@@ -153,7 +151,7 @@ fn kd(points: &[Vec<f64>]) -> Option<Result<Box<dyn Kd>, String>> {
         12 => of::<12>,
         _ => return None,
     };
-    Some(few(points))
+    few(points)
 }
 
 impl Measure {

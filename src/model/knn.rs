@@ -75,7 +75,7 @@ pub struct Vote {
 pub type Neighbour = (f64, usize);
 
 /// Points that are asked for beyond those that are needed.
-const BEYOND: usize = 3;
+const BEYOND: usize = 1;
 
 /// A distance to 41 binary digits, by which neighbours are put in order: distances that are the same on paper often differ in the last
 /// bit, which is no reason to prefer one customer to another.
@@ -130,7 +130,7 @@ impl Knn {
     pub fn neighbours(&self, point: &[f64], own: Option<usize>, k: usize) -> Vec<Neighbour> {
         // The k nearest distinct points hold the k nearest customers, but one point more makes up for the customer itself, and the
         // others mostly tell that no further point is as near as the k-th.
-        let mut spots = self.index.nearest(point, k + 1 + BEYOND);
+        let mut spots = self.index.nearest(point, k + usize::from(own.is_some()) + BEYOND);
         let own_spot = own.map(|own| self.spot[own]);
         let mut counted = 0;
         let reaches = |(_, place): &(f64, usize)| {
@@ -172,13 +172,15 @@ impl Knn {
         }
         weights.iter_mut().zip(&self.divisors).for_each(|(weight, divisor)| *weight /= divisor);
         let total: f64 = weights.iter().sum();
-        let mut ranking: Vec<usize> = (0..n_labels).collect();
-        ranking.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]).then(nearest[a].cmp(&nearest[b])).then(a.cmp(&b)));
+        let before = |a: &usize, b: &usize| {
+            weights[*b].total_cmp(&weights[*a]).then(nearest[*a].cmp(&nearest[*b])).then(a.cmp(b))
+        };
+        let label = (0..n_labels).min_by(before).unwrap_or(0);
+        let second = (0..n_labels).filter(|other| *other != label).min_by(before);
         let shares: Vec<f64> = weights.iter().map(|weight| weight / total).collect();
-        let share = |rank: usize| ranking.get(rank).map_or(0.0, |&label| shares[label]);
         Vote {
-            label: ranking[0],
-            margin: share(0) - share(1),
+            label,
+            margin: shares[label] - second.map_or(0.0, |second| shares[second]),
             novelty: neighbours.last().map_or(0.0, |(distance, _)| *distance),
             shares,
         }

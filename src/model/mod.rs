@@ -19,6 +19,7 @@ pub mod features;
 pub mod figures;
 pub mod kmeans;
 mod index;
+mod kdtree;
 pub mod knn;
 pub mod samples;
 pub mod space;

@@ -80,9 +80,12 @@ fn fit(voting: Voting, points: &[Vec<f64>], labels: &[usize], train: &[usize]) -
 fn points() -> impl Strategy<Value = Vec<Vec<f64>>> {
     let grid = prop::collection::vec(prop::collection::vec((0..4i32).prop_map(f64::from), 3), 12..80);
     let anywhere = prop::collection::vec(prop::collection::vec(-3.0..9.0f64, 3), 12..80);
+    // More axes than a kd-tree is made for, too.
+    let wide = (4..15usize)
+        .prop_flat_map(|n| prop::collection::vec(prop::collection::vec((0..5i32).prop_map(f64::from), n), 12..80));
     let line = prop::collection::vec((0..3i32).prop_map(|x| vec![f64::from(x), 1.0, 1.0]), 12..60);
     let heap = prop::collection::vec(Just(vec![2.0, 2.0, 2.0]), 12..30);
-    prop_oneof![grid, anywhere, line, heap]
+    prop_oneof![grid, anywhere, wide, line, heap]
 }
 
 proptest! {

@@ -33,7 +33,6 @@ fn holding(word: &str) -> Vec<String> {
 fn one_file_names_each_of_the_crates_that_could_be_replaced() {
     assert_eq!(holding("serde_yaml::"), ["config/tree.rs"]);
     assert_eq!(holding("use smartcore::"), ["model/index.rs", "model/kmeans.rs"]);
-    assert_eq!(holding("use kiddo::"), ["model/index.rs"]);
     assert_eq!(holding("use parquet::"), ["publish/footer.rs"]);
     assert_eq!(holding("jsonschema::"), ["config/shape.rs"]);
     assert_eq!(holding("use calamine::"), ["ingest/workbook.rs"]);
