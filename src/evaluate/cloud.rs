@@ -40,7 +40,7 @@ impl Cloud {
         for (point, &code) in points.iter().zip(codes) {
             members[code].push(point);
         }
-        members.into_iter().map(Self::of).collect()
+        members.into_par_iter().map(Self::of).collect()
     }
 
     /// Customers in the cloud.

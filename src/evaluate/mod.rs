@@ -67,9 +67,11 @@ pub fn evaluate(evidence: Evidence<'_>, assigned: Assigned) -> PolarsResult<Tabl
     let (trials, clustered) = (&assigned.trials, &assigned.clustered);
     let parts = by_snapshot(&assigned.frame)?;
     let newest = parts.last().map(|(_, part)| part.clone()).unwrap_or_default();
-    let (cohesion, silhouettes) = cohesion::cohesion(&assigned.frame, clustered)?;
+    let cohesion = || cohesion::cohesion(&assigned.frame, clustered);
+    let (cohesion, ledger) = rayon::join(cohesion, || ledger::ledger(book));
+    let (cohesion, silhouettes) = cohesion?;
     let mut others = vec![
-        ("ledger", ledger::ledger(book)?),
+        ("ledger", ledger?),
         ("segment_profile", profile::segment_profile(map, book, rfm.window, &assigned.frame)?),
         ("metrics", protocols::metrics(trials)?),
         ("confusion", confusion::confusion(trials)?),

@@ -61,8 +61,12 @@ fn runs(frame: &DataFrame, keys: usize, lines: &str, folds: &[(PlSmallStr, Fold)
     }
     let mut starts: Vec<IdxSize> = Vec::new();
     starts.extend((rows > 0).then_some(0));
-    let later = begins.iter().enumerate().skip(1).filter(|(_, begins)| begins.unwrap_or(true));
-    starts.extend(later.map(|(row, _)| row as IdxSize));
+    let mut passed = 0;
+    for chunk in begins.downcast_iter() {
+        let marked = chunk.values().true_idx_iter().map(|row| (passed + row) as IdxSize);
+        starts.extend(marked.filter(|row| *row > 0));
+        passed += chunk.len();
+    }
     let ends = || starts.iter().skip(1).copied().chain([rows as IdxSize]);
     let lengths: Vec<u32> = starts.iter().zip(ends()).map(|(start, end)| end - start).collect();
     let first = IdxCa::from_vec(PlSmallStr::EMPTY, starts);
@@ -77,31 +81,49 @@ fn runs(frame: &DataFrame, keys: usize, lines: &str, folds: &[(PlSmallStr, Fold)
 fn folded(column: &Column, fold: Fold, lengths: &[u32]) -> PolarsResult<Column> {
     let (name, dtype) = (column.name().clone(), column.dtype());
     let physical = column.to_physical_repr();
-    if fold == Fold::Sum {
-        let values = physical.cast(&DataType::Int64)?;
-        let mut values = values.i64()?.iter();
-        let sum = |length: &u32| values.by_ref().take(*length as usize).flatten().map(i128::from).sum::<i128>();
-        return Ok(Int128Chunked::from_vec(name, lengths.iter().map(sum).collect()).into_column());
-    }
-    match physical.dtype() {
-        DataType::UInt64 => {
-            let mut values = physical.u64()?.iter();
-            let ends = lengths.iter().map(|length| end(&mut values, *length, fold));
-            ends.collect::<UInt64Chunked>().with_name(name).into_column().cast(dtype)
+    let physical = physical.as_materialized_series().rechunk();
+    match (fold, physical.dtype()) {
+        (Fold::Sum, _) => {
+            let values = physical.cast(&DataType::Int64)?;
+            let add = |run: &[i64]| Some(run.iter().copied().map(i128::from).sum::<i128>());
+            Ok(by_run(values.i64()?, lengths, add).collect::<Int128Chunked>().with_name(name).into_column())
+        }
+        (_, DataType::UInt64) => {
+            let found = by_run(physical.u64()?, lengths, |run| end(run, fold));
+            found.collect::<UInt64Chunked>().with_name(name).into_column().cast(dtype)
         }
         _ => {
-            let mut values = physical.i64()?.iter();
-            let ends = lengths.iter().map(|length| end(&mut values, *length, fold));
-            ends.collect::<Int64Chunked>().with_name(name).into_column().cast(dtype)
+            let found = by_run(physical.i64()?, lengths, |run| end(run, fold));
+            found.collect::<Int64Chunked>().with_name(name).into_column().cast(dtype)
         }
     }
 }
 
-/// The largest or smallest of so many values.
-fn end<T: Ord>(values: &mut impl Iterator<Item = Option<T>>, length: u32, fold: Fold) -> Option<T> {
-    let run = values.by_ref().take(length as usize).flatten();
+/// What is made of the values of each run that are there.
+fn by_run<T: PolarsNumericType, R>(
+    values: &ChunkedArray<T>,
+    lengths: &[u32],
+    fold: impl Fn(&[T::Native]) -> R,
+) -> impl Iterator<Item = R> {
+    // Without nulls, which is nearly always so, a run is a slice.
+    let slice = values.cont_slice().ok();
+    let (mut start, mut there) = (0, Vec::new());
+    lengths.iter().map(move |length| {
+        let run = start..start + *length as usize;
+        start = run.end;
+        if let Some(slice) = slice {
+            return fold(&slice[run]);
+        }
+        there.clear();
+        there.extend(run.filter_map(|row| values.get(row)));
+        fold(&there)
+    })
+}
+
+/// The largest or smallest of values.
+fn end<T: Ord + Copy>(run: &[T], fold: Fold) -> Option<T> {
     match fold {
-        Fold::Min => run.min(),
-        _ => run.max(),
+        Fold::Min => run.iter().min().copied(),
+        _ => run.iter().max().copied(),
     }
 }

@@ -1,7 +1,6 @@
 //! Which run this is: hashes of what it depends on.
 
 use std::collections::HashSet;
-use std::fs::File;
 
 use super::Pipeline;
 use crate::checks::Check;
@@ -52,7 +51,7 @@ pub fn fingerprints(p: &Pipeline) -> Result<Vec<Input>, Error> {
         .map(|file| {
             let io = |source| Error::Input { path: file.path.clone(), source };
             let mut hasher = blake3::Hasher::new();
-            hasher.update_reader(File::open(&file.path).map_err(io)?).map_err(io)?;
+            hasher.update_mmap_rayon(&file.path).map_err(io)?;
             let blake3 = hasher.finalize().to_hex().to_string();
             Ok(Input { path: file.name.clone(), bytes: hasher.count(), blake3 })
         })

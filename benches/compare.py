@@ -1,0 +1,240 @@
+"""Times custseg beside DuckDB, Polars from Python, pandas and scikit-learn, doing the same work on the same made-up lines, checks that
+the numbers are the same, and writes benches/RESULTS.md: medians of five, as ratios."""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import polars as pl
+from sklearn.cluster import KMeans
+from sklearn.neighbors import KNeighborsClassifier
+
+HERE = Path(__file__).resolve().parent
+RUNS = 5
+CLEAN = "CustomerID is not null and InvoiceNo not like 'C%' and Quantity > 0 and UnitPrice > 0"
+
+
+def custseg(binary, *args):
+    """Seconds and peak anonymous memory (MiB) of a run of the program."""
+    start = time.perf_counter()
+    process = subprocess.Popen([binary, "-q", *args], stdout=subprocess.DEVNULL)
+    return watched(process, start)
+
+
+def watched(process, start):
+    peak = 0
+    while process.poll() is None:
+        try:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            found = [line for line in status.splitlines() if line.startswith("RssAnon")]
+            peak = max(peak, int(found[0].split()[1]) if found else 0)
+        except (OSError, IndexError):
+            pass
+        time.sleep(0.005)
+    seconds = time.perf_counter() - start
+    assert process.returncode == 0, process.args
+    return seconds, peak / 1024
+
+
+def duck(source, rejects=False):
+    read = f"'{source}'"
+    if source.suffix == ".csv":
+        columns = "{'InvoiceNo': 'VARCHAR', 'StockCode': 'VARCHAR', 'Description': 'VARCHAR', 'Quantity': 'BIGINT', "
+        columns += "'InvoiceDate': 'TIMESTAMP', 'UnitPrice': 'DOUBLE', 'CustomerID': 'BIGINT', 'Country': 'VARCHAR'}"
+        store = ", store_rejects = true" if rejects else ""
+        read = f"read_csv('{source}', header = true, columns = {columns}, timestampformat = '%m/%d/%Y %H:%M'{store})"
+    connection = duckdb.connect()
+    start = time.perf_counter()
+    rows = connection.sql(
+        f"""select CustomerID, max(InvoiceDate)::date as last, count(distinct InvoiceNo) as orders,
+        sum((round(UnitPrice * 100) * Quantity)::bigint) as money from {read} where {CLEAN} group by CustomerID"""
+    ).fetchnumpy()
+    seconds = time.perf_counter() - start
+    return seconds, (len(rows["orders"]), int(rows["orders"].sum()), int(rows["money"].sum()))
+
+
+POLARS = """
+import sys, time
+import polars as pl
+source = sys.argv[1]
+start = time.perf_counter()
+if source.endswith(".csv"):
+    lines = pl.scan_csv(source, schema_overrides={"InvoiceNo": pl.String, "InvoiceDate": pl.String, "CustomerID": pl.Int64})
+    lines = lines.with_columns(pl.col("InvoiceDate").str.to_datetime("%m/%d/%Y %H:%M"))
+else:
+    lines = pl.scan_parquet(source)
+lines = lines.filter(pl.col("CustomerID").is_not_null() & ~pl.col("InvoiceNo").str.starts_with("C") & (pl.col("Quantity") > 0) & (pl.col("UnitPrice") > 0))
+rfm = lines.group_by("CustomerID").agg(
+    pl.col("InvoiceDate").max().alias("last"), pl.col("InvoiceNo").n_unique().alias("orders"),
+    ((pl.col("UnitPrice") * 100).round().cast(pl.Int64) * pl.col("Quantity")).sum().alias("money")).collect(engine="streaming")
+print(time.perf_counter() - start, rfm.height, rfm["orders"].sum(), rfm["money"].sum())
+"""
+
+PANDAS = """
+import sys, time
+import numpy as np, pandas as pd
+source = sys.argv[1]
+wanted = ["InvoiceNo", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID"]
+start = time.perf_counter()
+if source.endswith(".csv"):
+    lines = pd.read_csv(source, usecols=wanted, dtype={"InvoiceNo": "string[pyarrow]", "CustomerID": "float64"}, engine="pyarrow")
+    if not pd.api.types.is_datetime64_any_dtype(lines["InvoiceDate"]):
+        lines["InvoiceDate"] = pd.to_datetime(lines["InvoiceDate"], format="%m/%d/%Y %H:%M")
+else:
+    lines = pd.read_parquet(source, columns=wanted)
+lines = lines[lines["CustomerID"].notna()]
+lines = lines[~lines["InvoiceNo"].str.startswith("C") & (lines["Quantity"] > 0) & (lines["UnitPrice"] > 0)]
+lines["money"] = (lines["UnitPrice"] * 100).round().astype("int64") * lines["Quantity"]
+rfm = lines.groupby("CustomerID").agg(last=("InvoiceDate", "max"), orders=("InvoiceNo", "nunique"), money=("money", "sum"))
+print(time.perf_counter() - start, len(rfm), rfm["orders"].sum(), rfm["money"].sum())
+"""
+
+
+def script(text, source):
+    """Seconds that a script of its own process says of itself, and what it found."""
+    said = subprocess.run([sys.executable, "-c", text, str(source)], check=True, capture_output=True, text=True).stdout.split()
+    return float(said[0]), tuple(int(float(number)) for number in said[1:4])
+
+
+def medians(measures):
+    """Medians of several measures, taken in turns, so that what else the machine does falls on all of them."""
+    taken = {name: [] for name in measures}
+    for _ in range(RUNS):
+        for name, measure in measures.items():
+            taken[name].append(measure())
+    first = lambda runs: [run[0] if isinstance(run, tuple) else run for run in runs]
+    return {name: statistics.median(first(runs)) for name, runs in taken.items()}, taken
+
+
+def of_size(binary, lines, folder, out):
+    csv, parquet = folder / f"{lines}.csv", folder / f"{lines}.parquet"
+    for path in (csv, parquet):
+        subprocess.run([binary, "-q", "simulate", "--customers", str(lines // 66), "--lines", str(lines), "--to", str(path)],
+                       check=True, stdout=subprocess.DEVNULL)
+    out.append(f"\n## {lines:,} lines ({csv.stat().st_size / 1e6:,.0f} MB CSV, {parquet.stat().st_size / 1e6:,.0f} MB Parquet)\n")
+    pipeline = str(HERE / "pipeline.yaml")
+    to = folder / "out"
+    over = lambda source: ["--set", f"ingest.transactions.paths=[{source}]", "--set", f"publish.to={to}"]
+    found = {}
+    out.append("| to R, F and M | CSV | | Parquet | |\n|---|---|---|---|---|\n")
+    columns = {}
+    for source in (csv, parquet):
+        rfm = ["peek", pipeline, "rfm", "--rows", "1", *over(source)]
+        measures = {
+            "custseg, the whole process": lambda: custseg(binary, *rfm),
+            "DuckDB": lambda: duck(source),
+            "Polars from Python": lambda: script(POLARS, source),
+            "pandas": lambda: script(PANDAS, source),
+        }
+        if source is csv:
+            measures["DuckDB, store_rejects"] = lambda: duck(source, rejects=True)
+        columns[source], taken = medians(measures)
+        found[source] = {name: runs[0][1] for name, runs in taken.items() if not name.startswith("custseg")}
+    cell = lambda column, name: (f"{column[name]:.2f} s | {column['custseg, the whole process'] / column[name]:.2f}" if name in column else "|")
+    for name in columns[csv]:
+        out.append(f"| {name} | {cell(columns[csv], name)} | {cell(columns[parquet], name)} |\n")
+    out.append("\nThe second number is custseg's time by theirs. Theirs are taken within a running process, custseg's from its start.\n")
+
+    out.append("\n| the whole pipeline | CSV | Parquet | MiB (CSV) | MiB (Parquet) |\n|---|---|---|---|---|\n")
+    whole, memory = {}, {}
+    for source in (csv, parquet):
+        notebook = [sys.executable, str(HERE / "notebook.py"), str(source), str(folder / "notebook.parquet")]
+        quiet = {"stdout": subprocess.DEVNULL}
+        whole[source], taken = medians({
+            "custseg: assign, every table": lambda: custseg(binary, "run", pipeline, *over(source)),
+            "custseg: no model": lambda: custseg(binary, "run", pipeline, *over(source), "--set", "models={}"),
+            "pandas and scikit-learn": lambda: watched(subprocess.Popen(notebook, **quiet), time.perf_counter()),
+        })
+        memory[source] = {name: statistics.median(run[1] for run in runs) for name, runs in taken.items()}
+    for name in whole[csv]:
+        times = " | ".join(f"{whole[source][name]:.2f} s" for source in (csv, parquet))
+        out.append(f"| {name} | {times} | {memory[csv][name]:,.0f} | {memory[parquet][name]:,.0f} |\n")
+    ours, theirs = "custseg: assign, every table", "pandas and scikit-learn"
+    for source, kind in ((csv, "CSV"), (parquet, "Parquet")):
+        bare = columns[source]["custseg, the whole process"]
+        out.append(f"\n- {kind}: {whole[source][theirs] / whole[source][ours]:.1f} × as fast as the notebook, with "
+                   f"{memory[source][ours] / memory[source][theirs]:.2f} of its memory; {whole[source][ours] / bare:.2f} × custseg's own way to R, F and M.")
+    out.append("\n")
+    segments = duckdb.sql(f"select count(*), sum(frequency), round(sum(monetary) * 100) from '{to}/current/segments/*/*.parquet'").fetchall()[0]
+    expected = tuple(int(number) for number in segments)
+    for source, by in found.items():
+        assert all(numbers == expected for numbers in by.values()), (source, expected, by)
+    out.append(f"\nAll of them found {expected[0]:,} customers, {expected[1]:,} orders and {expected[2] / 100:,.2f} in money.\n")
+
+    distinct = f"select count(*) from (select distinct * from '{parquet}')"
+    seconds, _ = medians({
+        "exact": lambda: custseg(binary, "run", pipeline, *over(parquet), "--set", "models={}", "--set", "clean.3={drop_duplicates: exact}"),
+        "distinct": lambda: timed(lambda: duckdb.connect().sql(distinct).fetchall()),
+    })
+    out.append(f"\nWith `drop_duplicates: exact` (Parquet) the run takes {seconds['exact']:.2f} s, DuckDB's `SELECT DISTINCT` {seconds['distinct']:.2f} s: "
+               f"{seconds['exact'] / seconds['distinct']:.2f}.\n")
+
+
+def timed(work):
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def neighbours(folder, out):
+    environment = {**os.environ, "CUSTSEG_BENCH": str(folder)}
+    subprocess.run(["cargo", "bench", "--locked", "--bench", "neighbours"], check=True, env=environment, cwd=HERE.parent, stdout=subprocess.DEVNULL)
+    target = Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent / "target")) / "criterion/neighbours"
+    ours = lambda name: json.loads((target / name / "new/estimates.json").read_text())["median"]["point_estimate"] / 1e9
+    out.append("\n## Neighbours and clusters\n\n| | custseg | scikit-learn | times as fast | same |\n|---|---|---|---|---|\n")
+    for width in (3, 8):
+        train, asked = (np.loadtxt(folder / f"{name}_{width}.csv", delimiter=",") for name in ("train", "asked"))
+        model = KNeighborsClassifier(15, algorithm="kd_tree", n_jobs=-1).fit(train[:, :-1], train[:, -1])
+        theirs = statistics.median(timed(lambda: model.predict(asked[:, :-1])) for _ in range(RUNS))
+        shares = model.predict_proba(asked[:, :-1])
+        # Where two labels have as many votes, or two neighbours are as far, the rules differ.
+        top = np.sort(shares, axis=1)
+        distances, _ = model.kneighbors(asked[:, :-1], 16)
+        clear = (top[:, -1] > top[:, -2]) & (distances[:, 14] < distances[:, 15] * (1 - 1e-9))
+        same = (model.predict(asked[:, :-1]) == asked[:, -1])[clear]
+        assert same.all()
+        out.append(f"| 20,000 × 15 neighbours among 20,000, {width} features | {20_000 / ours(f'knn_{width}'):,.0f}/s | {20_000 / theirs:,.0f}/s | "
+                   f"{theirs / ours(f'knn_{width}'):.1f} | {same.sum():,} of {clear.sum():,} untied |\n")
+    points = np.loadtxt(folder / "kmeans.csv", delimiter=",")[:, :-1]
+    sweep = lambda: [KMeans(k, n_init=10, random_state=1).fit(points).inertia_ for k in range(2, 9)]
+    theirs = statistics.median(timed(sweep) for _ in range(RUNS))
+    wcss = np.loadtxt(folder / "wcss.csv", delimiter=",")[:, 1]
+    worst = (wcss / np.array(sweep())).max()
+    out.append(f"| K-Means, k = 2 to 8, 10 starts, 20,000 × 3 | {ours('kmeans_sweep'):.2f} s | {theirs:.2f} s | "
+               f"{theirs / ours('kmeans_sweep'):.2f} | sums of squares at most {worst:.4f} × theirs |\n")
+
+
+def machine():
+    model = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return f"{model[0] if model else platform.processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--binary", required=True)
+    parser.add_argument("--lines", type=int, nargs="+", default=[1_000_000, 10_000_000])
+    given = parser.parse_args()
+    out = ["# What custseg takes beside others\n\nWritten by `make bench`: medians of five runs, in turns, on one machine.\n\n"
+           f"{machine()}; DuckDB {duckdb.__version__}, Polars {pl.__version__}.\n"]
+    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
+        for lines in given.lines:
+            of_size(given.binary, lines, Path(folder), out)
+        neighbours(Path(folder), out)
+    seconds = statistics.median(timed(lambda: subprocess.run(
+        [given.binary, "-q", "check", str(HERE.parent / "pipelines/cdnow.yaml")], check=True, stdout=subprocess.DEVNULL)) for _ in range(RUNS))
+    out.append(f"\n`custseg check` on a pipeline: {seconds * 1000:.0f} ms.\n")
+    (HERE / "RESULTS.md").write_text("".join(out))
+    print("".join(out))
+
+
+main()
