@@ -27,8 +27,12 @@ check: ## Check format, lints and documentation, and run the tests.
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps
 	$(MAKE) test
 
-bench: ## Time the stages (criterion).
-	cargo bench --locked
+bench: ## Time custseg beside DuckDB, Polars, pandas and scikit-learn into benches/RESULTS.md, then its parts (criterion).
+	test -x .venv/bin/python || python3 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement benches/requirements.txt
+	cargo build --release --locked
+	.venv/bin/python benches/compare.py --binary "$${CARGO_TARGET_DIR:-target}/release/custseg"
+	cargo bench --locked --bench ledger --bench stages --bench snapshots
 
 online-retail: ## Fetch UCI Online Retail (CC BY 4.0) and run its pipeline over the workbook.
 	curl --fail --location --output data/raw/online_retail.zip https://archive.ics.uci.edu/static/public/352/online+retail.zip

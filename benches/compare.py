@@ -128,6 +128,7 @@ def of_size(binary, lines, folder, out):
     found = {}
     out.append("| to R, F and M | CSV | | Parquet | |\n|---|---|---|---|---|\n")
     columns = {}
+    subprocess.run(["cat", str(csv), str(parquet)], check=True, stdout=subprocess.DEVNULL)
     for source in (csv, parquet):
         rfm = ["peek", pipeline, "rfm", "--rows", "1", *over(source)]
         measures = {
@@ -229,6 +230,7 @@ def main():
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
         for lines in given.lines:
             of_size(given.binary, lines, Path(folder), out)
+            (HERE / "RESULTS.md").write_text("".join(out))
         neighbours(Path(folder), out)
     seconds = statistics.median(timed(lambda: subprocess.run(
         [given.binary, "-q", "check", str(HERE.parent / "pipelines/cdnow.yaml")], check=True, stdout=subprocess.DEVNULL)) for _ in range(RUNS))

@@ -25,6 +25,10 @@ pub(crate) struct Machine {
     /// Number of threads; all cores where it is not given. The result does not depend on it.
     #[arg(long, global = true, env = "CUSTSEG_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+    /// Memory in MiB above which groups go to the disk while the source is read; Polars calls this experimental, and keeps to it about, not
+    /// exactly. Duplicates, returns and models stay in memory whatever is said here.
+    #[arg(long, global = true, env = "CUSTSEG_MEMORY_LIMIT", value_name = "MIB", value_parser = clap::value_parser!(u32).range(64..))]
+    pub(crate) memory_limit: Option<u32>,
     /// How log lines are written to standard error.
     #[arg(long, global = true, env = "CUSTSEG_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,

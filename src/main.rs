@@ -14,13 +14,17 @@ use custseg::error::Error;
 mod cli;
 mod commands;
 
-/// Set in the process that `--threads` starts, so that it starts no further one.
-const THREADS_SET: &str = "CUSTSEG_THREADS_SET";
+/// Polars spills by what this counts; where nothing limits memory, it only counts.
+#[global_allocator]
+static ALLOCATOR: polars_ooc::Allocator = polars_ooc::Allocator;
+
+/// Set in the process that starts anew for options of the machine, so that it starts no further one.
+const STARTED: &str = "CUSTSEG_STARTED";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Some(failed) = with_threads(&cli.machine) {
-        return fail(&Error::Usage(format!("--threads: cannot start again: {failed}")));
+    if let Some(failed) = started_anew(&cli.machine) {
+        return fail(&Error::Usage(format!("--threads, --memory-limit: cannot start again: {failed}")));
     }
     start_log(&cli.machine);
     let mut out = io::stdout().lock();
@@ -44,23 +48,21 @@ fn fail(error: &Error) -> ExitCode {
     ExitCode::from(error.exit_code())
 }
 
-/// Polars reads its number of threads from the environment once, and setting that in-process is unsafe; so the program
-/// starts itself anew with it set. Returns only where there is nothing to do, or the error.
-fn with_threads(machine: &Machine) -> Option<io::Error> {
-    let threads = machine.threads?.to_string();
-    if std::env::var_os(THREADS_SET).is_some() {
+/// Polars reads its number of threads and its memory budget from the environment once, and setting that in-process is unsafe; so the
+/// program starts itself anew with them set. Returns only where there is nothing to do, or the error.
+fn started_anew(machine: &Machine) -> Option<io::Error> {
+    let threads = machine.threads.map(|threads| threads.to_string());
+    let threads = threads.iter().flat_map(|n| [("POLARS_MAX_THREADS", n.clone()), ("RAYON_NUM_THREADS", n.clone())]);
+    let memory = machine.memory_limit.map(|mebibytes| ("POLARS_OOC_MEMORY_BUDGET_MB", mebibytes.to_string()));
+    let settings: Vec<(&str, String)> = threads.chain(memory).collect();
+    if settings.is_empty() || std::env::var_os(STARTED).is_some() {
         return None;
     }
     let program = match std::env::current_exe() {
         Ok(program) => program,
         Err(error) => return Some(error),
     };
-    let error = Process::new(program)
-        .args(std::env::args_os().skip(1))
-        .env("POLARS_MAX_THREADS", &threads)
-        .env("RAYON_NUM_THREADS", &threads)
-        .env(THREADS_SET, "1")
-        .exec();
+    let error = Process::new(program).args(std::env::args_os().skip(1)).envs(settings).env(STARTED, "1").exec();
     Some(error)
 }
 

@@ -32,9 +32,9 @@ pub(super) fn text(spec: &CsvSpec, pointer: &str, checker: &mut Checker<'_>) -> 
 
 fn separator(spec: &CsvSpec, pointer: &str, checker: &mut Checker<'_>) -> Option<u8> {
     match spec.separator.as_bytes() {
-        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Some(*byte),
+        [byte] if byte.is_ascii() && !b"\"\r\n\0".contains(byte) => Some(*byte),
         _ => {
-            let message = "expected one ASCII character that is neither a quote nor a line end";
+            let message = "expected one ASCII character that is neither a quote, a line end nor NUL";
             checker.wrong(&format!("{pointer}/separator"), message);
             None
         }

@@ -67,11 +67,11 @@ pub fn evaluate(evidence: Evidence<'_>, assigned: Assigned) -> PolarsResult<Tabl
     let (trials, clustered) = (&assigned.trials, &assigned.clustered);
     let parts = by_snapshot(&assigned.frame)?;
     let newest = parts.last().map(|(_, part)| part.clone()).unwrap_or_default();
-    let cohesion = || cohesion::cohesion(&assigned.frame, clustered);
-    let (cohesion, ledger) = rayon::join(cohesion, || ledger::ledger(book));
-    let (cohesion, silhouettes) = cohesion?;
+    // The order book may be as large as what is compared here, so one of them is looked at after the other.
+    let ledger = ledger::ledger(book)?;
+    let (cohesion, silhouettes) = cohesion::cohesion(&assigned.frame, clustered)?;
     let mut others = vec![
-        ("ledger", ledger?),
+        ("ledger", ledger),
         ("segment_profile", profile::segment_profile(map, book, rfm.window, &assigned.frame)?),
         ("metrics", protocols::metrics(trials)?),
         ("confusion", confusion::confusion(trials)?),

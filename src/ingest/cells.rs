@@ -58,7 +58,8 @@ impl Cells {
         texts.append_null();
         (1..self.ends.len()).try_for_each(|place| text(place).map(|text| texts.append_value(text)))?;
         let distinct = texts.finish().into_column();
-        Ok(Told { distinct, rows: IdxCa::from_vec(PlSmallStr::EMPTY, self.rows) })
+        let empty = self.rows.contains(&0);
+        Ok(Told { distinct, rows: IdxCa::from_vec(PlSmallStr::EMPTY, self.rows), empty })
     }
 }
 
@@ -67,12 +68,16 @@ pub(super) struct Told {
     /// The distinct cells as text; the empty one is null.
     pub(super) distinct: Column,
     rows: IdxCa,
+    /// Whether some row holds the empty one.
+    empty: bool,
 }
 
 impl Told {
     /// What was found for the distinct cells, row by row.
     pub(super) fn by_row(&self, found: &Column) -> PolarsResult<Column> {
-        match found.null_count() == found.len() {
+        let first = usize::from(!self.empty);
+        let held = found.slice(first as i64, found.len() - first);
+        match held.null_count() == held.len() {
             true => Ok(Column::full_null(found.name().clone(), self.rows.len(), found.dtype())),
             false => found.take(&self.rows),
         }

@@ -13,6 +13,8 @@ use super::probe;
 
 /// How much is read at a time: about as many lines as a morsel of the engine.
 pub(super) const CHUNK: usize = 4 << 20;
+/// What some programs put before the text.
+const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 /// A record longer than this is taken for a file that is no CSV, or for a quote that is never closed.
 const RECORD_LIMIT: usize = 16 << 20;
 
@@ -97,6 +99,9 @@ impl Chunks {
         loop {
             bytes.reserve(CHUNK);
             let piece = self.bytes.by_ref().take(CHUNK as u64).read_to_end(&mut bytes);
+            if self.record == 0 && bytes.starts_with(&BYTE_ORDER_MARK) {
+                bytes.drain(..BYTE_ORDER_MARK.len());
+            }
             let at_end = match piece {
                 Ok(read) => read < CHUNK,
                 Err(error) => {
@@ -104,15 +109,18 @@ impl Chunks {
                     return Err(self.broken(error.to_string()));
                 }
             };
-            let Survey { mut end, mut records, lines, mut odd, quoted } = survey(&bytes, self.separator);
+            let Survey { mut end, mut records, lines, odd, quoted } = survey(&bytes, self.separator);
             if bytes.len() - end > RECORD_LIMIT {
                 self.line += lines;
                 let words = "a record of more than 16 MiB: no CSV, or a quote that is never closed";
                 return Err(self.broken(words.to_owned()));
             }
+            if at_end && quoted {
+                self.line += lines;
+                return Err(self.broken("a quote that is never closed swallows the lines after it".to_owned()));
+            }
             if at_end && end < bytes.len() {
-                // A quote that is open at the end of the file is for the careful reader.
-                (end, records, odd) = (bytes.len(), records + 1, odd || quoted);
+                (end, records) = (bytes.len(), records + 1);
             }
             if at_end && records == 0 {
                 return Ok(None);

@@ -34,7 +34,11 @@ fn number(cell: &str, source: &Source) -> Expr {
     });
     let pointed = match decimal {
         '.' => joined,
-        mark => joined.str().replace_all(lit(mark.to_string()), lit("."), true),
+        mark => {
+            // A point is then no mark at all, and 1.000 neither one nor a thousand.
+            let pointless = joined.clone().str().contains_literal(lit(".")).not();
+            when(pointless).then(joined.str().replace_all(lit(mark.to_string()), lit("."), true)).otherwise(lit(NULL))
+        }
     };
     pointed.cast(DataType::Float64)
 }

@@ -209,7 +209,9 @@ fn careful(
             }
             Some(fault) => {
                 let line = record.position().map_or(line, |position| chunk.line + position.line() - 1);
-                bad.push(bad_record(&record.iter().collect::<Vec<_>>(), place, line, fault, writing)?);
+                let told =
+                    fields.iter().zip(&record).map(|(text, raw)| text.as_ref().map_or(raw, |text| text.as_bytes()));
+                bad.push(bad_record(&told.collect::<Vec<_>>(), place, line, fault, writing)?);
                 (0..wanted.len()).for_each(|idx| keep(idx, b""));
             }
         }

@@ -156,7 +156,9 @@ impl CsvScan {
             let distinct = &told.distinct;
             let made = DataFrame::new(distinct.len(), vec![distinct.clone()])?.lazy().select(&one.made).collect()?;
             // Only a fault makes its text worth the while.
-            let told_of = |fault: &String| made.column(fault).is_ok_and(|codes| codes.null_count() < made.height());
+            // The first of the distinct cells is the empty one, which has no text.
+            let texts = made.slice(1, made.height());
+            let told_of = |fault: &String| texts.column(fault).is_ok_and(|codes| codes.null_count() < codes.len());
             let sound = !one.faults.iter().any(told_of);
             if !self.texts.contains(&one.column) {
                 columns.push(match sound {

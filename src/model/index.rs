@@ -136,8 +136,8 @@ fn kd(points: &[Vec<f64>]) -> Option<Box<dyn Kd>> {
         let points: Option<Vec<[f64; K]>> = points.iter().map(|point| point.first_chunk().copied()).collect();
         Some(Box::new(KdTree::new(&points?)))
     }
-    let few: fn(&[Vec<f64>]) -> Option<Box<dyn Kd>> = match points.first()?.len() {
-        1 => of::<1>,
+    let few = match points.first()?.len() {
+        1 => of::<1> as fn(&[Vec<f64>]) -> _,
         2 => of::<2>,
         3 => of::<3>,
         4 => of::<4>,

@@ -31,10 +31,8 @@ impl<const K: usize> Box<K> {
     fn of<'a>(points: impl Iterator<Item = &'a [f64; K]>) -> Self {
         let none = Self { low: [f64::INFINITY; K], high: [f64::NEG_INFINITY; K] };
         points.fold(none, |mut of, point| {
-            for axis in 0..K {
-                of.low[axis] = of.low[axis].min(point[axis]);
-                of.high[axis] = of.high[axis].max(point[axis]);
-            }
+            of.low.iter_mut().zip(point).for_each(|(low, x)| *low = low.min(*x));
+            of.high.iter_mut().zip(point).for_each(|(high, x)| *high = high.max(*x));
             of
         })
     }
@@ -42,12 +40,9 @@ impl<const K: usize> Box<K> {
     /// The squared distance from a point to the nearest place of the box.
     #[inline]
     fn squared(&self, point: &[f64; K]) -> f64 {
-        let mut sum = 0.0;
-        for axis in 0..K {
-            let beside = (self.low[axis] - point[axis]).max(point[axis] - self.high[axis]).max(0.0);
-            sum += beside * beside;
-        }
-        sum
+        let reach = self.low.iter().zip(&self.high).zip(point);
+        let beside = reach.map(|((low, high), x)| (low - x).max(x - high).max(0.0));
+        beside.map(|beside| beside * beside).sum()
     }
 }
 

@@ -5,7 +5,7 @@
 
 use polars::prelude::*;
 
-use super::OrderBook;
+use super::{OrderBook, streamed};
 use crate::clean::Reason;
 use crate::columns::*;
 
@@ -24,19 +24,12 @@ pub fn ledger(book: &OrderBook) -> PolarsResult<DataFrame> {
     let n = book.reasons.len();
     let fate = col(REASON).cast(DataType::UInt32).fill_null(lit(ACCEPTED)).alias(REASON);
     let rows = book.frame.clone().lazy().with_column(fate);
-    let sums = rows
-        .clone()
-        .group_by([col(REASON)])
-        .agg([col(LINES).cast(DataType::UInt64).sum(), col(MONEY).sum()])
-        .collect()?;
+    let sums = [col(LINES).cast(DataType::UInt64).sum(), col(MONEY).sum()];
+    let sums = streamed(rows.clone().group_by([col(REASON)]).agg(sums))?;
     let furthest = |key: Vec<Expr>, present: &str| {
-        rows.clone()
-            .filter(col(present).is_not_null())
-            .group_by(key)
-            .agg([col(REASON).max()])
-            .group_by([col(REASON)])
-            .agg([len().alias(N)])
-            .collect()
+        let known = rows.clone().filter(col(present).is_not_null());
+        let each = known.group_by(key).agg([col(REASON).max()]);
+        streamed(each.group_by([col(REASON)]).agg([len().alias(N)]))
     };
     let customers = furthest(vec![col(CUSTOMER_ID)], CUSTOMER_ID)?;
     let orders = match book.has_orders {

@@ -248,6 +248,37 @@ fn numbers_as_they_are_written() {
     }
 }
 
+/// Where a comma is the decimal mark, a point is none, and 1.000 units are not one.
+#[test]
+fn a_point_is_no_decimal_mark_beside_a_comma() {
+    let shop =
+        Shop::of(format!("{HEAD}{LINE}A2,P1,1.000,2024-01-05 10:00,\"1,50\",1001,UK\n").replace("1.50", "\"1,50\""));
+    let rejects = shop.run(&["--set", "ingest.transactions.csv.decimal=\",\""]).table("rejects");
+    assert_eq!(super::harness::texts(&rejects, "text"), ["1.000"]);
+}
+
+/// A quote that opens the last column and is never closed takes all that follows for one cell of the right width.
+#[test]
+fn an_open_quote_in_the_last_column_is_refused() {
+    let shop = Shop::of(format!("{HEAD}{LINE}A2,P1,2,2024-01-05 10:00,1.50,1002,\"UK\n{LINE}{LINE}"));
+    let outcome = shop.custseg(&["-q", "run", "shop.yaml"]);
+    assert_eq!(outcome.code, 3);
+    assert!(outcome.stderr.contains("`shop.csv`, line 3: a quote that is never closed"), "{}", outcome.stderr);
+}
+
+/// The text of a rejected record is the same whatever else its chunk holds; and a byte order mark is no part of a quoted header.
+#[test]
+fn rejected_text_is_decoded_beside_odd_quotes_too() {
+    let text = format!("{HEAD}{LINE}A2,caf\u{e9},1\nA3,5\" lamp,1,2024-01-05 10:00,1.50,1001,UK\n");
+    let latin: Vec<u8> = text.chars().map(|c| c as u32 as u8).collect();
+    let shop = Shop::of(latin);
+    let rejects = shop.run(&["--set", "ingest.transactions.csv.encoding=latin1"]).table("rejects");
+    assert_eq!(super::harness::texts(&rejects, "text"), ["A2,caf\u{e9},1"]);
+    let header = HEAD.replacen("order", "\"order\"", 1).replacen("country", "\"coun\ntry\"", 1);
+    let shop = Shop::of(format!("\u{feff}{header}{LINE}"));
+    assert_eq!(super::harness::floats(&shop.run(&[]).table("ledger"), "rows_left")[0], 1.0);
+}
+
 /// Where the point parts thousands, 1.50 is no number, and must not become 150.
 #[test]
 fn thousands_marks_part_groups_of_three() {
