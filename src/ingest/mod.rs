@@ -1,6 +1,6 @@
 //! `ingest`: source files → [`Lines`], a plan with the pipeline's own columns. No row is read here.
 //!
-//! [`probe`] reads headers and footers, [`scan`] turns the checked files into one plan, in which [`text`] reads CSV (cut into
+//! [`probe`] reads headers and footers, [`scan`] turns the checked files into one plan, in which `text` reads CSV (cut into
 //! `chunks` of `records`, whose distinct `cells` are parsed), [`conform`] gives each source column its meaning and marks what cannot be parsed, [`rates`] turns foreign money into
 //! the pipeline's. What is deliberately absent: the rules of `clean`.
 

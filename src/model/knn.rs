@@ -1,6 +1,6 @@
 //! K nearest neighbours.
 //!
-//! An [`Index`] finds the neighbours, and the vote is taken here. smartcore's `KNNClassifier` leaves three things open that are promised:
+//! An index finds the neighbours, and the vote is taken here. smartcore's `KNNClassifier` leaves three things open that are promised:
 //! a customer never votes for itself, ties at the k-th distance are broken by customer_id, and rows are answered in parallel. Where none
 //! of these matters the answers equal its `predict_proba`, which a test holds.
 //!
