@@ -80,20 +80,12 @@ rfm = lines.group_by("CustomerID").agg(
 print(time.perf_counter() - start, rfm.height, rfm["orders"].sum(), rfm["money"].sum())
 """
 
-PANDAS = """
+PANDAS = f"""
 import sys, time
-import numpy as np, pandas as pd
-source = sys.argv[1]
-wanted = ["InvoiceNo", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID"]
+sys.path.insert(0, {str(HERE)!r})
+from notebook import cleaned
 start = time.perf_counter()
-if source.endswith(".csv"):
-    lines = pd.read_csv(source, usecols=wanted, dtype={"InvoiceNo": "string[pyarrow]", "CustomerID": "float64"}, engine="pyarrow")
-    if not pd.api.types.is_datetime64_any_dtype(lines["InvoiceDate"]):
-        lines["InvoiceDate"] = pd.to_datetime(lines["InvoiceDate"], format="%m/%d/%Y %H:%M")
-else:
-    lines = pd.read_parquet(source, columns=wanted)
-lines = lines[lines["CustomerID"].notna()]
-lines = lines[~lines["InvoiceNo"].str.startswith("C") & (lines["Quantity"] > 0) & (lines["UnitPrice"] > 0)]
+lines = cleaned(sys.argv[1])
 lines["money"] = (lines["UnitPrice"] * 100).round().astype("int64") * lines["Quantity"]
 rfm = lines.groupby("CustomerID").agg(last=("InvoiceDate", "max"), orders=("InvoiceNo", "nunique"), money=("money", "sum"))
 print(time.perf_counter() - start, len(rfm), rfm["orders"].sum(), rfm["money"].sum())

@@ -91,7 +91,7 @@ impl CsvScan {
         let empty = DataFrame::empty_with_schema(&schema);
         let read = move |tickets: DataFrame| {
             let before = passed.fetch_add(tickets.height(), Ordering::Relaxed);
-            let due = self.due(before..before + tickets.height(), height);
+            let due = due(before..before + tickets.height(), height);
             let mut frame = empty.clone();
             for _ in 0..due {
                 let Some(next) = self.next(&feed, &count)? else { break };
@@ -104,14 +104,6 @@ impl CsvScan {
         };
         let schema = move |_: &Schema| Ok(schema.clone());
         Ok(tickets.lazy().map(read, OptFlags::STREAMING, Some(Arc::new(schema)), Some("CSV SCAN")))
-    }
-
-    /// How many chunks are due when these tickets pass, of so many.
-    fn due(&self, passed: Range<usize>, all: usize) -> usize {
-        match passed.end >= all {
-            true => usize::MAX,
-            false => passed.end / FARE - passed.start / FARE,
-        }
     }
 
     fn next(&self, feed: &Feed, count: &ReadCount) -> PolarsResult<Option<DataFrame>> {
@@ -155,8 +147,7 @@ impl CsvScan {
         for (one, told) in self.parsed.iter().zip(parsed) {
             let distinct = &told.distinct;
             let made = DataFrame::new(distinct.len(), vec![distinct.clone()])?.lazy().select(&one.made).collect()?;
-            // Only a fault makes its text worth the while.
-            // The first of the distinct cells is the empty one, which has no text.
+            // Only a fault makes its text worth the while; the first of the distinct cells is the empty one, which has none.
             let texts = made.slice(1, made.height());
             let told_of = |fault: &String| texts.column(fault).is_ok_and(|codes| codes.null_count() < codes.len());
             let sound = !one.faults.iter().any(told_of);
@@ -189,6 +180,14 @@ impl CsvScan {
             schema.merge(made.as_ref().clone());
         }
         Ok(schema)
+    }
+}
+
+/// How many chunks are due when these tickets pass, of so many.
+fn due(passed: Range<usize>, all: usize) -> usize {
+    match passed.end >= all {
+        true => usize::MAX,
+        false => passed.end / FARE - passed.start / FARE,
     }
 }
 

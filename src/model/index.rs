@@ -33,14 +33,14 @@ pub(super) type Spot = (f64, usize);
 
 pub(super) struct Index {
     measure: Measure,
-    points: Vec<Vec<f64>>,
+    points: usize,
     tree: Tree,
 }
 
 enum Tree {
     Kd(Box<dyn Kd>),
     Cover(CoverTree<Vec<f64>, Measure>),
-    None,
+    None(Vec<Vec<f64>>),
 }
 
 impl Index {
@@ -50,22 +50,20 @@ impl Index {
     /// What smartcore says of a tree that cannot be built.
     pub(super) fn new(metric: Metric, points: Vec<Vec<f64>>) -> Result<Self, String> {
         let measure = Measure(metric);
-        let kd = || kd(&points).filter(|_| metric == Metric::Euclidean);
-        let tree = match points.len() {
-            // A cover tree of one point finds nothing.
-            0 | 1 => Tree::None,
-            _ if metric == Metric::Cosine => Tree::None,
-            _ => match kd() {
-                Some(tree) => Tree::Kd(tree),
-                None => Tree::Cover(CoverTree::new(points.clone(), measure).map_err(|error| error.to_string())?),
-            },
+        let n = points.len();
+        // A cover tree of one point finds nothing.
+        let tree = match metric {
+            _ if n < 2 => Tree::None(points),
+            Metric::Cosine => Tree::None(points),
+            Metric::Euclidean if let Some(tree) = kd(&points) => Tree::Kd(tree),
+            _ => Tree::Cover(CoverTree::new(points, measure).map_err(|error| error.to_string())?),
         };
-        Ok(Self { measure, points, tree })
+        Ok(Self { measure, points: n, tree })
     }
 
     /// How many points there are.
     pub(super) fn len(&self) -> usize {
-        self.points.len()
+        self.points
     }
 
     /// The nearest points, nearest first.
@@ -78,7 +76,7 @@ impl Index {
                 let found = tree.find(&point.to_vec(), wanted).unwrap_or_default();
                 found.into_iter().map(|(place, distance, _)| (distance, place)).collect()
             }
-            Tree::None => self.measured(point, (0..self.len()).collect()),
+            Tree::None(points) => self.measured(point, points),
         };
         spots.sort_by(|a, b| a.0.total_cmp(&b.0));
         spots.truncate(wanted);
@@ -87,25 +85,30 @@ impl Index {
 
     /// All points within a radius, and perhaps some a hair beyond it.
     pub(super) fn within(&self, point: &[f64], radius: f64) -> Vec<Spot> {
-        let radius = radius * (1.0 + SLACK) + f64::MIN_POSITIVE;
+        let radius = widened(radius);
         match &self.tree {
             Tree::Kd(tree) => rooted(tree.within(point, radius)),
             Tree::Cover(tree) => {
                 let found = tree.find_radius(&point.to_vec(), radius).unwrap_or_default();
                 found.into_iter().map(|(place, distance, _)| (distance, place)).collect()
             }
-            Tree::None => self.measured(point, (0..self.len()).collect()),
+            Tree::None(points) => self.measured(point, points),
         }
     }
 
     /// Whether a point at one distance lies beyond another for sure, however the trees round.
     pub(super) fn beyond(distance: f64, radius: f64) -> bool {
-        distance > radius * (1.0 + SLACK) + f64::MIN_POSITIVE
+        distance > widened(radius)
     }
 
-    fn measured(&self, point: &[f64], places: Vec<usize>) -> Vec<Spot> {
-        places.into_iter().map(|place| (self.measure.between(&self.points[place], point), place)).collect()
+    fn measured(&self, point: &[f64], points: &[Vec<f64>]) -> Vec<Spot> {
+        points.iter().enumerate().map(|(place, other)| (self.measure.between(other, point), place)).collect()
     }
+}
+
+/// A radius that takes in whatever may lie within, however the trees round.
+fn widened(radius: f64) -> f64 {
+    radius * (1.0 + SLACK) + f64::MIN_POSITIVE
 }
 
 /// Distances from their squares, which the kd-tree sums as [`Measure`] does.
@@ -125,8 +128,7 @@ impl<const K: usize> Kd for KdTree<K> {
     }
 
     fn within(&self, point: &[f64], radius: f64) -> Vec<(f64, u32)> {
-        let squared = radius * radius * (1.0 + SLACK) + f64::MIN_POSITIVE;
-        point.first_chunk().map_or_else(Vec::new, |point| self.within(point, squared))
+        point.first_chunk().map_or_else(Vec::new, |point| self.within(point, widened(radius * radius)))
     }
 }
 

@@ -10,13 +10,13 @@ const LEAF: usize = 24;
 /// Points with a number of axes.
 pub(super) struct KdTree<const K: usize> {
     /// Inner nodes level by level, two children after another; the leaves are the last level.
-    boxes: Vec<Box<K>>,
+    boxes: Vec<Bounds<K>>,
     leaves: Vec<Leaf<K>>,
 }
 
 /// Where the points of a node lie.
 #[derive(Clone, Copy)]
-struct Box<const K: usize> {
+struct Bounds<const K: usize> {
     low: [f64; K],
     high: [f64; K],
 }
@@ -27,7 +27,7 @@ struct Leaf<const K: usize> {
     places: [u32; LEAF],
 }
 
-impl<const K: usize> Box<K> {
+impl<const K: usize> Bounds<K> {
     fn of<'a>(points: impl Iterator<Item = &'a [f64; K]>) -> Self {
         let none = Self { low: [f64::INFINITY; K], high: [f64::NEG_INFINITY; K] };
         points.fold(none, |mut of, point| {
@@ -54,7 +54,7 @@ impl<const K: usize> KdTree<K> {
         let mut tree = Self { boxes: Vec::with_capacity(2 * leaves), leaves: Vec::with_capacity(leaves) };
         let mut level: Vec<&mut [u32]> = vec![&mut places];
         loop {
-            tree.boxes.extend(level.iter().map(|part| Box::of(part.iter().map(|&place| &points[place as usize]))));
+            tree.boxes.extend(level.iter().map(|part| Bounds::of(part.iter().map(|&place| &points[place as usize]))));
             if level.len() == leaves {
                 tree.leaves.extend(level.into_iter().map(|part| Leaf::of(part, points)));
                 return tree;
