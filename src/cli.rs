@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Customer segmentation from raw transactions: RFM scores, named segments and an honest KNN, from one YAML.
 ///
 /// Exit codes: 0 done; 1 a gate failed; 2 usage or YAML; 3 the data break their contract; 4 input, output, lock or engine failed; 99
-/// nothing new, with `run --only-new --skip-code`.
+/// nothing new, with `run --only-new --skip-code`; 130 and 143 stopped by SIGINT or SIGTERM.
 #[derive(Debug, Parser)]
 #[command(name = "custseg", version, propagate_version = true)]
 pub(crate) struct Cli {
@@ -29,6 +29,9 @@ pub(crate) struct Machine {
     /// exactly. Duplicates, returns and models stay in memory whatever is said here.
     #[arg(long, global = true, env = "CUSTSEG_MEMORY_LIMIT", value_name = "MIB", value_parser = clap::value_parser!(u32).range(64..))]
     pub(crate) memory_limit: Option<u32>,
+    /// File of NAME=VALUE lines that are taken as if they were exported; what is exported already holds.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) env_file: Option<PathBuf>,
     /// How log lines are written to standard error.
     #[arg(long, global = true, env = "CUSTSEG_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
@@ -119,6 +122,37 @@ pub(crate) enum Command {
         #[command(flatten)]
         overrides: Overrides,
     },
+    /// List the runs that stand in a folder of results, or remove the oldest.
+    #[command(subcommand)]
+    Runs(Runs),
+    /// Show what a Parquet file is made of, whoever wrote it: columns and their types, sizes, ranges, row groups and metadata. Of a run,
+    /// or of a pipeline's results, show its files.
+    Inspect {
+        /// Parquet file, or folder of a run or of a pipeline's results.
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
+        /// Write one line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the JSON Schema of the YAML, by which editors complete and check it.
+    Schema {
+        /// Of a pipeline, or of a segment map.
+        #[arg(value_enum, value_name = "OF", default_value = "pipeline")]
+        of: SchemaOf,
+    },
+    /// Print a script by which a shell completes the command line: custseg completions bash > /etc/bash_completion.d/custseg
+    Completions {
+        /// Which shell.
+        #[arg(value_enum, value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Write a manual page for every command into a folder, to be put where `man` looks: custseg man /usr/local/share/man/man1
+    Man {
+        /// Folder, which has to be there.
+        #[arg(value_name = "DIR")]
+        to: PathBuf,
+    },
     /// Show the first rows after a stage; publishes nothing.
     Peek {
         /// Pipeline file.
@@ -134,6 +168,41 @@ pub(crate) enum Command {
         #[command(flatten)]
         overrides: Overrides,
     },
+}
+
+/// What to do with the runs of a place.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Runs {
+    /// List the runs, the newest first; * marks the one that readers see.
+    List {
+        /// Folder of a pipeline's results.
+        #[arg(value_name = "DIR")]
+        place: PathBuf,
+        /// Write one line of JSON a run.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove the oldest runs, never the one that readers see. Runs whose checks or gates failed are counted apart.
+    Prune {
+        /// Folder of a pipeline's results.
+        #[arg(value_name = "DIR")]
+        place: PathBuf,
+        /// How many stay.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        keep: u32,
+        /// Only say what would go.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// Which schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// Of a pipeline.
+    Pipeline,
+    /// Of a segment map.
+    Map,
 }
 
 /// Whom to score, and by what.

@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod columns;
+pub mod scratch;
 pub mod config;
 pub mod pipeline;
 pub mod ingest;

@@ -2,14 +2,20 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command as Process, ExitCode};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use clap::Parser;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use cli::{Cli, LogFormat, Machine};
 use custseg::error::Error;
+use custseg::scratch;
 
 mod cli;
 mod commands;
@@ -18,13 +24,16 @@ mod commands;
 #[global_allocator]
 static ALLOCATOR: polars_ooc::Allocator = polars_ooc::Allocator;
 
-/// Set in the process that starts anew for options of the machine, so that it starts no further one.
+/// Tells the process that starts anew what for, so that it does not do so again.
 const STARTED: &str = "CUSTSEG_STARTED";
+
+/// Whether a signal is ending the process.
+static ENDING: AtomicBool = AtomicBool::new(false);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Some(failed) = started_anew(&cli.machine) {
-        return fail(&Error::Usage(format!("--threads, --memory-limit: cannot start again: {failed}")));
+    if let Err(error) = started_anew(&cli.machine).and_then(|()| on_signals()) {
+        return fail(&error);
     }
     start_log(&cli.machine);
     let mut out = io::stdout().lock();
@@ -39,6 +48,10 @@ fn main() -> ExitCode {
 
 #[expect(clippy::print_stderr, reason = "the one place where errors are printed")]
 fn fail(error: &Error) -> ExitCode {
+    // Folders vanish under a process that a signal ends; what it says of that is no news.
+    while ENDING.load(Ordering::SeqCst) {
+        thread::park();
+    }
     match error {
         Error::Config(problems) => eprintln!("{problems}"),
         // The log has said so; it is no error.
@@ -48,22 +61,68 @@ fn fail(error: &Error) -> ExitCode {
     ExitCode::from(error.exit_code())
 }
 
+/// On SIGINT and SIGTERM what is half written goes, and the process ends with 130 or 143, as shells count.
+#[expect(clippy::print_stderr, reason = "the last words of a process")]
+fn on_signals() -> Result<(), Error> {
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Error::Output)?;
+    thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            ENDING.store(true, Ordering::SeqCst);
+            scratch::clear();
+            let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
+            eprintln!("error: stopped by {name}; what was half written is removed");
+            // Other threads are in the middle of their work, so nothing is torn down.
+            signal_hook::low_level::exit(128 + signal);
+        }
+    });
+    Ok(())
+}
+
 /// Polars reads its number of threads and its memory budget from the environment once, and setting that in-process is unsafe; so the
-/// program starts itself anew with them set. Returns only where there is nothing to do, or the error.
-fn started_anew(machine: &Machine) -> Option<io::Error> {
-    let threads = machine.threads.map(|threads| threads.to_string());
-    let threads = threads.iter().flat_map(|n| [("POLARS_MAX_THREADS", n.clone()), ("RAYON_NUM_THREADS", n.clone())]);
-    let memory = machine.memory_limit.map(|mebibytes| ("POLARS_OOC_MEMORY_BUDGET_MB", mebibytes.to_string()));
-    let settings: Vec<(&str, String)> = threads.chain(memory).collect();
-    if settings.is_empty() || std::env::var_os(STARTED).is_some() {
-        return None;
+/// program starts itself anew with them set, first with what a file says, which may name the others. Returns where there is nothing
+/// to do.
+fn started_anew(machine: &Machine) -> Result<(), Error> {
+    let started = std::env::var(STARTED).unwrap_or_default();
+    if let Some(path) = machine.env_file.as_ref().filter(|_| started.is_empty()) {
+        return Err(start("env-file", variables(path)?));
     }
+    let threads = machine.threads.map(|threads| threads.to_string());
+    let threads =
+        threads.iter().flat_map(|n| ["POLARS_MAX_THREADS", "RAYON_NUM_THREADS"].map(|name| (name, n.clone())));
+    let memory = machine.memory_limit.map(|mebibytes| ("POLARS_OOC_MEMORY_BUDGET_MB", mebibytes.to_string()));
+    let settings: Vec<(String, String)> = threads.chain(memory).map(|(name, value)| (name.to_owned(), value)).collect();
+    match settings.is_empty() || started == "machine" {
+        true => Ok(()),
+        false => Err(start("machine", settings)),
+    }
+}
+
+/// Starts the program anew; returns only where that fails.
+fn start(what_for: &str, settings: Vec<(String, String)>) -> Error {
     let program = match std::env::current_exe() {
         Ok(program) => program,
-        Err(error) => return Some(error),
+        Err(error) => return Error::Usage(format!("cannot start again: {error}")),
     };
-    let error = Process::new(program).args(std::env::args_os().skip(1)).envs(settings).env(STARTED, "1").exec();
-    Some(error)
+    let arguments = std::env::args_os().skip(1);
+    let error = Process::new(program).args(arguments).envs(settings).env(STARTED, what_for).exec();
+    Error::Usage(format!("cannot start again: {error}"))
+}
+
+/// What a file of NAME=VALUE lines sets, without what is set already. No value is told, since it may be a secret.
+fn variables(path: &Path) -> Result<Vec<(String, String)>, Error> {
+    let wrong = |words: String| Error::Usage(format!("--env-file {}: {words}", path.display()));
+    let lines = dotenvy::from_path_iter(path).map_err(|error| match error {
+        dotenvy::Error::Io(error) => wrong(error.to_string()),
+        _ => wrong("cannot be read".to_owned()),
+    })?;
+    let mut found = Vec::new();
+    for (idx, line) in lines.enumerate() {
+        let (name, value) = line.map_err(|_| wrong(format!("entry {} is not NAME=VALUE", idx + 1)))?;
+        if std::env::var_os(&name).is_none() {
+            found.push((name, value));
+        }
+    }
+    Ok(found)
 }
 
 fn start_log(machine: &Machine) {

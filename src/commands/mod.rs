@@ -12,11 +12,16 @@ use custseg::pipeline::{How, Pipeline};
 mod check;
 mod diff;
 mod explain;
+mod inspect;
 mod lint;
+mod manual;
 mod peek;
 mod run;
+mod runs;
+mod schema;
 mod score;
 mod simulate;
+mod sizes;
 mod stdio;
 mod summary;
 mod table;
@@ -32,6 +37,11 @@ pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Er
         Command::Diff { one, other, snapshot, json } => diff::diff([one, other], *snapshot, *json, out),
         Command::Simulate(asked) => simulate::simulate(asked, out),
         Command::Score(asked) => score::score(asked, out),
+        Command::Runs(asked) => runs::runs(asked, out),
+        Command::Inspect { path, json } => inspect::inspect(path, *json, out),
+        Command::Schema { of } => schema::schema(*of, out),
+        Command::Completions { shell } => manual::completions(*shell, out),
+        Command::Man { to } => manual::pages(to),
         Command::Check(load) => check::check(&loaded(load)?, out),
         Command::Explain(load) => explain::explain(&loaded(load)?, out),
         Command::Lint { file, manifest } => lint::lint(file, manifest.as_deref(), out),

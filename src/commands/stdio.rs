@@ -11,6 +11,7 @@ use custseg::columns::*;
 use custseg::error::Error;
 use custseg::pipeline::{InputColumn, InputKind, Scorer};
 use custseg::rfm::Snapshots;
+use custseg::scratch::Scratch;
 
 /// Bytes that are read at once, and their lines answered together.
 const BUFFER: usize = 1 << 20;
@@ -53,7 +54,7 @@ pub(super) fn answer(opened: &Opened, recipe: Value, out: &mut impl Write) -> Re
 
 /// The artefact's pipeline over files that have its columns and no row, since rows come from elsewhere.
 fn without_sources(opened: &Opened, recipe: &Value) -> Result<custseg::pipeline::Pipeline, Error> {
-    let folder = tempfile::tempdir()?;
+    let folder = Scratch::folder()?;
     let empty = |name: &str, spec: &Value, columns: Vec<&Value>| -> Result<Value, Error> {
         let separator = spec["csv"]["separator"].as_str().unwrap_or(",");
         let mut names: Vec<&str> = columns.into_iter().filter_map(Value::as_str).collect();
@@ -61,7 +62,7 @@ fn without_sources(opened: &Opened, recipe: &Value) -> Result<custseg::pipeline:
         names.dedup();
         let names: Vec<String> = names.into_iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
         let path = folder.path().join(name);
-        tempfile::NamedTempFile::new_in(&folder).and_then(|mut file| {
+        tempfile::NamedTempFile::new_in(folder.path()).and_then(|mut file| {
             writeln!(file, "{}", names.join(separator))?;
             file.persist(&path).map_err(|error| error.error)
         })?;

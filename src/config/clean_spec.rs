@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("minProperties" = 1, "maxProperties" = 2))]
+#[schemars(extend("allOf" = [{
+    "if": { "required": ["max_share"] }, "then": { "minProperties": 2 }, "else": { "maxProperties": 1 },
+}]))]
 pub struct CleanStepSpec {
     /// Rejects lines in which one of these columns is null or empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,6 +11,7 @@ use super::problem::{Kind, Problems, nearest};
 use super::score_spec::CutPointsSpec;
 use super::spec::*;
 use super::steps::SourceNames;
+use super::variables;
 use super::{Document, checks, evaluate, map, models, score, source, steps};
 use crate::artefact::{self, KeptCuts};
 use crate::clean::steps::Repeated;
@@ -107,7 +108,7 @@ pub(super) fn compile(
         sensitivity: spec.evaluate.sensitivity,
         validity: evaluate::validity(&spec.evaluate),
         gates,
-        publish: PublishParams { to },
+        publish: PublishParams { to, keep_runs: spec.publish.keep_runs },
         definitions,
         recipe: recipe(spec, map_json?, document),
         reading: reading(spec),
@@ -140,7 +141,7 @@ fn recipe(spec: &PipelineSpec, map: serde_json::Value, document: &Document) -> R
     own.segment.map = artefact::MAP.to_owned();
     own.evaluate = EvaluateSpec::default();
     own.publish = PublishSpec { to: ".".to_owned(), ..PublishSpec::default() };
-    Recipe { pipeline: without_nulls(json!(own)), map, files }
+    Recipe { pipeline: as_written(json!(own)), map: as_written(map), files }
 }
 
 /// Gives a model's label file the name that it has in the artefact.
@@ -151,14 +152,16 @@ fn with_labels(name: &str, model: &mut ModelSpec, moved: &mut impl FnMut(String,
     }
 }
 
-/// Keys that say nothing are left out: the schema knows no null.
-fn without_nulls(json: serde_json::Value) -> serde_json::Value {
+/// As a file of the same meaning has it: keys that say nothing are left out, since the schema knows no null, and no text names a
+/// variable of this machine.
+fn as_written(json: serde_json::Value) -> serde_json::Value {
     match json {
         serde_json::Value::Object(entries) => {
             let said = entries.into_iter().filter(|(_, value)| !value.is_null());
-            said.map(|(key, value)| (key, without_nulls(value))).collect()
+            said.map(|(key, value)| (key, as_written(value))).collect()
         }
-        serde_json::Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        serde_json::Value::Array(items) => items.into_iter().map(as_written).collect(),
+        serde_json::Value::String(text) => json!(variables::literal(&text)),
         other => other,
     }
 }

@@ -18,6 +18,7 @@ pub struct IngestSpec {
     /// The store's time zone by its IANA name, such as `Europe/London`: a day is this zone's day. Timestamps without
     /// a zone already are local to it; those with one are converted.
     #[serde(default = "utc")]
+    #[schemars(extend("allOf" = [{ "enum": time_zones() }]))]
     pub timezone: String,
     /// How money is counted.
     #[serde(default)]
@@ -96,10 +97,13 @@ pub struct TransactionsSpec {
 /// How CSV is written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("allOf" = [{ "not": { "properties": { "decimal": { "const": "," }, "thousands": { "const": "," } },
+    "required": ["decimal", "thousands"] } }, { "not": { "properties": { "decimal": { "const": "." },
+    "thousands": { "const": "." } }, "required": ["thousands"] } }]))]
 pub struct CsvSpec {
     /// The character between two fields.
     #[serde(default = "comma")]
-    #[schemars(length(min = 1, max = 1))]
+    #[schemars(length(min = 1, max = 1), extend("allOf" = [{ "pattern": "^[^\"\r\n\\u0000]$" }]))]
     pub separator: String,
     /// Encoding of the text.
     #[serde(default)]
@@ -110,11 +114,11 @@ pub struct CsvSpec {
     pub on_bad_row: OnBadRowSpec,
     /// The mark between a whole number and its fraction: `.` or `,`.
     #[serde(default = "point")]
-    #[schemars(length(min = 1, max = 1))]
+    #[schemars(length(min = 1, max = 1), extend("allOf" = [{ "enum": [".", ","] }]))]
     pub decimal: String,
     /// The mark between groups of three digits, where numbers have one: `,`, `.`, `'` or a space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1))]
+    #[schemars(length(min = 1, max = 1), extend("allOf" = [{ "enum": [",", ".", "'", " ", "\u{a0}", null] }]))]
     pub thousands: Option<String>,
     /// Currency signs that stand before or after numbers, such as £.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -167,6 +171,10 @@ pub enum OnBadRowSpec {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("required" = ["customer_id", "ordered_at"]))]
+#[schemars(extend("allOf" = [{ "oneOf": [
+    { "required": ["amount"], "not": { "required": ["unit_price"] } },
+    { "required": ["quantity", "unit_price"], "not": { "required": ["amount"] } },
+] }]))]
 pub struct ColumnsSpec {
     /// Who bought.
     #[serde(default)]
@@ -220,6 +228,11 @@ impl Default for MoneySpec {
     fn default() -> Self {
         Self { scale: two(), currency: None, rates: None }
     }
+}
+
+/// Names of all time zones, which editors then offer.
+fn time_zones() -> Vec<&'static str> {
+    chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).collect()
 }
 
 fn utc() -> String {

@@ -32,9 +32,10 @@ pub mod spec;
 pub mod steps;
 mod text;
 pub mod tree;
+mod variables;
 
 use problem::{Kind, Place, Problem, Problems};
-use tree::{Node, Value};
+use tree::Node;
 
 /// The pipeline that runs where none is named, as it stands in `pipelines/`.
 pub const DEFAULT_PIPELINE: &str = include_str!("../../pipelines/cdnow.yaml");
@@ -117,7 +118,11 @@ fn parse(path: &Path, name: &str, text: String, problems: &mut Problems) -> Opti
     let source = problems.add_source(name, text.clone());
     let base = path.parent().map(Path::to_owned).unwrap_or_default();
     match tree::parse(&text, source) {
-        Ok(tree) => Some(Document { tree, base }),
+        Ok(mut tree) => {
+            let lookup = |name: &str| std::env::var(name).ok();
+            variables::expand(&mut tree, &text, &lookup, &mut |problem| problems.push(problem));
+            Some(Document { tree, base })
+        }
         Err(problem) => {
             problems.push(problem);
             None
@@ -145,28 +150,14 @@ fn overrides(request: &Request, tree: &mut Node, problems: &mut Problems) {
         let outcome = tree::parse(value, source)
             .map_err(|problem| wrong(problem.message, None))
             .map(|mut node| {
-                shift(&mut node, path.len() + 1);
+                // It was parsed from the tail of its source.
+                let by = path.len() + 1;
+                node.move_places(&mut |place| place.span = place.span.start + by..place.span.end + by);
                 node
             })
             .and_then(|node| tree.set(path.trim(), node).map_err(|message| wrong(message, None)));
         if let Err(problem) = outcome {
             problems.push(problem);
-        }
-    }
-}
-
-/// Moves every place of a tree that was parsed from the tail of its source.
-fn shift(node: &mut Node, by: usize) {
-    let moved = |place: &mut Place| place.span = place.span.start + by..place.span.end + by;
-    moved(&mut node.place);
-    match &mut node.value {
-        Value::Scalar(_) => {}
-        Value::List(items) => items.iter_mut().for_each(|item| shift(item, by)),
-        Value::Map(entries) => {
-            for (_, place, item) in entries {
-                moved(place);
-                shift(item, by);
-            }
         }
     }
 }

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 /// How values become scores from 1 to n, n best.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("allOf" = [{ "not": { "required": ["compat", "method"] } }, { "not": {
+    "properties": { "method": { "const": "fixed" } }, "required": ["method"],
+} }]))]
 pub struct ScoreSpec {
     /// Number of bins a dimension, and so the best score; 5 unless `compat` says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,6 +109,10 @@ pub enum Compat {
 /// What differs for one dimension.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("allOf" = [{
+    "if": { "properties": { "method": { "const": "fixed" } }, "required": ["method"] },
+    "then": { "required": ["cut_points"] }, "else": { "not": { "required": ["cut_points"] } },
+}]))]
 pub struct DimensionSpec {
     /// How values become bins; `fixed` needs `cut_points`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

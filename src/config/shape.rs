@@ -17,12 +17,30 @@ pub struct Fault {
     pub pointer: String,
 }
 
+/// The JSON Schema of a `T`, from its doc comments, for editors. What stands under `allOf` in it is left to `compile` when a
+/// pipeline is loaded, whose words are better.
+pub fn schema<T: JsonSchema>() -> Json {
+    schemars::schema_for!(T).to_value()
+}
+
+/// A schema without what `compile` tells of.
+fn without_meaning(schema: Json) -> Json {
+    match schema {
+        Json::Object(entries) => {
+            let shape = entries.into_iter().filter(|(key, _)| key != "allOf");
+            shape.map(|(key, value)| (key, without_meaning(value))).collect()
+        }
+        Json::Array(items) => items.into_iter().map(without_meaning).collect(),
+        other => other,
+    }
+}
+
 /// All faults of shape that `tree` has as a `T`.
 ///
 /// # Errors
 /// Only where the schema of `T` itself is wrong, which the tests exclude.
 pub fn faults<T: JsonSchema>(tree: &Node) -> Result<Vec<Fault>, String> {
-    let schema = schemars::schema_for!(T).to_value();
+    let schema = without_meaning(schema::<T>());
     let validator = Validator::new(&schema).map_err(|error| error.to_string())?;
     let json = tree.to_json();
     let mut found = Vec::new();
@@ -34,7 +52,9 @@ pub fn faults<T: JsonSchema>(tree: &Node) -> Result<Vec<Fault>, String> {
 
 fn describe(error: &ValidationError<'_>, tree: &Node, schema: &Json, found: &mut Vec<Fault>) {
     let at = error.instance_path().as_str().to_owned();
-    let shown = shown(error.instance());
+    // What comes from the environment may be a secret.
+    let hidden = tree.is_hidden(&at);
+    let shown = if hidden { "the value of a variable".to_owned() } else { shown(error.instance()) };
     let mut push = |pointer: String, place: Place, message: String, hint: Option<String>| {
         let problem = Problem { kind: Kind::Config, place: Some(place), message, hint };
         found.push(Fault { problem, pointer });
@@ -96,10 +116,10 @@ fn describe(error: &ValidationError<'_>, tree: &Node, schema: &Json, found: &mut
                     format!("no more than {limit} key of {}", property_names(schema, error).join(", "))
                 }
                 ValidationErrorKind::Pattern { pattern } => format!("text that matches {pattern}"),
-                _ => error.to_string(),
+                _ => error.masked().to_string(),
             };
             let found = match (kind, error.instance().as_ref()) {
-                (ValidationErrorKind::Type { .. }, Json::String(_)) => format!("the text {shown}"),
+                (ValidationErrorKind::Type { .. }, Json::String(_)) if !hidden => format!("the text {shown}"),
                 _ => shown,
             };
             push(at.clone(), tree.value_place(&at), format!("expected {wanted}, found {found}"), None);

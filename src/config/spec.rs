@@ -45,6 +45,7 @@ pub struct PipelineSpec {
     pub segment: SegmentSpec,
     /// Models by name, KNN or K-Means; the name heads the columns of the model's output.
     #[serde(default)]
+    #[schemars(extend("allOf" = [{ "propertyNames": { "pattern": "^[A-Za-z0-9_]+$" } }]))]
     pub models: BTreeMap<String, ModelSpec>,
     /// Further tables about the results.
     #[serde(default)]
@@ -175,9 +176,9 @@ pub enum MonetarySpec {
 #[serde(untagged)]
 pub enum SnapshotsSpec {
     /// `last`, or a date such as 2011-12-10.
-    One(String),
+    One(#[schemars(extend("allOf" = [or_last()]))] String),
     /// Several dates.
-    Many(#[schemars(length(min = 1))] Vec<String>),
+    Many(#[schemars(length(min = 1), extend("allOf" = [{ "items": or_last() }]))] Vec<String>),
     /// Dates at even steps.
     Grid(GridSpec),
 }
@@ -193,9 +194,11 @@ pub struct GridSpec {
     pub every: String,
     /// The first date.
     #[serde(default)]
+    #[schemars(extend("allOf" = [{ "format": "date" }]))]
     pub from: String,
     /// The date that none lies after, or `last`: then the day after the last accepted line is the last one, on the grid or off it.
     #[serde(default = "last")]
+    #[schemars(extend("allOf" = [or_last()]))]
     pub until: String,
 }
 
@@ -286,6 +289,11 @@ pub struct PublishSpec {
     /// (`raw`).
     #[serde(default)]
     pub rejects: RejectsSpec,
+    /// How many runs stay in the folder, the one that readers see among them; the oldest others go when a run is published. All stay
+    /// where it is left out. Not less than 2, so that whoever reads a run can read it to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2))]
+    pub keep_runs: Option<usize>,
 }
 
 /// What is kept of a rejected row.
@@ -299,6 +307,10 @@ pub enum RejectsSpec {
     Raw,
 }
 
+/// A date, or `last`.
+fn or_last() -> serde_json::Value {
+    serde_json::json!({ "anyOf": [{ "const": "last" }, { "format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" }] })
+}
 fn last() -> String {
     "last".to_owned()
 }

@@ -17,6 +17,8 @@ pub struct Node {
     pub place: Place,
     /// What it is.
     pub value: Value,
+    /// Whether it comes from the environment, so that it may be a secret.
+    pub hidden: bool,
 }
 
 /// What a YAML node can be.
@@ -46,6 +48,39 @@ pub fn parse(text: &str, source: usize) -> Result<Node, Problem> {
 }
 
 impl Node {
+    /// What stands at a place of the text itself.
+    pub fn new(place: Place, value: Value) -> Self {
+        Self { place, value, hidden: false }
+    }
+
+    /// Marks the node, and gives all that is in it the node's place: it stands in no text.
+    pub(super) fn from_environment(&mut self) {
+        let own = self.place.clone();
+        self.move_places(&mut |place| *place = own.clone());
+        self.hidden = true;
+    }
+
+    /// Moves the places of the node and of all in it.
+    pub(super) fn move_places(&mut self, to: &mut impl FnMut(&mut Place)) {
+        to(&mut self.place);
+        match &mut self.value {
+            Value::Scalar(_) => {}
+            Value::List(items) => items.iter_mut().for_each(|item| item.move_places(to)),
+            Value::Map(entries) => {
+                for (_, place, item) in entries {
+                    to(place);
+                    item.move_places(to);
+                }
+            }
+        }
+    }
+
+    /// Whether the value at a JSON pointer comes from the environment.
+    pub fn is_hidden(&self, pointer: &str) -> bool {
+        let mut nodes = pointer.match_indices('/').map(|(at, _)| &pointer[..at]).chain([pointer]);
+        nodes.any(|pointer| self.find(pointer).0.hidden)
+    }
+
     /// The value as JSON; a whole float such as `5.0` becomes the integer it is.
     pub fn to_json(&self) -> Json {
         match &self.value {
@@ -64,33 +99,34 @@ impl Node {
 
     /// The place of the node at a JSON pointer, or of the nearest ancestor that exists.
     pub fn value_place(&self, pointer: &str) -> Place {
-        self.walk(pointer).0
+        let (node, key) = self.find(pointer);
+        // An empty collection or a missing value has no text of its own: its key is the better place to show.
+        if node.place.span.is_empty() { key.clone() } else { node.place.clone() }
     }
 
     /// The place of the key that leads to a JSON pointer's node, or the nearest place there is.
     pub fn key_place(&self, pointer: &str) -> Place {
-        self.walk(pointer).1
+        self.find(pointer).1.clone()
     }
 
-    fn walk(&self, pointer: &str) -> (Place, Place) {
-        let (mut node, mut key) = (self, self.place.clone());
+    /// The node at a JSON pointer, or the nearest there is above it, and the place of the key that leads to it.
+    fn find(&self, pointer: &str) -> (&Self, &Place) {
+        let (mut node, mut key) = (self, &self.place);
         for part in pointer.split('/').skip(1) {
             let part = part.replace("~1", "/").replace("~0", "~");
             match &node.value {
                 Value::Map(entries) => match entries.iter().find(|(name, _, _)| *name == part) {
-                    Some((_, at, child)) => (node, key) = (child, at.clone()),
+                    Some((_, at, child)) => (node, key) = (child, at),
                     None => break,
                 },
                 Value::List(items) => match part.parse().ok().and_then(|i: usize| items.get(i)) {
-                    Some(child) => (node, key) = (child, child.place.clone()),
+                    Some(child) => (node, key) = (child, &child.place),
                     None => break,
                 },
                 Value::Scalar(_) => break,
             }
         }
-        // An empty collection or a missing value has no text of its own: its key is the better place to show.
-        let value = if node.place.span.is_empty() { key.clone() } else { node.place.clone() };
-        (value, key)
+        (node, key)
     }
 
     /// Puts `value` at a dotted path, making the sections on the way.
@@ -108,7 +144,7 @@ impl Node {
         if let (Value::List(items), Ok(index)) = (&mut self.value, head.parse::<usize>()) {
             // One past the last item appends.
             if index == items.len() {
-                items.push(Node { place: value.place.clone(), value: Value::Scalar(Json::Null) });
+                items.push(Node::new(value.place.clone(), Value::Scalar(Json::Null)));
             }
             let count = items.len();
             let item = items.get_mut(index).ok_or(format!("there is no item {index} of {count}"))?;
@@ -124,7 +160,7 @@ impl Node {
             return Err(format!("`{head}` is not inside a section"));
         };
         if !entries.iter().any(|(name, _, _)| name == head) {
-            let empty = Node { place: value.place.clone(), value: Value::Map(Vec::new()) };
+            let empty = Node::new(value.place.clone(), Value::Map(Vec::new()));
             entries.push((head.to_owned(), value.place.clone(), empty));
         }
         for (name, _, node) in entries {
@@ -177,7 +213,7 @@ fn raw_node(raw: Spanned<Raw>, source: usize, text: &str) -> Node {
                 .collect(),
         ),
     };
-    Node { place: at, value }
+    Node::new(at, value)
 }
 
 /// The tree as the deserializer hands it over, before its places become bytes of a source.

@@ -9,8 +9,8 @@
 //! <to>/.lock                      held while a run writes
 //! ```
 
-use std::fs::{self, File, TryLockError};
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -24,15 +24,20 @@ use crate::columns::SNAPSHOT;
 use crate::evaluate::Tables;
 use crate::evaluate::gates::{self, Judged};
 use crate::rfm::by_snapshot;
+use crate::scratch::Scratch;
 
+pub mod anatomy;
 pub mod footer;
 pub mod manifest;
 mod published;
+pub mod runs;
+mod stage;
 
 pub use footer::footer_metadata;
 pub use manifest::{CustomersRead, Depends, Facts, Manifest, Output};
 pub use published::Published;
 use published::segments_file;
+pub use stage::{Staging, stage};
 
 /// File of the rejected rows, which the scan writes.
 const REJECTS: &str = "rejects.parquet";
@@ -53,6 +58,8 @@ pub struct Files {
 pub struct PublishParams {
     /// Folder of the results.
     pub to: PathBuf,
+    /// How many runs stay, the one that readers see among them; all where it is not said.
+    pub keep_runs: Option<usize>,
 }
 
 /// Why a run could not be published.
@@ -105,60 +112,6 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> PublishError + '_ {
     move |source| PublishError::Io { path: path.to_owned(), source }
 }
 
-/// A fresh folder that no reader sees yet, and the lock on its place.
-pub struct Staging {
-    to: PathBuf,
-    folder: PathBuf,
-    run_id: String,
-    /// Held until the run ends; the kernel frees it when the process dies.
-    _lock: File,
-}
-
-/// Takes the lock and makes the fresh folder; what dead runs left behind is cleared away.
-///
-/// # Errors
-/// A folder that cannot be written, or that another run is writing to.
-pub fn stage(params: &PublishParams, run_id: &str) -> Result<Staging, PublishError> {
-    let runs = params.to.join("runs");
-    fs::create_dir_all(&runs).map_err(at(&runs))?;
-    let lock_path = params.to.join(".lock");
-    let lock = File::create(&lock_path).map_err(at(&lock_path))?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(PublishError::Locked(params.to.clone())),
-        Err(TryLockError::Error(error)) => return Err(at(&lock_path)(error)),
-    }
-    for entry in fs::read_dir(&runs).map_err(at(&runs))? {
-        let path = entry.map_err(at(&runs))?.path();
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
-            fs::remove_dir_all(&path).map_err(at(&path))?;
-        }
-    }
-    let folder = runs.join(format!(".staging-{run_id}"));
-    fs::create_dir(&folder).map_err(at(&folder))?;
-    Ok(Staging { to: params.to.clone(), folder, run_id: run_id.to_owned(), _lock: lock })
-}
-
-impl Staging {
-    /// Folder in which scratch folders may stand; what is left of them goes with the next run.
-    pub fn place(&self) -> &Path {
-        self.folder.parent().unwrap_or(&self.to)
-    }
-
-    /// Where the scan writes the rejected rows.
-    pub fn rejects(&self) -> PathBuf {
-        self.folder.join(REJECTS)
-    }
-}
-
-/// Removes the folder of a run that did not come to its end.
-impl Drop for Staging {
-    fn drop(&mut self) {
-        // Nothing can be done about a folder that will not go; the next run tries again.
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
 /// Writes every table, reads each back, writes the manifest, and shows the run to readers; where a gate failed, only if it is
 /// published anyway.
 ///
@@ -178,38 +131,27 @@ pub fn publish(
     let one = |(snapshot, part): (NaiveDate, DataFrame)| {
         let same = |run: &&Published| run.segments(snapshot).is_ok_and(|earlier| earlier.equals_missing(&part));
         match facts.earlier.filter(same) {
-            Some(run) => run.link(snapshot, &staging.folder),
-            None => write(&staging.folder, &segments_file(snapshot), &mut part.drop(SNAPSHOT)?, &metadata),
+            Some(run) => run.link(snapshot, staging.folder.path()),
+            None => write(staging.folder.path(), &segments_file(snapshot), &mut part.drop(SNAPSHOT)?, &metadata),
         }
     };
     let mut outputs: Vec<Output> = by_snapshot(&tables.segments)?.into_par_iter().map(one).collect::<Result<_, _>>()?;
     for (name, table) in &tables.others {
-        outputs.push(write(&staging.folder, &format!("{name}.parquet"), &mut table.clone(), &metadata)?);
+        outputs.push(write(staging.folder.path(), &format!("{name}.parquet"), &mut table.clone(), &metadata)?);
     }
-    outputs.push(footer::verify(&staging.folder, REJECTS, None)?);
-    outputs.extend(write_artefact(&staging.folder, files, &metadata)?);
+    outputs.push(footer::verify(staging.folder.path(), REJECTS, None)?);
+    outputs.extend(write_artefact(staging.folder.path(), files, &metadata)?);
     if !facts.verdicts.is_empty() {
-        write_checks(&staging.folder, facts.verdicts)?;
+        write_checks(staging.folder.path(), facts.verdicts)?;
     }
     outputs.sort_by(|a, b| a.path.cmp(&b.path));
     let manifest = Manifest::of(&staging.run_id, facts, tables, outputs)?;
-    let path = staging.folder.join("manifest.json");
+    let path = staging.folder.path().join("manifest.json");
     fs::write(&path, manifest.to_json()).map_err(at(&path))?;
-    sync_tree(&staging.folder)?;
     match shown {
-        true => show(&staging).map(|()| manifest),
-        false => Err(PublishError::Gates { judged: manifest.gates, place: keep_failed(&staging)? }),
+        true => staging.show().map(|()| manifest),
+        false => Err(PublishError::Gates { judged: manifest.gates, place: staging.keep_failed()? }),
     }
-}
-
-/// Moves what a run made to where people find it and readers do not.
-fn keep_failed(staging: &Staging) -> Result<PathBuf, PublishError> {
-    let place = staging.place().join(format!("{}.failed", staging.run_id));
-    if place.exists() {
-        fs::remove_dir_all(&place).map_err(at(&place))?;
-    }
-    fs::rename(&staging.folder, &place).map_err(at(&place))?;
-    Ok(place)
 }
 
 /// Leaves the checks, the ledger and the rejects of a run whose checks failed where people find them and readers do not.
@@ -222,9 +164,9 @@ pub fn set_aside(
     verdicts: &[Verdict],
     metadata: &KeyValueMetadata,
 ) -> Result<PathBuf, PublishError> {
-    write(&staging.folder, "ledger.parquet", &mut ledger.clone(), metadata)?;
-    write_checks(&staging.folder, verdicts)?;
-    keep_failed(&staging)
+    write(staging.folder.path(), "ledger.parquet", &mut ledger.clone(), metadata)?;
+    write_checks(staging.folder.path(), verdicts)?;
+    staging.keep_failed()
 }
 
 /// The artefact's files, and last its record, which names the hashes of the others.
@@ -266,13 +208,34 @@ fn write(
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(at(parent))?;
     }
-    let file = File::create(&path).map_err(at(&path))?;
-    ParquetWriter::new(file)
+    let mut file = Watched { file: File::create(&path).map_err(at(&path))?, refused: None };
+    let written = ParquetWriter::new(&mut file)
         .with_compression(ParquetCompression::Zstd(None))
         .with_key_value_metadata(Some(metadata.clone()))
-        .finish(table.rechunk_mut())
-        .map_err(|source| PublishError::Write { path, source })?;
-    footer::verify(folder, name, Some(table))
+        .finish(table.rechunk_mut());
+    match (written, file.refused) {
+        (_, Some(refused)) => Err(at(&path)(refused)),
+        (Err(source), None) => Err(PublishError::Write { path, source }),
+        (Ok(_), None) => footer::verify(folder, name, Some(table)),
+    }
+}
+
+/// A file that remembers what the operating system refused, of which Polars tells no more than that there was something.
+struct Watched {
+    file: File,
+    refused: Option<io::Error>,
+}
+
+impl Write for Watched {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes).inspect_err(|error| {
+            self.refused = error.raw_os_error().map(io::Error::from_raw_os_error);
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// The suffix of a file that can be written: csv or parquet.
@@ -294,57 +257,12 @@ pub fn to_file(path: &Path, frame: &mut DataFrame) -> Result<(), PublishError> {
     // As the system's own tools make files: the user's mask decides who may read it.
     let everybody = fs::Permissions::from_mode(0o666);
     let mut file = tempfile::Builder::new().permissions(everybody).tempfile_in(place).map_err(at(place))?;
+    let _scratch = Scratch::at(file.path().to_owned());
     let written = match suffix {
         "csv" => CsvWriter::new(&mut file).finish(frame),
         _ => ParquetWriter::new(&mut file).finish(frame).map(|_| ()),
     };
     written.map_err(|source| PublishError::Write { path: path.to_owned(), source })?;
     file.persist(path).map_err(|error| at(path)(error.error))?;
-    Ok(())
-}
-
-/// Flushes every file and folder to the disk, so that `current` never points at what a power cut can take away.
-fn sync_tree(folder: &Path) -> Result<(), PublishError> {
-    let entries = fs::read_dir(folder).map_err(at(folder))?;
-    let paths: Vec<PathBuf> =
-        entries.map(|entry| Ok(entry.map_err(at(folder))?.path())).collect::<Result<_, PublishError>>()?;
-    // A disk flushes many files in little more time than one.
-    paths.par_iter().try_for_each(|path| match path.is_dir() {
-        true => sync_tree(path),
-        false => File::open(path).and_then(|file| file.sync_all()).map_err(at(path)),
-    })?;
-    File::open(folder).and_then(|handle| handle.sync_all()).map_err(at(folder))
-}
-
-/// Moves the run to its place and swaps `current`, each by one rename.
-fn show(staging: &Staging) -> Result<(), PublishError> {
-    let runs = staging.to.join("runs");
-    let place = runs.join(&staging.run_id);
-    // The rejects may stand in another order with another number of threads; that is no reason to disturb readers.
-    if !footer::same_run(&place, &staging.folder) {
-        if place.exists() {
-            let aside = runs.join(format!(".damaged-{}", staging.run_id));
-            fs::rename(&place, &aside).map_err(at(&place))?;
-            fs::rename(&staging.folder, &place).map_err(at(&place))?;
-            fs::remove_dir_all(&aside).map_err(at(&aside))?;
-        } else {
-            fs::rename(&staging.folder, &place).map_err(at(&place))?;
-        }
-    }
-    // What an earlier try left behind whose gates failed is told by the run itself now.
-    let failed = runs.join(format!("{}.failed", staging.run_id));
-    if failed.exists() {
-        fs::remove_dir_all(&failed).map_err(at(&failed))?;
-    }
-    let current = staging.to.join("current");
-    let fresh = runs.join(".current");
-    let _ = fs::remove_file(&fresh);
-    let target = Path::new("runs").join(&staging.run_id);
-    // The link is made beside the runs but read from `current`, so its target is spelled from there.
-    std::os::unix::fs::symlink(&target, &fresh).map_err(at(&fresh))?;
-    fs::rename(&fresh, &current).map_err(at(&current))?;
-    for folder in [&runs, &staging.to] {
-        File::open(folder).and_then(|handle| handle.sync_all()).map_err(at(folder))?;
-    }
     Ok(())
 }

@@ -9,6 +9,7 @@ use polars::prelude::*;
 use rayon::prelude::*;
 
 use super::{Shape, Simulation, Slice};
+use crate::scratch::Scratch;
 
 /// Why nothing can be written.
 #[derive(Debug, thiserror::Error)]
@@ -83,13 +84,10 @@ fn each<T: Send>(
 fn whole(path: &Path, fill: impl FnOnce(&mut File) -> PolarsResult<()>) -> PolarsResult<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".part");
-    let part = PathBuf::from(name);
-    let filled = File::create(&part).map_err(PolarsError::from).and_then(|mut file| fill(&mut file));
-    if filled.is_err() {
-        std::fs::remove_file(&part).ok();
-    }
-    filled?;
-    Ok(std::fs::rename(&part, path)?)
+    // Once it has its own name it is no scratch any more.
+    let part = Scratch::at(PathBuf::from(name));
+    fill(&mut File::create(part.path())?)?;
+    Ok(std::fs::rename(part.path(), path)?)
 }
 
 fn parquet(simulation: &Simulation, slices: &[Slice], path: &Path) -> PolarsResult<()> {

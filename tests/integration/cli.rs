@@ -6,7 +6,7 @@ use super::harness::{Shop, custseg, fixtures, root};
 
 #[test]
 fn help_texts() {
-    for command in ["", "run", "check", "explain", "lint", "why", "peek"] {
+    for command in ["", "run", "check", "explain", "lint", "why", "peek", "runs", "inspect", "schema"] {
         let args: Vec<&str> = [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
         let outcome = custseg(root(), &args);
         assert_eq!(outcome.code, 0);
@@ -57,7 +57,7 @@ fn the_default_pipeline_is_embedded() {
     let elsewhere = tempfile::tempdir().unwrap();
     let outcome = custseg(elsewhere.path(), &["check"]);
     assert_eq!(outcome.code, 4);
-    assert!(outcome.stderr.contains("pipelines/cdnow.yaml:7:13"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("pipelines/cdnow.yaml:8:13"), "{}", outcome.stderr);
 }
 
 #[test]

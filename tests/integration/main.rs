@@ -25,6 +25,10 @@ mod returns;
 mod checks;
 /// Time: grids of snapshots, what they say of each other, what stays as it is.
 mod time;
+/// Runs that are killed, stopped, starved or crossed by another.
+mod crash;
+/// What operators and editors use beside a run.
+mod operator;
 /// The artefact, scoring by it, and comparing runs.
 mod artefact;
 /// The models: what they learn, how they are tried, what they refuse.

@@ -2,6 +2,8 @@
 
 use std::fs::{self, File};
 
+use polars::prelude::*;
+
 use super::harness::{Shop, hashes};
 
 #[test]
@@ -153,4 +155,64 @@ fn footers_carry_the_definition_hash() {
     let value = |key: &str| pairs.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.clone()).unwrap();
     assert_eq!(value("custseg.definition_hash"), manifest["definition_hash"].as_str().unwrap());
     assert_eq!(value("custseg.pipeline"), "shop");
+}
+
+/// Shuffled rows, one to seven threads, CSV plain and packed, Parquet, and files dealt into folders: one hash, fifty times.
+#[test]
+fn fifty_shuffles_threads_and_formats_are_one_hash() {
+    let shop = Shop::fixture().edit("publish: { to: out }", "publish: { to: out }\nmodels: { near: { k: 3 } }");
+    let shipped = fs::read_to_string(shop.path("shop.csv")).unwrap();
+    let head = shipped.lines().next().unwrap().to_owned() + "\n";
+    let mut lines = Vec::new();
+    for i in 0..900usize {
+        let customer = 2000 + i * i % 71;
+        lines.push(format!(
+            "N{},P{},{},2024-02-{:02} 11:{:02},{}.25,{customer},UK",
+            i / 4,
+            i % 9,
+            1 + i % 5,
+            1 + i % 28,
+            i % 60,
+            i % 30
+        ));
+    }
+    let mut found = std::collections::BTreeSet::new();
+    for round in 0..50usize {
+        // Steps without a common divisor with 900 reach every line, in another order each.
+        let step = [1, 7, 11, 13, 17, 19, 23, 29, 31, 37][round % 10];
+        let dealt: Vec<&str> = (0..lines.len()).map(|i| lines[(i * step + round) % lines.len()].as_str()).collect();
+        let text = |part: &[&str]| head.clone() + &part.join("\n") + "\n";
+        let folder = shop.path(&format!("round-{round}"));
+        fs::create_dir(&folder).unwrap();
+        match round % 5 {
+            0 => fs::write(folder.join("all.csv"), text(&dealt)).unwrap(),
+            1 => fs::write(folder.join("all.csv.zst"), zstd::encode_all(text(&dealt).as_bytes(), 1).unwrap()).unwrap(),
+            2 => {
+                for (i, part) in dealt.chunks(250).enumerate() {
+                    let month = folder.join(format!("part={i}"));
+                    fs::create_dir(&month).unwrap();
+                    fs::write(month.join("lines.csv"), text(part)).unwrap();
+                }
+            }
+            kind => {
+                let texts = CsvReadOptions::default().with_infer_schema_length(Some(0));
+                let frame = CsvReader::new(std::io::Cursor::new(text(&dealt))).with_options(texts).finish().unwrap();
+                let moment = StrptimeOptions { format: Some("%Y-%m-%d %H:%M".into()), ..Default::default() };
+                let typed = [
+                    col("bought").str().to_datetime(Some(TimeUnit::Microseconds), None, moment, lit("raise")),
+                    col("units").cast(DataType::Int64),
+                    col("price").cast(DataType::Float64),
+                ];
+                let mut frame = frame.lazy().with_columns(typed).collect().unwrap();
+                let rows = if kind == 3 { 64 } else { 100_000 };
+                let file = File::create(folder.join("all.parquet")).unwrap();
+                ParquetWriter::new(file).with_row_group_size(Some(rows)).finish(&mut frame).unwrap();
+            }
+        }
+        let threads = [1, 2, 3, 7][round % 4].to_string();
+        let paths = format!("ingest.transactions.paths=[round-{round}]");
+        shop.run(&["-q", "--threads", &threads, "--set", &paths]);
+        found.insert(hashes(&shop.path("out")));
+    }
+    assert_eq!(found.len(), 1);
 }

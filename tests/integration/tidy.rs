@@ -33,7 +33,7 @@ fn holding(word: &str) -> Vec<String> {
 fn one_file_names_each_of_the_crates_that_could_be_replaced() {
     assert_eq!(holding("serde_yaml::"), ["config/tree.rs"]);
     assert_eq!(holding("use smartcore::"), ["model/index.rs", "model/kmeans.rs"]);
-    assert_eq!(holding("use parquet::"), ["publish/footer.rs"]);
+    assert_eq!(holding("use parquet::"), ["publish/anatomy.rs", "publish/footer.rs"]);
     assert_eq!(holding("jsonschema::"), ["config/shape.rs"]);
     assert_eq!(holding("use calamine::"), ["ingest/workbook.rs"]);
     assert_eq!(holding("polars::sql"), ["clean/predicate.rs"]);
@@ -50,7 +50,10 @@ fn only_publish_and_simulate_write_files_besides() {
     let writing = ["fs::write(", "File::create(", "fs::rename(", "create_dir", "remove_dir_all("];
     for (name, text) in sources() {
         let writes = writing.iter().any(|word| text.contains(word));
-        assert!(!writes || name.starts_with("publish/") || name == "simulate/write.rs", "{name}");
+        assert!(
+            !writes || name.starts_with("publish/") || ["simulate/write.rs", "scratch.rs"].contains(&name.as_str()),
+            "{name}"
+        );
     }
 }
 
@@ -81,8 +84,8 @@ fn lib_lists_the_rooms_in_order() {
     let text = fs::read_to_string(root().join("src/lib.rs")).unwrap();
     let modules: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     let expected = [
-        "error", "columns", "config", "pipeline", "ingest", "clean", "orders", "checks", "rfm", "score", "segment",
-        "model", "evaluate", "artefact", "publish", "simulate",
+        "error", "columns", "scratch", "config", "pipeline", "ingest", "clean", "orders", "checks", "rfm", "score",
+        "segment", "model", "evaluate", "artefact", "publish", "simulate",
     ];
     assert_eq!(modules, expected);
 }
@@ -128,7 +131,7 @@ fn no_filter_inside_an_aggregate() {
 
 #[test]
 fn no_clock_and_no_chance_in_the_flow() {
-    for word in ["Instant::now", "SystemTime", "Utc::now", "Local::now", "rand::"] {
+    for word in ["Instant::now", "SystemTime::now", "Utc::now", "Local::now", "rand::"] {
         assert!(holding(word).iter().all(|name| name.starts_with("commands/")), "{word}: {:?}", holding(word));
     }
 }

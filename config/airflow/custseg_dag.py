@@ -1,0 +1,79 @@
+"""Segments customers at the end of every month with custseg, and at past months for a backfill.
+
+One task a snapshot: each looks back from its date and publishes into a folder of its own, so that tasks run side by side
+and a month can be cleared and run again by itself. What has not changed since the last try is skipped (exit code 99). The last line
+that custseg prints is one line of JSON, which becomes the task's XCom; `summary` reads those.
+
+A backfill is a run with parameters:
+
+    airflow dags trigger custseg --conf '{"from": "2011-06-01", "until": "2011-12-01"}'
+
+The worker needs these variables (`custseg run --help` tells of more; credentials of object stores stay in the worker's environment):
+
+    CUSTSEG_BIN        the program; `custseg` where it is not set
+    CUSTSEG_PIPELINE   the pipeline file, by its full path
+    CUSTSEG_TO         folder of the results, one folder a snapshot within it
+"""
+
+import json
+from datetime import datetime, timedelta
+
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import DAG, Param, get_current_context, task
+
+# Values come by the environment, never pasted into the command, so that no date or path is ever read as shell.
+COMMAND = """
+"${CUSTSEG_BIN:-custseg}" --quiet run "$CUSTSEG_PIPELINE" \
+    --as-of "$AS_OF" --set "publish.to=$CUSTSEG_TO/as_of=$AS_OF" --only-new --skip-code
+"""
+
+with DAG(
+    dag_id="custseg",
+    schedule="@monthly",
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    max_active_tasks=2,
+    default_args={"retries": 1, "retry_delay": timedelta(minutes=5)},
+    params={
+        "from": Param(None, type=["null", "string"], format="date", description="First snapshot of a backfill"),
+        "until": Param(None, type=["null", "string"], format="date", description="Last snapshot of a backfill"),
+    },
+    doc_md=__doc__,
+    tags=["custseg", "segmentation"],
+) as dag:
+
+    @task
+    def snapshots() -> list[dict[str, str]]:
+        """The dates to look back from, as the environments of the tasks: first days of months, since a date is exclusive."""
+        context = get_current_context()
+        asked = context["params"]
+        end = context.get("data_interval_end") or context["dag_run"].run_after
+        first = datetime.fromisoformat(asked["from"] or end.strftime("%Y-%m-01"))
+        last = datetime.fromisoformat(asked["until"] or first.strftime("%Y-%m-%d"))
+        found = []
+        while first <= last:
+            found.append({"AS_OF": first.strftime("%Y-%m-%d")})
+            first = (first.replace(day=1) + timedelta(days=32)).replace(day=1)
+        return found
+
+    segment = BashOperator.partial(
+        task_id="segment",
+        bash_command=COMMAND,
+        append_env=True,
+        skip_on_exit_code=99,
+        output_processor=json.loads,
+    ).expand(env=snapshots())
+
+    @task(trigger_rule="none_failed")
+    def summary(results) -> list[str]:
+        """One line a snapshot that something was new for."""
+        lines = [
+            f"{', '.join(result['snapshots'])}: {result['rows']['segments']} customers in {result['path']}"
+            for result in results
+            if result
+        ]
+        for line in lines:
+            print(line)
+        return lines
+
+    summary(segment.output)

@@ -1,0 +1,143 @@
+//! A run that is being written: its fresh folder, the lock on its place, and the renames that show it to readers.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use rustix::fs::{CWD, RenameFlags};
+use tracing::warn;
+
+use super::{PublishError, PublishParams, REJECTS, at, footer, runs};
+use crate::scratch::{Scratch, undisturbed};
+
+/// A fresh folder that no reader sees yet, and the lock on its place.
+pub struct Staging {
+    to: PathBuf,
+    pub(super) folder: Scratch,
+    pub(super) run_id: String,
+    keep_runs: Option<usize>,
+    /// Held until the run ends; the kernel frees it when the process dies.
+    _lock: File,
+}
+
+/// Takes the lock and makes the fresh folder; what dead runs left behind is cleared away.
+///
+/// # Errors
+/// A folder that cannot be written, or that another run is writing to.
+pub fn stage(params: &PublishParams, run_id: &str) -> Result<Staging, PublishError> {
+    let PublishParams { to, keep_runs } = params.clone();
+    let lock = lock(&to)?;
+    let folder = to.join("runs").join(format!(".staging-{run_id}"));
+    fs::create_dir(&folder).map_err(at(&folder))?;
+    Ok(Staging { to, folder: Scratch::at(folder), run_id: run_id.to_owned(), keep_runs, _lock: lock })
+}
+
+/// Takes the lock on a place, makes it where it is not there yet, and clears away what dead runs left behind.
+///
+/// # Errors
+/// A folder that cannot be written, or that another run is writing to.
+pub(super) fn lock(to: &Path) -> Result<File, PublishError> {
+    let runs = to.join("runs");
+    fs::create_dir_all(&runs).map_err(at(&runs))?;
+    let lock_path = to.join(".lock");
+    let lock = File::create(&lock_path).map_err(at(&lock_path))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(PublishError::Locked(to.to_owned())),
+        Err(TryLockError::Error(error)) => return Err(at(&lock_path)(error)),
+    }
+    for entry in fs::read_dir(&runs).map_err(at(&runs))? {
+        let path = entry.map_err(at(&runs))?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
+            // A link that was to become `current` is no folder.
+            let gone = if path.is_symlink() { fs::remove_file(&path) } else { fs::remove_dir_all(&path) };
+            gone.map_err(at(&path))?;
+        }
+    }
+    Ok(lock)
+}
+
+impl Staging {
+    /// Where the scan writes the rejected rows.
+    pub fn rejects(&self) -> PathBuf {
+        self.folder.path().join(REJECTS)
+    }
+
+    /// Moves the run to its place, swaps `current`, each by one rename, and lets go of runs that are too old.
+    pub(super) fn show(self) -> Result<(), PublishError> {
+        sync_tree(self.folder.path())?;
+        let place = self.to.join("runs").join(&self.run_id);
+        undisturbed(|| {
+            // The rejects may stand in another order with another number of threads; that is no reason to disturb readers.
+            if !footer::same_run(&place, self.folder.path()) {
+                take_place(self.folder.path(), &place).map_err(at(&place))?;
+            }
+            point(&self.to, &self.run_id)
+        })?;
+        // The run is there for its readers; what will not go beside it is no failure of it.
+        if let Err(error) = self.let_go() {
+            warn!(%error, "older runs could not be removed");
+        }
+        Ok(())
+    }
+
+    /// Removes what this run has made useless.
+    fn let_go(&self) -> Result<(), PublishError> {
+        // What an earlier try left behind whose gates failed is told by the run itself now.
+        let failed = self.to.join("runs").join(format!("{}.failed", self.run_id));
+        if failed.exists() {
+            runs::remove(&failed)?;
+        }
+        match self.keep_runs {
+            Some(keep) => runs::prune(&runs::list(&self.to)?, keep),
+            None => Ok(()),
+        }
+    }
+
+    /// Moves what a run made to where people find it and readers do not.
+    pub(super) fn keep_failed(self) -> Result<PathBuf, PublishError> {
+        let place = self.to.join("runs").join(format!("{}.failed", self.run_id));
+        undisturbed(|| take_place(self.folder.path(), &place)).map_err(at(&place))?;
+        Ok(place)
+    }
+}
+
+/// Gives a folder the name of another, which, where it is there, takes the first one's name in the same moment.
+fn take_place(folder: &Path, place: &Path) -> io::Result<()> {
+    if !place.exists() {
+        return fs::rename(folder, place);
+    }
+    // Not every file system can swap two names; there, readers of the damaged folder are without one for a moment.
+    rustix::fs::renameat_with(CWD, folder, CWD, place, RenameFlags::EXCHANGE).or_else(|_| {
+        fs::remove_dir_all(place)?;
+        fs::rename(folder, place)
+    })
+}
+
+/// Swaps `current` by one rename.
+fn point(to: &Path, run_id: &str) -> Result<(), PublishError> {
+    let (runs, current) = (to.join("runs"), to.join("current"));
+    let fresh = runs.join(".current");
+    let _ = fs::remove_file(&fresh);
+    // The link is made beside the runs but read from `current`, so its target is spelled from there.
+    let target = Path::new("runs").join(run_id);
+    std::os::unix::fs::symlink(&target, &fresh).map_err(at(&fresh))?;
+    // The run's own name has to be on the disk before a link points to it.
+    File::open(&runs).and_then(|handle| handle.sync_all()).map_err(at(&runs))?;
+    fs::rename(&fresh, &current).map_err(at(&current))?;
+    File::open(to).and_then(|handle| handle.sync_all()).map_err(at(to))
+}
+
+/// Flushes every file and folder to the disk, so that `current` never points at what a power cut can take away.
+fn sync_tree(folder: &Path) -> Result<(), PublishError> {
+    let entries = fs::read_dir(folder).map_err(at(folder))?;
+    let paths: Vec<PathBuf> =
+        entries.map(|entry| Ok(entry.map_err(at(folder))?.path())).collect::<Result<_, PublishError>>()?;
+    // A disk flushes many files in little more time than one.
+    paths.par_iter().try_for_each(|path| match path.is_dir() {
+        true => sync_tree(path),
+        false => File::open(path).and_then(|file| file.sync_all()).map_err(at(path)),
+    })?;
+    File::open(folder).and_then(|handle| handle.sync_all()).map_err(at(folder))
+}
