@@ -1,6 +1,6 @@
 //! The binary: reads the command line, starts the log, runs one command, and turns an error into an exit code.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command as Process, ExitCode};
@@ -10,10 +10,8 @@ use std::thread;
 use clap::Parser;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::FmtSpan;
 
-use cli::{Cli, LogFormat, Machine};
+use cli::{Cli, Machine};
 use custseg::error::Error;
 use custseg::scratch;
 
@@ -35,7 +33,7 @@ fn main() -> ExitCode {
     if let Err(error) = started_anew(&cli.machine).and_then(|()| on_signals()) {
         return fail(&error);
     }
-    start_log(&cli.machine);
+    commands::log::start(&cli.machine);
     let mut out = io::stdout().lock();
     let outcome = commands::dispatch(&cli.command, &mut out).and_then(|()| Ok(out.flush()?));
     match outcome {
@@ -52,6 +50,7 @@ fn fail(error: &Error) -> ExitCode {
     while ENDING.load(Ordering::SeqCst) {
         thread::park();
     }
+    commands::log::clear();
     match error {
         Error::Config(problems) => eprintln!("{problems}"),
         // The log has said so; it is no error.
@@ -69,6 +68,7 @@ fn on_signals() -> Result<(), Error> {
         if let Some(signal) = signals.forever().next() {
             ENDING.store(true, Ordering::SeqCst);
             scratch::clear();
+            commands::log::clear();
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
             eprintln!("error: stopped by {name}; what was half written is removed");
             // Other threads are in the middle of their work, so nothing is torn down.
@@ -123,21 +123,4 @@ fn variables(path: &Path) -> Result<Vec<(String, String)>, Error> {
         }
     }
     Ok(found)
-}
-
-fn start_log(machine: &Machine) {
-    let level = match (machine.quiet, machine.verbose) {
-        (true, _) => "error",
-        (false, 0) => "custseg=info,warn",
-        (false, 1) => "custseg=debug,warn",
-        (false, _) => "custseg=trace,info",
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let spans = if machine.verbose > 0 { FmtSpan::CLOSE } else { FmtSpan::NONE };
-    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_span_events(spans);
-    match machine.log_format {
-        LogFormat::Text => log.with_ansi(colour).with_target(false).compact().init(),
-        LogFormat::Json => log.json().init(),
-    }
 }

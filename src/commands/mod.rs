@@ -14,6 +14,7 @@ mod diff;
 mod explain;
 mod inspect;
 mod lint;
+pub(crate) mod log;
 mod manual;
 mod peek;
 mod run;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use tracing::info;
 
-use super::summary;
+use super::{log, summary};
 use custseg::error::Error;
 use custseg::pipeline::{self, How, Outcome, Pipeline};
 
@@ -32,7 +32,10 @@ pub(super) fn run(p: &Pipeline, how: How, skip_code: bool, out: &mut impl Write)
             return if skip_code { Err(Error::NothingNew) } else { Ok(()) };
         }
         Outcome::Published { manifest, tables, stayed } => {
-            summary::print(p, &tables, &manifest, &mut std::io::stderr().lock())?;
+            log::clear();
+            if !log::is_json() {
+                summary::print(p, &tables, &manifest, &mut std::io::stderr().lock())?;
+            }
             (manifest, stayed)
         }
     };

@@ -54,7 +54,7 @@ impl Node {
     }
 
     /// Marks the node, and gives all that is in it the node's place: it stands in no text.
-    pub(super) fn from_environment(&mut self) {
+    pub(super) fn take_from_environment(&mut self) {
         let own = self.place.clone();
         self.move_places(&mut |place| *place = own.clone());
         self.hidden = true;

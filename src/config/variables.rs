@@ -23,7 +23,7 @@ pub(super) fn expand(
                 let quoted = text[node.place.span.clone()].starts_with(['"', '\'']);
                 let read = if alone && !quoted { tree::parse(&found, node.place.source).ok() } else { None };
                 node.value = read.map_or(Value::Scalar(Json::String(found)), |read| read.value);
-                node.from_environment();
+                node.take_from_environment();
             }
             Err((message, hint)) => {
                 let place = Some(node.place.clone());

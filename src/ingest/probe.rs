@@ -140,23 +140,28 @@ pub fn probe(
         let reason = "the file is empty".to_owned();
         return Err(ProbeError::Broken { name: name.to_owned(), format: format.name(), reason });
     }
-    let columns = match format {
-        Format::Csv => csv_header(path, name, separator, encoding)?,
+    let (columns, rows) = match format {
+        Format::Csv => (csv_header(path, name, separator, encoding)?, None),
         Format::Parquet => parquet_footer(file, name)?,
-        Format::Xlsx => workbook_header(path, name)?,
+        Format::Xlsx => (workbook_header(path, name)?, None),
     };
-    Ok((format, SourceFile { path: path.to_owned(), name: name.to_owned(), columns }))
+    Ok((format, SourceFile { path: path.to_owned(), name: name.to_owned(), columns, rows }))
 }
 
-fn parquet_footer(file: File, name: &str) -> Result<Vec<(String, DataType)>, ProbeError> {
+/// Columns and number of rows.
+type Footer = (Vec<(String, DataType)>, Option<u64>);
+
+fn parquet_footer(file: File, name: &str) -> Result<Footer, ProbeError> {
     let broken = |error: PolarsError| ProbeError::Broken {
         name: name.to_owned(),
         format: Format::Parquet.name(),
         reason: error.to_string(),
     };
-    let arrow = ParquetReader::new(file).schema().map_err(broken)?;
+    let mut reader = ParquetReader::new(file);
+    let arrow = reader.schema().map_err(broken)?;
     let schema = Schema::from_arrow_schema(&arrow);
-    Ok(schema.iter_names_and_dtypes().map(|(name, dtype)| (name.to_string(), dtype.clone())).collect())
+    let rows = reader.num_rows().map_err(broken)? as u64;
+    Ok((schema.iter_names_and_dtypes().map(|(name, dtype)| (name.to_string(), dtype.clone())).collect(), Some(rows)))
 }
 
 /// A header longer than this is taken for a file that is no CSV.

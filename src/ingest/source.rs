@@ -60,6 +60,8 @@ pub struct SourceFile {
     pub name: String,
     /// Names and types in the file's order; CSV columns are all text.
     pub columns: Vec<(String, DataType)>,
+    /// Rows, where the file says so.
+    pub rows: Option<u64>,
 }
 
 /// How numbers are written where they are text.

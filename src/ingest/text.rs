@@ -14,6 +14,7 @@ use super::cells::{Cells, Told};
 use super::chunks::{CHUNK, Chunk, Chunks, CsvError};
 use super::records::{self, BadRecord, FAULTS, Writing};
 use super::{SourceFile, TextFormat};
+use crate::progress;
 
 /// Column of a source's plan that holds the number of the row in its source.
 pub(super) const ROW_COLUMN: &str = "custseg.source_row";
@@ -127,6 +128,7 @@ impl CsvScan {
         let bad = bad.map_err(CsvError::into_polars)?;
         count.records.fetch_add(rows as u64, Ordering::Relaxed);
         bad.iter().for_each(|bad| count.tell(chunk.first + bad.place as u64, bad, &self.file.name));
+        progress::bytes(chunk.bytes.len());
         let (first, header) = (chunk.first.max(1), chunk.first == 0);
         feed.done(chunk);
         let told: PolarsResult<Vec<Told>> =

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use polars::prelude::*;
 
+use crate::progress;
+
 /// What becomes of a column's values in a run, and in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fold {
@@ -51,6 +53,7 @@ pub(super) fn grouped(
 /// One row a run of rows whose first columns are equal.
 fn runs(frame: &DataFrame, keys: usize, lines: &str, folds: &[(PlSmallStr, Fold)]) -> PolarsResult<DataFrame> {
     let rows = frame.height();
+    progress::rows(rows);
     let mut begins = BooleanChunked::full(PlSmallStr::EMPTY, false, rows);
     for key in &frame.columns()[..keys] {
         // A column of one value begins nothing.

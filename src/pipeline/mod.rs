@@ -127,8 +127,8 @@ pub fn run(p: &Pipeline, how: How) -> Result<Outcome, Error> {
         depends: &depends,
         earlier: renewal.as_ref().map(|renewal| &renewal.run),
     };
-    let manifest =
-        info_span!("publish").in_scope(|| publish::publish(staging, &tables, files, facts, how.publish_anyway))?;
+    let manifest = info_span!("publish", rows = tables.segments.height())
+        .in_scope(|| publish::publish(staging, &tables, files, facts, how.publish_anyway))?;
     let stayed = renewal.map(|renewal| renewal.dates).unwrap_or_default();
     Ok(Outcome::Published { manifest: Box::new(manifest), tables, stayed })
 }
@@ -269,7 +269,7 @@ pub fn earlier(
 pub fn score(p: &Pipeline, snapshots: Snapshots, kept: Option<Yardstick>) -> Result<Scored, Error> {
     let _span = info_span!("score").entered();
     let scored = score::score(&p.score, snapshots, kept).map_err(Error::engine("score"))?;
-    info!(cuts = scored.cuts.len(), "customers scored");
+    info!(rows = scored.frame.height(), cuts = scored.cuts.len(), "customers scored");
     Ok(scored)
 }
 
@@ -278,7 +278,7 @@ pub fn score(p: &Pipeline, snapshots: Snapshots, kept: Option<Yardstick>) -> Res
 /// # Errors
 /// What Polars says.
 pub fn segment(p: &Pipeline, scored: Scored) -> Result<Segmented, Error> {
-    let _span = info_span!("segment").entered();
+    let _span = info_span!("segment", rows = scored.frame.height()).entered();
     let mut segmented = segment::segment(&p.segment, scored).map_err(Error::engine("segment"))?;
     if p.why {
         let factor = p.ingest.money.factor();
@@ -304,7 +304,7 @@ pub fn assign(
     let earlier: Vec<(NaiveDate, DataFrame)> = published.into_iter().chain(earlier.iter().cloned()).collect();
     let sight = Sight { date, newest, earlier: &earlier, book, labels };
     let assigned = model::assign(&p.models, &p.clusterings, segmented, &sight)?;
-    info!(models = p.models.len() + p.clusterings.len(), "customers assigned");
+    info!(rows = assigned.frame.height(), models = p.models.len() + p.clusterings.len(), "customers assigned");
     Ok(assigned)
 }
 
@@ -340,7 +340,8 @@ pub fn evidence<'a>(
 pub fn evaluate(evidence: Evidence<'_>, assigned: Assigned) -> Result<Tables, Error> {
     let _span = info_span!("evaluate").entered();
     let tables = evaluate::evaluate(evidence, assigned).map_err(Error::engine("evaluate"))?;
-    info!(tables = tables.others.len() + 1, "tables made");
+    let rows = tables.segments.height() + tables.others.iter().map(|(_, table)| table.height()).sum::<usize>();
+    info!(rows, tables = tables.others.len() + 1, "tables made");
     Ok(tables)
 }
 

@@ -17,6 +17,7 @@ use crate::ingest::conform::{AMBIGUOUS, FOREIGN};
 use crate::ingest::{self, Format, Keyed, OnBadRow, ReadCount, Reading};
 use crate::model::Target;
 use crate::orders::{self, Asked, Further, OrderBook, Rejects, ledger};
+use crate::progress::{self, Extent};
 use crate::publish;
 
 /// What is known besides the transactions.
@@ -104,18 +105,29 @@ pub fn scan(
     let asked = Asked { money: &p.ingest.money, has_orders: p.ingest.has_orders(), pairs, further: further(p) };
     let rejects = rejects.map(|path| reject_names(p, path));
     let read = lines.read.clone();
+    progress::begin(extent(p));
     let book = orders::scan(lines, asked, &tallies, rejects.as_ref()).map_err(Error::scan(&p.ingest))?;
-    info!(groups = book.frame.height(), "source read");
-    complete(p, &read, &book)?;
+    let rows = book.rows_by_reason().map_err(Error::engine("orders"))?.iter().sum::<u64>();
+    info!(rows, groups = book.frame.height(), "source read");
+    complete(p, &read, rows)?;
     refuse(p, &book, rejects.as_ref())
         .map_err(Error::engine("orders"))?
         .map_or(Ok(book), |words| Err(Error::Data(words)))
 }
 
+/// What there is to read, as far as it can be known beforehand.
+fn extent(p: &Pipeline) -> Option<Extent> {
+    let files = || p.ingest.sources.iter().flat_map(|source| &source.set.files);
+    let plain = files().all(|file| file.name.to_lowercase().ends_with(".csv"));
+    match plain {
+        true => Some(Extent::Bytes(files().filter_map(|file| Some(file.path.metadata().ok()?.len())).sum())),
+        false => files().map(|file| file.rows).sum::<Option<u64>>().map(Extent::Rows),
+    }
+}
+
 /// Holds the order book to what was read of CSV: a chunk that went to no consumer would be lost without a word.
-fn complete(p: &Pipeline, read: &[Arc<ReadCount>], book: &OrderBook) -> Result<(), Error> {
+fn complete(p: &Pipeline, read: &[Arc<ReadCount>], rows: u64) -> Result<(), Error> {
     let records: u64 = read.iter().map(|count| count.records()).sum();
-    let rows: u64 = book.rows_by_reason().map_err(Error::engine("orders"))?.iter().sum();
     match p.ingest.sources.iter().all(|source| source.set.format == Format::Csv) && records != rows {
         true => Err(Error::Data(format!("{records} records were read, but {rows} rows arrived"))),
         false => Ok(()),

@@ -120,11 +120,14 @@ fn the_last_line_is_json() {
 fn the_log_can_be_json_or_silent() {
     let shop = Shop::fixture();
     let outcome = shop.custseg(&["run", "shop.yaml", "--log-format", "json", "--threads", "1"]);
-    let log: Vec<&str> = outcome.stderr.lines().take_while(|line| line.starts_with('{')).collect();
-    assert!(log.len() >= 4, "{}", outcome.stderr);
-    for line in log {
-        let line: serde_json::Value = serde_json::from_str(line).unwrap();
-        assert_eq!(line["level"], "INFO");
+    // One object a line, and nothing else: what is for people is left out.
+    let lines = outcome.stderr.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let (done, said): (Vec<_>, Vec<_>) = lines.partition(|line| line["fields"]["message"] == "stage done");
+    assert!(said.len() >= 4 && said.iter().all(|line| line["level"] == "INFO"), "{}", outcome.stderr);
+    for (stage, rows) in [("orders", 12), ("rfm", 3), ("score", 3), ("segment", 3), ("model", 3), ("publish", 3)] {
+        let found = |line: &&serde_json::Value| line["fields"]["stage"] == stage && line["fields"]["rows"] == rows;
+        let line = done.iter().find(found).unwrap_or_else(|| panic!("{stage}: {}", outcome.stderr));
+        assert!(line["fields"]["seconds"].as_f64().unwrap() < 10.0);
     }
     assert_eq!(shop.custseg(&["run", "shop.yaml", "-q"]).stderr, "");
 }

@@ -84,8 +84,8 @@ fn lib_lists_the_rooms_in_order() {
     let text = fs::read_to_string(root().join("src/lib.rs")).unwrap();
     let modules: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     let expected = [
-        "error", "columns", "scratch", "config", "pipeline", "ingest", "clean", "orders", "checks", "rfm", "score",
-        "segment", "model", "evaluate", "artefact", "publish", "simulate",
+        "error", "columns", "scratch", "progress", "config", "pipeline", "ingest", "clean", "orders", "checks", "rfm",
+        "score", "segment", "model", "evaluate", "artefact", "publish", "simulate",
     ];
     assert_eq!(modules, expected);
 }
