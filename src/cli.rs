@@ -72,6 +72,10 @@ pub(crate) enum Command {
         /// Exit with 99 where nothing is new, which Airflow takes for skipped.
         #[arg(long, requires = "only_new")]
         skip_code: bool,
+        /// Tell a catalogue of data what the run reads and writes, by events of OpenLineage: appended to a file, or posted to an HTTP
+        /// endpoint. OPENLINEAGE_NAMESPACE, OPENLINEAGE_PARENT_ID, OPENLINEAGE_ENDPOINT and OPENLINEAGE_API_KEY are heeded.
+        #[arg(long, env = "CUSTSEG_LINEAGE", value_name = "FILE|URL")]
+        lineage: Option<String>,
     },
     /// Score customers by the artefact of an earlier run: its cut points, its segment map, its models. Nothing is learnt anew, so that
     /// any part of the run's own customers, with all that they did, gets the very segments that the run gave it.

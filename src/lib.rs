@@ -17,4 +17,5 @@ pub mod model;
 pub mod evaluate;
 pub mod artefact;
 pub mod publish;
+pub mod lineage;
 pub mod simulate;

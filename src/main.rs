@@ -13,6 +13,7 @@ use signal_hook::iterator::Signals;
 
 use cli::{Cli, Machine};
 use custseg::error::Error;
+use custseg::lineage::State;
 use custseg::scratch;
 
 mod cli;
@@ -70,6 +71,7 @@ fn on_signals() -> Result<(), Error> {
             scratch::clear();
             commands::log::clear();
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
+            commands::lineage::end(&State::Abort(&format!("stopped by {name}")));
             eprintln!("error: stopped by {name}; what was half written is removed");
             // Other threads are in the middle of their work, so nothing is torn down.
             signal_hook::low_level::exit(128 + signal);

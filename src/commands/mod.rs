@@ -7,12 +7,13 @@ use polars::prelude::{Schema, SchemaNamesAndDtypes};
 use crate::cli::{Command, Load, Overrides};
 use custseg::config::{self, Request};
 use custseg::error::Error;
-use custseg::pipeline::{How, Pipeline};
+use custseg::pipeline::{How, Pipeline, Scanned};
 
 mod check;
 mod diff;
 mod explain;
 mod inspect;
+pub(crate) mod lineage;
 mod lint;
 pub(crate) mod log;
 mod manual;
@@ -31,9 +32,10 @@ mod why;
 /// Runs a command; what it prints on `out` is data.
 pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Error> {
     match command {
-        Command::Run { load, publish_anyway, only_new, skip_code } => {
-            let how = How { publish_anyway: *publish_anyway, only_new: *only_new };
-            run::run(&loaded(load)?, how, *skip_code, out)
+        Command::Run { load, publish_anyway, only_new, skip_code, lineage } => {
+            let told = lineage.is_some().then_some(lineage::scanned as fn(&Scanned<'_>));
+            let how = How { publish_anyway: *publish_anyway, only_new: *only_new, told };
+            run::run(&loaded(load)?, how, *skip_code, lineage.as_deref(), out)
         }
         Command::Diff { one, other, snapshot, json } => diff::diff([one, other], *snapshot, *json, out),
         Command::Simulate(asked) => simulate::simulate(asked, out),

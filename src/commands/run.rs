@@ -6,11 +6,29 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use tracing::info;
 
-use super::{log, summary};
+use super::{lineage, log, summary};
 use custseg::error::Error;
+use custseg::lineage::State;
 use custseg::pipeline::{self, How, Outcome, Pipeline};
 
-pub(super) fn run(p: &Pipeline, how: How, skip_code: bool, out: &mut impl Write) -> Result<(), Error> {
+pub(super) fn run(
+    p: &Pipeline,
+    how: How,
+    skip_code: bool,
+    lineage: Option<&str>,
+    out: &mut impl Write,
+) -> Result<(), Error> {
+    lineage.map_or(Ok(()), |to| lineage::begin(p, to))?;
+    let outcome = told(p, how, skip_code, out);
+    match &outcome {
+        Ok(()) | Err(Error::NothingNew) => {}
+        Err(error) => lineage::end(&State::Fail(&error.to_string())),
+    }
+    outcome
+}
+
+/// Runs the pipeline and tells what came out.
+fn told(p: &Pipeline, how: How, skip_code: bool, out: &mut impl Write) -> Result<(), Error> {
     let started = Instant::now();
     let outcome = pipeline::run(p, how)?;
     let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
@@ -18,6 +36,7 @@ pub(super) fn run(p: &Pipeline, how: How, skip_code: bool, out: &mut impl Write)
     let (manifest, stayed) = match outcome {
         Outcome::NothingNew(run) => {
             info!("nothing is new: inputs, definitions and version are those of the published run");
+            lineage::end(&State::Complete(&[], None));
             let line = json!({
                 "run_id": run.text("run_id"),
                 "pipeline": p.name,
@@ -32,6 +51,7 @@ pub(super) fn run(p: &Pipeline, how: How, skip_code: bool, out: &mut impl Write)
             return if skip_code { Err(Error::NothingNew) } else { Ok(()) };
         }
         Outcome::Published { manifest, tables, stayed } => {
+            lineage::end(&State::Complete(&manifest.outputs, Some(&tables)));
             log::clear();
             if !log::is_json() {
                 summary::print(p, &tables, &manifest, &mut std::io::stderr().lock())?;

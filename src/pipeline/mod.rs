@@ -14,6 +14,7 @@ use crate::evaluate::{self, Evidence, Tables, ValidityParams};
 use crate::ingest::{IngestParams, Keyed, Reading};
 use crate::model::{self, Assigned, KmeansParams, ModelParams, Sight};
 use crate::orders::{OrderBook, ledger};
+use crate::publish::manifest::Input;
 use crate::publish::{self, CustomersRead, Depends, Facts, Manifest, PublishParams, Published, Staging};
 use crate::rfm::{self, RfmError, RfmParams, SnapshotDates, Snapshots, by_snapshot};
 use crate::score::{self, Cutting, ScoreParams, Scored, Yardstick};
@@ -69,12 +70,24 @@ pub struct Pipeline {
 }
 
 /// What the command line says of a run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct How {
     /// Whether results are shown to readers though a gate failed.
     pub publish_anyway: bool,
     /// Whether snapshots of the published run stay as they are where nothing that they depend on has changed.
     pub only_new: bool,
+    /// Who is told once the source is read and its checks hold.
+    pub told: Option<fn(&Scanned<'_>)>,
+}
+
+/// What is known once the source is read.
+pub struct Scanned<'a> {
+    /// Its files.
+    pub inputs: &'a [Input],
+    /// Rows of all sources.
+    pub rows: u64,
+    /// What the checks found.
+    pub verdicts: &'a [Verdict],
 }
 
 /// Runs the pipeline and publishes what came out.
@@ -97,6 +110,8 @@ pub fn run(p: &Pipeline, how: How) -> Result<Outcome, Error> {
     let lines = mark(p, Reading::Rows, pairs.as_ref())?;
     let book = scan(p, lines, pairs, Some(&staging.rejects()))?;
     let (staging, verdicts) = check(p, &book, staging)?;
+    let rows = book.rows_by_reason().map_err(Error::engine("orders"))?.iter().sum();
+    how.told.inspect(|tell| tell(&Scanned { inputs: &inputs, rows, verdicts: &verdicts }));
     let of_customers = known.customers.as_ref();
     let depends = depends(p, &book, of_customers)?;
     let renewal = Renewal::of(p, &depends).filter(|_| how.only_new);

@@ -29,6 +29,8 @@ mod time;
 mod crash;
 /// What operators and editors use beside a run.
 mod operator;
+/// Events of OpenLineage.
+mod lineage;
 /// The artefact, scoring by it, and comparing runs.
 mod artefact;
 /// The models: what they learn, how they are tried, what they refuse.

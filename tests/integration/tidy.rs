@@ -85,7 +85,7 @@ fn lib_lists_the_rooms_in_order() {
     let modules: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     let expected = [
         "error", "columns", "scratch", "progress", "config", "pipeline", "ingest", "clean", "orders", "checks", "rfm",
-        "score", "segment", "model", "evaluate", "artefact", "publish", "simulate",
+        "score", "segment", "model", "evaluate", "artefact", "publish", "lineage", "simulate",
     ];
     assert_eq!(modules, expected);
 }
