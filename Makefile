@@ -1,6 +1,6 @@
 # Every target is a line or two of cargo; `make` is a convenience, not a requirement.
 .DEFAULT_GOAL := help
-.PHONY: help pipeline test test-sklearn check bench online-retail
+.PHONY: help pipeline test test-sklearn test-remote test-airflow check deny bench online-retail
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,11 +21,26 @@ test-sklearn: ## Hold published runs against scikit-learn, which is installed fr
 		--set "ingest.transactions.paths=[$$(realpath "$$CUSTSEG_REFERENCE_DATA")/online-retail/online_retail.parquet]"
 	.venv/bin/python tests/sklearn/compare.py .venv/out/*/current
 
+test-remote: ## Read from and publish to an S3-compatible server, which is installed from PyPI into .venv.
+	test -x .venv/bin/python || python3 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/remote/requirements.txt
+	cargo build --release --locked
+	.venv/bin/python tests/remote/s3.py --binary "$${CARGO_TARGET_DIR:-target}/release/custseg"
+
+test-airflow: ## Run the DAG of config/airflow with Airflow, which is installed from PyPI into .venv/airflow.
+	test -x .venv/airflow/bin/python || python3 -m venv .venv/airflow
+	.venv/airflow/bin/pip install --quiet --disable-pip-version-check --requirement tests/airflow/requirements.txt
+	cargo build --release --locked
+	.venv/airflow/bin/python tests/airflow/dag.py --binary "$${CARGO_TARGET_DIR:-target}/release/custseg"
+
 check: ## Check format, lints and documentation, and run the tests.
 	cargo fmt --check
 	cargo clippy --release --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps
 	$(MAKE) test
+
+deny: ## Check licences, bans and sources of every dependency with cargo-deny, and the advisories with ADVISORIES=1 (network).
+	cargo deny --locked check $(if $(ADVISORIES),,licenses bans sources)
 
 bench: ## Time custseg beside DuckDB, Polars, pandas and scikit-learn into benches/RESULTS.md, then its parts (criterion).
 	test -x .venv/bin/python || python3 -m venv .venv

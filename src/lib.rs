@@ -4,6 +4,7 @@ pub mod error;
 pub mod columns;
 pub mod scratch;
 pub mod progress;
+pub mod remote;
 pub mod config;
 pub mod pipeline;
 pub mod ingest;

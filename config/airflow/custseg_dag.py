@@ -8,6 +8,9 @@ A backfill is a run with parameters:
 
     airflow dags trigger custseg --conf '{"from": "2011-06-01", "until": "2011-12-01"}'
 
+A wrong pipeline (exit code 2) or data that break their contract (3) fail again when they are tried again, so retries are left to
+Airflow's `default_task_retries`.
+
 The worker needs these variables (`custseg run --help` tells of more; credentials of object stores stay in the worker's environment):
 
     CUSTSEG_BIN        the program; `custseg` where it is not set
@@ -33,7 +36,6 @@ with DAG(
     start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_tasks=2,
-    default_args={"retries": 1, "retry_delay": timedelta(minutes=5)},
     params={
         "from": Param(None, type=["null", "string"], format="date", description="First snapshot of a backfill"),
         "until": Param(None, type=["null", "string"], format="date", description="Last snapshot of a backfill"),

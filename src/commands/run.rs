@@ -32,7 +32,6 @@ fn told(p: &Pipeline, how: How, skip_code: bool, out: &mut impl Write) -> Result
     let started = Instant::now();
     let outcome = pipeline::run(p, how)?;
     let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-    let current = p.publish.to.canonicalize()?.join("current");
     let (manifest, stayed) = match outcome {
         Outcome::NothingNew(run) => {
             info!("nothing is new: inputs, definitions and version are those of the published run");
@@ -44,7 +43,7 @@ fn told(p: &Pipeline, how: How, skip_code: bool, out: &mut impl Write) -> Result
                 "snapshots": run.manifest["snapshots"],
                 "rows": run.manifest["rows"],
                 "seconds": seconds,
-                "path": current,
+                "path": p.publish.shown(run.text("run_id")),
                 "outputs": run.manifest["outputs"].as_array().into_iter().flatten().map(|output| &output["path"]).collect::<Vec<&Value>>(),
             });
             writeln!(out, "{line}")?;
@@ -68,7 +67,7 @@ fn told(p: &Pipeline, how: How, skip_code: bool, out: &mut impl Write) -> Result
         "measured": measured,
         "rows": manifest.rows,
         "seconds": seconds,
-        "path": current,
+        "path": p.publish.shown(&manifest.run_id),
         "outputs": manifest.outputs.iter().map(|output| &output.path).collect::<Vec<_>>(),
     });
     writeln!(out, "{line}")?;

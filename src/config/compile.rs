@@ -1,6 +1,8 @@
 //! The one door: [`PipelineSpec`] → [`Pipeline`]. Rules that a schema cannot say are checked here, all of them, and
 //! nowhere else.
 
+use std::sync::Arc;
+
 use chrono::NaiveDate;
 use serde_json::json;
 
@@ -19,11 +21,13 @@ use crate::clean::{self, ReturnPolicy};
 use crate::columns::{CATEGORY, PRODUCT_ID};
 use crate::ingest::{IngestParams, Money, OnBadRow, RejectColumns};
 use crate::pipeline::{Pipeline, Recipe};
-use crate::publish::PublishParams;
+use crate::publish::{Mirror, PublishParams};
+use crate::remote::{Place, is_remote};
 use crate::rfm::{
     CapOutliers, Feature, Fitted, Frequency as Counted, Grid, Monetary, Of, Ratio, RfmParams, SnapshotDates, Step,
 };
 use crate::score::Cutting;
+use crate::scratch::Scratch;
 use crate::segment::SegmentMap;
 
 /// Checks the meaning of a spec against itself, its segment map, and the headers of its sources.
@@ -60,10 +64,7 @@ pub(super) fn compile(
     }
     let (models, clusterings) = models::models(spec, apart, &mut checker);
     let gates = evaluate::gates(&spec.evaluate, &score, &models, &mut checker);
-    let to = document.base.join(&spec.publish.to);
-    if spec.publish.to.is_empty() {
-        checker.wrong("/publish/to", "expected a folder");
-    }
+    let publish = publish(&spec.publish, &mut checker);
     let predicates = clean.steps.iter().flat_map(|step| match step {
         clean::Step::Where(predicate) => predicate.source_columns.clone(),
         _ => Vec::new(),
@@ -108,11 +109,44 @@ pub(super) fn compile(
         sensitivity: spec.evaluate.sensitivity,
         validity: evaluate::validity(&spec.evaluate),
         gates,
-        publish: PublishParams { to, keep_runs: spec.publish.keep_runs },
+        publish: publish?,
         definitions,
         recipe: recipe(spec, map_json?, document),
         reading: reading(spec),
     })
+}
+
+/// Where the results go; a place in an object store is mirrored by scratch of this machine.
+fn publish(spec: &PublishSpec, checker: &mut Checker<'_>) -> Option<PublishParams> {
+    let PublishSpec { to, keep_runs, .. } = spec;
+    let pointer = "/publish/to";
+    if to.is_empty() {
+        checker.wrong(pointer, "expected a folder");
+        return None;
+    }
+    if !is_remote(to) {
+        return Some(PublishParams { to: checker.base().join(to), mirror: None, keep_runs: *keep_runs });
+    }
+    let place = match Place::of(to) {
+        Ok(place) if place.is_writable() => place,
+        Ok(_) => {
+            checker.wrong(pointer, "the web is only read from");
+            return None;
+        }
+        Err(error) => {
+            checker.wrong(pointer, error.to_string());
+            return None;
+        }
+    };
+    let folder = match Scratch::folder() {
+        Ok(folder) => Arc::new(folder),
+        Err(error) => {
+            checker.problem(Kind::Input, pointer, format!("no folder to mirror it in: {error}"), None);
+            return None;
+        }
+    };
+    let (path, url) = (folder.path().to_owned(), to.trim_end_matches('/').to_owned());
+    Some(PublishParams { to: path, mirror: Some(Mirror { url, place, folder }), keep_runs: *keep_runs })
 }
 
 /// The pipeline for its artefact: without paths, checks and further tables, and with its map and rates beside it.

@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
+use crate::remote::masked;
+
 /// A text that problems can point into: the YAML file, a segment map, or one `--set`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
@@ -96,10 +98,11 @@ impl Problems {
         let group = match &problem.place {
             Some(place) => {
                 let source = &self.sources[place.source];
-                let end = place.span.end.min(source.text.len());
+                let text = masked(&source.text);
+                let end = place.span.end.min(text.len());
                 let start = place.span.start.min(end);
                 title.element(
-                    Snippet::source(source.text.as_str())
+                    Snippet::source(text.into_owned())
                         .path(source.name.as_str())
                         .annotation(AnnotationKind::Primary.span(start..end)),
                 )

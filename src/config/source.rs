@@ -11,6 +11,7 @@ use super::text;
 use crate::columns::*;
 use crate::ingest::probe::{self, ProbeError};
 use crate::ingest::{Columns, FileSet, Format, KeyedParams, Rates, Source, SourceFile, TextFormat, Worth};
+use crate::remote::RemoteError;
 
 /// Columns of the segments that an attribute may not be called like.
 const OURS: [&str; 23] = [
@@ -246,15 +247,16 @@ fn file_set(
                 continue;
             }
         };
-        for path in paths {
-            let name = path.strip_prefix(checker.base()).unwrap_or(&path).display().to_string();
-            if seen.contains(&path) {
+        for file in paths {
+            // Of what is remote the URL tells whether it is the same.
+            let place = if file.fetched.is_some() { PathBuf::from(&file.name) } else { file.path.clone() };
+            if seen.contains(&place) {
                 failed = true;
-                checker.problem(Kind::Config, &pointer, format!("`{name}` is named twice"), None);
+                checker.problem(Kind::Config, &pointer, format!("`{}` is named twice", file.name), None);
                 continue;
             }
-            seen.push(path.clone());
-            match probe::probe(&path, &name, text.separator, text.encoding) {
+            seen.push(place);
+            match probe::probe(file, text.separator, text.encoding) {
                 Ok((format, file)) => found.push((file, format)),
                 Err(error) => {
                     failed = true;
@@ -276,7 +278,12 @@ fn kind(error: &ProbeError) -> Kind {
     match error {
         ProbeError::Pattern { .. } | ProbeError::Suffix { .. } => Kind::Config,
         ProbeError::Broken { .. } => Kind::Data,
-        ProbeError::NoMatch { .. } | ProbeError::EmptyFolder(_) | ProbeError::Io { .. } => Kind::Input,
+        ProbeError::Remote(RemoteError::Url { .. }) => Kind::Config,
+        ProbeError::NoMatch { .. }
+        | ProbeError::EmptyFolder(_)
+        | ProbeError::NothingRemote(_)
+        | ProbeError::Remote(_)
+        | ProbeError::Io { .. } => Kind::Input,
     }
 }
 

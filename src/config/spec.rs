@@ -281,7 +281,8 @@ pub struct ValiditySpec {
 #[serde(deny_unknown_fields)]
 #[schemars(extend("required" = ["to"]))]
 pub struct PublishSpec {
-    /// Folder of the results, relative to this file; `current` in it points at the newest complete run.
+    /// Folder of the results, relative to this file; `current` in it points at the newest complete run. Or a place in an object store
+    /// (`s3://bucket/folder`, `gs://`, `az://`), where `manifest.json` names the newest complete run, and is written last.
     #[serde(default)]
     pub to: String,
     /// What `rejects.parquet` keeps of a rejected row besides step, reason, file, row and the text of a cell that cannot be

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use encoding_rs::Encoding;
 use flate2::read::MultiGzDecoder;
@@ -11,6 +12,8 @@ use polars::prelude::{
 };
 
 use super::{Format, SourceFile, workbook};
+use crate::remote::{self, Fetched, RemoteError, is_remote};
+use crate::scratch::Scratch;
 
 /// Why a source cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +37,12 @@ pub enum ProbeError {
     /// There is such a folder, but nothing in it.
     #[error("folder `{0}` holds no .csv, .csv.gz, .csv.zst, .parquet or .xlsx file")]
     EmptyFolder(String),
+    /// Nothing is there, remotely.
+    #[error("no file matches `{0}`")]
+    NothingRemote(String),
+    /// A store does not give what is asked for.
+    #[error(transparent)]
+    Remote(RemoteError),
     /// The suffix is none that can be read.
     #[error("`{name}` has no known suffix; expected .csv, .csv.gz, .csv.zst, .parquet or .xlsx")]
     Suffix {
@@ -88,12 +97,50 @@ impl Format {
     }
 }
 
-/// The files that a path, folder or glob means, sorted by name. A folder means every file under it whose suffix can be
-/// read, hidden ones and those that begin with `_` left out, as Spark writes them.
+/// A file that a source means.
+#[derive(Debug)]
+pub struct Found {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its path from the base, or its URL.
+    pub name: String,
+    /// Scratch that it was fetched into, where it is remote.
+    pub fetched: Option<Arc<Scratch>>,
+}
+
+/// The files that a path, folder, glob or URL means, sorted by name. A folder means every file under it whose suffix can be
+/// read, hidden ones and those that begin with `_` left out, as Spark writes them. What is remote is fetched.
 ///
 /// # Errors
-/// A wrong pattern, one that matches nothing, or a folder that cannot be listed.
-pub fn files(pattern: &str, base: &Path) -> Result<Vec<PathBuf>, ProbeError> {
+/// A wrong pattern, one that matches nothing, a folder that cannot be listed, or a store that does not answer.
+pub fn files(pattern: &str, base: &Path) -> Result<Vec<Found>, ProbeError> {
+    if is_remote(pattern) {
+        return fetched(pattern);
+    }
+    let found = |path: PathBuf| {
+        let name = path.strip_prefix(base).unwrap_or(&path).display().to_string();
+        Found { path, name, fetched: None }
+    };
+    Ok(local(pattern, base)?.into_iter().map(found).collect())
+}
+
+/// Whether a file of a folder is one of its tables.
+fn is_table(name: &str) -> bool {
+    Format::of(name).is_ok() && !name.starts_with(['.', '_'])
+}
+
+fn fetched(url: &str) -> Result<Vec<Found>, ProbeError> {
+    let io = |source| ProbeError::Io { name: url.to_owned(), source };
+    let scratch = Arc::new(Scratch::folder().map_err(io)?);
+    let files = remote::fetch(url, scratch.path(), is_table).map_err(ProbeError::Remote)?;
+    if files.is_empty() {
+        return Err(ProbeError::NothingRemote(url.to_owned()));
+    }
+    let found = |file: Fetched| Found { path: file.path, name: file.url, fetched: Some(scratch.clone()) };
+    Ok(files.into_iter().map(found).collect())
+}
+
+fn local(pattern: &str, base: &Path) -> Result<Vec<PathBuf>, ProbeError> {
     let full = base.join(pattern);
     if full.is_file() {
         return Ok(vec![full]);
@@ -110,7 +157,7 @@ pub fn files(pattern: &str, base: &Path) -> Result<Vec<PathBuf>, ProbeError> {
         let path =
             entry.map_err(|error| ProbeError::Io { name: error.path().display().to_string(), source: error.into() })?;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let meant = !is_folder || (Format::of(&name).is_ok() && !name.starts_with(['.', '_']));
+        let meant = !is_folder || is_table(&name);
         if path.is_file() && meant {
             found.push(path);
         }
@@ -127,12 +174,9 @@ pub fn files(pattern: &str, base: &Path) -> Result<Vec<PathBuf>, ProbeError> {
 ///
 /// # Errors
 /// A file that cannot be opened or is not what its suffix says.
-pub fn probe(
-    path: &Path,
-    name: &str,
-    separator: u8,
-    encoding: &'static Encoding,
-) -> Result<(Format, SourceFile), ProbeError> {
+pub fn probe(found: Found, separator: u8, encoding: &'static Encoding) -> Result<(Format, SourceFile), ProbeError> {
+    let Found { path, name, fetched } = found;
+    let (path, name) = (path.as_path(), name.as_str());
     let format = Format::of(name)?;
     let io = |source| ProbeError::Io { name: name.to_owned(), source };
     let file = File::open(path).map_err(io)?;
@@ -145,7 +189,7 @@ pub fn probe(
         Format::Parquet => parquet_footer(file, name)?,
         Format::Xlsx => (workbook_header(path, name)?, None),
     };
-    Ok((format, SourceFile { path: path.to_owned(), name: name.to_owned(), columns, rows }))
+    Ok((format, SourceFile { path: path.to_owned(), name: name.to_owned(), columns, rows, fetched }))
 }
 
 /// Columns and number of rows.

@@ -84,7 +84,8 @@ impl Rates {
             }
         }
         let daily = df![CURRENCY => currencies, RATE_DAY => days, RATE => rates].map_err(|error| error.to_string())?;
-        let file = SourceFile { path: path.to_owned(), name: name.to_owned(), columns: Vec::new(), rows: None };
+        let file =
+            SourceFile { path: path.to_owned(), name: name.to_owned(), columns: Vec::new(), rows: None, fetched: None };
         Ok(Self { file, own: own.to_owned(), daily, last })
     }
 

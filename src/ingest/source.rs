@@ -1,11 +1,13 @@
 //! One source: its files, how they are written, and which of their columns holds what.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use encoding_rs::Encoding;
 use polars::prelude::DataType;
 
 use crate::columns::{AMOUNT, CATEGORY, CURRENCY, CUSTOMER_ID, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, UNIT_PRICE};
+use crate::scratch::Scratch;
 
 /// One source of transactions.
 #[derive(Debug, Clone)]
@@ -62,6 +64,8 @@ pub struct SourceFile {
     pub columns: Vec<(String, DataType)>,
     /// Rows, where the file says so.
     pub rows: Option<u64>,
+    /// Scratch that it was fetched into, where it is remote; it goes with the last of its files.
+    pub fetched: Option<Arc<Scratch>>,
 }
 
 /// How numbers are written where they are text.

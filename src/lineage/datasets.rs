@@ -25,8 +25,21 @@ impl Dataset {
         Self { namespace: "file".to_owned(), name: whole.display().to_string() }
     }
 
+    /// What a URL names: its store, and the key in it.
+    fn remote(url: &str) -> Self {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("file", url));
+        let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+        Self { namespace: format!("{scheme}://{bucket}"), name: key.to_owned() }
+    }
+
     /// The files of a source: one by its own name, several by the folder that holds them all.
     fn of(set: &FileSet) -> Self {
+        if let Some(file) = set.files.first().filter(|file| file.fetched.is_some()) {
+            let Self { namespace, name } = Self::remote(&file.name);
+            let names = set.files.iter().map(|file| PathBuf::from(Self::remote(&file.name).name));
+            let common = names.fold(PathBuf::from(name), |common, name| shared(&common, &name));
+            return Self { namespace, name: common.display().to_string() };
+        }
         let mut paths = set.files.iter().map(|file| file.path.as_path());
         let first = paths.next().map(Path::to_owned).unwrap_or_default();
         Self::at(&paths.fold(first, |common, path| shared(&common, path)))
@@ -95,7 +108,10 @@ pub(super) fn outputs(p: &Pipeline, outputs: &[Output], tables: Option<&Tables>)
         (*all, *bytes) = (*all + rows, *bytes + output.bytes);
     }
     let of = |(table, (rows, bytes)): (&str, (usize, usize))| {
-        let Dataset { namespace, name } = Dataset::at(&p.publish.to);
+        let Dataset { namespace, name } = match &p.publish.mirror {
+            Some(mirror) => Dataset::remote(&mirror.url),
+            None => Dataset::at(&p.publish.to),
+        };
         let mut facets = json!({});
         let frame =
             tables.and_then(|tables| if table == SEGMENTS { Some(&tables.segments) } else { tables.get(table) });

@@ -97,6 +97,9 @@ pub struct Scanned<'a> {
 pub fn run(p: &Pipeline, how: How) -> Result<Outcome, Error> {
     let inputs = fingerprints(p)?;
     let run_id = run_id(p, &inputs);
+    if let Some(mirror) = p.publish.mirror.as_ref().filter(|_| how.only_new) {
+        mirror.fetch().map_err(Error::Publish)?;
+    }
     // A run whose gates failed is shown only as long as somebody wants it to be.
     let good = |run: &Published| run.text("run_id") == run_id && (how.publish_anyway || run.gates_passed());
     if how.only_new

@@ -23,18 +23,21 @@ use crate::checks::Verdict;
 use crate::columns::SNAPSHOT;
 use crate::evaluate::Tables;
 use crate::evaluate::gates::{self, Judged};
+use crate::remote::RemoteError;
 use crate::rfm::by_snapshot;
 use crate::scratch::Scratch;
 
 pub mod anatomy;
 pub mod footer;
 pub mod manifest;
+pub mod mirror;
 mod published;
 pub mod runs;
 mod stage;
 
 pub use footer::footer_metadata;
 pub use manifest::{CustomersRead, Depends, Facts, Manifest, Output};
+pub use mirror::Mirror;
 pub use published::Published;
 use published::segments_file;
 pub use stage::{Staging, stage};
@@ -54,12 +57,24 @@ pub struct Files {
 }
 
 /// Checked options of `publish`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct PublishParams {
-    /// Folder of the results.
+    /// Folder of the results, or of what mirrors them where they are remote.
     pub to: PathBuf,
+    /// Where the results are remote.
+    pub mirror: Option<Mirror>,
     /// How many runs stay, the one that readers see among them; all where it is not said.
     pub keep_runs: Option<usize>,
+}
+
+impl PublishParams {
+    /// Where readers find a run.
+    pub fn shown(&self, run_id: &str) -> PathBuf {
+        match &self.mirror {
+            Some(mirror) => PathBuf::from(format!("{}/runs/{run_id}", mirror.url)),
+            None => self.to.canonicalize().unwrap_or_else(|_| self.to.clone()).join("current"),
+        }
+    }
 }
 
 /// Why a run could not be published.
@@ -103,6 +118,9 @@ pub enum PublishError {
         /// Folder of what the run made.
         place: PathBuf,
     },
+    /// An object store refused, or could not be reached.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] PolarsError),

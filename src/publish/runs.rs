@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use super::{PublishError, at, stage};
 
+/// How the name of a run ends that is not for readers.
+pub(super) const FAILED: &str = ".failed";
+
 /// A run in its place.
 #[derive(Debug, Clone)]
 pub struct Run {
@@ -28,7 +31,7 @@ pub struct Run {
 impl Run {
     /// Whether its checks or gates failed, so that it was set aside.
     pub fn failed(&self) -> bool {
-        self.name.ends_with(".failed")
+        self.name.ends_with(FAILED)
     }
 }
 

@@ -8,7 +8,9 @@ use rayon::prelude::*;
 use rustix::fs::{CWD, RenameFlags};
 use tracing::warn;
 
-use super::{PublishError, PublishParams, REJECTS, at, footer, runs};
+use super::mirror::Mirror;
+use super::runs::{self, FAILED};
+use super::{PublishError, PublishParams, REJECTS, at, footer};
 use crate::scratch::{Scratch, undisturbed};
 
 /// A fresh folder that no reader sees yet, and the lock on its place.
@@ -17,6 +19,7 @@ pub struct Staging {
     pub(super) folder: Scratch,
     pub(super) run_id: String,
     keep_runs: Option<usize>,
+    mirror: Option<Mirror>,
     /// Held until the run ends; the kernel frees it when the process dies.
     _lock: File,
 }
@@ -26,11 +29,11 @@ pub struct Staging {
 /// # Errors
 /// A folder that cannot be written, or that another run is writing to.
 pub fn stage(params: &PublishParams, run_id: &str) -> Result<Staging, PublishError> {
-    let PublishParams { to, keep_runs } = params.clone();
+    let PublishParams { to, keep_runs, mirror } = params.clone();
     let lock = lock(&to)?;
     let folder = to.join("runs").join(format!(".staging-{run_id}"));
     fs::create_dir(&folder).map_err(at(&folder))?;
-    Ok(Staging { to, folder: Scratch::at(folder), run_id: run_id.to_owned(), keep_runs, _lock: lock })
+    Ok(Staging { to, folder: Scratch::at(folder), run_id: run_id.to_owned(), keep_runs, mirror, _lock: lock })
 }
 
 /// Takes the lock on a place, makes it where it is not there yet, and clears away what dead runs left behind.
@@ -75,6 +78,9 @@ impl Staging {
             }
             point(&self.to, &self.run_id)
         })?;
+        if let Some(mirror) = &self.mirror {
+            mirror.show(&self.run_id)?;
+        }
         // The run is there for its readers; what will not go beside it is no failure of it.
         if let Err(error) = self.let_go() {
             warn!(%error, "older runs could not be removed");
@@ -85,21 +91,22 @@ impl Staging {
     /// Removes what this run has made useless.
     fn let_go(&self) -> Result<(), PublishError> {
         // What an earlier try left behind whose gates failed is told by the run itself now.
-        let failed = self.to.join("runs").join(format!("{}.failed", self.run_id));
+        let failed = self.to.join("runs").join(format!("{}{FAILED}", self.run_id));
         if failed.exists() {
             runs::remove(&failed)?;
         }
-        match self.keep_runs {
-            Some(keep) => runs::prune(&runs::list(&self.to)?, keep),
-            None => Ok(()),
+        match (self.keep_runs, &self.mirror) {
+            (Some(keep), Some(mirror)) => mirror.prune(&self.run_id, keep),
+            (Some(keep), None) => runs::prune(&runs::list(&self.to)?, keep),
+            (None, _) => Ok(()),
         }
     }
 
     /// Moves what a run made to where people find it and readers do not.
     pub(super) fn keep_failed(self) -> Result<PathBuf, PublishError> {
-        let place = self.to.join("runs").join(format!("{}.failed", self.run_id));
+        let place = self.to.join("runs").join(format!("{}{FAILED}", self.run_id));
         undisturbed(|| take_place(self.folder.path(), &place)).map_err(at(&place))?;
-        Ok(place)
+        self.mirror.as_ref().map_or(Ok(place.clone()), |mirror| mirror.keep_failed(&place))
     }
 }
 
@@ -116,7 +123,7 @@ fn take_place(folder: &Path, place: &Path) -> io::Result<()> {
 }
 
 /// Swaps `current` by one rename.
-fn point(to: &Path, run_id: &str) -> Result<(), PublishError> {
+pub(super) fn point(to: &Path, run_id: &str) -> Result<(), PublishError> {
     let (runs, current) = (to.join("runs"), to.join("current"));
     let fresh = runs.join(".current");
     let _ = fs::remove_file(&fresh);
