@@ -29,7 +29,8 @@ pub(crate) struct Machine {
     /// exactly. Duplicates, returns and models stay in memory whatever is said here.
     #[arg(long, global = true, env = "CUSTSEG_MEMORY_LIMIT", value_name = "MIB", value_parser = clap::value_parser!(u32).range(64..))]
     pub(crate) memory_limit: Option<u32>,
-    /// File of NAME=VALUE lines that are taken as if they were exported; what is exported already holds.
+    /// File of NAME=VALUE lines, as dotenv has them ($ and spaces in single quotes), that are taken as if they were exported; what
+    /// is exported already holds.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) env_file: Option<PathBuf>,
     /// How log lines are written to standard error.

@@ -74,6 +74,9 @@ pub enum Error {
     /// The run could not be published.
     #[error("publish: {0}")]
     Publish(#[from] PublishError),
+    /// Results or a file that a command is to show cannot be read.
+    #[error("{0}")]
+    Shown(PublishError),
     /// The engine failed where it should not.
     #[error("{stage}: {source}")]
     Engine {
@@ -131,7 +134,7 @@ impl Error {
             Self::Artefact(_) => 2,
             Self::Publish(PublishError::Gates { .. }) => 1,
             Self::Publish(PublishError::Suffix(_)) => 2,
-            Self::Input { .. } | Self::Publish(_) | Self::Engine { .. } => 4,
+            Self::Input { .. } | Self::Publish(_) | Self::Shown(_) | Self::Engine { .. } => 4,
             Self::Simulate(WriteError::Suffix(_)) => 2,
             Self::Simulate(_) | Self::Output(_) => 4,
         }

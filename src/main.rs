@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use clap::Parser;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use cli::{Cli, Machine};
@@ -45,36 +45,35 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the one place where errors are printed")]
 fn fail(error: &Error) -> ExitCode {
     // Folders vanish under a process that a signal ends; what it says of that is no news.
     while ENDING.load(Ordering::SeqCst) {
         thread::park();
     }
-    commands::log::clear();
+    let code = error.exit_code();
     match error {
-        Error::Config(problems) => eprintln!("{problems}"),
+        Error::Config(problems) => commands::log::failure(&problems.to_string(), code),
         // The log has said so; it is no error.
         Error::NothingNew => {}
-        other => eprintln!("error: {other}"),
+        other => commands::log::failure(&format!("error: {other}"), code),
     }
-    ExitCode::from(error.exit_code())
+    ExitCode::from(code)
 }
 
-/// On SIGINT and SIGTERM what is half written goes, and the process ends with 130 or 143, as shells count.
-#[expect(clippy::print_stderr, reason = "the last words of a process")]
+/// On SIGHUP, SIGINT and SIGTERM what is half written goes, and the process ends with 129, 130 or 143, as shells count.
 fn on_signals() -> Result<(), Error> {
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Error::Output)?;
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(Error::Output)?;
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             ENDING.store(true, Ordering::SeqCst);
             scratch::clear();
-            commands::log::clear();
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
             commands::lineage::end(&State::Abort(&format!("stopped by {name}")));
-            eprintln!("error: stopped by {name}; what was half written is removed");
+            let code = 128 + signal;
+            let words = format!("error: stopped by {name}; what was half written is removed");
+            commands::log::failure(&words, u8::try_from(code).unwrap_or_default());
             // Other threads are in the middle of their work, so nothing is torn down.
-            signal_hook::low_level::exit(128 + signal);
+            signal_hook::low_level::exit(code);
         }
     });
     Ok(())

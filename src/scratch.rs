@@ -68,7 +68,11 @@ fn there() -> MutexGuard<'static, Vec<PathBuf>> {
     THERE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn remove(path: &Path) -> io::Result<()> {
-    let gone = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+/// Removes a folder, a file or a link, if it is there.
+///
+/// # Errors
+/// What the operating system says.
+pub fn remove(path: &Path) -> io::Result<()> {
+    let gone = if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     gone.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }

@@ -13,13 +13,13 @@ use custseg::publish::anatomy::{Anatomy, anatomy};
 
 pub(super) fn inspect(path: &Path, as_json: bool, out: &mut impl Write) -> Result<(), Error> {
     if path.is_dir() {
-        let run = Published::at(path)?;
+        let run = Published::at(path).map_err(Error::Shown)?;
         return match as_json {
             true => Ok(writeln!(out, "{}", run.manifest)?),
             false => told(&run, out),
         };
     }
-    let found = anatomy(path)?;
+    let found = anatomy(path).map_err(Error::Shown)?;
     match as_json {
         true => Ok(writeln!(out, "{}", json!(found))?),
         false => drawn(path, &found, out),
@@ -69,7 +69,8 @@ fn drawn(path: &Path, found: &Anatomy, out: &mut impl Write) -> Result<(), Error
     }
     let groups: Vec<String> = row_groups.iter().take(8).map(|group| group.rows.to_string()).collect();
     let more = if row_groups.len() > groups.len() { ", …" } else { "" };
-    writeln!(out, "  row groups  {} of {}{more} rows", row_groups.len(), groups.join(", "))?;
+    let of = if groups.is_empty() { String::new() } else { format!(" of {}{more} rows", groups.join(", ")) };
+    writeln!(out, "  row groups  {}{of}", row_groups.len())?;
     for (key, value) in metadata {
         let mut shown: String = value.chars().take(120).collect();
         if shown.len() < value.len() {

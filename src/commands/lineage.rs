@@ -12,6 +12,10 @@ use tracing::warn;
 use custseg::error::Error;
 use custseg::lineage::{self, Parent, Run, State};
 use custseg::pipeline::{Pipeline, Scanned};
+use custseg::remote::masked;
+
+/// How long an endpoint may take: nobody waits longer for a catalogue, least of all after a signal.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Where events go, and which run they are of.
 pub(crate) struct Told {
@@ -25,11 +29,16 @@ static GOING_ON: Mutex<Option<Told>> = Mutex::new(None);
 
 /// Begins to tell of a run.
 pub(super) fn begin(p: &Pipeline, to: &str) -> Result<(), Error> {
+    if let Some((scheme, _)) = to.split_once("://").filter(|(scheme, _)| !["http", "https"].contains(scheme)) {
+        return Err(Error::Usage(format!(
+            "--lineage: expected a file or an http:// or https:// URL, found `{scheme}://`"
+        )));
+    }
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let parent = variable("OPENLINEAGE_PARENT_ID");
     let parent = parent
         .map(|text| {
-            Parent::read(&text).ok_or_else(|| {
+            Parent::read(&text).filter(|parent| uuid::Uuid::parse_str(&parent.run).is_ok()).ok_or_else(|| {
                 Error::Usage(format!("OPENLINEAGE_PARENT_ID: expected namespace/job/uuid, found `{text}`"))
             })
         })
@@ -69,7 +78,7 @@ impl Told {
             false => append(&self.to, &event),
         };
         if let Err(reason) = sent {
-            warn!(to = self.to, reason, "lineage: an event was not taken");
+            warn!(to = %masked(&self.to), reason, "lineage: an event was not taken");
         }
     }
 }
@@ -90,7 +99,7 @@ fn post(url: &str, event: &Value) -> Result<(), String> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     runtime
         .block_on(async {
-            let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
+            let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
             let mut request = client.post(url).header("content-type", "application/json").body(event.to_string());
             if let Ok(key) = std::env::var("OPENLINEAGE_API_KEY") {
                 request = request.bearer_auth(key);

@@ -46,7 +46,9 @@ pub(crate) fn start(machine: &Machine) {
         (false, 1) => "custseg=debug,warn",
         (false, _) => "custseg=trace,info",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    // Who asks for silence on the command line means it, whatever is exported.
+    let exported = EnvFilter::try_from_default_env().ok().filter(|_| !machine.quiet);
+    let filter = exported.unwrap_or_else(|| EnvFilter::new(level));
     let json = machine.log_format == LogFormat::Json;
     let terminal = io::stderr().is_terminal();
     JSON.get_or_init(|| json);
@@ -66,6 +68,26 @@ pub(crate) fn start(machine: &Machine) {
 /// Whether log lines are for programs.
 pub(crate) fn is_json() -> bool {
     JSON.get().copied().unwrap_or_default()
+}
+
+/// Writes why the program fails: for people as it stands, for programs as a line of the log.
+pub(crate) fn failure(words: &str, exit_code: u8) {
+    clear();
+    match is_json() {
+        true => say(&format!("{}\n", line("ERROR", &json!({ "message": words, "exit_code": exit_code })))),
+        false => say(&format!("{words}\n")),
+    }
+}
+
+/// Writes to standard error. Nobody is there to be told where that cannot be written, and it changes nothing.
+pub(crate) fn say(words: &str) {
+    let _ = io::stderr().write_all(words.as_bytes());
+}
+
+/// A line as the JSON log has it.
+fn line(level: &str, fields: &serde_json::Value) -> serde_json::Value {
+    let now = DateTime::<Utc>::from(SystemTime::now()).to_rfc3339_opts(SecondsFormat::Micros, true);
+    json!({ "timestamp": now, "level": level, "fields": fields, "target": "custseg" })
 }
 
 /// Takes the bar away, before something else is written to the terminal.
@@ -132,19 +154,12 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Stages {
         let Some(span) = context.span(&id).filter(|_| self.told) else { return };
         let extensions = span.extensions();
         let Some(course) = extensions.get::<Course>() else { return };
-        let line = json!({
-            "timestamp": DateTime::<Utc>::from(SystemTime::now()).to_rfc3339_opts(SecondsFormat::Micros, true),
-            "level": "INFO",
-            "fields": {
-                "message": "stage done",
-                "stage": span.name(),
-                "rows": course.rows,
-                "seconds": (course.began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
-            },
-            "target": "custseg",
-        });
-        // Nobody is there to be told of a log that cannot be written.
-        let _ = writeln!(io::stderr(), "{line}");
+        let seconds = (course.began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+        let mut fields = json!({ "message": "stage done", "stage": span.name(), "seconds": seconds });
+        if let Some(rows) = course.rows {
+            fields["rows"] = json!(rows);
+        }
+        say(&format!("{}\n", line("INFO", &fields)));
     }
 }
 

@@ -8,6 +8,7 @@ use clap_complete::Shell;
 
 use crate::cli::Cli;
 use custseg::error::Error;
+use custseg::publish::PublishError;
 
 pub(super) fn completions(shell: Shell, out: &mut impl Write) -> Result<(), Error> {
     // The generator panics where it cannot write, so it writes into memory.
@@ -18,5 +19,5 @@ pub(super) fn completions(shell: Shell, out: &mut impl Write) -> Result<(), Erro
 
 pub(super) fn pages(to: &Path) -> Result<(), Error> {
     clap_mangen::generate_to(Cli::command(), to)
-        .map_err(|error| Error::Usage(format!("cannot write manual pages to {}: {error}", to.display())))
+        .map_err(|source| Error::Shown(PublishError::Io { path: to.to_owned(), source }))
 }

@@ -1,13 +1,15 @@
 //! One file a command. Only these and `main` print.
 
 use std::io::Write;
+use std::path::Path;
 
 use polars::prelude::{Schema, SchemaNamesAndDtypes};
 
-use crate::cli::{Command, Load, Overrides};
+use crate::cli::{Command, Load, Overrides, Runs};
 use custseg::config::{self, Request};
 use custseg::error::Error;
 use custseg::pipeline::{How, Pipeline, Scanned};
+use custseg::remote::is_remote;
 
 mod check;
 mod diff;
@@ -37,11 +39,18 @@ pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Er
             let how = How { publish_anyway: *publish_anyway, only_new: *only_new, told };
             run::run(&loaded(load)?, how, *skip_code, lineage.as_deref(), out)
         }
-        Command::Diff { one, other, snapshot, json } => diff::diff([one, other], *snapshot, *json, out),
+        Command::Diff { one, other, snapshot, json } => diff::diff([local(one)?, local(other)?], *snapshot, *json, out),
         Command::Simulate(asked) => simulate::simulate(asked, out),
-        Command::Score(asked) => score::score(asked, out),
-        Command::Runs(asked) => runs::runs(asked, out),
-        Command::Inspect { path, json } => inspect::inspect(path, *json, out),
+        Command::Score(asked) => {
+            local(&asked.model)?;
+            score::score(asked, out)
+        }
+        Command::Runs(asked) => {
+            let (Runs::List { place, .. } | Runs::Prune { place, .. }) = asked;
+            local(place)?;
+            runs::runs(asked, out)
+        }
+        Command::Inspect { path, json } => inspect::inspect(local(path)?, *json, out),
         Command::Schema { of } => schema::schema(*of, out),
         Command::Completions { shell } => manual::completions(*shell, out),
         Command::Man { to } => manual::pages(to),
@@ -56,6 +65,14 @@ pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Er
             let load = Load { pipeline: Some(pipeline.clone()), overrides: overrides.clone() };
             peek::peek(&loaded(&load)?, *stage, *rows, out)
         }
+    }
+}
+
+/// A path of this machine; only runs read from stores and write to them.
+fn local(path: &Path) -> Result<&Path, Error> {
+    match is_remote(&path.to_string_lossy()) {
+        true => Err(Error::Usage(format!("{}: only `run` and paths of sources go to object stores", path.display()))),
+        false => Ok(path),
     }
 }
 

@@ -35,7 +35,7 @@ fn told(p: &Pipeline, how: How, skip_code: bool, out: &mut impl Write) -> Result
     let (manifest, stayed) = match outcome {
         Outcome::NothingNew(run) => {
             info!("nothing is new: inputs, definitions and version are those of the published run");
-            lineage::end(&State::Complete(&[], None));
+            lineage::end(&State::Complete { run_id: run.text("run_id"), outputs: &[], tables: None });
             let line = json!({
                 "run_id": run.text("run_id"),
                 "pipeline": p.name,
@@ -43,17 +43,21 @@ fn told(p: &Pipeline, how: How, skip_code: bool, out: &mut impl Write) -> Result
                 "snapshots": run.manifest["snapshots"],
                 "rows": run.manifest["rows"],
                 "seconds": seconds,
-                "path": p.publish.shown(run.text("run_id")),
+                "path": p.publish.shown(),
+                "run_path": p.publish.run(run.text("run_id")),
                 "outputs": run.manifest["outputs"].as_array().into_iter().flatten().map(|output| &output["path"]).collect::<Vec<&Value>>(),
             });
             writeln!(out, "{line}")?;
             return if skip_code { Err(Error::NothingNew) } else { Ok(()) };
         }
         Outcome::Published { manifest, tables, stayed } => {
-            lineage::end(&State::Complete(&manifest.outputs, Some(&tables)));
+            let (run_id, outputs) = (manifest.run_id.as_str(), manifest.outputs.as_slice());
+            lineage::end(&State::Complete { run_id, outputs, tables: Some(&tables) });
             log::clear();
             if !log::is_json() {
-                summary::print(p, &tables, &manifest, &mut std::io::stderr().lock())?;
+                let mut words = Vec::new();
+                summary::print(p, &tables, &manifest, &mut words)?;
+                log::say(&String::from_utf8_lossy(&words));
             }
             (manifest, stayed)
         }
@@ -67,7 +71,8 @@ fn told(p: &Pipeline, how: How, skip_code: bool, out: &mut impl Write) -> Result
         "measured": measured,
         "rows": manifest.rows,
         "seconds": seconds,
-        "path": p.publish.shown(&manifest.run_id),
+        "path": p.publish.shown(),
+        "run_path": p.publish.run(&manifest.run_id),
         "outputs": manifest.outputs.iter().map(|output| &output.path).collect::<Vec<_>>(),
     });
     writeln!(out, "{line}")?;

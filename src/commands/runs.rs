@@ -14,12 +14,12 @@ use custseg::publish::runs::{self, Run};
 pub(super) fn runs(asked: &Runs, out: &mut impl Write) -> Result<(), Error> {
     match asked {
         Runs::List { place, json: true } => {
-            for run in runs::list(place)? {
+            for run in runs::list(place).map_err(Error::Shown)? {
                 writeln!(out, "{}", as_json(&run))?;
             }
         }
         Runs::List { place, json: false } => {
-            let found = runs::list(place)?;
+            let found = runs::list(place).map_err(Error::Shown)?;
             match found.is_empty() {
                 true => writeln!(out, "no run stands in {}", place.display())?,
                 false => writeln!(out, "{}", drawn(&found))?,
@@ -28,15 +28,16 @@ pub(super) fn runs(asked: &Runs, out: &mut impl Write) -> Result<(), Error> {
         Runs::Prune { place, keep, dry_run } => {
             let keep = *keep as usize;
             let gone = match dry_run {
-                true => runs::too_old(&runs::list(place)?, keep).into_iter().cloned().collect(),
-                false => runs::prune_at(place, keep)?,
+                true => runs::too_old(&runs::list(place).map_err(Error::Shown)?, keep).into_iter().cloned().collect(),
+                false => runs::prune_at(place, keep).map_err(Error::Shown)?,
             };
             let verb = if *dry_run { "would go" } else { "removed" };
             for run in &gone {
                 writeln!(out, "{} {verb}", run.name)?;
             }
             let bytes = gone.iter().map(|run| run.bytes).sum();
-            writeln!(out, "{} runs {verb}, {}", gone.len(), sizes::in_words(bytes))?;
+            let plural = if gone.len() == 1 { "" } else { "s" };
+            writeln!(out, "{} run{plural} {verb}, {}", gone.len(), sizes::in_words(bytes))?;
         }
     }
     Ok(())

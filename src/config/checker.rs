@@ -39,6 +39,10 @@ impl<'a> Checker<'a> {
         });
         if !told {
             let place = Some(self.document.tree.value_place(pointer));
+            let message = match self.document.tree.secret(pointer) {
+                Some(secret) => message.replace(&format!("`{secret}`"), "the value of a variable"),
+                None => message,
+            };
             self.problems.push(Problem { kind, place, message, hint });
         }
     }

@@ -22,7 +22,7 @@ use crate::columns::{CATEGORY, PRODUCT_ID};
 use crate::ingest::{IngestParams, Money, OnBadRow, RejectColumns};
 use crate::pipeline::{Pipeline, Recipe};
 use crate::publish::{Mirror, PublishParams};
-use crate::remote::{Place, is_remote};
+use crate::remote::{Place, SCHEMES, is_remote, strange_scheme};
 use crate::rfm::{
     CapOutliers, Feature, Fitted, Frequency as Counted, Grid, Monetary, Of, Ratio, RfmParams, SnapshotDates, Step,
 };
@@ -122,6 +122,10 @@ fn publish(spec: &PublishSpec, checker: &mut Checker<'_>) -> Option<PublishParam
     let pointer = "/publish/to";
     if to.is_empty() {
         checker.wrong(pointer, "expected a folder");
+        return None;
+    }
+    if let Some(scheme) = strange_scheme(to) {
+        checker.problem(Kind::Config, pointer, format!("`{scheme}://` is no store"), Some(SCHEMES.to_owned()));
         return None;
     }
     if !is_remote(to) {

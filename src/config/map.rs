@@ -28,8 +28,8 @@ pub(super) fn map(
         checker.problem(Kind::Input, "/segment/map", format!("no segment map at `{}`", path.display()), None);
         return None;
     }
-    let map_document = read(&path, &path.display().to_string(), problems)?;
-    let (map_spec, map_faulty) = shaped::<MapSpec>(&map_document, problems);
+    let mut map_document = read(&path, &path.display().to_string(), problems)?;
+    let (map_spec, map_faulty) = shaped::<MapSpec>(&mut map_document, problems);
     let map_spec: MapSpec = map_spec?;
     if map_spec.bins != bins && !map_faulty.iter().any(|fault| fault == "/bins") {
         let message = format!("`{}` is written for {} bins, but score.bins is {bins}", spec.map, map_spec.bins);
@@ -49,7 +49,7 @@ pub(super) fn with_holes(path: &Path, problems: &mut Problems) -> Option<Segment
         let path = document.base.join(named);
         document = read(&path, &path.display().to_string(), problems)?;
     }
-    let (spec, faulty) = shaped::<MapSpec>(&document, problems);
+    let (spec, faulty) = shaped::<MapSpec>(&mut document, problems);
     let mut checker = Checker::new(&document, &faulty, problems);
     checked_map(spec?, &mut checker)
 }

@@ -92,7 +92,7 @@ fn load_into(request: &Request, problems: &mut Problems) -> Option<Pipeline> {
         None => parse(DEFAULT_PATH.as_ref(), DEFAULT_PATH, DEFAULT_PIPELINE.to_owned(), problems)?,
     };
     overrides(request, &mut document.tree, problems);
-    let (spec, faulty) = shaped::<spec::PipelineSpec>(&document, problems);
+    let (spec, faulty) = shaped::<spec::PipelineSpec>(&mut document, problems);
     compile::compile(&spec?, &document, &faulty, problems)
 }
 
@@ -120,7 +120,7 @@ fn parse(path: &Path, name: &str, text: String, problems: &mut Problems) -> Opti
     match tree::parse(&text, source) {
         Ok(mut tree) => {
             let lookup = |name: &str| std::env::var(name).ok();
-            variables::expand(&mut tree, &text, &lookup, &mut |problem| problems.push(problem));
+            variables::expand(&mut tree, &lookup, &mut |problem| problems.push(problem));
             Some(Document { tree, base })
         }
         Err(problem) => {
@@ -167,15 +167,20 @@ fn overrides(request: &Request, tree: &mut Node, problems: &mut Problems) {
 ///
 /// Returns the spec if enough of it is left, and the pointers of what was left out.
 pub(crate) fn shaped<T: DeserializeOwned + schemars::JsonSchema>(
-    document: &Document,
+    document: &mut Document,
     problems: &mut Problems,
 ) -> (Option<T>, Vec<String>) {
+    let mut faults = shape::faults::<T>(&document.tree);
+    let pointers = faults.iter().flatten().map(|fault| fault.pointer.as_str());
+    if pointers.filter(|pointer| document.tree.read_anew(pointer)).count() > 0 {
+        faults = shape::faults::<T>(&document.tree);
+    }
     let mut json = document.tree.to_json();
     let mut faulty = Vec::new();
-    match shape::faults::<T>(&document.tree) {
+    match faults {
         Ok(faults) => {
             for fault in faults {
-                problems.push(fault.problem);
+                fault.problem.into_iter().for_each(|problem| problems.push(problem));
                 faulty.push(fault.pointer);
             }
         }

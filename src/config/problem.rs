@@ -102,7 +102,7 @@ impl Problems {
                 let end = place.span.end.min(text.len());
                 let start = place.span.start.min(end);
                 title.element(
-                    Snippet::source(text.into_owned())
+                    Snippet::source(text)
                         .path(source.name.as_str())
                         .annotation(AnnotationKind::Primary.span(start..end)),
                 )

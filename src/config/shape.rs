@@ -6,13 +6,13 @@ use schemars::JsonSchema;
 use serde_json::Value as Json;
 
 use super::problem::{Kind, Place, Problem, hint};
-use super::tree::Node;
+use super::tree::{Node, Origin};
 
 /// A fault of shape: the problem, and the JSON pointer of what has to be left out for the rest to be read.
 #[derive(Debug)]
 pub struct Fault {
-    /// What to tell.
-    pub problem: Problem,
+    /// What to tell; nothing where it was told already.
+    pub problem: Option<Problem>,
     /// What is at fault.
     pub pointer: String,
 }
@@ -20,7 +20,44 @@ pub struct Fault {
 /// The JSON Schema of a `T`, from its doc comments, for editors. What stands under `allOf` in it is left to `compile` when a
 /// pipeline is loaded, whose words are better.
 pub fn schema<T: JsonSchema>() -> Json {
-    schemars::schema_for!(T).to_value()
+    with_variables(schemars::schema_for!(T).to_value())
+}
+
+/// A schema that takes a variable, too, wherever it asks for a certain text, a number, or true or false.
+fn with_variables(schema: Json) -> Json {
+    let Json::Object(mut entries) = schema else { return schema };
+    for (key, value) in &mut entries {
+        let taken = value.take();
+        *value = match (key.as_str(), taken) {
+            ("properties" | "$defs", Json::Object(named)) => {
+                named.into_iter().map(|(name, schema)| (name, with_variables(schema))).collect()
+            }
+            ("items" | "additionalProperties", schema @ Json::Object(_)) => with_variables(schema),
+            ("anyOf" | "allOf", Json::Array(all)) => all.into_iter().map(with_variables).collect(),
+            (_, other) => other,
+        };
+    }
+    let says = |key: &str| entries.contains_key(key);
+    let of_type = |name: &str| match entries.get("type") {
+        Some(Json::Array(all)) => all.iter().any(|one| one == name),
+        one => one.is_some_and(|one| one == name),
+    };
+    let certain = ["enum", "const", "pattern", "format", "minLength"].into_iter().any(says);
+    let choice = entries
+        .get("oneOf")
+        .and_then(Json::as_array)
+        .is_some_and(|all| all.iter().all(|one| one.get("const").is_some() || one.get("enum").is_some()));
+    if !certain && !choice && !["integer", "number", "boolean"].into_iter().any(of_type) {
+        return Json::Object(entries);
+    }
+    // What an editor shows of a key stays where it is.
+    let mut outer = serde_json::Map::new();
+    for key in ["title", "description", "default"] {
+        outer.extend(entries.shift_remove_entry(key));
+    }
+    let variable = serde_json::json!({ "type": "string", "pattern": "\\$\\{.+\\}" });
+    outer.insert("anyOf".to_owned(), Json::Array(vec![Json::Object(entries), variable]));
+    Json::Object(outer)
 }
 
 /// A schema without what `compile` tells of.
@@ -40,7 +77,7 @@ fn without_meaning(schema: Json) -> Json {
 /// # Errors
 /// Only where the schema of `T` itself is wrong, which the tests exclude.
 pub fn faults<T: JsonSchema>(tree: &Node) -> Result<Vec<Fault>, String> {
-    let schema = without_meaning(schema::<T>());
+    let schema = without_meaning(schemars::schema_for!(T).to_value());
     let validator = Validator::new(&schema).map_err(|error| error.to_string())?;
     let json = tree.to_json();
     let mut found = Vec::new();
@@ -53,10 +90,12 @@ pub fn faults<T: JsonSchema>(tree: &Node) -> Result<Vec<Fault>, String> {
 fn describe(error: &ValidationError<'_>, tree: &Node, schema: &Json, found: &mut Vec<Fault>) {
     let at = error.instance_path().as_str().to_owned();
     // What comes from the environment may be a secret.
-    let hidden = tree.is_hidden(&at);
+    let origin = tree.origin(&at);
+    let hidden = [Origin::Environment, Origin::Variable].contains(&origin);
     let shown = if hidden { "the value of a variable".to_owned() } else { shown(error.instance()) };
     let mut push = |pointer: String, place: Place, message: String, hint: Option<String>| {
         let problem = Problem { kind: Kind::Config, place: Some(place), message, hint };
+        let problem = Some(problem).filter(|_| origin != Origin::Missing);
         found.push(Fault { problem, pointer });
     };
     match error.kind() {

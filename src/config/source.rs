@@ -276,7 +276,7 @@ fn file_set(
 
 fn kind(error: &ProbeError) -> Kind {
     match error {
-        ProbeError::Pattern { .. } | ProbeError::Suffix { .. } => Kind::Config,
+        ProbeError::Pattern { .. } | ProbeError::Suffix { .. } | ProbeError::Scheme(_) => Kind::Config,
         ProbeError::Broken { .. } => Kind::Data,
         ProbeError::Remote(RemoteError::Url { .. }) => Kind::Config,
         ProbeError::NoMatch { .. }

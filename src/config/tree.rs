@@ -17,8 +17,22 @@ pub struct Node {
     pub place: Place,
     /// What it is.
     pub value: Value,
-    /// Whether it comes from the environment, so that it may be a secret.
-    pub hidden: bool,
+    /// Whether it comes from the environment.
+    pub origin: Origin,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// The text itself.
+    #[default]
+    Text,
+    /// The environment in part, so that it may be a secret.
+    Environment,
+    /// The environment alone: nothing but one variable.
+    Variable,
+    /// A variable that cannot be had, which was told.
+    Missing,
 }
 
 /// What a YAML node can be.
@@ -42,7 +56,10 @@ pub fn parse(text: &str, source: usize) -> Result<Node, Problem> {
         kind: Kind::Config,
         place: Some(error.location().map_or(Place { source, span: 0..0 }, |at| place(at, source, text))),
         message: format!("not valid YAML: {}", in_few_words(&error.without_snippet().to_string())),
-        hint: None,
+        hint: error.location().and_then(|at| {
+            let line = text.lines().nth((at.line() as usize).saturating_sub(1))?;
+            line.contains("${").then(|| "within { } and [ ] a variable stands in quotes: \"${NAME}\"".to_owned())
+        }),
     })?;
     Ok(raw_node(raw, source, text))
 }
@@ -50,14 +67,20 @@ pub fn parse(text: &str, source: usize) -> Result<Node, Problem> {
 impl Node {
     /// What stands at a place of the text itself.
     pub fn new(place: Place, value: Value) -> Self {
-        Self { place, value, hidden: false }
+        Self { place, value, origin: Origin::Text }
+    }
+
+    /// Takes the place of a variable that cannot be had.
+    pub(super) fn take_for_missing(&mut self) {
+        self.value = Value::Scalar(Json::Null);
+        self.origin = Origin::Missing;
     }
 
     /// Marks the node, and gives all that is in it the node's place: it stands in no text.
-    pub(super) fn take_from_environment(&mut self) {
+    pub(super) fn take_from_environment(&mut self, alone: bool) {
         let own = self.place.clone();
         self.move_places(&mut |place| *place = own.clone());
-        self.hidden = true;
+        self.origin = if alone { Origin::Variable } else { Origin::Environment };
     }
 
     /// Moves the places of the node and of all in it.
@@ -75,10 +98,48 @@ impl Node {
         }
     }
 
-    /// Whether the value at a JSON pointer comes from the environment.
-    pub fn is_hidden(&self, pointer: &str) -> bool {
-        let mut nodes = pointer.match_indices('/').map(|(at, _)| &pointer[..at]).chain([pointer]);
-        nodes.any(|pointer| self.find(pointer).0.hidden)
+    /// The text at a JSON pointer, where it comes from the environment.
+    pub fn secret(&self, pointer: &str) -> Option<&str> {
+        match &self.find(pointer).0 {
+            Node {
+                value: Value::Scalar(Json::String(text)), origin: Origin::Environment | Origin::Variable, ..
+            } => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Reads the text at a JSON pointer as YAML, where it is nothing but a variable and no text is wanted; tells whether it is
+    /// something else then.
+    pub(super) fn read_anew(&mut self, pointer: &str) -> bool {
+        let mut node = self;
+        for part in pointer.split('/').skip(1) {
+            let part = part.replace("~1", "/").replace("~0", "~");
+            let next = match &mut node.value {
+                Value::Map(entries) => entries.iter_mut().find(|(name, _, _)| *name == part).map(|(_, _, child)| child),
+                Value::List(items) => part.parse().ok().and_then(|i: usize| items.get_mut(i)),
+                Value::Scalar(_) => None,
+            };
+            match next {
+                Some(child) => node = child,
+                None => return false,
+            }
+        }
+        let Value::Scalar(Json::String(text)) = &node.value else { return false };
+        let read = parse(text, node.place.source).ok().filter(|_| node.origin == Origin::Variable);
+        match read.map(|read| read.value) {
+            Some(Value::Scalar(scalar @ (Json::Number(_) | Json::Bool(_)))) => {
+                node.value = Value::Scalar(scalar);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Where the value at a JSON pointer comes from, or what it stands in.
+    pub fn origin(&self, pointer: &str) -> Origin {
+        let above = pointer.match_indices('/').rev().map(|(at, _)| &pointer[..at]);
+        let mut origins = [pointer].into_iter().chain(above).map(|pointer| self.find(pointer).0.origin);
+        origins.find(|origin| *origin != Origin::Text).unwrap_or_default()
     }
 
     /// The value as JSON; a whole float such as `5.0` becomes the integer it is.

@@ -6,27 +6,24 @@ use serde_json::Value as Json;
 use super::problem::{Kind, Problem};
 use super::tree::{self, Node, Value};
 
-/// Puts the values of variables where their names stand, and tells of those that are not set. A value that is nothing but one variable is read as
-/// YAML, unless it stands in quotes: `bins: ${BINS:-5}` is a number.
-pub(super) fn expand(
-    node: &mut Node,
-    text: &str,
-    lookup: &impl Fn(&str) -> Option<String>,
-    problems: &mut impl FnMut(Problem),
-) {
+/// Puts the values of variables where their names stand, and tells of those that are not set. A value that is nothing but one variable is text
+/// where text is wanted, else it is read as YAML: `bins: ${BINS:-5}` is a number, in quotes or without.
+pub(super) fn expand(node: &mut Node, lookup: &impl Fn(&str) -> Option<String>, problems: &mut impl FnMut(Problem)) {
+    let source = node.place.source;
     match &mut node.value {
-        Value::List(items) => items.iter_mut().for_each(|item| expand(item, text, lookup, problems)),
-        Value::Map(entries) => entries.iter_mut().for_each(|(_, _, item)| expand(item, text, lookup, problems)),
+        Value::List(items) => items.iter_mut().for_each(|item| expand(item, lookup, problems)),
+        Value::Map(entries) => entries.iter_mut().for_each(|(_, _, item)| expand(item, lookup, problems)),
         Value::Scalar(Json::String(value)) if value.contains("${") => match filled(value, lookup) {
             Ok(found) => {
                 let alone = value.starts_with("${") && value.find('}') == Some(value.len() - 1);
-                let quoted = text[node.place.span.clone()].starts_with(['"', '\'']);
-                let read = if alone && !quoted { tree::parse(&found, node.place.source).ok() } else { None };
+                // What begins as a list or a section is one; whether another value is text is for the schema to say.
+                let read = if alone && found.starts_with(['[', '{']) { tree::parse(&found, source).ok() } else { None };
                 node.value = read.map_or(Value::Scalar(Json::String(found)), |read| read.value);
-                node.take_from_environment();
+                node.take_from_environment(alone);
             }
             Err((message, hint)) => {
                 let place = Some(node.place.clone());
+                node.take_for_missing();
                 problems(Problem { kind: Kind::Config, place, message, hint: Some(hint) });
             }
         },
@@ -56,6 +53,10 @@ fn filled(text: &str, lookup: &impl Fn(&str) -> Option<String>) -> Result<String
         let unclosed = || ("`${` without its `}`".to_owned(), "write $${ where ${ itself is meant".to_owned());
         let (inner, tail) = after.split_once('}').ok_or_else(unclosed)?;
         let (name, default) = inner.split_once(":-").map_or((inner, None), |(name, default)| (name, Some(default)));
+        if default.is_some_and(|default| default.contains("${")) {
+            let hint = "the default of a variable is text".to_owned();
+            return Err(("variables do not stand in one another".to_owned(), hint));
+        }
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             let hint = "expected ${NAME} or ${NAME:-default}; write $${ where ${ itself is meant".to_owned();
             return Err((format!("`{name}` is no name of a variable"), hint));
@@ -96,6 +97,7 @@ mod tests {
             ("$${NAME} ${NAME}", Ok("${NAME} value")),
             ("${NONE}", Err("environment variable `NONE` is not set")),
             ("${NAME", Err("`${` without its `}`")),
+            ("${NONE:-${NAME}}", Err("variables do not stand in one another")),
             ("${NA ME}", Err("`NA ME` is no name of a variable")),
         ];
         for (text, expected) in cases {

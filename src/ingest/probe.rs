@@ -12,7 +12,7 @@ use polars::prelude::{
 };
 
 use super::{Format, SourceFile, workbook};
-use crate::remote::{self, Fetched, RemoteError, is_remote};
+use crate::remote::{self, Fetched, RemoteError, SCHEMES, is_remote};
 use crate::scratch::Scratch;
 
 /// Why a source cannot be used.
@@ -37,6 +37,9 @@ pub enum ProbeError {
     /// There is such a folder, but nothing in it.
     #[error("folder `{0}` holds no .csv, .csv.gz, .csv.zst, .parquet or .xlsx file")]
     EmptyFolder(String),
+    /// A URL of no store.
+    #[error("`{0}://` is no store; {SCHEMES}")]
+    Scheme(String),
     /// Nothing is there, remotely.
     #[error("no file matches `{0}`")]
     NothingRemote(String),
@@ -114,6 +117,9 @@ pub struct Found {
 /// # Errors
 /// A wrong pattern, one that matches nothing, a folder that cannot be listed, or a store that does not answer.
 pub fn files(pattern: &str, base: &Path) -> Result<Vec<Found>, ProbeError> {
+    if let Some(scheme) = remote::strange_scheme(pattern) {
+        return Err(ProbeError::Scheme(scheme.to_owned()));
+    }
     if is_remote(pattern) {
         return fetched(pattern);
     }

@@ -98,7 +98,7 @@ fn quality(p: &Pipeline, set: &FileSet, scanned: &Scanned<'_>) -> Value {
 }
 
 /// What a run writes: its tables, by the names under which readers find them in every run.
-pub(super) fn outputs(p: &Pipeline, outputs: &[Output], tables: Option<&Tables>) -> Vec<Value> {
+pub(super) fn outputs(p: &Pipeline, run_id: &str, outputs: &[Output], tables: Option<&Tables>) -> Vec<Value> {
     let mut found: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for output in outputs {
         let Some(rows) = output.rows else { continue };
@@ -112,7 +112,8 @@ pub(super) fn outputs(p: &Pipeline, outputs: &[Output], tables: Option<&Tables>)
             Some(mirror) => Dataset::remote(&mirror.url),
             None => Dataset::at(&p.publish.to),
         };
-        let mut facets = json!({});
+        let version = facet("1-0-1", "DatasetVersionDatasetFacet", json!({ "datasetVersion": run_id }));
+        let mut facets = json!({ "version": version });
         let frame =
             tables.and_then(|tables| if table == SEGMENTS { Some(&tables.segments) } else { tables.get(table) });
         if let Some(frame) = frame {

@@ -52,8 +52,15 @@ pub enum State<'a> {
     Start,
     /// The source is read, and its checks hold.
     Running(&'a Scanned<'a>),
-    /// New results are there, with the tables if they were made by this run.
-    Complete(&'a [Output], Option<&'a Tables>),
+    /// Results are there.
+    Complete {
+        /// The run's id, by which its folder is called.
+        run_id: &'a str,
+        /// Files that were written; none where nothing was new.
+        outputs: &'a [Output],
+        /// The tables, where they were made by this run.
+        tables: Option<&'a Tables>,
+    },
     /// The run failed, with these words.
     Fail(&'a str),
     /// The run was stopped, with these words.
@@ -65,7 +72,7 @@ pub fn event(p: &Pipeline, run: &Run, state: &State<'_>, at: &str) -> Value {
     let (kind, words) = match state {
         State::Start => ("START", None),
         State::Running(_) => ("RUNNING", None),
-        State::Complete(..) => ("COMPLETE", None),
+        State::Complete { .. } => ("COMPLETE", None),
         State::Fail(words) => ("FAIL", Some(*words)),
         State::Abort(words) => ("ABORT", Some(*words)),
     };
@@ -82,7 +89,7 @@ pub fn event(p: &Pipeline, run: &Run, state: &State<'_>, at: &str) -> Value {
     }
     let scanned = if let State::Running(scanned) = state { Some(*scanned) } else { None };
     let outputs = match state {
-        State::Complete(outputs, tables) => datasets::outputs(p, outputs, *tables),
+        State::Complete { run_id, outputs, tables } => datasets::outputs(p, run_id, outputs, *tables),
         _ => Vec::new(),
     };
     let job_type = json!({ "processingType": "BATCH", "integration": "CUSTSEG", "jobType": "JOB" });

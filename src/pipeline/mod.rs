@@ -191,6 +191,13 @@ pub fn check(p: &Pipeline, book: &OrderBook, staging: Staging) -> Result<(Stagin
 pub fn depends(p: &Pipeline, book: &OrderBook, customers: Option<&Keyed>) -> Result<Depends, Error> {
     let _span = info_span!("rfm").entered();
     let dates = rfm::dates(&p.rfm, book)?;
+    // Who looks back from a day that the source does not reach takes every customer for absent.
+    let last = book.span().map_err(Error::engine("rfm"))?.map(|(_, last)| last);
+    if let Some(last) =
+        last.filter(|last| dates.last().is_some_and(|date| last.succ_opt().is_some_and(|next| next < *date)))
+    {
+        warn!(%last, snapshot = ?dates.last(), "the source ends before the newest snapshot");
+    }
     let inputs = rfm::inputs(&p.rfm, book, customers, &dates).map_err(Error::engine("rfm"))?;
     Ok(Depends::of(dates, inputs))
 }

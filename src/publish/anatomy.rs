@@ -67,7 +67,11 @@ pub struct ColumnAnatomy {
 /// # Errors
 /// A file that cannot be opened, or that is no Parquet.
 pub fn anatomy(path: &Path) -> Result<Anatomy, PublishError> {
-    let unreadable = |reason: String| PublishError::Unverified { path: path.to_owned(), reason };
+    let unreadable = |reason: String| PublishError::NotParquet { path: path.to_owned(), reason };
+    // A pipe would be waited for.
+    if path.metadata().is_ok_and(|data| !data.is_file()) {
+        return Err(unreadable("it is no file".to_owned()));
+    }
     let file = File::open(path).map_err(at(path))?;
     let bytes = file.metadata().map_err(at(path))?.len();
     let reader = SerializedFileReader::new(file).map_err(|error| unreadable(error.to_string()))?;
@@ -105,7 +109,7 @@ fn column_anatomy(column: &ColumnDescriptor, chunks: &[&ColumnChunkMetaData]) ->
             of.and_then(|of| of.null_count_opt()).is_some_and(|nulls| i64::try_from(nulls) == Ok(chunk.num_values()))
         };
         let said = statistics.iter().zip(chunks).filter(|(of, chunk)| !all_null(of, chunk));
-        said.map(|(of, _)| of.and_then(|of| end(of, largest))).collect()
+        said.map(|(of, _)| of.and_then(|of| end(of, column, largest))).collect()
     };
     let by = |a: &Stored, b: &Stored| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal);
     ColumnAnatomy {
@@ -142,7 +146,10 @@ fn type_of(column: &ColumnDescriptor) -> String {
             format!("timestamp[{unit}{}]", if of.is_adjusted_to_u_t_c { ", UTC" } else { "" })
         }
         (Some(LogicalType::Decimal(of)), _) => format!("decimal({}, {})", of.precision, of.scale),
-        (Some(logical), _) => format!("{logical:?}").to_lowercase(),
+        (Some(logical), _) => {
+            let name = format!("{logical:?}").to_lowercase();
+            name.split(['(', ' ']).next().unwrap_or_default().to_owned()
+        }
         (None, ConvertedType::NONE) => stored,
         (None, converted) => converted.to_string().to_lowercase(),
     }
@@ -152,64 +159,107 @@ fn type_of(column: &ColumnDescriptor) -> String {
 #[derive(Debug, Clone, PartialEq, PartialOrd)]
 enum Stored {
     Bool(bool),
-    Int(i64),
+    Int(i128),
     Float(f64),
     Bytes(Vec<u8>),
 }
 
 /// The smallest or largest value that a chunk's statistics name.
-fn end(of: &Statistics, largest: bool) -> Option<Stored> {
+fn end(of: &Statistics, column: &ColumnDescriptor, largest: bool) -> Option<Stored> {
     macro_rules! pick {
         ($of:ident) => {
             if largest { $of.max_opt()? } else { $of.min_opt()? }
         };
     }
+    let is_decimal = matches!(column.logical_type_ref(), Some(LogicalType::Decimal(_)));
+    // Unsigned numbers are stored in the bits of signed ones.
+    let unsigned = match column.logical_type_ref() {
+        Some(LogicalType::Integer(of)) => !of.is_signed,
+        _ => column.converted_type().to_string().starts_with("UINT"),
+    };
+    let bytes =
+        |bytes: &[u8]| if is_decimal { Stored::Int(whole_number(bytes)) } else { Stored::Bytes(bytes.to_vec()) };
     Some(match of {
         Statistics::Boolean(of) => Stored::Bool(*pick!(of)),
-        Statistics::Int32(of) => Stored::Int(i64::from(*pick!(of))),
-        Statistics::Int64(of) => Stored::Int(*pick!(of)),
+        Statistics::Int32(of) if unsigned => Stored::Int(i128::from(*pick!(of) as u32)),
+        Statistics::Int64(of) if unsigned => Stored::Int(i128::from(*pick!(of) as u64)),
+        Statistics::Int32(of) => Stored::Int(i128::from(*pick!(of))),
+        Statistics::Int64(of) => Stored::Int(i128::from(*pick!(of))),
         Statistics::Float(of) => Stored::Float(f64::from(*pick!(of))),
         Statistics::Double(of) => Stored::Float(*pick!(of)),
-        Statistics::ByteArray(of) => Stored::Bytes(pick!(of).data().to_vec()),
-        Statistics::Int96(_) | Statistics::FixedLenByteArray(_) => return None,
+        Statistics::ByteArray(of) => bytes(pick!(of).data()),
+        Statistics::FixedLenByteArray(of) => bytes(pick!(of).data()),
+        Statistics::Int96(_) => return None,
     })
 }
 
 impl Stored {
     /// The value as people write it.
     fn shown(&self, column: &ColumnDescriptor) -> String {
+        let is_date = column.converted_type() == ConvertedType::DATE;
         match (self, column.logical_type_ref()) {
-            (Self::Int(days), Some(LogicalType::Date)) => {
-                let day = Duration::try_days(*days).and_then(|days| NaiveDate::default().checked_add_signed(days));
-                day.map_or_else(|| days.to_string(), |day| day.to_string())
+            (Self::Int(days), logical) if is_date || matches!(logical, Some(LogicalType::Date)) => {
+                let days = i64::try_from(*days).ok().and_then(Duration::try_days);
+                let day = days.and_then(|days| NaiveDate::default().checked_add_signed(days));
+                day.map_or_else(|| self.plain(), |day| day.to_string())
             }
             (Self::Int(ticks), Some(LogicalType::Timestamp(of))) => {
+                let ticks = i64::try_from(*ticks).unwrap_or_default();
                 let moment = match of.unit {
-                    TimeUnit::MILLIS => DateTime::from_timestamp_millis(*ticks),
-                    TimeUnit::MICROS => DateTime::from_timestamp_micros(*ticks),
-                    TimeUnit::NANOS => Some(DateTime::from_timestamp_nanos(*ticks)),
+                    TimeUnit::MILLIS => DateTime::from_timestamp_millis(ticks),
+                    TimeUnit::MICROS => DateTime::from_timestamp_micros(ticks),
+                    TimeUnit::NANOS => Some(DateTime::from_timestamp_nanos(ticks)),
                 };
-                moment.map_or_else(|| ticks.to_string(), |moment| moment.naive_utc().to_string())
+                moment.map_or_else(|| self.plain(), |moment| moment.naive_utc().to_string())
             }
-            (Self::Int(units), Some(LogicalType::Decimal(of))) => {
-                let factor = 10_i128.pow(u32::try_from(of.scale).unwrap_or_default());
-                let units = i128::from(*units);
-                let sign = if units < 0 { "-" } else { "" };
-                let (whole, part) = (units.abs() / factor, units.abs() % factor);
-                match of.scale {
-                    0 => units.to_string(),
-                    scale => format!("{sign}{whole}.{part:0width$}", width = scale as usize),
-                }
-            }
-            (Self::Int(number), Some(LogicalType::Integer(of))) if !of.is_signed => {
-                // Unsigned numbers are stored in the bits of signed ones.
-                if of.bit_width == 64 { (*number as u64).to_string() } else { (*number as u32).to_string() }
-            }
-            (Self::Bool(value), _) => value.to_string(),
-            (Self::Int(number), _) => number.to_string(),
+            (Self::Int(units), Some(LogicalType::Decimal(of))) => decimal(*units, of.scale),
+            _ => self.plain(),
+        }
+    }
+
+    /// The value as it is stored.
+    fn plain(&self) -> String {
+        match self {
+            Self::Bool(value) => value.to_string(),
+            Self::Int(number) => number.to_string(),
             // Writers give a range that holds zero its negative twin.
-            (Self::Float(number), _) => (number + 0.0).to_string(),
-            (Self::Bytes(bytes), _) => String::from_utf8_lossy(bytes).into_owned(),
+            Self::Float(number) => (number + 0.0).to_string(),
+            Self::Bytes(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => text.escape_debug().to_string(),
+                Err(_) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+            },
+        }
+    }
+}
+
+/// A number that is stored as bytes, the highest first, in two's complement.
+fn whole_number(bytes: &[u8]) -> i128 {
+    let sign = if bytes.first().is_some_and(|byte| byte & 0x80 != 0) { -1 } else { 0 };
+    bytes.iter().fold(sign, |number, byte| (number << 8) | i128::from(*byte))
+}
+
+/// Units of a decimal with its point.
+fn decimal(units: i128, scale: i32) -> String {
+    let places = usize::try_from(scale).unwrap_or_default();
+    let digits = format!("{:0>width$}", units.unsigned_abs(), width = places + 1);
+    let (whole, part) = digits.split_at(digits.len() - places);
+    let sign = if units < 0 { "-" } else { "" };
+    if places == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{part}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{decimal, whole_number};
+
+    #[test]
+    fn decimals_are_written_with_their_point() {
+        for (bytes, scale, text) in [
+            (&[0x04, 0xd2][..], 2, "12.34"),
+            (&[0xff, 0xff], 2, "-0.01"),
+            (&[0xff, 0x00], 0, "-256"),
+            (&[], 3, "0.000"),
+        ] {
+            assert_eq!(decimal(whole_number(bytes), scale), text);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Reads each written file back with the `parquet` crate, a second opinion on Polars: the one file that names it.
+//! Reads each written file back with the `parquet` crate, a second opinion on Polars.
 
 use std::fs::{self, File};
 use std::path::Path;

@@ -9,14 +9,15 @@
 //! A reader takes `run_id` from `<to>/manifest.json`, and reads `<to>/runs/<run_id>/<path>` for the paths that it names. Here a
 //! place in a store is mirrored by a folder of scratch, in which everything is as it is in a local place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{PublishError, at, footer, runs, stage};
+use super::runs::{self, FAILED};
+use super::{PublishError, at, footer, stage};
 use crate::remote::{self, Place};
 use crate::scratch::Scratch;
 
@@ -45,15 +46,29 @@ impl Mirror {
         if !remote::fetch_one(&self.place, MANIFEST, &top)? {
             return Ok(());
         }
-        let manifest = read(&top)?;
+        // What is not as custseg writes it is as good as not there; the next run mends it.
+        let Ok(manifest) = read(&top) else { return Ok(()) };
         let run_id = manifest["run_id"].as_str().unwrap_or_default();
+        let below = |path: &str| Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+        if !runs::is_run(run_id) || !paths(&manifest).all(below) {
+            return Ok(());
+        }
         let run = format!("runs/{run_id}");
+        fs::create_dir_all(to.join(&run)).map_err(at(to))?;
         for path in paths(&manifest).chain([MANIFEST]) {
             let key = format!("{run}/{path}");
             // A file that is gone makes the run damaged, which whoever reads it finds.
             remote::fetch_one(&self.place, &key, &to.join(&key))?;
         }
         stage::point(to, run_id)
+    }
+
+    /// Asks the store for something, so that one that is not there is told before anything is computed.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(super) fn try_out(&self) -> Result<(), PublishError> {
+        Ok(remote::list(&self.place, "runs/none").map(|_| ())?)
     }
 
     /// Puts a run into the store, and then shows it to readers. A whole one that is there already stays as it is.
@@ -85,26 +100,26 @@ impl Mirror {
         Ok(PathBuf::from(format!("{}/runs/{name}", self.url)))
     }
 
-    /// Removes the oldest runs, by when their manifests were written, never the one that readers see.
+    /// Removes the oldest runs, by when they were written, never the one of this id; runs that failed are counted apart.
     pub(super) fn prune(&self, run_id: &str, keep: usize) -> Result<(), PublishError> {
-        let objects = remote::list(&self.place, "runs")?;
-        let name = |key: &str| key.split('/').nth(1).unwrap_or_default().to_owned();
-        let mut written: Vec<(i64, String)> = objects
-            .iter()
-            .filter(|object| object.key.ends_with(&format!("/{MANIFEST}")) && object.key.matches('/').count() == 2)
-            .map(|object| (object.written, name(&object.key)))
-            .filter(|(_, other)| other != run_id && !other.ends_with(runs::FAILED))
-            .collect();
-        written.sort_by(|a, b| b.cmp(a));
-        let old: BTreeSet<String> = written.into_iter().skip(keep.saturating_sub(1)).map(|(_, name)| name).collect();
+        let mut runs: BTreeMap<String, (i64, Vec<String>)> = BTreeMap::new();
+        for object in remote::list(&self.place, "runs")? {
+            let name = object.key.split('/').nth(1).unwrap_or_default().to_owned();
+            let (written, keys) = runs.entry(name).or_default();
+            *written = object.written.max(*written);
+            keys.push(object.key);
+        }
+        let others = runs.into_iter().filter(|(name, _)| runs::is_run(name) && name != run_id);
+        let mut others: Vec<(i64, String, Vec<String>)> =
+            others.map(|(name, (written, keys))| (written, name, keys)).collect();
+        others.sort_by(|a, b| b.cmp(a));
+        let (failed, whole): (Vec<_>, Vec<_>) = others.into_iter().partition(|(_, name, _)| name.ends_with(FAILED));
+        let old = whole.into_iter().skip(keep.saturating_sub(1)).chain(failed.into_iter().skip(keep));
         // The manifest goes first, so that nobody takes for whole what is half gone.
-        let (manifests, others): (Vec<String>, Vec<String>) = objects
-            .into_iter()
-            .map(|object| object.key)
-            .filter(|key| old.contains(&name(key)))
-            .partition(|key| key.ends_with(&format!("/{MANIFEST}")));
+        let keys = old.flat_map(|(_, _, keys)| keys);
+        let (manifests, files): (Vec<String>, Vec<String>) = keys.partition(|key| key.ends_with(MANIFEST));
         remote::remove(&self.place, manifests)?;
-        Ok(remote::remove(&self.place, others)?)
+        Ok(remote::remove(&self.place, files)?)
     }
 
     /// Whether the store has every file that a manifest names, with its size.

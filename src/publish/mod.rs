@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 use polars::prelude::*;
 use rayon::prelude::*;
+use tracing::info;
 
 use crate::artefact::{self, Artefact};
 use crate::checks::Verdict;
@@ -68,12 +69,24 @@ pub struct PublishParams {
 }
 
 impl PublishParams {
-    /// Where readers find a run.
-    pub fn shown(&self, run_id: &str) -> PathBuf {
+    /// Where readers find the run that was published last.
+    pub fn shown(&self) -> PathBuf {
+        match &self.mirror {
+            Some(mirror) => PathBuf::from(format!("{}/manifest.json", mirror.url)),
+            None => self.whole().join("current"),
+        }
+    }
+
+    /// Where readers find a certain run.
+    pub fn run(&self, run_id: &str) -> PathBuf {
         match &self.mirror {
             Some(mirror) => PathBuf::from(format!("{}/runs/{run_id}", mirror.url)),
-            None => self.to.canonicalize().unwrap_or_else(|_| self.to.clone()).join("current"),
+            None => self.whole().join("runs").join(run_id),
         }
+    }
+
+    fn whole(&self) -> PathBuf {
+        self.to.canonicalize().unwrap_or_else(|_| self.to.clone())
     }
 }
 
@@ -107,6 +120,17 @@ pub enum PublishError {
         /// What differs.
         reason: String,
     },
+    /// A file that is none of Parquet.
+    #[error("{} is no Parquet file: {reason}", path.display())]
+    NotParquet {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// A folder without runs.
+    #[error("{} holds no runs; expected the folder that a pipeline publishes to", .0.display())]
+    NoRuns(PathBuf),
     /// A file of a kind that is not written.
     #[error("{}: expected a name that ends in .csv or .parquet", .0.display())]
     Suffix(PathBuf),
@@ -167,7 +191,11 @@ pub fn publish(
     let path = staging.folder.path().join("manifest.json");
     fs::write(&path, manifest.to_json()).map_err(at(&path))?;
     match shown {
-        true => staging.show().map(|()| manifest),
+        true => {
+            staging.show()?;
+            info!(run_id = manifest.run_id, "run published");
+            Ok(manifest)
+        }
         false => Err(PublishError::Gates { judged: manifest.gates, place: staging.keep_failed()? }),
     }
 }

@@ -35,25 +35,34 @@ impl Run {
     }
 }
 
+/// Whether a folder is called as runs are: anything else there is somebody else's.
+pub(super) fn is_run(name: &str) -> bool {
+    let id = name.trim_end_matches(FAILED);
+    id.len() == 16 && id.chars().all(|c| c.is_ascii_hexdigit())
+}
+
 /// The runs of a place, the newest first.
 ///
 /// # Errors
 /// A folder that cannot be read.
 pub fn list(to: &Path) -> Result<Vec<Run>, PublishError> {
     let runs = to.join("runs");
-    let current = fs::read_link(to.join("current")).ok();
+    if !runs.is_dir() {
+        return Err(PublishError::NoRuns(to.to_owned()));
+    }
+    let current = to.join("current").canonicalize().ok();
     let mut found = Vec::new();
     for entry in fs::read_dir(&runs).map_err(at(&runs))? {
         let folder = entry.map_err(at(&runs))?.path();
         let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if name.starts_with('.') || !folder.is_dir() {
+        if !is_run(&name) || !folder.is_dir() {
             continue;
         }
         let manifest = fs::read(folder.join("manifest.json")).ok();
         found.push(Run {
             written: fs::metadata(&folder).and_then(|data| data.modified()).map_err(at(&folder))?,
-            current: current.as_ref().is_some_and(|target| to.join(target) == folder),
-            bytes: size(&folder)?,
+            current: current.is_some() && folder.canonicalize().ok() == current,
+            bytes: size(&folder),
             manifest: manifest.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
             name,
             folder,
@@ -63,13 +72,16 @@ pub fn list(to: &Path) -> Result<Vec<Run>, PublishError> {
     Ok(found)
 }
 
-/// The runs that go where so many are to stay: the oldest, never the one that readers see. Runs that failed are counted apart.
+/// The runs that go where so many are to stay: the oldest, never the one that readers see, and those that have lost their manifest. Runs
+/// that failed are counted apart.
 pub fn too_old(runs: &[Run], keep: usize) -> Vec<&Run> {
-    let (failed, whole): (Vec<&Run>, Vec<&Run>) = runs.iter().partition(|run| run.failed());
+    let (failed, others): (Vec<&Run>, Vec<&Run>) = runs.iter().partition(|run| run.failed());
+    let (whole, damaged): (Vec<&Run>, Vec<&Run>) =
+        others.into_iter().partition(|run| run.current || run.manifest.is_some());
     // The one that readers see is counted whatever its age.
     let others = whole.iter().filter(|run| !run.current).copied();
     let kept = keep.saturating_sub(whole.iter().filter(|run| run.current).count());
-    others.skip(kept).chain(failed.into_iter().skip(keep)).collect()
+    others.skip(kept).chain(damaged).chain(failed.into_iter().skip(keep)).collect()
 }
 
 /// Removes the runs of a place that are too old, unless another run is writing there.
@@ -77,33 +89,35 @@ pub fn too_old(runs: &[Run], keep: usize) -> Vec<&Run> {
 /// # Errors
 /// A folder that will not go, or another run that is writing.
 pub fn prune_at(to: &Path, keep: usize) -> Result<Vec<Run>, PublishError> {
+    // A wrong folder is told before a lock is left in it.
+    list(to)?;
     let _lock = stage::lock(to)?;
-    let runs = list(to)?;
-    prune(&runs, keep)?;
-    Ok(too_old(&runs, keep).into_iter().cloned().collect())
+    prune(to, keep)
 }
 
 /// Removes the runs that are too old; whoever calls holds the lock.
-pub(super) fn prune(runs: &[Run], keep: usize) -> Result<(), PublishError> {
-    too_old(runs, keep).into_iter().try_for_each(|run| remove(&run.folder))
+pub(super) fn prune(to: &Path, keep: usize) -> Result<Vec<Run>, PublishError> {
+    let runs = list(to)?;
+    let gone: Vec<Run> = too_old(&runs, keep).into_iter().cloned().collect();
+    gone.iter().try_for_each(|run| remove(&run.folder))?;
+    Ok(gone)
 }
 
 /// Takes a run's name away before its files, so that nobody finds half of it.
 pub(super) fn remove(folder: &Path) -> Result<(), PublishError> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let aside = folder.with_file_name(format!(".removed-{name}"));
+    let aside = folder.with_file_name(format!("{}{name}", stage::REMOVED));
     fs::rename(folder, &aside).map_err(at(folder))?;
     fs::remove_dir_all(&aside).map_err(at(&aside))
 }
 
-fn size(folder: &Path) -> Result<u64, PublishError> {
-    let mut bytes = 0;
-    for entry in fs::read_dir(folder).map_err(at(folder))? {
-        let path = entry.map_err(at(folder))?.path();
-        bytes += match path.is_dir() {
-            true => size(&path)?,
-            false => fs::metadata(&path).map_err(at(&path))?.len(),
-        };
-    }
-    Ok(bytes)
+/// Size of what stands in a folder; links are not followed, and what cannot be read counts nothing.
+fn size(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let each = entries.map(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => size(&entry.path()),
+        Ok(kind) if kind.is_file() => entry.metadata().map_or(0, |data| data.len()),
+        _ => 0,
+    });
+    each.sum()
 }

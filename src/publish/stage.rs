@@ -11,7 +11,13 @@ use tracing::warn;
 use super::mirror::Mirror;
 use super::runs::{self, FAILED};
 use super::{PublishError, PublishParams, REJECTS, at, footer};
-use crate::scratch::{Scratch, undisturbed};
+use crate::scratch::{self, Scratch, undisturbed};
+
+/// How the names of what is not for readers begin: a run that is being written, and one that is being removed.
+const STAGING: &str = ".staging-";
+pub(super) const REMOVED: &str = ".removed-";
+/// The link that is to become `current`.
+const CURRENT: &str = ".current";
 
 /// A fresh folder that no reader sees yet, and the lock on its place.
 pub struct Staging {
@@ -30,8 +36,16 @@ pub struct Staging {
 /// A folder that cannot be written, or that another run is writing to.
 pub fn stage(params: &PublishParams, run_id: &str) -> Result<Staging, PublishError> {
     let PublishParams { to, keep_runs, mirror } = params.clone();
+    if let Some(mirror) = &mirror {
+        mirror.try_out()?;
+    }
     let lock = lock(&to)?;
-    let folder = to.join("runs").join(format!(".staging-{run_id}"));
+    let current = to.join("current");
+    if current.symlink_metadata().is_ok_and(|data| !data.is_symlink()) {
+        let words = io::Error::new(io::ErrorKind::AlreadyExists, "stands where the link to the newest run is to be");
+        return Err(at(&current)(words));
+    }
+    let folder = to.join("runs").join(format!("{STAGING}{run_id}"));
     fs::create_dir(&folder).map_err(at(&folder))?;
     Ok(Staging { to, folder: Scratch::at(folder), run_id: run_id.to_owned(), keep_runs, mirror, _lock: lock })
 }
@@ -52,10 +66,9 @@ pub(super) fn lock(to: &Path) -> Result<File, PublishError> {
     }
     for entry in fs::read_dir(&runs).map_err(at(&runs))? {
         let path = entry.map_err(at(&runs))?.path();
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
-            // A link that was to become `current` is no folder.
-            let gone = if path.is_symlink() { fs::remove_file(&path) } else { fs::remove_dir_all(&path) };
-            gone.map_err(at(&path))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name == CURRENT || [STAGING, REMOVED].iter().any(|begins| name.starts_with(begins)) {
+            scratch::remove(&path).map_err(at(&path))?;
         }
     }
     Ok(lock)
@@ -81,23 +94,21 @@ impl Staging {
         if let Some(mirror) = &self.mirror {
             mirror.show(&self.run_id)?;
         }
+        // What an earlier try left behind whose gates failed is told by the run itself now.
+        let failed = self.to.join("runs").join(format!("{}{FAILED}", self.run_id));
+        let gone = if failed.exists() { runs::remove(&failed) } else { Ok(()) };
         // The run is there for its readers; what will not go beside it is no failure of it.
-        if let Err(error) = self.let_go() {
+        if let Err(error) = gone.and_then(|()| self.let_go()) {
             warn!(%error, "older runs could not be removed");
         }
         Ok(())
     }
 
-    /// Removes what this run has made useless.
+    /// Removes runs that are too old.
     fn let_go(&self) -> Result<(), PublishError> {
-        // What an earlier try left behind whose gates failed is told by the run itself now.
-        let failed = self.to.join("runs").join(format!("{}{FAILED}", self.run_id));
-        if failed.exists() {
-            runs::remove(&failed)?;
-        }
         match (self.keep_runs, &self.mirror) {
             (Some(keep), Some(mirror)) => mirror.prune(&self.run_id, keep),
-            (Some(keep), None) => runs::prune(&runs::list(&self.to)?, keep),
+            (Some(keep), None) => runs::prune(&self.to, keep).map(|_| ()),
             (None, _) => Ok(()),
         }
     }
@@ -106,18 +117,23 @@ impl Staging {
     pub(super) fn keep_failed(self) -> Result<PathBuf, PublishError> {
         let place = self.to.join("runs").join(format!("{}{FAILED}", self.run_id));
         undisturbed(|| take_place(self.folder.path(), &place)).map_err(at(&place))?;
-        self.mirror.as_ref().map_or(Ok(place.clone()), |mirror| mirror.keep_failed(&place))
+        let kept = self.mirror.as_ref().map_or(Ok(place.clone()), |mirror| mirror.keep_failed(&place))?;
+        if let Err(error) = self.let_go() {
+            warn!(%error, "older runs could not be removed");
+        }
+        Ok(kept)
     }
 }
 
 /// Gives a folder the name of another, which, where it is there, takes the first one's name in the same moment.
 fn take_place(folder: &Path, place: &Path) -> io::Result<()> {
-    if !place.exists() {
+    // A link that leads nowhere is there all the same.
+    if place.symlink_metadata().is_err() {
         return fs::rename(folder, place);
     }
     // Not every file system can swap two names; there, readers of the damaged folder are without one for a moment.
     rustix::fs::renameat_with(CWD, folder, CWD, place, RenameFlags::EXCHANGE).or_else(|_| {
-        fs::remove_dir_all(place)?;
+        scratch::remove(place)?;
         fs::rename(folder, place)
     })
 }
@@ -125,7 +141,7 @@ fn take_place(folder: &Path, place: &Path) -> io::Result<()> {
 /// Swaps `current` by one rename.
 pub(super) fn point(to: &Path, run_id: &str) -> Result<(), PublishError> {
     let (runs, current) = (to.join("runs"), to.join("current"));
-    let fresh = runs.join(".current");
+    let fresh = runs.join(CURRENT);
     let _ = fs::remove_file(&fresh);
     // The link is made beside the runs but read from `current`, so its target is spelled from there.
     let target = Path::new("runs").join(run_id);

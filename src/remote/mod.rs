@@ -19,6 +19,16 @@ pub use store::{Object, Place, is_remote};
 /// How many files are on their way at once.
 const AT_ONCE: usize = 8;
 
+/// The scheme of what looks like a URL, but of no store: it would be taken for the name of a folder.
+pub fn strange_scheme(path: &str) -> Option<&str> {
+    let (scheme, _) = path.split_once("://")?;
+    let is_scheme = scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) && !scheme.is_empty();
+    Some(scheme).filter(|_| is_scheme && !is_remote(path))
+}
+
+/// What schemes there are, in words.
+pub const SCHEMES: &str = "expected a path, or a URL that begins with s3://, gs://, az:// or https://";
+
 /// Why something remote cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {

@@ -1,6 +1,5 @@
 //! Secrets that a URL may hold: credentials before an `@`, and what a signed one ends with. Neither is told to anybody.
 
-use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
@@ -17,20 +16,18 @@ pub(super) fn untold(url: &str) -> String {
 }
 
 /// A text whose URLs have stars in place of their secrets, as long as before, so that places in it stay true.
-pub fn masked(text: &str) -> Cow<'_, str> {
-    static SECRETS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        let credentials = r#"(?P<before>[a-z][a-z0-9+]*://)(?P<secret>[^/\s"'\[\]]+)@"#;
-        let signature = r#"(?P<url>https?://[^\s"'\[\]?,]+\?)(?P<signed>[^\s"'\[\],]+)"#;
-        Regex::new(&format!("{credentials}|{signature}")).ok()
+pub fn masked(text: &str) -> String {
+    static SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
+        let credentials = r#"(?i)(?P<before>[a-z][a-z0-9+]*://)(?P<secret>[^/\s"'\[\]]+)(?P<after>@)"#;
+        let signature = r#"(?i)(?P<before>https?://[^\s"'\[\]?,]+\?)(?P<secret>[^\s"'\[\]]+)(?P<after>)"#;
+        [credentials, signature].into_iter().filter_map(|pattern| Regex::new(pattern).ok()).collect()
     });
-    let Some(secrets) = &*SECRETS else { return Cow::Borrowed(text) };
-    secrets.replace_all(text, |found: &Captures<'_>| {
-        let stars = |name: &str| "*".repeat(found.name(name).map_or(0, |part| part.len()));
-        let part = |name: &str| found.name(name).map_or("", |part| part.as_str()).to_owned();
-        match found.name("secret") {
-            Some(_) => part("before") + &stars("secret") + "@",
-            None => part("url") + &stars("signed"),
-        }
+    SECRETS.iter().fold(text.to_owned(), |text, secrets| {
+        let stars = |found: &Captures<'_>| {
+            let part = |name: &str| found.name(name).map_or("", |part| part.as_str());
+            format!("{}{}{}", part("before"), "*".repeat(part("secret").len()), part("after"))
+        };
+        secrets.replace_all(&text, stars).into_owned()
     })
 }
 
@@ -43,6 +40,7 @@ mod tests {
         let cases = [
             ("https://x.org/a/b.csv?sig=hunter2", "https://x.org/a/b.csv", "https://x.org/a/b.csv?***********"),
             ("s3://key:hunter2@bucket/a", "s3://bucket/a", "s3://***********@bucket/a"),
+            ("https://me:hunter2@x.org/a?b=c,d", "https://x.org/a", "https://**********@x.org/a?*****"),
             ("s3://bucket/a@b/c", "s3://bucket/a@b/c", "s3://bucket/a@b/c"),
         ];
         for (url, told, shown) in cases {

@@ -136,7 +136,10 @@ impl Place {
                 Ok(bytes.map(move |piece| piece.map(|bytes| bytes.to_vec()).map_err(|error| told(&error))).boxed())
             }
             None => {
-                let client = reqwest::Client::builder().connect_timeout(Duration::from_secs(20)).build();
+                let client = reqwest::Client::builder()
+                    .connect_timeout(Duration::from_secs(20))
+                    .read_timeout(Duration::from_secs(60))
+                    .build();
                 let asked = client.map_err(|error| told(&error.without_url()))?.get(self.url.clone()).send().await;
                 let mut answer =
                     asked.and_then(|answer| answer.error_for_status()).map_err(|error| told(&error.without_url()))?;
@@ -237,6 +240,9 @@ impl Place {
         while let Some(next) = cause {
             reason = next.to_string();
             cause = next.source();
+        }
+        if reason.contains("URL scheme is not allowed") {
+            reason += ": AWS_ALLOW_HTTP=true allows an endpoint without TLS";
         }
         // Of an answer in XML its code is enough.
         if let Some((words, xml)) = reason.split_once(": <?xml") {

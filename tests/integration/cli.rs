@@ -111,7 +111,7 @@ fn the_last_line_is_json() {
     assert_eq!(line["rows"], serde_json::json!({"raw": 12, "accepted": 5, "segments": 3}));
     let current = std::path::Path::new(line["path"].as_str().unwrap());
     assert!(line["outputs"].as_array().unwrap().iter().all(|name| current.join(name.as_str().unwrap()).is_file()));
-    insta::with_settings!({filters => vec![(r"\d{4}-\d\d-\d\dT\S+", "[time]")]}, {
+    insta::with_settings!({filters => vec![(r"\d{4}-\d\d-\d\dT\S+", "[time]"), (r"run_id=\S+", "run_id=[id]")]}, {
         insta::assert_snapshot!("run_stderr", outcome.stderr);
     });
 }

@@ -273,3 +273,75 @@ fn without_permission_the_run_fails_and_later_succeeds() {
     assert!(before.is_subset(&names(&shop.path("out"))));
     assert!(finish(start(&shop, "second")).0.success());
 }
+
+/// A log that cannot be written once panicked: exit codes were 101, and a signal left the process there for ever with its lock.
+#[test]
+fn a_log_that_cannot_be_written_changes_nothing() {
+    let shop = busy(60_000);
+    let run = |script: &str| {
+        let script = script.replace("custseg", env!("CARGO_BIN_EXE_custseg"));
+        Command::new("bash").args(["-c", &script]).current_dir(shop.folder.path()).output().unwrap()
+    };
+    assert_eq!(run("custseg check nowhere.yaml 2> /dev/full").status.code(), Some(4));
+    let whole = run("custseg run shop.yaml 2> /dev/full");
+    assert_eq!(whole.status.code(), Some(0));
+    assert!(String::from_utf8(whole.stdout).unwrap().starts_with("{\"run_id\""));
+    let closed = run("custseg run shop.yaml 2>&-");
+    assert_eq!((closed.status.code(), closed.stdout.is_empty()), (Some(0), false));
+    let stopped = run("custseg run shop.yaml --set name=other 2> /dev/full & sleep 0.1; kill -TERM $!; wait $!");
+    assert!([Some(143), Some(0)].contains(&stopped.status.code()), "{:?}", stopped.status);
+}
+
+/// Only what custseg made is its to remove.
+#[test]
+fn what_is_not_a_run_stays_among_the_runs() {
+    let shop = Shop::fixture();
+    shop.run(&[]);
+    let runs = shop.path("out/runs");
+    for folder in ["notes", ".hidden"] {
+        fs::create_dir(runs.join(folder)).unwrap();
+        fs::write(runs.join(folder).join("precious"), "").unwrap();
+    }
+    fs::write(runs.join(".gitkeep"), "").unwrap();
+    std::os::unix::fs::symlink("nowhere", runs.join("notes/loop")).unwrap();
+    shop.run(&["--set", "name=other", "--set", "publish.keep_runs=2"]);
+    assert_eq!(shop.custseg(&["runs", "prune", "out", "--keep", "1"]).code, 0);
+    for kept in ["notes/precious", ".hidden/precious", ".gitkeep"] {
+        assert!(runs.join(kept).exists(), "{kept}");
+    }
+    assert_eq!(shop.custseg(&["runs", "list", "out", "--json"]).stdout.lines().count(), 1);
+}
+
+/// A link to the run that readers see may be written by hand, by its whole path: the run once passed for an old one.
+#[test]
+fn pruning_knows_the_run_that_readers_see_however_it_is_linked() {
+    let shop = Shop::fixture();
+    shop.run(&[]);
+    let first = shop.path("out/current").canonicalize().unwrap();
+    shop.run(&["--set", "name=newer"]);
+    fs::remove_file(shop.path("out/current")).unwrap();
+    std::os::unix::fs::symlink(&first, shop.path("out/current")).unwrap();
+    assert_eq!(shop.custseg(&["runs", "prune", "out", "--keep", "1"]).code, 0);
+    assert_whole(&shop.path("out"));
+    assert_eq!(names(&shop.path("out")).len(), 1);
+    // A run that has lost its manifest keeps no whole one from its place.
+    fs::create_dir(shop.path("out/runs/0123456789abcdef")).unwrap();
+    assert_eq!(shop.custseg(&["runs", "prune", "out", "--keep", "1"]).code, 0);
+    assert_whole(&shop.path("out"));
+    assert_eq!(names(&shop.path("out")).len(), 1);
+}
+
+#[test]
+fn a_place_that_cannot_be_published_to_is_told_before_anything_is_read() {
+    let shop = Shop::fixture();
+    fs::create_dir_all(shop.path("out/current")).unwrap();
+    let outcome = shop.custseg(&["run", "shop.yaml"]);
+    assert_eq!(outcome.code, 4, "{}", outcome.stderr);
+    assert!(!outcome.stderr.contains("source read") && outcome.stderr.contains("current"), "{}", outcome.stderr);
+    assert!(names(&shop.path("out")).is_empty());
+    // Nor does a wrong folder become a place of results by being pruned.
+    fs::create_dir(shop.path("typo")).unwrap();
+    assert_eq!(shop.custseg(&["runs", "prune", "typo", "--keep", "1"]).code, 4);
+    assert_eq!(fs::read_dir(shop.path("typo")).unwrap().count(), 0);
+    assert_eq!(shop.custseg(&["runs", "prune", "s3://shop/out", "--keep", "1"]).code, 2);
+}

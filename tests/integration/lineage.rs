@@ -98,6 +98,8 @@ fn a_run_is_told_from_start_to_end() {
     let outputs = events[2]["outputs"].as_array().unwrap();
     let segments = outputs.iter().find(|one| one["name"].as_str().unwrap().ends_with("/segments")).unwrap();
     assert_eq!(segments["outputFacets"]["outputStatistics"]["rowCount"], 3);
+    let current = fs::read_link(shop.path("out/current")).unwrap();
+    assert_eq!(segments["facets"]["version"]["datasetVersion"], current.file_name().unwrap().to_str().unwrap());
     // Which column is made of which, by hand.
     let made_of = |column: &str| -> Vec<&str> {
         let fields = &segments["facets"]["columnLineage"]["fields"][column]["inputFields"];
@@ -193,4 +195,25 @@ fn events_go_over_http() {
     let outcome = shop.custseg(&["run", "shop.yaml", "--lineage", &url]);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
     assert!(outcome.stderr.contains("lineage: an event was not taken"), "{}", outcome.stderr);
+}
+
+#[test]
+fn addresses_are_held_to_what_they_can_be_and_their_secrets_untold() {
+    let shop = Shop::fixture();
+    let secret = "http://user:hunter2@127.0.0.1:9/x?api_key=hunter2";
+    let outcome = shop.custseg(&["run", "shop.yaml", "--lineage", secret]);
+    assert_eq!(outcome.code, 0);
+    assert!(
+        outcome.stderr.contains("an event was not taken") && !outcome.stderr.contains("hunter2"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(shop.custseg(&["run", "shop.yaml", "--lineage", "ftp://x/y"]).code, 2);
+    let parent = Command::new(env!("CARGO_BIN_EXE_custseg"))
+        .args(["run", "shop.yaml", "--lineage", "events.jsonl"])
+        .current_dir(shop.folder.path())
+        .env("OPENLINEAGE_PARENT_ID", "a/b/notauuid")
+        .output()
+        .unwrap();
+    assert_eq!(parent.status.code(), Some(2));
 }

@@ -70,7 +70,7 @@ fn shells_and_man_are_told_of_every_command() {
     assert_eq!(custseg(folder.path(), &["man", "."]).code, 0);
     let page = fs::read_to_string(folder.path().join("custseg-run.1")).unwrap();
     assert!(page.contains("only\\-new"), "{page}");
-    assert_eq!(custseg(folder.path(), &["man", "nowhere"]).code, 2);
+    assert_eq!(custseg(folder.path(), &["man", "nowhere"]).code, 4);
 }
 
 /// Runs a program with variables.
@@ -199,4 +199,63 @@ fn inspect_tells_what_a_file_is_made_of() {
     assert_eq!(outcome.code, 4, "{}", outcome.stderr);
     assert_eq!(told(&["nowhere.parquet"]).code, 4);
     assert_eq!(custseg(&fixtures(), &["inspect", "."]).code, 4);
+}
+
+/// What comes from the environment is not told, whoever tells of it, and is what is wanted there: text, or a number though it stands
+/// in quotes within braces.
+#[test]
+fn variables_are_read_as_what_is_wanted() {
+    let shop = Shop::fixture()
+        .edit("scale: 2", "scale: \"${SHOP_SCALE:-2}\"")
+        .edit("name: shop", "name: ${SHOP_NAME}")
+        .edit("Europe/London", "${SHOP_ZONE:-Europe/London}")
+        .edit("snapshots: last", "snapshots: \"${SHOP_DAYS:-last}\"");
+    let days = "[2024-03-01, 2024-03-02]";
+    let (code, _, err) = with(&shop, &["check", "shop.yaml"], &[("SHOP_NAME", "2024"), ("SHOP_DAYS", days)]);
+    assert_eq!(code, 0, "{err}");
+    let (code, _, err) = with(&shop, &["check", "shop.yaml"], &[("SHOP_NAME", "a"), ("SHOP_ZONE", "hunter2")]);
+    assert!(code == 2 && err.contains("the value of a variable is no IANA time zone"), "{err}");
+    let unquoted = Shop::fixture().edit("publish: { to: out }", "publish: { to: ${OUT} }");
+    let (code, _, err) = with(&unquoted, &["check", "shop.yaml"], &[("OUT", "out")]);
+    assert!(code == 2 && err.contains("a variable stands in quotes"), "{err}");
+}
+
+/// Editors take a variable wherever the program does.
+#[test]
+fn the_schema_takes_variables() {
+    let schema: serde_json::Value = serde_json::from_str(&custseg(root(), &["schema"]).stdout).unwrap();
+    let schema = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+    let text = fs::read_to_string(fixtures().join("shop.yaml")).unwrap();
+    let valid = |text: &str| schema.is_valid(&custseg::config::tree::parse(text, 0).unwrap().to_json());
+    for (plain, variable) in [
+        ("name: shop", "name: ${N:-shop}"),
+        ("Europe/London", "\"${Z:-Europe/London}\""),
+        ("bins: 5", "bins: \"${BINS:-5}\""),
+        ("snapshots: last", "snapshots: \"${DAYS}\""),
+        ("drop_duplicates: exact", "drop_duplicates: \"${D:-exact}\""),
+        ("to: out", "to: out, rejects: \"${R}\", keep_runs: \"${K}\""),
+    ] {
+        assert!(text.contains(plain) && valid(&text), "{plain}");
+        assert!(valid(&text.replace(plain, variable)), "{variable}");
+    }
+    assert!(!valid(&text.replace("bins: 5", "bins: five")));
+}
+
+#[test]
+fn a_failure_is_a_line_of_the_json_log_too() {
+    let shop = Shop::fixture();
+    for (args, code) in [(&["check", "nowhere.yaml"][..], 4), (&["run", "shop.yaml", "--as-of", "2020-01-01"], 3)] {
+        let outcome = shop.custseg(&[args, &["--log-format", "json"]].concat());
+        let last: serde_json::Value = serde_json::from_str(outcome.stderr.lines().last().unwrap()).unwrap();
+        assert_eq!((outcome.code, &last["level"], &last["fields"]["exit_code"]), (code, &"ERROR".into(), &code.into()));
+        assert!(outcome.stderr.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
+    }
+}
+
+#[test]
+fn a_source_that_ends_early_is_told() {
+    let shop = Shop::fixture();
+    let late = shop.custseg(&["run", "shop.yaml", "--as-of", "2025-01-01"]);
+    assert!(late.code == 0 && late.stderr.contains("the source ends before the newest snapshot"), "{}", late.stderr);
+    assert!(!shop.custseg(&["run", "shop.yaml"]).stderr.contains("the source ends"));
 }

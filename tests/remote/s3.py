@@ -114,7 +114,8 @@ class Shop:
 
         # The same rows from a local folder give the same bytes.
         line, _ = self.run(*remote)
-        assert line["path"] == f"s3://{BUCKET}/out/runs/{line['run_id']}", line
+        assert line["path"] == f"s3://{BUCKET}/out/manifest.json", line
+        assert line["run_path"] == f"s3://{BUCKET}/out/runs/{line['run_id']}", line
         manifest = self.whole()
         assert [entry["path"] for entry in manifest["inputs"]] == [
             f"s3://{BUCKET}/raw/2024/part-{i}.csv" for i in range(3)
@@ -141,9 +142,13 @@ class Shop:
         _, err = self.run("--set", "ingest.transactions.paths=[s3://no-such-bucket/x.csv]", "--set", to, code=4)
         assert "s3://no-such-bucket/x.csv" in err, err
         _, err = self.run("--set", "publish.to=s3://no-such-bucket/out", code=4)
-        assert "s3://no-such-bucket/out/runs/" in err and "NoSuchBucket" in err, err
+        assert "s3://no-such-bucket/out/runs" in err and "NoSuchBucket" in err, err
         _, err = self.run("--set", f"publish.to=s3://me:hunter2@{BUCKET}/out", code=2)
         assert "credentials have no place in a URL" in err, err
+        _, err = self.run("--set", "publish.to=file:///tmp/out", code=2)
+        assert "`file://` is no store" in err, err
+        _, err = self.run("--set", "ingest.transactions.paths=[hdfs://shop/x.csv]", code=2)
+        assert "`hdfs://` is no store" in err, err
         _, err = self.run("--set", "publish.to=https://example.org/out", code=2)
         assert "the web is only read from" in err, err
 
@@ -166,6 +171,24 @@ class Shop:
             time.sleep(1.1)
         whole = {key.split("/")[2] for key in self.keys("out/runs/") if ".failed" not in key}
         assert len(whole) == 2 and self.whole()["run_id"] in whole, whole
+
+        # Failed runs are counted apart, and go too.
+        for i in range(4):
+            checks = f"checks=[{{row_count: {{max: {i + 1}}}}}]"
+            self.run(*remote, "--set", checks, "--set", "publish.keep_runs=2", code=3)
+            time.sleep(1.1)
+        failed = {key.split("/")[2] for key in self.keys("out/runs/") if ".failed" in key}
+        assert len(failed) == 2, failed
+
+        # A damaged place is mended by the next run.
+        manifest = self.whole()
+        for key in self.keys(f"out/runs/{manifest['run_id']}/"):
+            self.s3.delete_object(Bucket=BUCKET, Key=key)
+        self.run(*remote, "--only-new")
+        self.whole()
+        self.put("out/manifest.json", "noise")
+        self.run(*remote, "--only-new")
+        self.whole()
 
         # Killed at any point, the place names a whole run.
         began = time.monotonic()
