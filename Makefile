@@ -1,6 +1,6 @@
 # Every target is a line or two of cargo; `make` is a convenience, not a requirement.
 .DEFAULT_GOAL := help
-.PHONY: help pipeline test test-sklearn test-remote test-airflow check deny bench online-retail
+.PHONY: help pipeline test test-sklearn test-remote test-notebook test-airflow check deny bench online-retail
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,11 @@ test-remote: ## Read from and publish to an S3-compatible server, which is insta
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/remote/requirements.txt
 	cargo build --release --locked
 	.venv/bin/python tests/remote/s3.py --binary "$${CARGO_TARGET_DIR:-target}/release/custseg"
+
+test-notebook: pipeline ## Execute the notebook over a fresh run of the default pipeline; Jupyter's client is installed from PyPI into .venv.
+	test -x .venv/bin/python || python3 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/notebook/requirements.txt
+	.venv/bin/python tests/notebook/execute.py data/output/cdnow/current
 
 test-airflow: ## Run the DAG of config/airflow with Airflow, which is installed from PyPI into .venv/airflow.
 	test -x .venv/airflow/bin/python || python3 -m venv .venv/airflow

@@ -154,7 +154,7 @@ fn documents_name_what_is_there() {
     for document in ["README.md", "src/ARCHITECTURE.md", "data/raw/README.md", "CHANGELOG.md"] {
         let text = fs::read_to_string(root().join(document)).unwrap();
         for word in text.split('`').skip(1).step_by(2) {
-            let named = ["src/", "pipelines/", "config/", "tests/", "benches/", "data/raw/", ".ci/"]
+            let named = ["src/", "pipelines/", "config/", "tests/", "benches/", "notebooks/", "data/raw/", ".ci/"]
                 .iter()
                 .any(|top| word.starts_with(top));
             if named && !word.contains(' ') && !word.contains("online_retail.") {
