@@ -140,11 +140,14 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Print the JSON Schema of the YAML, by which editors complete and check it.
+    /// Print the JSON Schema of the YAML, by which editors complete and check it, or its options as a page to read.
     Schema {
         /// Of a pipeline, or of a segment map.
         #[arg(value_enum, value_name = "OF", default_value = "pipeline")]
         of: SchemaOf,
+        /// Print the options with what they take and say, in Markdown.
+        #[arg(long)]
+        markdown: bool,
     },
     /// Print a script by which a shell completes the command line: custseg completions bash > /etc/bash_completion.d/custseg
     Completions {

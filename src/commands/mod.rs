@@ -51,7 +51,7 @@ pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Er
             runs::runs(asked, out)
         }
         Command::Inspect { path, json } => inspect::inspect(local(path)?, *json, out),
-        Command::Schema { of } => schema::schema(*of, out),
+        Command::Schema { of, markdown } => schema::schema(*of, *markdown, out),
         Command::Completions { shell } => manual::completions(*shell, out),
         Command::Man { to } => manual::pages(to),
         Command::Check(load) => check::check(&loaded(load)?, out),

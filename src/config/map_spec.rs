@@ -1,4 +1,6 @@
 //! The shape of a segment map's YAML, unchecked, as `spec` is that of a pipeline.
+//!
+#![doc = include_str!("../../config/map.options.md")]
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -24,6 +24,7 @@ pub mod map_spec;
 pub mod model_spec;
 mod models;
 pub mod problem;
+mod reference;
 mod score;
 pub mod score_spec;
 pub mod shape;

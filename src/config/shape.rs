@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde_json::Value as Json;
 
 use super::problem::{Kind, Place, Problem, hint};
+use super::reference;
 use super::tree::{Node, Origin};
 
 /// A fault of shape: the problem, and the JSON pointer of what has to be left out for the rest to be read.
@@ -21,6 +22,11 @@ pub struct Fault {
 /// pipeline is loaded, whose words are better.
 pub fn schema<T: JsonSchema>() -> Json {
     with_variables(schemars::schema_for!(T).to_value())
+}
+
+/// The options of a `T` as a page to read, in Markdown.
+pub fn reference<T: JsonSchema>() -> String {
+    reference::page(&schemars::schema_for!(T).to_value())
 }
 
 /// A schema that takes a variable, too, wherever it asks for a certain text, a number, or true or false.

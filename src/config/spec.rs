@@ -3,6 +3,8 @@
 //! Each doc comment here is the reference that a user reads: it goes into the JSON Schema as it stands. Keys that the
 //! schema requires have a default all the same, so that a file that lacks one can be read on for further problems. What is said
 //! here is unchecked; [`super::compile`] is the one door to the checked types.
+//!
+#![doc = include_str!("../../config/pipeline.options.md")]
 
 use std::collections::BTreeMap;
 

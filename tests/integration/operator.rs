@@ -4,13 +4,16 @@ use std::fs;
 
 use super::harness::{Shop, custseg, fixtures, root};
 
-/// The shipped schemas are what the program prints.
+/// The shipped schemas and pages of options are what the program prints.
 #[test]
 fn the_shipped_schemas_are_fresh() {
     for of in ["pipeline", "map"] {
         let printed = custseg(root(), &["schema", of]).stdout;
         let file = root().join(format!("config/{of}.schema.json"));
         assert!(fs::read_to_string(&file).unwrap() == printed, "custseg schema {of} > {}", file.display());
+        let printed = custseg(root(), &["schema", of, "--markdown"]).stdout;
+        let file = root().join(format!("config/{of}.options.md"));
+        assert!(fs::read_to_string(&file).unwrap() == printed, "custseg schema {of} --markdown > {}", file.display());
     }
 }
 
