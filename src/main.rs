@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use clap::Parser;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use cli::{Cli, Machine};
@@ -60,9 +60,10 @@ fn fail(error: &Error) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// On SIGHUP, SIGINT and SIGTERM what is half written goes, and the process ends with 129, 130 or 143, as shells count.
+/// On SIGINT and SIGTERM what is half written goes, and the process ends with 130 or 143, as shells count. SIGHUP is left alone, so
+/// that `nohup` still means something.
 fn on_signals() -> Result<(), Error> {
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(Error::Output)?;
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Error::Output)?;
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             ENDING.store(true, Ordering::SeqCst);

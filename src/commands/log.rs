@@ -74,7 +74,10 @@ pub(crate) fn is_json() -> bool {
 pub(crate) fn failure(words: &str, exit_code: u8) {
     clear();
     match is_json() {
-        true => say(&format!("{}\n", line("ERROR", &json!({ "message": words, "exit_code": exit_code })))),
+        true => {
+            let message = words.trim_start_matches("error: ");
+            say(&format!("{}\n", line("ERROR", &json!({ "message": message, "exit_code": exit_code }))));
+        }
         false => say(&format!("{words}\n")),
     }
 }
