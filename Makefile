@@ -1,6 +1,6 @@
 # Every target is a line or two of cargo; `make` is a convenience, not a requirement.
 .DEFAULT_GOAL := help
-.PHONY: help pipeline test test-sklearn test-remote test-notebook test-airflow check deny bench online-retail
+.PHONY: help pipeline test test-sklearn test-remote test-notebook test-lineage test-airflow check deny bench online-retail
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,13 @@ test-notebook: pipeline ## Execute the notebook over a fresh run of the default 
 	test -x .venv/bin/python || python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/notebook/requirements.txt
 	.venv/bin/python tests/notebook/execute.py data/output/cdnow/current
+
+test-lineage: ## Hold the events of a run to OpenLineage's own client, which is installed from PyPI into .venv.
+	test -x .venv/bin/python || python3 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/lineage/requirements.txt
+	rm -f .venv/events.jsonl
+	cargo run --release --locked -- -q run pipelines/cdnow.yaml --set publish.to=$(CURDIR)/.venv/out/lineage --lineage .venv/events.jsonl
+	.venv/bin/python tests/lineage/client.py .venv/events.jsonl
 
 test-airflow: ## Run the DAG of config/airflow with Airflow, which is installed from PyPI into .venv/airflow.
 	test -x .venv/airflow/bin/python || python3 -m venv .venv/airflow

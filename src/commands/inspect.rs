@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::path::Path;
 
-use comfy_table::{CellAlignment, Table, presets};
+use indicatif::BinaryBytes;
 use serde_json::json;
 
-use super::sizes;
+use super::table;
 use custseg::error::Error;
 use custseg::publish::Published;
 use custseg::publish::anatomy::{Anatomy, anatomy};
@@ -38,7 +38,7 @@ fn told(run: &Published, out: &mut impl Write) -> Result<(), Error> {
         rows["raw"], rows["accepted"], rows["segments"]
     )?;
     for input in run.manifest["inputs"].as_array().into_iter().flatten() {
-        let bytes = sizes::in_words(input["bytes"].as_u64().unwrap_or_default());
+        let bytes = BinaryBytes(input["bytes"].as_u64().unwrap_or_default());
         writeln!(out, "  input       {} ({bytes})", input["path"].as_str().unwrap_or_default())?;
     }
     writeln!(
@@ -47,23 +47,20 @@ fn told(run: &Published, out: &mut impl Write) -> Result<(), Error> {
         if run.is_whole() { "yes: every file has the bytes that it was written with" } else { "NO" }
     )?;
     writeln!(out)?;
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["file", "rows", "size"]);
-    for output in run.manifest["outputs"].as_array().into_iter().flatten() {
-        table.add_row([
+    let outputs = run.manifest["outputs"].as_array().into_iter().flatten().map(|output| {
+        [
             output["path"].as_str().unwrap_or_default().to_owned(),
             output["rows"].as_u64().map(|rows| rows.to_string()).unwrap_or_default(),
-            sizes::in_words(output["bytes"].as_u64().unwrap_or_default()),
-        ]);
-    }
-    right(&mut table, &[1, 2]);
-    Ok(writeln!(out, "{}", table.trim_fmt())?)
+            BinaryBytes(output["bytes"].as_u64().unwrap_or_default()).to_string(),
+        ]
+    });
+    Ok(writeln!(out, "{}", table::rows(["file", "rows", "size"], outputs, &[1, 2]))?)
 }
 
 /// A Parquet file.
 fn drawn(path: &Path, found: &Anatomy, out: &mut impl Write) -> Result<(), Error> {
     let Anatomy { rows, bytes, created_by, metadata, row_groups, columns } = found;
-    writeln!(out, "{}: {rows} rows, {} columns, {}", path.display(), columns.len(), sizes::in_words(*bytes))?;
+    writeln!(out, "{}: {rows} rows, {} columns, {}", path.display(), columns.len(), BinaryBytes(*bytes))?;
     if let Some(created_by) = created_by {
         writeln!(out, "  written by  {created_by}")?;
     }
@@ -79,32 +76,21 @@ fn drawn(path: &Path, found: &Anatomy, out: &mut impl Write) -> Result<(), Error
         writeln!(out, "  {key} = {shown}")?;
     }
     writeln!(out)?;
-    let mut table = Table::new();
     let header = ["column", "type", "nulls", "smallest", "largest", "compression", "size", "share", "unpacked"];
-    table.load_preset(presets::NOTHING).set_header(header);
     let all: i64 = columns.iter().map(|column| column.bytes).sum();
-    for column in columns {
-        let short = |text: &Option<String>| text.as_deref().unwrap_or_default().chars().take(24).collect::<String>();
-        table.add_row([
+    let short = |text: &Option<String>| text.as_deref().unwrap_or_default().chars().take(24).collect::<String>();
+    let rows = columns.iter().map(|column| {
+        [
             column.name.clone(),
             column.r#type.clone(),
             column.nulls.map(|nulls| nulls.to_string()).unwrap_or_default(),
             short(&column.min),
             short(&column.max),
             column.compression.clone(),
-            sizes::in_words(column.bytes.unsigned_abs()),
+            BinaryBytes(column.bytes.unsigned_abs()).to_string(),
             format!("{:.1} %", 100.0 * column.bytes as f64 / all.max(1) as f64),
-            sizes::in_words(column.uncompressed.unsigned_abs()),
-        ]);
-    }
-    right(&mut table, &[2, 6, 7, 8]);
-    Ok(writeln!(out, "{}", table.trim_fmt())?)
-}
-
-fn right(table: &mut Table, columns: &[usize]) {
-    for idx in columns {
-        if let Some(column) = table.column_mut(*idx) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
+            BinaryBytes(column.uncompressed.unsigned_abs()).to_string(),
+        ]
+    });
+    Ok(writeln!(out, "{}", table::rows(header, rows, &[2, 6, 7, 8]))?)
 }

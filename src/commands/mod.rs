@@ -25,7 +25,6 @@ mod runs;
 mod schema;
 mod score;
 mod simulate;
-mod sizes;
 mod stdio;
 mod summary;
 mod table;

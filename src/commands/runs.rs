@@ -3,10 +3,10 @@
 use std::io::Write;
 
 use chrono::{DateTime, Utc};
-use comfy_table::{CellAlignment, Table, presets};
+use indicatif::BinaryBytes;
 use serde_json::{Value, json};
 
-use super::sizes;
+use super::table;
 use crate::cli::Runs;
 use custseg::error::Error;
 use custseg::publish::runs::{self, Run};
@@ -37,7 +37,7 @@ pub(super) fn runs(asked: &Runs, out: &mut impl Write) -> Result<(), Error> {
             }
             let bytes = gone.iter().map(|run| run.bytes).sum();
             let plural = if gone.len() == 1 { "" } else { "s" };
-            writeln!(out, "{} run{plural} {verb}, {}", gone.len(), sizes::in_words(bytes))?;
+            writeln!(out, "{} run{plural} {verb}, {}", gone.len(), BinaryBytes(bytes))?;
         }
     }
     Ok(())
@@ -71,17 +71,8 @@ fn as_json(run: &Run) -> Value {
 }
 
 fn drawn(found: &[Run]) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header([
-        "",
-        "run",
-        "written",
-        "state",
-        "snapshots",
-        "customer rows",
-        "size",
-    ]);
-    for run in found {
+    let header = ["", "run", "written", "state", "snapshots", "customer rows", "size"];
+    let row = |run: &Run| {
         let manifest = run.manifest.as_ref();
         let dates: Vec<&str> = manifest
             .map(|manifest| manifest["snapshots"].as_array().into_iter().flatten().filter_map(Value::as_str).collect())
@@ -92,20 +83,15 @@ fn drawn(found: &[Run]) -> String {
             [first, .., last] => format!("{} from {first} to {last}", dates.len()),
         };
         let rows = manifest.and_then(|manifest| manifest["rows"]["segments"].as_u64());
-        table.add_row([
+        [
             if run.current { "*" } else { "" }.to_owned(),
             run.name.clone(),
             written(run),
             state(run).to_owned(),
             snapshots,
             rows.map(|rows| rows.to_string()).unwrap_or_default(),
-            sizes::in_words(run.bytes),
-        ]);
-    }
-    for idx in [5, 6] {
-        if let Some(column) = table.column_mut(idx) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.trim_fmt()
+            BinaryBytes(run.bytes).to_string(),
+        ]
+    };
+    table::rows(header, found.iter().map(row), &[5, 6])
 }

@@ -29,6 +29,26 @@ pub(super) fn drawn(
     Ok(table.trim_fmt())
 }
 
+/// Rows of text under a header; the numbered columns hold numbers, to the right.
+pub(super) fn rows<const N: usize>(
+    header: [&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+    numbers: &[usize],
+) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header);
+    rows.for_each(|row| {
+        table.add_row(row);
+    });
+    for idx in numbers {
+        if let Some(column) = table.column_mut(*idx) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.trim_fmt()
+}
+
 /// A value as it is; nothing for null.
 pub(super) fn plain(_column: &str, value: AnyValue<'_>) -> String {
     // Polars has two kinds of text, and writes one of them in quotes.

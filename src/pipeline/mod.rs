@@ -113,8 +113,10 @@ pub fn run(p: &Pipeline, how: How) -> Result<Outcome, Error> {
     let lines = mark(p, Reading::Rows, pairs.as_ref())?;
     let book = scan(p, lines, pairs, Some(&staging.rejects()))?;
     let (staging, verdicts) = check(p, &book, staging)?;
-    let rows = book.rows_by_reason().map_err(Error::engine("orders"))?.iter().sum();
-    how.told.inspect(|tell| tell(&Scanned { inputs: &inputs, rows, verdicts: &verdicts }));
+    if let Some(tell) = how.told {
+        let rows = book.rows_by_reason().map_err(Error::engine("orders"))?.iter().sum();
+        tell(&Scanned { inputs: &inputs, rows, verdicts: &verdicts });
+    }
     let of_customers = known.customers.as_ref();
     let depends = depends(p, &book, of_customers)?;
     let renewal = Renewal::of(p, &depends).filter(|_| how.only_new);

@@ -75,9 +75,13 @@ impl Mirror {
     pub(super) fn show(&self, run_id: &str) -> Result<(), PublishError> {
         let (run, key) = (self.folder.path().join("runs").join(run_id), format!("runs/{run_id}/{MANIFEST}"));
         let there = self.folder.path().join("there.json");
-        let same = remote::fetch_one(&self.place, &key, &there)?
-            && footer::same_but_rejects(&read(&there)?, &read(&run.join(MANIFEST))?)
-            && self.has_all(run_id, &read(&there)?)?;
+        // A manifest that cannot be read is as good as none.
+        let found = if remote::fetch_one(&self.place, &key, &there)? { read(&there).ok() } else { None };
+        let own = read(&run.join(MANIFEST))?;
+        let same = match &found {
+            Some(found) => footer::same_but_rejects(found, &own) && self.has_all(run_id, found)?,
+            None => false,
+        };
         let shown = match same {
             true => there,
             false => {

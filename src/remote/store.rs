@@ -187,7 +187,7 @@ impl Place {
         Ok(listed
             .into_iter()
             .map(|object| Object {
-                key: object.location.to_string().trim_start_matches(&own).trim_start_matches('/').to_owned(),
+                key: object.location.as_ref().strip_prefix(&own).unwrap_or_default().trim_start_matches('/').to_owned(),
                 bytes: object.size,
                 written: object.last_modified.timestamp(),
             })

@@ -187,6 +187,7 @@ class Shop:
         self.run(*remote, "--only-new")
         self.whole()
         self.put("out/manifest.json", "noise")
+        self.put(f"out/runs/{manifest['run_id']}/manifest.json", "noise")
         self.run(*remote, "--only-new")
         self.whole()
 
