@@ -1,6 +1,6 @@
 # Every target is a line or two of cargo; `make` is a convenience, not a requirement.
 .DEFAULT_GOAL := help
-.PHONY: help pipeline test test-sklearn test-remote test-notebook test-lineage test-airflow check deny bench online-retail
+.PHONY: help pipeline test test-sklearn test-remote test-notebook test-browser test-lineage test-airflow check deny bench online-retail
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,18 @@ test-notebook: pipeline ## Execute the notebook over a fresh run of the default 
 	test -x .venv/bin/python || python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/notebook/requirements.txt
 	.venv/bin/python tests/notebook/execute.py data/output/cdnow/current
+
+test-browser: pipeline ## Open the pages of fresh runs in a headless Chromium, which has to be installed; its driver comes from PyPI into .venv.
+	test -x .venv/bin/python || python3 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/browser/requirements.txt
+	cargo run --release --locked -- -q run pipelines/cdnow.yaml --set publish.to=$(CURDIR)/.venv/out/months \
+		--set 'rfm.snapshots={every: 3mo, from: 1997-07-01}' --set 'evaluate.validity={horizon: 90d}' --set evaluate.sensitivity=true \
+		--set 'models.groups={features: [recency_days, monetary], kmeans: {k: {sweep: [2, 6]}}}'
+	test ! -e "$$CUSTSEG_REFERENCE_DATA/online-retail" || cargo run --release --locked -- -q run pipelines/online_retail.yaml \
+		--set publish.to=$(CURDIR)/.venv/out/online_retail \
+		--set "ingest.transactions.paths=[$$(realpath "$$CUSTSEG_REFERENCE_DATA")/online-retail/online_retail.parquet]"
+	.venv/bin/python tests/browser/report.py --shots .venv/shots data/output/cdnow/current .venv/out/months/current \
+		$$(test ! -e .venv/out/online_retail/current || echo .venv/out/online_retail/current)
 
 test-lineage: ## Hold the events of a run to OpenLineage's own client, which is installed from PyPI into .venv.
 	test -x .venv/bin/python || python3 -m venv .venv

@@ -101,6 +101,16 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Draw the page of a run again, from its tables and its manifest alone: charts, their numbers, and what they mean, in one file of
+    /// HTML that needs no network. Every run publishes one as report.html; this is for runs of before, or for a page of this version.
+    Report {
+        /// Folder of a run, or of a pipeline's results, whose `current` is then meant.
+        #[arg(value_name = "RUN")]
+        run: PathBuf,
+        /// File to write; `-` for standard output. A published run stays as it is.
+        #[arg(short, long, value_name = "FILE", default_value = "report.html")]
+        out: PathBuf,
+    },
     /// Check a pipeline: its YAML, its segment map, and the headers and footers of its sources. Reads no row.
     Check(Load),
     /// Show the optimised plan of the scan and the columns after each stage. Reads no row.

@@ -17,6 +17,7 @@ pub mod segment;
 pub mod model;
 pub mod evaluate;
 pub mod artefact;
+pub mod report;
 pub mod publish;
 pub mod lineage;
 pub mod simulate;

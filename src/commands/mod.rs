@@ -20,6 +20,7 @@ mod lint;
 pub(crate) mod log;
 mod manual;
 mod peek;
+mod report;
 mod run;
 mod runs;
 mod schema;
@@ -39,6 +40,7 @@ pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Er
             run::run(&loaded(load)?, how, *skip_code, lineage.as_deref(), out)
         }
         Command::Diff { one, other, snapshot, json } => diff::diff([local(one)?, local(other)?], *snapshot, *json, out),
+        Command::Report { run, out: to } => report::report(local(run)?, to, out),
         Command::Simulate(asked) => simulate::simulate(asked, out),
         Command::Score(asked) => {
             local(&asked.model)?;

@@ -44,8 +44,8 @@ pub fn segment_profile(
         .agg([col(MONEY).sum(), distinct_orders(book).alias(ORDERS)]);
     let mut behaviour = vec![len().cast(DataType::UInt32).alias(CUSTOMERS)];
     for value in [RECENCY_DAYS, FREQUENCY, MONETARY] {
-        behaviour.push(col(value).sort(SortOptions::default()).mean().alias(format!("{value}_mean")));
-        behaviour.push(col(value).median().alias(format!("{value}_median")));
+        behaviour.push(col(value).sort(SortOptions::default()).mean().alias(mean_of(value)));
+        behaviour.push(col(value).median().alias(median_of(value)));
     }
     let measured =
         customers.group_by(&key).agg(behaviour).join(worth, key.clone(), key.clone(), JoinArgs::new(JoinType::Left));
@@ -65,7 +65,7 @@ pub fn segment_profile(
         share(MONEY)?.alias(MONEY_SHARE),
     ];
     for value in [RECENCY_DAYS, FREQUENCY, MONETARY] {
-        columns.extend([col(format!("{value}_mean")), col(format!("{value}_median"))]);
+        columns.extend([col(mean_of(value)), col(median_of(value))]);
     }
     let per_order = book.money.major(col(MONEY)) / col(ORDERS).cast(DataType::Float64);
     columns.push(when(col(ORDERS).gt(lit(0))).then(per_order).otherwise(lit(NULL)).alias(AVERAGE_ORDER_VALUE));

@@ -181,8 +181,7 @@ pub fn check(p: &Pipeline, book: &OrderBook, staging: Staging) -> Result<(Stagin
         return Ok((staging, verdicts));
     }
     let ledger = ledger::ledger(book).map_err(Error::engine("checks"))?;
-    let metadata = publish::footer_metadata(&p.name, &definition_hash(p), &p.ingest.money);
-    let place = publish::set_aside(staging, &ledger, &verdicts, &metadata)?;
+    let place = publish::set_aside(staging, &ledger, &verdicts, &p.name, &definition_hash(p), &p.ingest.money)?;
     Err(Error::Checks { failed, of: verdicts.len(), words: checks::in_words(&verdicts), place })
 }
 

@@ -157,6 +157,15 @@ pub struct Rows {
     pub segments: u64,
 }
 
+impl Rows {
+    /// Of what the ledger says, where there is one, and the rows of the segments.
+    pub(super) fn of(ledger: Option<&DataFrame>, segments: u64) -> PolarsResult<Self> {
+        let left = ledger.map(|ledger| ledger.column(ROWS_LEFT)?.i64()).transpose()?;
+        let end = |end: fn(&Int64Chunked) -> Option<i64>| left.and_then(end).unwrap_or_default();
+        Ok(Self { raw: end(|left| left.first()), accepted: end(|left| left.last()), segments })
+    }
+}
+
 /// Cut points of one dimension at one snapshot.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CutRecord {
@@ -207,7 +216,7 @@ impl Manifest {
             customers: facts.customers,
             snapshots,
             snapshot_inputs: facts.depends.clone(),
-            rows: rows(tables)?,
+            rows: Rows::of(tables.get("ledger"), tables.segments.height() as u64)?,
             cut_points: facts
                 .cuts
                 .iter()
@@ -244,16 +253,6 @@ fn achieved(tables: &Tables) -> PolarsResult<HashMap<(NaiveDate, &'static str), 
         }
     }
     Ok(achieved)
-}
-
-fn rows(tables: &Tables) -> PolarsResult<Rows> {
-    let (mut raw, mut accepted) = (0, 0);
-    if let Some(ledger) = tables.get("ledger") {
-        let left = ledger.column(ROWS_LEFT)?.i64()?.clone();
-        raw = left.first().unwrap_or_default();
-        accepted = left.last().unwrap_or_default();
-    }
-    Ok(Rows { raw, accepted, segments: tables.segments.height() as u64 })
 }
 
 fn metrics(tables: &Tables) -> PolarsResult<Vec<MetricRecord>> {

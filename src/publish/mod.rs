@@ -9,6 +9,7 @@
 //! <to>/.lock                      held while a run writes
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -17,14 +18,17 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 use polars::prelude::*;
 use rayon::prelude::*;
-use tracing::info;
+use serde_json::json;
+use tracing::{info, info_span};
 
 use crate::artefact::{self, Artefact};
 use crate::checks::Verdict;
 use crate::columns::SNAPSHOT;
 use crate::evaluate::Tables;
 use crate::evaluate::gates::{self, Judged};
+use crate::ingest::Money;
 use crate::remote::RemoteError;
+use crate::report::{self, ReportError, Source};
 use crate::rfm::by_snapshot;
 use crate::scratch::Scratch;
 
@@ -45,6 +49,8 @@ pub use stage::{Staging, stage};
 
 /// File of the rejected rows, which the scan writes.
 const REJECTS: &str = "rejects.parquet";
+/// The page of the run.
+const REPORT: &str = "report.html";
 
 /// The artefact with its files, to be written into its folder.
 #[derive(Debug, Clone)]
@@ -145,6 +151,14 @@ pub enum PublishError {
     /// An object store refused, or could not be reached.
     #[error(transparent)]
     Remote(#[from] RemoteError),
+    /// The page of a run could not be drawn.
+    #[error("{}: {source}", path.display())]
+    Report {
+        /// The page, or the run.
+        path: PathBuf,
+        /// Why not.
+        source: ReportError,
+    },
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] PolarsError),
@@ -186,8 +200,9 @@ pub fn publish(
     if !facts.verdicts.is_empty() {
         write_checks(staging.folder.path(), facts.verdicts)?;
     }
-    outputs.sort_by(|a, b| a.path.cmp(&b.path));
-    let manifest = Manifest::of(&staging.run_id, facts, tables, outputs)?;
+    let mut manifest = Manifest::of(&staging.run_id, facts, tables, outputs)?;
+    manifest.outputs.push(write_report(staging.folder.path(), &manifest, tables)?);
+    manifest.outputs.sort_by(|a, b| a.path.cmp(&b.path));
     let path = staging.folder.path().join("manifest.json");
     fs::write(&path, manifest.to_json()).map_err(at(&path))?;
     match shown {
@@ -200,7 +215,7 @@ pub fn publish(
     }
 }
 
-/// Leaves the checks, the ledger and the rejects of a run whose checks failed where people find them and readers do not.
+/// Leaves the checks, the ledger, the rejects and a page of a run whose checks failed where people find them and readers do not.
 ///
 /// # Errors
 /// What could not be written.
@@ -208,10 +223,24 @@ pub fn set_aside(
     staging: Staging,
     ledger: &DataFrame,
     verdicts: &[Verdict],
-    metadata: &KeyValueMetadata,
+    pipeline: &str,
+    definition_hash: &str,
+    money: &Money,
 ) -> Result<PathBuf, PublishError> {
-    write(staging.folder.path(), "ledger.parquet", &mut ledger.clone(), metadata)?;
+    let metadata = footer_metadata(pipeline, definition_hash, money);
+    write(staging.folder.path(), "ledger.parquet", &mut ledger.clone(), &metadata)?;
     write_checks(staging.folder.path(), verdicts)?;
+    let manifest = json!({
+        "run_id": staging.run_id,
+        "pipeline": pipeline,
+        "version": env!("CARGO_PKG_VERSION"),
+        "definition_hash": definition_hash,
+        "definition": { "money": { "scale": money.scale, "currency": money.currency } },
+        "checks": verdicts,
+        "rows": manifest::Rows::of(Some(ledger), 0)?,
+    });
+    let tables = BTreeMap::from([("ledger", ledger.clone())]);
+    write_page(staging.folder.path(), &Source::new(&manifest, tables, DataFrame::empty()))?;
     staging.keep_failed()
 }
 
@@ -234,6 +263,22 @@ fn write_artefact(folder: &Path, files: Files, metadata: &KeyValueMetadata) -> R
         outputs.push(Output { path: name, rows: None, bytes: bytes.len(), blake3: artefact::hash(&bytes) });
     }
     Ok(outputs)
+}
+
+/// The page, drawn from the tables as they are published.
+fn write_report(folder: &Path, manifest: &Manifest, tables: &Tables) -> Result<Output, PublishError> {
+    let _span = info_span!("report").entered();
+    let newest = by_snapshot(&tables.segments)?.pop().map(|(_, newest)| newest).unwrap_or_default();
+    let drawn = report::TABLES.into_iter().filter_map(|name| Some((name, tables.get(name)?.clone()))).collect();
+    write_page(folder, &Source::new(&json!(manifest), drawn, newest))
+}
+
+fn write_page(folder: &Path, source: &Source<'_>) -> Result<Output, PublishError> {
+    let path = folder.join(REPORT);
+    let failed = |source| PublishError::Report { path: path.clone(), source };
+    let page = report::page(source).map_err(failed)?;
+    fs::write(&path, &page).map_err(at(&path))?;
+    Ok(Output { path: REPORT.to_owned(), rows: None, bytes: page.len(), blake3: artefact::hash(page.as_bytes()) })
 }
 
 /// The checks as a file.
@@ -299,16 +344,31 @@ pub fn writable(path: &Path) -> Result<&str, PublishError> {
 /// Another suffix, or a place that cannot be written.
 pub fn to_file(path: &Path, frame: &mut DataFrame) -> Result<(), PublishError> {
     let suffix = writable(path)?;
+    whole(path, |file| {
+        let written = match suffix {
+            "csv" => CsvWriter::new(file).finish(frame),
+            _ => ParquetWriter::new(file).finish(frame).map(|_| ()),
+        };
+        written.map_err(|source| PublishError::Write { path: path.to_owned(), source })
+    })
+}
+
+/// Writes a text into a file; one that is there stays whole until the new one is.
+///
+/// # Errors
+/// A place that cannot be written.
+pub fn text_to_file(path: &Path, text: &str) -> Result<(), PublishError> {
+    whole(path, |file| file.write_all(text.as_bytes()).map_err(at(path)))
+}
+
+/// Writes a file beside its place, and puts it there by one rename.
+fn whole(path: &Path, write: impl FnOnce(&mut File) -> Result<(), PublishError>) -> Result<(), PublishError> {
     let place = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // As the system's own tools make files: the user's mask decides who may read it.
     let everybody = fs::Permissions::from_mode(0o666);
     let mut file = tempfile::Builder::new().permissions(everybody).tempfile_in(place).map_err(at(place))?;
     let _scratch = Scratch::at(file.path().to_owned());
-    let written = match suffix {
-        "csv" => CsvWriter::new(&mut file).finish(frame),
-        _ => ParquetWriter::new(&mut file).finish(frame).map(|_| ()),
-    };
-    written.map_err(|source| PublishError::Write { path: path.to_owned(), source })?;
+    write(file.as_file_mut())?;
     file.persist(path).map_err(|error| at(path)(error.error))?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! A published run, as it is read again.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use super::manifest::Output;
 use super::{PublishError, PublishParams, at, footer};
 use crate::columns::SNAPSHOT;
 use crate::evaluate::SEGMENTS;
+use crate::report::{self, Source};
 
 /// A run in its folder.
 #[derive(Debug, Clone)]
@@ -87,6 +89,22 @@ impl Published {
     pub fn table(&self, name: &str) -> Result<Option<DataFrame>, PublishError> {
         let file = format!("{name}.parquet");
         if self.folder.join(&file).is_file() { self.read(&file).map(Some) } else { Ok(None) }
+    }
+
+    /// The run's page, drawn again from its manifest and its tables.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or tables of a version that wrote others.
+    pub fn report(&self) -> Result<String, PublishError> {
+        let mut tables = BTreeMap::new();
+        for name in report::TABLES {
+            if let Some(table) = self.table(name)? {
+                tables.insert(name, table);
+            }
+        }
+        let newest = self.snapshots().last().map(|date| self.segments(*date)).transpose()?.unwrap_or_default();
+        let failed = |source| PublishError::Report { path: self.folder.clone(), source };
+        report::page(&Source::new(&self.manifest, tables, newest)).map_err(failed)
     }
 
     /// Puts the file of a snapshot into another run's folder, as another name of the same file.

@@ -88,7 +88,7 @@ fn a_failed_check_publishes_nothing_and_tells_everything() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, ["checks.json", "ledger.parquet", "rejects.parquet"]);
+    assert_eq!(names, ["checks.json", "ledger.parquet", "rejects.parquet", "report.html"]);
 }
 
 /// Of the six lines that reach `drop_duplicates` one goes; of the twelve of the source `ingest` takes three.

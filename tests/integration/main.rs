@@ -47,6 +47,8 @@ mod workbook;
 mod knn;
 /// Silhouette and within-cluster sums against a brute force.
 mod cohesion;
+/// The page of a run: whole, escaped, drawn again from its tables, for whatever the data are.
+mod report;
 /// Publishing: atomic, locked, verified, the same bytes again.
 mod publish;
 /// What ARCHITECTURE.md promises of the source text.

@@ -1,0 +1,235 @@
+"""Opens the pages of published runs in a headless Chromium, from the file system and over HTTP, and holds what it shows to the tables.
+
+    python report.py [--shots FOLDER] RUN...
+
+Every chart is there and draws something, the console stays silent, nothing is fetched, no link leads nowhere, texts stand out enough
+from their ground, a phone shows no more than its width, and every number of the tables that are checked is the one that was published.
+Screenshots (light, dark, phone, print) go to --shots.
+"""
+
+import argparse
+import functools
+import http.server
+import pathlib
+import shutil
+import threading
+
+import polars as pl
+from playwright.sync_api import Page, sync_playwright
+
+# Figures whose rows are rows of a table: the table, what of it is shown, and its columns from left to right.
+SHOWN = {
+    "ledger-rows": ("ledger", None, ["rows", "customers", "orders", "money", "rows_left", "customers_left", "money_left"]),
+    "ledger-money": ("ledger", None, ["rows", "customers", "orders", "money", "rows_left", "customers_left", "money_left"]),
+    "segment-sizes": ("segment_profile", "newest", ["customers", "share", "money", "money_share", "orders"]),
+    "segment-profile": (
+        "segment_profile",
+        "newest",
+        ["customers", "recency_days_median", "frequency_mean", "monetary_mean", "monetary_median", "average_order_value"],
+    ),
+    "cuts": ("score_bins", "newest", ["score", "lower", "upper", "customers"]),
+    "validity": (
+        "validity",
+        "newest",
+        ["customers", "buy_rate", "buy_rate_low", "buy_rate_high", "money_mean", "money_mean_low", "money_mean_high", "money_share"],
+    ),
+    "sensitivity": ("sensitivity", "newest", ["score_moved", "segment_moved", "money_moved"]),
+    "cohesion": ("cohesion", "whole", ["customers", "silhouette", "silhouette_error", "wcss", "davies_bouldin", "calinski_harabasz"]),
+}
+# Figures that every run has.
+ALWAYS = ["ledger-rows", "ledger-money", "segment-sizes", "pareto", "cells-customers", "cells-money"] + [
+    f"values-{dimension}" for dimension in ("recency_days", "frequency", "monetary")
+]
+
+CELLS = """id => [...document.querySelectorAll(`#${CSS.escape(id)} tbody tr`)].map(row =>
+    [...row.cells].filter(cell => cell.classList.contains('n')).map(cell => cell.dataset.value ?? null))"""
+
+# Of every chart, how many marks it has that take room, and whether its texts stay within it.
+CHARTS = """() => [...document.querySelectorAll('.chart')].map(chart => {
+    const marks = [...chart.querySelectorAll('path, rect, circle, line, polyline')].filter(mark => {
+        const box = mark.getBoundingClientRect();
+        return box.width + box.height > 0;
+    });
+    const svg = chart.querySelector('svg').getBoundingClientRect();
+    const out = [...chart.querySelectorAll('text:not(.ct-tip)')].filter(text => {
+        const box = text.getBoundingClientRect();
+        return box.left < svg.left - 2 || box.right > svg.right + 2 || box.bottom > svg.bottom + 2;
+    });
+    return { id: chart.closest('figure').id, marks: marks.length, label: chart.getAttribute('aria-label'),
+             width: svg.width, height: svg.height, out: out.map(text => text.textContent) };
+})"""
+
+# The contrast of every text to the ground that it stands on, where that is a plain colour.
+CONTRAST = """() => {
+    const parse = text => (text.match(/[\\d.]+/g) ?? []).map(Number);
+    const light = ([r, g, b]) => {
+        const [x, y, z] = [r, g, b].map(c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+    };
+    const ground = element => {
+        for (let e = element; e; e = e.parentElement) {
+            const color = parse(getComputedStyle(e).backgroundColor);
+            if (color.length === 3 || color[3] > 0) return color;
+        }
+        return [255, 255, 255];
+    };
+    const seen = [];
+    for (const e of document.querySelectorAll('body *')) {
+        const inSvg = e instanceof SVGTextElement;
+        if (e.classList.contains('ct-tip') || !e.textContent.trim() || (!inSvg && ![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()))) continue;
+        if (e instanceof SVGElement && !inSvg) continue;
+        // What is written in a cell of a heatmap stands on the cell.
+        if (inSvg && e.closest('figure').matches('[id^=cells], [id^=confusion], [id=migration]')) continue;
+        const [a, b] = [light(parse(inSvg ? getComputedStyle(e).fill : getComputedStyle(e).color)), light(ground(e.closest('svg')?.parentElement ?? e))];
+        seen.push([(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.textContent.slice(0, 40)]);
+    }
+    return seen.filter(([ratio]) => ratio < 4.5);
+}"""
+
+
+def published(run: pathlib.Path, table: str, part: str | None) -> pl.DataFrame | None:
+    path = run / f"{table}.parquet"
+    if not path.exists():
+        return None
+    frame = pl.read_parquet(path)
+    if part is not None:
+        frame = frame.filter(pl.col("snapshot") == pl.col("snapshot").max())
+    return frame.filter(pl.col("segment").is_null()) if part == "whole" else frame
+
+
+def same_numbers(page: Page, run: pathlib.Path) -> int:
+    """Every number of the figures that show a table as it is: the very one that the table has."""
+    looked_at = 0
+    for figure, (table, part, columns) in SHOWN.items():
+        frame = published(run, table, part)
+        if frame is None or frame.is_empty():
+            assert page.locator(f"#{figure}").count() == 0, figure
+            continue
+        shown = page.evaluate(CELLS, figure)
+        expected = frame.select(pl.col(columns).cast(pl.Float64)).rows()
+        assert len(shown) == len(expected), (figure, len(shown), len(expected))
+        for got, row in zip(shown, expected):
+            assert [None if cell is None else float(cell) for cell in got] == list(row), (figure, got, row)
+            looked_at += len(row)
+    return looked_at
+
+
+def summed(page: Page, run: pathlib.Path) -> None:
+    """What the page makes of the segments itself: counts by cell and by bar, confusion, and the share of the biggest fifth."""
+    newest = max(run.glob("segments/snapshot=*"))
+    segments = pl.read_parquet(newest / "*.parquet", hive_partitioning=False)
+    cells = {(int(float(r)), int(float(f))): (float(n), m) for r, f, n, m in page.evaluate(CELLS, "cells-customers")}
+    counted = segments.group_by("r_score", "f_score").agg(n=pl.len(), mean=pl.col("monetary").mean())
+    for r, f, n, mean in counted.rows():
+        count, money = cells[(r, f)]
+        assert count == n and abs(float(money) - mean) <= 1e-9 * max(1, abs(mean)), (r, f)
+    assert sum(count for count, _ in cells.values()) == segments.height
+    for dimension in ("recency_days", "frequency", "monetary"):
+        bars = [(float(edge), float(n)) for edge, n in page.evaluate(CELLS, f"values-{dimension}")]
+        for (edge, n), (end, _) in zip(bars, bars[1:] + [(float("inf"), 0)]):
+            within = segments.filter((pl.col(dimension) >= edge) & (pl.col(dimension) < end)).height
+            assert within == n, (dimension, edge, n, within)
+    money = segments["monetary"].sort(descending=True)
+    for customers, share in page.evaluate(CELLS, "pareto"):
+        first = -(-segments.height * float(customers) // 1)
+        assert abs(money.head(int(first)).sum() / money.sum() - float(share)) < 1e-9, customers
+    facts = {row["fact"]: float(row["value"]) for row in page.evaluate("[...document.querySelectorAll('[data-fact]')].map(e => ({...e.dataset}))")}
+    assert facts["customers"] == segments.height
+    assert abs(facts["money"] - money.sum()) <= 1e-9 * abs(money.sum())
+    confusion = published(run, "confusion", None)
+    for model in [] if confusion is None else confusion["model"].unique().to_list():
+        shown = [float(cell) for row in page.evaluate(CELLS, f"confusion-{model}") for cell in row]
+        rows = confusion.filter(pl.col("model") == model)
+        assert sum(shown) == rows["customers"].sum(), model
+        right = rows.filter(pl.col("actual") == pl.col("predicted"))["customers"].sum()
+        side = int(len(shown) ** 0.5)
+        assert sum(shown[i * side + i] for i in range(side)) == right, model
+
+
+def look(page: Page, url: str, width: int, dark: bool) -> None:
+    """Opens a page, and holds whatever has to hold wherever it comes from."""
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.emulate_media(color_scheme="dark" if dark else "light")
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(url)
+    assert said == [], said
+    assert [other for other in asked if other != url and not other.startswith("data:")] == [], asked
+    charts = page.evaluate(CHARTS)
+    ids = [chart["id"] for chart in charts]
+    assert not [figure for figure in ALWAYS if figure not in ids], ids
+    for chart in charts:
+        assert chart["marks"] >= 4 and chart["height"] > 100 and chart["width"] > 200, chart
+        assert len(chart["label"]) > 20, chart
+        assert not chart["out"], chart
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, "wider than the window"
+    loose = page.evaluate("[...document.querySelectorAll('a[href^=\"#\"]')].filter(a => !document.getElementById(a.hash.slice(1))).map(a => a.hash)")
+    assert loose == [], loose
+    faint = page.evaluate(CONTRAST)
+    assert faint == [], faint[:5]
+
+
+def walk(page: Page) -> None:
+    """A definition is one step away, and the keyboard reaches the numbers."""
+    page.locator("#segment-profile th a").first.click()
+    assert page.evaluate("location.hash").startswith("#def-")
+    assert page.locator(":target dd").is_visible()
+    page.locator("#segment-sizes summary").focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#segment-sizes table").is_visible()
+    page.keyboard.press("Enter")
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """A server of files that does not talk."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--shots", type=pathlib.Path)
+    parser.add_argument("runs", type=pathlib.Path, nargs="+")
+    asked = parser.parse_args()
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert chromium, "no Chromium is installed"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for run in asked.runs:
+            run = run.resolve()
+            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=run))
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            places = [(run / "report.html").as_uri(), f"http://127.0.0.1:{server.server_port}/report.html"]
+            numbers = 0
+            for url in places:
+                for name, width, dark in [("light", 1280, False), ("dark", 1280, True), ("phone", 390, False)]:
+                    context = browser.new_context()
+                    page = context.new_page()
+                    look(page, url, width, dark)
+                    if asked.shots and url.startswith("file:"):
+                        asked.shots.mkdir(parents=True, exist_ok=True)
+                        shot = asked.shots / f"{run.parent.parent.name}-{name}.png"
+                        page.screenshot(path=shot, full_page=True)
+                    if name == "light":
+                        numbers = same_numbers(page, run)
+                        summed(page, run)
+                        walk(page)
+                    context.close()
+            # Nothing on the page needs a script.
+            page = browser.new_context(java_script_enabled=False).new_page()
+            page.goto(places[0])
+            assert page.locator("svg").count() >= len(ALWAYS)
+            if asked.shots:
+                page.pdf(path=asked.shots / f"{run.parent.parent.name}-print.pdf", format="A4")
+            server.shutdown()
+            print(f"{run.parent.parent.name}: {page.locator('.chart').count()} charts, {numbers} numbers as published")
+        browser.close()
+    print("browser: ok")
+
+
+if __name__ == "__main__":
+    main()
