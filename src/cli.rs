@@ -146,6 +146,9 @@ pub(crate) enum Command {
         /// Parquet file, or folder of a run or of a pipeline's results.
         #[arg(value_name = "PATH")]
         path: PathBuf,
+        /// Of a run: say of every table what a row is, and of every column its type and what it means, in Markdown.
+        #[arg(long, conflicts_with = "json")]
+        columns: bool,
         /// Write one line of JSON.
         #[arg(long)]
         json: bool,

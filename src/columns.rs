@@ -20,9 +20,9 @@ macro_rules! patterns {
 }
 
 dictionary! {
-    /// Index of the source file among the files of the run; u32, never null.
+    /// Source file; within the flow its index among the files of the run, u32.
     pub const SOURCE_FILE: &str = "source_file";
-    /// 1-based record after the header of its own file; u32, never null.
+    /// Record of the source file, from 1 after the header.
     pub const SOURCE_ROW: &str = "source_row";
     /// Who bought: text in every output, integers as plain digits.
     pub const CUSTOMER_ID: &str = "customer_id";
@@ -46,9 +46,9 @@ dictionary! {
     pub const CURRENCY: &str = "currency";
     /// What one unit of a line's currency is worth in the pipeline's, in 10^-10; i64.
     pub const RATE: &str = "rate";
-    /// Money: of lines and groups of lines in whole minor units (i64, sums i128), in published tables in units of the currency.
+    /// Money, in units of the currency; within the flow in minor ones, i64 on lines, i128 on sums.
     pub const MONEY: &str = "money";
-    /// Why a line was rejected; within the scan a code into the run's list of reasons (u8), null where it was accepted.
+    /// Why a line was rejected; within the flow a code into the run's list of reasons, u8, null where it was accepted.
     pub const REASON: &str = "reason";
     /// Number of lines in a group; u32.
     pub const LINES: &str = "lines";
@@ -65,7 +65,7 @@ dictionary! {
     /// Units in a group of lines; i128.
     pub const UNITS: &str = "units";
 
-    /// The date before which everything counts, exclusive; hive key of the segments.
+    /// The date before which everything counts, exclusive.
     pub const SNAPSHOT: &str = "snapshot";
     /// Local time of the customer's last accepted line before the snapshot.
     pub const LAST_ORDER_AT: &str = "last_order_at";
@@ -87,17 +87,17 @@ dictionary! {
     pub const PLACE: &str = "place";
     /// Distinct products bought.
     pub const N_PRODUCTS: &str = "n_products";
-    /// Recency score, n for the most recent customers.
+    /// Recency score, 1 to the number of bins, which the most recent customers have.
     pub const R_SCORE: &str = "r_score";
-    /// Frequency score, n for the most frequent customers.
+    /// Frequency score, 1 to the number of bins, which the most frequent customers have.
     pub const F_SCORE: &str = "f_score";
-    /// Monetary score, n for the customers who spent most.
+    /// Monetary score, 1 to the number of bins, which the customers who spent most have.
     pub const M_SCORE: &str = "m_score";
     /// The three scores as text: "545", or "10-4-7" where there are more than nine bins.
     pub const RFM_CODE: &str = "rfm_code";
     /// The weighted mean of the three scores; only where `score.weights` asks for it.
     pub const RFM_SCORE: &str = "rfm_score";
-    /// Name of the customer's segment.
+    /// Name of a segment.
     pub const SEGMENT: &str = "segment";
     /// Name of the customer's segment at the snapshot before; null where the customer was not in it.
     pub const PREVIOUS_SEGMENT: &str = "previous_segment";
@@ -114,9 +114,9 @@ dictionary! {
     pub const TEXT: &str = "text";
     /// Rows that the step removed for this reason.
     pub const ROWS: &str = "rows";
-    /// Customers: of a group, or those that vanish with the removed rows.
+    /// Number of customers.
     pub const CUSTOMERS: &str = "customers";
-    /// Orders: of a group, or those that vanish with the removed rows.
+    /// Number of orders.
     pub const ORDERS: &str = "orders";
     /// Rows left after the step.
     pub const ROWS_LEFT: &str = "rows_left";
@@ -165,7 +165,7 @@ dictionary! {
     pub const MONEY_BY_CUT_POINTS: &str = "money_by_cut_points";
     /// Snapshot whose customers other cut points were cut from.
     pub const BASE: &str = "base";
-    /// Population stability index of a score.
+    /// Population stability index of a score, over the bins of the base: below 0.1 little has changed, above 0.25 much.
     pub const PSI: &str = "psi";
     /// Share of customers who would get another score, or another segment, 0 to 1.
     pub const MOVED: &str = "moved";
@@ -212,7 +212,7 @@ dictionary! {
     pub const ACTUAL: &str = "actual";
     /// Predicted label of a cell of the confusion matrix.
     pub const PREDICTED: &str = "predicted";
-    /// What grouped the customers: `segment`.
+    /// What grouped the customers: `segment`, or the name of a clustering.
     pub const GROUPING: &str = "grouping";
     /// Feature space that a distance was taken in, in words.
     pub const SPACE: &str = "space";
@@ -260,13 +260,13 @@ patterns! {
     pub fn to_next(dimension: &str) -> "{dimension}_to_next";
     /// Segment that the next better score of a dimension would have; null where there is none, or where values decide.
     pub fn next_segment(dimension: &str) -> "{dimension}_next_segment";
-    /// Label that a model gives the customer.
+    /// What a model says of the customer: the label that it tells, or the cluster; null where it abstains.
     pub fn label(model: &str) -> "{model}_label";
-    /// How sure a model is of its label: the winner's share of the votes, calibrated where asked, 0 to 1.
+    /// How sure a model is of its label: the winner's share of the votes, calibrated where asked, 0 to 1; null of a clustering.
     pub fn confidence(model: &str) -> "{model}_confidence";
-    /// The winner's share of the votes less the runner-up's, 0 to 1.
+    /// The winner's share of the votes less the runner-up's; of a clustering, how much farther the next centroid is, by its distance; 0 to 1.
     pub fn margin(model: &str) -> "{model}_margin";
-    /// Distance to the k-th neighbour in the model's feature space.
+    /// Distance to the k-th neighbour, of a clustering to the centroid, in the model's feature space.
     pub fn novelty(model: &str) -> "{model}_novelty";
     /// Mean over the customers of a segment.
     pub fn mean_of(of: &str) -> "{of}_mean";
@@ -278,7 +278,64 @@ patterns! {
     pub fn high(of: &str) -> "{of}_high";
 }
 
-/// What a column means: by its name, else by the pattern that it follows, else nothing.
+/// What one row of a published table is.
+const GRAINS: &[(&str, &str)] = &[
+    (
+        "segments",
+        "A customer at a snapshot, sorted by customer; one file a snapshot, whose date stands in the folder's name.",
+    ),
+    (
+        "ledger",
+        "A reason of a step of cleaning, in order: what it removed, and what was left. The first row is what was read.",
+    ),
+    ("rejects", "A row of the source that was rejected, and why."),
+    ("segment_profile", "A segment at a snapshot, in the order of the map."),
+    ("score_bins", "A score of a dimension at a snapshot, and the values that have it."),
+    ("metrics", "A figure of a model or baseline, over all labels or of one."),
+    ("confusion", "A cell of a model's confusion matrix."),
+    ("reliability", "A tenth of a model's confidence."),
+    ("cohesion", "A group of a grouping, in a space; the row without a segment is the whole grouping."),
+    (
+        "silhouettes",
+        "A customer of the newest snapshot in a grouping; above 50,000, those of a sample of about 10,000.",
+    ),
+    ("clusters", "A feature of a cluster."),
+    ("k_sweep", "A figure of a number of clusters or neighbours that was tried."),
+    ("migration", "A way from one segment to another between two snapshots that follow each other."),
+    ("drift", "A dimension, or the segment, of a snapshot under the cut points of another."),
+    ("validity", "A segment at a snapshot, and what it did in the time after; the row without a segment is everybody."),
+    ("sensitivity", "Another definition of frequency or of monetary value, at a snapshot."),
+    ("returns", "A piece of a return, with the order that it undoes."),
+    ("outliers", "The customers of a snapshot beyond a quantile of monetary value."),
+    ("top_categories", "A category that sold most before a snapshot."),
+];
+
+/// What one row of a published table is, by the table's name.
+pub fn grain(table: &str) -> Option<&'static str> {
+    GRAINS.iter().find(|(name, _)| *name == table).map(|(_, grain)| *grain)
+}
+
+/// Columns that mean something else in one table.
+const ELSEWHERE: &[(&str, &str, &str)] = &[
+    ("ledger", ROWS, "Rows that the step removed for this reason."),
+    ("ledger", CUSTOMERS, "Customers that vanish with the removed rows."),
+    ("ledger", ORDERS, "Orders that vanish with the removed rows."),
+    ("ledger", MONEY, "Money of the removed rows; negative where they were returns."),
+    ("silhouettes", SILHOUETTE, "Silhouette of the customer, -1 to 1."),
+    ("reliability", LOWER, "Lower end of the confidence."),
+    ("reliability", UPPER, "Upper end of the confidence."),
+    ("validity", MONEY, "Money that the segment spent within the horizon."),
+    ("validity", MONEY_SHARE, "Share of all that the snapshot's customers spent within the horizon, 0 to 1."),
+    ("clusters", SHARE, "Share of the customers that are in the cluster, 0 to 1."),
+];
+
+/// What a column of a published table means.
+pub fn meaning_in(table: &str, column: &str) -> Option<&'static str> {
+    let own = ELSEWHERE.iter().find(|(of, name, _)| (*of, *name) == (table, column)).map(|(.., meaning)| *meaning);
+    own.or_else(|| meaning(column))
+}
+
+/// What a column means, wherever it stands: by its name, else by the pattern that it follows, else nothing.
 pub fn meaning(column: &str) -> Option<&'static str> {
     let follows = |pattern: &str| {
         let mut parts = pattern.split(['{', '}']).step_by(2);

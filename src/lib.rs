@@ -21,3 +21,4 @@ pub mod report;
 pub mod publish;
 pub mod lineage;
 pub mod simulate;
+pub mod docs;

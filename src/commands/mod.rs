@@ -12,6 +12,7 @@ use custseg::pipeline::{How, Pipeline, Scanned};
 use custseg::remote::is_remote;
 
 mod check;
+mod dictionary;
 mod diff;
 mod explain;
 mod inspect;
@@ -51,7 +52,8 @@ pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Er
             local(place)?;
             runs::runs(asked, out)
         }
-        Command::Inspect { path, json } => inspect::inspect(local(path)?, *json, out),
+        Command::Inspect { path, columns: true, .. } => dictionary::dictionary(local(path)?, out),
+        Command::Inspect { path, json, .. } => inspect::inspect(local(path)?, *json, out),
         Command::Schema { of, markdown } => schema::schema(*of, *markdown, out),
         Command::Completions { shell } => manual::completions(*shell, out),
         Command::Man { to } => manual::pages(to),

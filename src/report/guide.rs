@@ -48,7 +48,7 @@ const TERMS: [(&str, &str); 18] = [
     ),
     (
         "silhouette plot",
-        "Silhouettes of single customers: (b − a) / max(a, b), with a the mean distance to the own group and b that to the next one. Of more than 10,000 customers, those of a sample.",
+        "Silhouettes of single customers: (b − a) / max(a, b), with a the mean distance to the own group and b that to the next one. Of more than 50,000 customers, those of a sample of about 10,000, stratified by group.",
     ),
 ];
 

@@ -49,6 +49,8 @@ mod knn;
 mod cohesion;
 /// The page of a run: whole, escaped, drawn again from its tables, for whatever the data are.
 mod report;
+/// The pages of `docs`.
+mod docs;
 /// Publishing: atomic, locked, verified, the same bytes again.
 mod publish;
 /// What ARCHITECTURE.md promises of the source text.

@@ -213,3 +213,33 @@ fn the_page_of_online_retail_is_small_and_soon_drawn() {
     assert!(page.stdout.contains("data-fact=\"customers\" data-value=\"4338\">4,338<"));
     assert!(page.stdout.contains(">8,911,408 GBP<"));
 }
+
+/// Every column of every table is told of, and the page that tells of them is fresh. `INSTA_UPDATE=always` writes it.
+#[test]
+fn the_page_of_columns_is_whole_and_fresh() {
+    let shop = everything()
+        .edit("columns: { customer_id: customer,", "columns: { product_id: product, category: product, customer_id: customer,")
+        .edit("cancellations: { order_id_prefix: C }", "cancellations: { order_id_prefix: C, policy: match }")
+        .edit("  - drop_duplicates: exact", "  - cap_outliers: { quantile: 0.9, policy: report }")
+        .edit("{ every: 2mo, from: 2024-04-01, until: last } }", "{ every: 2mo, from: 2024-04-01, until: last }, top_categories: 2, features: [tenure_days, mean_gap_days, gap_days_std, average_order_value, n_products] }")
+        .edit("segment: { map: map.yaml }", "segment: { map: map.yaml, why: true }");
+    let csv = fs::read_to_string(shop.path("shop.csv")).unwrap();
+    fs::write(shop.path("shop.csv"), csv + "C1,P0,-1,2024-11-20 10:00,1.50,c00,UK\n").unwrap();
+    shop.run(&[]);
+    let outcome = shop.custseg(&["inspect", "out", "--columns"]);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    let tables: Vec<&str> = outcome.stdout.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    assert_eq!(tables.len(), 19, "{tables:?}");
+    assert!(!outcome.stdout.contains("carried along"), "{}", outcome.stdout);
+    let file = root().join("docs/outputs.md");
+    let head = "# What comes out\n\nEvery table under `current/`, with every column. Made by `custseg inspect RUN --columns`, of a run with three models: \
+                `same` and `later`\nare KNN, `near` is a clustering. Names, types and order are a promise: a change is told in `CHANGELOG.md`.\n\n";
+    let page = format!("{head}{}\n", outcome.stdout.trim_end());
+    if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
+        fs::write(&file, &page).unwrap();
+    }
+    assert!(
+        fs::read_to_string(file).unwrap() == page,
+        "docs/outputs.md is not fresh: run the tests with INSTA_UPDATE=always"
+    );
+}

@@ -92,7 +92,7 @@ fn lib_lists_the_rooms_in_order() {
     let expected = [
         "error", "columns", "scratch", "progress", "remote", "config", "pipeline", "ingest", "clean", "orders",
         "checks", "rfm", "score", "segment", "model", "evaluate", "artefact", "report", "publish", "lineage",
-        "simulate",
+        "simulate", "docs",
     ];
     assert_eq!(modules, expected);
 }
