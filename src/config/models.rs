@@ -29,6 +29,12 @@ pub(super) fn models(
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             checker.wrong(&at, format!("model name `{name}` heads columns: letters, digits and `_` only"));
         }
+        if model.kmeans.is_some() && name == SEGMENT {
+            checker.wrong(
+                &at,
+                "a clustering cannot be called `segment`: tables of groups call the segments so".to_owned(),
+            );
+        }
         let features = features(model, &columns, &at, checker);
         match &model.kmeans {
             Some(kmeans) => clusterings.extend(clustering(name, model, kmeans, features, &at, checker)),

@@ -361,8 +361,11 @@ pub fn text_to_file(path: &Path, text: &str) -> Result<(), PublishError> {
     whole(path, |file| file.write_all(text.as_bytes()).map_err(at(path)))
 }
 
-/// Writes a file beside its place, and puts it there by one rename.
+/// Writes a file beside its place, and puts it there by one rename; what is there and is no file, a pipe or a device, is written to.
 fn whole(path: &Path, write: impl FnOnce(&mut File) -> Result<(), PublishError>) -> Result<(), PublishError> {
+    if fs::metadata(path).is_ok_and(|data| !data.is_file() && !data.is_dir()) {
+        return write(&mut File::options().write(true).open(path).map_err(at(path))?);
+    }
     let place = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // As the system's own tools make files: the user's mask decides who may read it.
     let everybody = fs::Permissions::from_mode(0o666);

@@ -19,7 +19,7 @@ const SOFT: (u8, u8, u8) = (0x5b, 0x67, 0x73);
 /// The grid; `page.css` knows it.
 const GRID: (u8, u8, u8) = (0xd9, 0xde, 0xe4);
 /// Width of every chart; the page scales it.
-const WIDTH: f32 = 640.0;
+const WIDTH: f32 = 560.0;
 /// Height of a bar's row, of its label and of the axes.
 const ROW: f32 = 30.0;
 const AXES: f32 = 78.0;
@@ -44,8 +44,11 @@ pub(super) enum Ink {
     Shade(f64),
 }
 
+/// How many rows of data a legend has room for, and labels the cells of a heatmap.
+pub(super) const MANY: usize = 12;
+pub(super) const CELLS: usize = 16;
 const FIRST: (u8, u8, u8) = (0x2f, 0x73, 0xb7);
-const NTH: [(u8, u8, u8); 10] = [
+const NTH: [(u8, u8, u8); MANY] = [
     (0x2f, 0x73, 0xb7),
     (0xc4, 0x5c, 0x1c),
     (0x2c, 0x88, 0x52),
@@ -56,6 +59,8 @@ const NTH: [(u8, u8, u8); 10] = [
     (0xc6, 0x4a, 0x4f),
     (0x6a, 0x7f, 0x2b),
     (0x75, 0x7d, 0x87),
+    (0xa3, 0x60, 0xa8),
+    (0x4a, 0x7d, 0x9c),
 ];
 
 impl Ink {
@@ -221,25 +226,30 @@ fn dress(base: &mut ChartBase, height: f32, data: &[Data]) {
 /// Puts long names of categories aslant, as steep as they need: the library leaves some out where their heights together are more than
 /// the axis is long.
 fn slanted(base: &mut ChartBase) {
-    let axis = WIDTH - 190.0;
+    // So many are left to the library, which then writes every so many of them.
+    if base.x_axis.data.len() > 24 {
+        return;
+    }
+    let axis = WIDTH - 180.0;
     let widths: Vec<f32> = base.x_axis.data.iter().map(|name| 6.6 * name.chars().count() as f32).collect();
     let (longest, slot) = (widths.iter().copied().fold(0.0, f32::max), axis / widths.len().max(1) as f32);
     if longest > slot - 6.0 {
         let sine = (axis / widths.iter().sum::<f32>().max(axis)).min(0.75);
         base.x_axis.name_rotate = sine.asin();
         base.x_axis.font.size = 12.0;
-        let more = longest * sine;
+        let more = longest * sine * 0.8;
         base.x_axis.height += more;
         base.height += more;
         base.margin.right += 30.0;
     }
 }
 
-/// The end of an axis that numbers up to a largest look well on: five even steps.
+/// The end of an axis that numbers up to a largest look well on: five even steps, each of which the library can write, with one decimal.
 fn ceiling(largest: f64) -> f64 {
-    let tenth = 10f64.powf((largest / 5.0).log10().floor());
-    let steps = [1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0].map(|step| 5.0 * step * tenth);
-    steps.into_iter().find(|end| *end >= largest).unwrap_or(largest)
+    let tenth = 10f64.powf((largest / 5.0).log10().floor()).max(0.1);
+    let steps: &[f64] =
+        if tenth < 1.0 { &[1.0, 2.0, 4.0, 5.0, 10.0] } else { &[1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0] };
+    steps.iter().map(|step| 5.0 * step * tenth).find(|end| *end >= largest).unwrap_or(largest)
 }
 
 /// The largest number that is drawn: of values, of the ends of their intervals, or of piles of them.
@@ -299,6 +309,18 @@ pub(super) fn columns(
     chart.svg()
 }
 
+/// A line over a few values that were tried, each with its own label.
+pub(super) fn tried(labels: &[String], data: &Data, x_title: &str, axis: &Axis) -> Result<String, Undrawn> {
+    let series = charts_rs::Series { symbol: Some(Symbol::Circle(4.0, None)), ..data.series(0) };
+    let mut chart = LineChart::new_with_theme(vec![series], labels.to_vec(), theme());
+    dress(&mut chart.base, 320.0, std::slice::from_ref(data));
+    chart.x_axis.title = x_title.to_owned();
+    if let Some(first) = chart.y_axis_configs.first_mut() {
+        axis.onto(first, largest(std::slice::from_ref(data), false));
+    }
+    chart.svg()
+}
+
 /// Lines over numbers.
 pub(super) fn lines(x: &[Vec<f64>], data: &[Data], x_axis: &Axis, axis: &Axis) -> Result<String, Undrawn> {
     let series = data.iter().enumerate().zip(x).map(|((index, data), x)| charts_rs::Series {
@@ -323,7 +345,7 @@ pub(super) fn lines(x: &[Vec<f64>], data: &[Data], x_axis: &Axis, axis: &Axis) -
 pub(super) fn waterfall(steps: &[(String, f64)], axis: &Axis) -> Result<String, Undrawn> {
     let last = steps.len().saturating_sub(1);
     // The library neither turns nor cuts the names of a waterfall.
-    let room = (WIDTH - 90.0) as usize / (7 * steps.len().max(1));
+    let room = (WIDTH - 60.0) as usize * 2 / (13 * steps.len().max(1));
     let cut = |name: &String| match name.chars().count() > room {
         true => name.chars().take(room.saturating_sub(1)).chain(['…']).collect(),
         false => name.clone(),

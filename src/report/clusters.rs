@@ -31,7 +31,7 @@ pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
         }
         figures.extend(silhouettes(grouping, &label(grouping), &cohesion, source)?);
         if let Some(clusters) = &clusters {
-            figures.push(centroids(grouping, clusters));
+            figures.push(centroids(grouping, clusters, source));
         }
     }
     if groupings.iter().any(|grouping| grouping == SEGMENT) {
@@ -70,11 +70,13 @@ fn swept(model: &str, sweep: &Grid) -> Vec<Figure> {
     let taken = ks.iter().find(|k| chosen(**k)).map_or_else(String::new, |k| format!(" {k} were taken."));
     let line = |id: &str, title: &str, reading: String, metric: &str, ink: Ink| {
         let met: Vec<f64> = ks.iter().copied().filter(|k| value(*k, metric).is_some()).collect();
-        let data = [Data::new(metric, met.iter().map(|k| value(*k, metric)), ink)];
-        let below = data[0].values.iter().flatten().any(|value| *value < 0.0);
+        let labels: Vec<String> =
+            met.iter().map(|k| if chosen(*k) { format!("{k} (taken)") } else { k.to_string() }).collect();
+        let data = Data::new(metric, met.iter().map(|k| value(*k, metric)), ink);
+        let below = data.values.iter().flatten().any(|value| *value < 0.0);
         let axis = if below { Axis::new(title.to_lowercase()) } else { Axis::amount(title.to_lowercase()) };
         Figure::new(format!("{id}-{}", slug(model)), format!("{model}: {}", title.to_lowercase()), reading, table())
-            .drawn(chart::lines(&[met], &data, &Axis::new("clusters"), &axis))
+            .drawn(chart::tried(&labels, &data, "clusters", &axis))
     };
     vec![
         line(
@@ -97,7 +99,7 @@ fn swept(model: &str, sweep: &Grid) -> Vec<Figure> {
 }
 
 /// The middles of the clusters, in plain units.
-fn centroids(model: &str, clusters: &Grid) -> Figure {
+fn centroids(model: &str, clusters: &Grid, source: &Source<'_>) -> Figure {
     let rows: Vec<Row<'_>> = clusters.rows().filter(|row| row.is(MODEL, model)).collect();
     let distinct = |column: &str| {
         let mut found: Vec<&str> = Vec::new();
@@ -108,13 +110,14 @@ fn centroids(model: &str, clusters: &Grid) -> Figure {
         }
         found
     };
-    let (names, columns) = (distinct(CLUSTER), distinct(COLUMN));
+    let (mut names, columns) = (distinct(CLUSTER).into_iter().map(str::to_owned).collect::<Vec<_>>(), distinct(COLUMN));
+    source.ordered(&mut names);
     let mut headings = vec![text("cluster", CLUSTER), number("customers", CUSTOMERS), number("share", SHARE)];
     headings.extend(columns.iter().map(|column| number(column, column)));
     let cells = names.iter().map(|name| {
         let of: Vec<&Row<'_>> = rows.iter().filter(|row| row.is(CLUSTER, name)).collect();
         let first = |column: &str| of.first().and_then(|row| row.number(column));
-        let mut row = vec![Cell::text(*name), Cell::count(first(CUSTOMERS)), Cell::share(first(SHARE))];
+        let mut row = vec![Cell::text(name), Cell::count(first(CUSTOMERS)), Cell::share(first(SHARE))];
         row.extend(columns.iter().map(|column| {
             Cell::places(of.iter().find(|row| row.is(COLUMN, column)).and_then(|row| row.number(MEAN)), 2)
         }));
@@ -123,7 +126,7 @@ fn centroids(model: &str, clusters: &Grid) -> Figure {
     Figure::new(
         format!("centroids-{}", slug(model)),
         format!("{model}: the middles of the clusters"),
-        "The mean of each feature over the customers of each cluster, in plain units.",
+        "Means over the customers of each cluster in plain units, of its features and of recency, frequency and monetary value.",
         Table::new(headings, cells.collect()),
     )
 }
@@ -147,6 +150,9 @@ fn silhouettes(grouping: &str, column: &str, cohesion: &Grid, source: &Source<'_
             None => groups.push((name, vec![value])),
         }
     }
+    let mut order: Vec<String> = groups.iter().map(|(name, _)| name.clone()).collect();
+    source.ordered(&mut order);
+    groups.sort_by_key(|(name, _)| order.iter().position(|other| other == name));
     let all: usize = groups.iter().map(|(_, values)| values.len()).sum();
     if all == 0 {
         return Ok(None);
@@ -190,12 +196,15 @@ fn silhouettes(grouping: &str, column: &str, cohesion: &Grid, source: &Source<'_
         _ => format!("{grouping}: silhouettes"),
     };
     let reading = format!(
-        "{} customers, group by group, the best first; each bar stands for as many of them. Below zero they are nearer to another group.",
+        "{} customers, group by group, the best first; each bar stands for about as many of them, and every group has one. Below zero they are nearer to another group.",
         words::count(all as f64)
     );
     let blank = vec![String::new(); drawn];
     let figure =
         Figure::new(format!("silhouettes-{}", slug(grouping)), title, reading, Table::new(columns, cells.collect()));
+    if groups.len() > chart::MANY {
+        return Ok(Some(figure));
+    }
     let axis = Axis { format: "{c}", label: "{:.2}", ..Axis::new("silhouette") };
     Ok(Some(figure.drawn(chart::columns(&blank, &data, "customers, by group", &axis, true))))
 }

@@ -52,10 +52,13 @@ const TERMS: [(&str, &str); 18] = [
     ),
 ];
 
-/// What a term means: one of the page's own, else a column of the tables.
+/// What a term means: one of the page's own, a column of a table (`ledger.money`), or a column of any.
 fn meaning(term: &str) -> Option<&'static str> {
     let own = TERMS.iter().find(|(name, _)| *name == term).map(|(_, meaning)| *meaning);
-    own.or_else(|| columns::meaning(term))
+    own.or_else(|| match term.split_once('.') {
+        Some((table, column)) => columns::meaning_in(table, column),
+        None => columns::meaning(term),
+    })
 }
 
 /// The anchor of a term, where it has a meaning: columns of the user's own have none.

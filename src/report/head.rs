@@ -30,28 +30,42 @@ pub(super) fn alerts(source: &Source<'_>) -> PolarsResult<Vec<Alert>> {
     let list = |key: &str| source.manifest[key].as_array().map(Vec::as_slice).unwrap_or_default();
     let say = |value: &Value| match value {
         Value::String(text) => text.clone(),
-        Value::Number(number) => number
-            .as_f64()
-            .map_or_else(String::new, |number| words::places(number, if number.fract() == 0.0 { 0 } else { 4 })),
+        Value::Number(number) => number.as_f64().map_or_else(String::new, words::plain),
         _ => words::NOTHING.to_owned(),
     };
     for gate in list("gates").iter().filter(|gate| gate["passed"] != true) {
+        let found = if gate["value"].is_null() {
+            "could not be measured".to_owned()
+        } else {
+            format!("is {}", say(&gate["value"]))
+        };
         let text = format!(
-            "Gate failed: {} is {}, expected {}.",
+            "Gate failed: {} {found}, expected {}. Readers keep the run before, unless this one was published anyway.",
             say(&gate["gate"]),
-            say(&gate["value"]),
             say(&gate["bound"])
         );
         alerts.push(Alert { level: "failed", text });
     }
     for check in list("checks").iter().filter(|check| check["passed"] != true) {
         let on = Some(say(&check["on"])).filter(|on| !on.is_empty()).map(|on| format!(" of {on}")).unwrap_or_default();
-        let (level, word) =
-            if check["severity"] == "fail" { ("failed", "Check failed") } else { ("warning", "Warning") };
-        let (of, measured, expected) = (say(&check["of"]), say(&check["measured"]), say(&check["expected"]));
-        let text = format!("{word}: {}{on} of {of} lines is {measured}, expected {expected}.", say(&check["check"]));
-        alerts.push(Alert { level, text });
+        let (level, word, end) = match check["severity"] == "fail" {
+            true => ("failed", "Check failed", " Nothing was published."),
+            false => ("warning", "Warning", ""),
+        };
+        let found = match (check["lines"].as_f64(), check["looked_at"].as_f64()) {
+            (Some(lines), Some(all)) => format!(
+                "{} of {} lines do not hold ({})",
+                words::count(lines),
+                words::count(all),
+                words::share(lines / all.max(1.0))
+            ),
+            _ => format!("found {}", say(&check["measured"])),
+        };
+        let (name, of, expected) = (say(&check["check"]), say(&check["of"]), say(&check["expected"]));
+        alerts
+            .push(Alert { level, text: format!("{word}: {name}{on}, {of} lines: {found}, expected {expected}.{end}") });
     }
+    alerts.extend(no_better(source)?);
     let unknown = source.manifest["customers"]["unknown"].as_u64().unwrap_or_default();
     if unknown > 0 {
         let text =
@@ -81,10 +95,32 @@ pub(super) fn alerts(source: &Source<'_>) -> PolarsResult<Vec<Alert>> {
             if achieved < asked && !told.contains(&dimension) {
                 told.push(dimension);
                 let text = format!(
-                    "{dimension} fills {achieved} of the {asked} bins that were asked for: too many customers have the same value."
+                    "{dimension} fills {achieved} of the {asked} bins that were asked for: equal values are never parted."
                 );
                 alerts.push(Alert { level: "note", text });
             }
+        }
+    }
+    Ok(alerts)
+}
+
+/// Models that are right less often than a baseline that asks nobody.
+fn no_better(source: &Source<'_>) -> PolarsResult<Vec<Alert>> {
+    let Some(metrics) = source.grid("metrics")? else { return Ok(Vec::new()) };
+    let overall = metrics.rows().filter(|row| row.is(METRIC, "accuracy") && row.text(LABEL).is_none());
+    let found: Vec<(&str, f64)> = overall.filter_map(|row| Some((row.text(MODEL)?, row.number(VALUE)?))).collect();
+    let mut alerts = Vec::new();
+    for (model, accuracy) in found.iter().filter(|(model, _)| !model.contains(':')) {
+        let baselines =
+            found.iter().filter_map(|(name, value)| Some((name.strip_prefix(model)?.strip_prefix(':')?, *value)));
+        let best = baselines.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, value)| value > accuracy);
+        if let Some((baseline, value)) = best {
+            let text = format!(
+                "Warning: model {model} is right for {}, its baseline “{baseline}” for {}.",
+                words::share(*accuracy),
+                words::share(value)
+            );
+            alerts.push(Alert { level: "warning", text });
         }
     }
     Ok(alerts)

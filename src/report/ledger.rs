@@ -25,14 +25,16 @@ pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
         words::share(if raw > 0.0 { accepted / raw } else { 0.0 }),
     );
     let table = || table(&ledger, source);
-    let in_rows = Figure::new("ledger-rows", "Rows", "From the rows that were read to those that count.", table())
-        .drawn(chart::waterfall(&steps(&rows, ROWS, ROWS_LEFT, 1.0), &Axis::new("rows")));
+    let (unit, unit_name) = if raw < 1e7 { (1.0, "") } else { words::unit(raw) };
+    let reading = "From the rows that were read to those that count; what went is red.";
+    let in_rows = Figure::new("ledger-rows", "Rows", reading, table())
+        .drawn(chart::waterfall(&steps(&rows, ROWS, ROWS_LEFT, unit), &Axis::new(format!("{unit_name}rows"))));
     let largest = rows.iter().map(|row| of(row, MONEY_LEFT).abs()).fold(0.0, f64::max);
     let (unit, unit_name) = source.money.unit(largest);
     let in_money = Figure::new(
         "ledger-money",
         "Money",
-        "The same steps in money. Rows of returns are worth less than nothing: without them, money is more.",
+        "The same steps in money; what went is red, what came back is green: without rows of returns, money is more.",
         table(),
     )
     .drawn(chart::waterfall(&steps(&rows, MONEY, MONEY_LEFT, unit), &Axis::new(unit_name)));
@@ -66,10 +68,10 @@ fn table(ledger: &Grid, source: &Source<'_>) -> Table {
     let columns = vec![
         text("step", STEP),
         text("reason", REASON),
-        number("rows removed", ROWS),
-        number("customers lost", CUSTOMERS),
-        number("orders lost", ORDERS),
-        number(&source.money.named("money removed"), MONEY),
+        number("rows removed", "ledger.rows"),
+        number("customers lost", "ledger.customers"),
+        number("orders lost", "ledger.orders"),
+        number(&source.money.named("money removed"), "ledger.money"),
         number("rows left", ROWS_LEFT),
         number("customers left", CUSTOMERS_LEFT),
         number(&source.money.named("money left"), MONEY_LEFT),

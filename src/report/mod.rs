@@ -10,6 +10,8 @@ use askama::Template;
 use polars::prelude::*;
 use serde_json::Value;
 
+use crate::columns::{FREQUENCY, MONETARY};
+
 mod chart;
 mod clusters;
 mod figure;
@@ -78,6 +80,26 @@ impl<'a> Source<'a> {
             currency: of_money["currency"].as_str().unwrap_or_default().to_owned(),
         };
         Self { manifest, tables, newest, snapshot, money }
+    }
+
+    /// Names in the order of the segment map, where they are its segments; else by the number that they begin with, as clusters do, and by
+    /// the alphabet.
+    fn ordered(&self, names: &mut [String]) {
+        let segments =
+            self.manifest["definition"]["segment"]["segments"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let place = |name: &str| segments.iter().position(|segment| segment["name"] == *name).unwrap_or(segments.len());
+        let number = |name: &str| name.split(' ').next().and_then(|first| first.parse::<u64>().ok());
+        names.sort_by_cached_key(|name| (place(name), number(name), name.clone()));
+    }
+
+    /// What frequency counts.
+    fn frequency(&self) -> &str {
+        self.manifest["definition"]["rfm"][FREQUENCY].as_str().unwrap_or("orders")
+    }
+
+    /// What monetary value is, where the pipeline says so.
+    fn monetary(&self) -> &str {
+        self.manifest["definition"]["rfm"][MONETARY].as_str().unwrap_or_default()
     }
 
     fn table(&self, name: &str) -> Option<&DataFrame> {

@@ -5,7 +5,7 @@ use polars::prelude::*;
 use super::chart::{self, Axis, Data, Ink};
 use super::figure::{Cell, Figure, Section, Table, number, text};
 use super::grid::{Grid, Row, numbers, texts};
-use super::{Source, slug};
+use super::{Source, slug, words};
 use crate::columns::*;
 
 /// Metrics over all labels, with their places.
@@ -33,7 +33,7 @@ pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
         (source.grid("confusion")?, source.grid("reliability")?, source.grid("k_sweep")?);
     for model in &models {
         if let Some(grid) = &confusion {
-            figures.push(confused(model, grid, &metrics));
+            figures.push(confused(model, grid, &metrics, source));
         }
         if let Some(grid) = &reliability {
             figures.push(reliable(model, grid));
@@ -144,12 +144,17 @@ fn in_short(metrics: &Grid) -> Figure {
     Figure::new("protocols-short", "Models and baselines", reading, Table::new(columns, rows.collect()))
 }
 
+/// The confidence below which a model says nothing, where there is one.
+fn abstains(model: &str, source: &Source<'_>) -> Option<f64> {
+    source.manifest["definition"]["models"][model]["abstain"].as_f64()
+}
+
 /// What a model's protocol is called; a model has one.
 fn protocol<'a>(model: &str, grid: &'a Grid) -> &'a str {
     grid.rows().find(|row| row.is(MODEL, model)).and_then(|row| row.text(PROTOCOL)).unwrap_or_default()
 }
 
-fn confused(model: &str, confusion: &Grid, metrics: &Grid) -> Figure {
+fn confused(model: &str, confusion: &Grid, metrics: &Grid, source: &Source<'_>) -> Figure {
     let rows: Vec<Row<'_>> = confusion.rows().filter(|row| row.is(MODEL, model)).collect();
     let mut labels: Vec<String> = Vec::new();
     for label in rows.iter().flat_map(|row| [row.text(ACTUAL), row.text(PREDICTED)]).flatten() {
@@ -157,6 +162,7 @@ fn confused(model: &str, confusion: &Grid, metrics: &Grid) -> Figure {
             labels.push(label.to_owned());
         }
     }
+    source.ordered(&mut labels);
     let mut cells = vec![0.0; labels.len() * labels.len()];
     for row in &rows {
         let at = |column: &str| labels.iter().position(|label| row.is(column, label));
@@ -171,16 +177,22 @@ fn confused(model: &str, confusion: &Grid, metrics: &Grid) -> Figure {
         row.extend(cells.iter().map(|customers| Cell::count(Some(*customers))));
         row
     });
-    let reading = format!(
+    let mut reading = format!(
         "Customers by their label in truth (rows) and by the model’s answer (columns), {}.",
         protocol(model, metrics).replace('_', " ")
     );
+    if let Some(least) = abstains(model, source) {
+        reading += &format!(" It abstains below a confidence of {least}; here it had to answer.");
+    }
     let figure = Figure::new(
         format!("confusion-{}", slug(model)),
         format!("{model}: what it takes for what"),
         reading,
         Table::new(columns, table.collect()),
     );
+    if labels.len() > chart::CELLS {
+        return figure;
+    }
     figure.drawn(chart::heatmap(&labels, &labels, &cells, "the model’s answer"))
 }
 
@@ -218,8 +230,8 @@ fn reliable(model: &str, reliability: &Grid) -> Figure {
         Data::new("as sure as right", [Some(0.0), Some(1.0)], Ink::Muted).dashed(),
     ];
     let columns = vec![
-        number("confidence from", LOWER),
-        number("to", UPPER),
+        number("confidence from", "reliability.lower"),
+        number("to", "reliability.upper"),
         number("customers", CUSTOMERS),
         number("mean confidence", CONFIDENCE),
         number("share right", ACCURACY),
@@ -249,19 +261,27 @@ fn reliable(model: &str, reliability: &Grid) -> Figure {
 
 /// How the number of neighbours was chosen, where it was.
 fn tuned(model: &str, sweep: &Grid) -> Option<Figure> {
-    let rows: Vec<Row<'_>> = sweep.rows().filter(|row| row.is(MODEL, model) && row.is(METRIC, "accuracy")).collect();
-    let chosen = rows.iter().find(|row| row.number(CHOSEN) == Some(1.0))?.number(K)?;
-    let mut data = Data::new("accuracy", rows.iter().map(|row| row.number(VALUE)), Ink::First);
+    let rows: Vec<Row<'_>> = sweep.rows().filter(|row| row.is(MODEL, model)).collect();
+    let metric = rows.first()?.text(METRIC)?;
+    let taken = rows.iter().find(|row| row.number(CHOSEN) == Some(1.0))?.number(K)?;
+    let name = METRICS.iter().find(|(key, ..)| *key == metric).map_or(metric, |(_, title, _)| *title);
+    let percent = |value: f64| 100.0 * value;
+    let mut data = Data::new(name, rows.iter().map(|row| row.number(VALUE).map(percent)), Ink::First);
     data.bounds = rows
         .iter()
         .map(|row| {
             let (value, error) = (row.number(VALUE)?, row.number(STANDARD_ERROR)?);
-            Some((value - error, value + error))
+            Some((percent(value - error), percent(value + error)))
         })
+        .collect();
+    let labels: Vec<String> = rows
+        .iter()
+        .filter_map(|row| row.number(K))
+        .map(|k| if k == taken { format!("{k} (taken)") } else { k.to_string() })
         .collect();
     let columns = vec![
         number("neighbours", K),
-        number("accuracy", "accuracy"),
+        number(name, metric),
         number("standard error", STANDARD_ERROR),
         text("chosen", CHOSEN),
     ];
@@ -277,17 +297,12 @@ fn tuned(model: &str, sweep: &Grid) -> Option<Figure> {
         format!("tuning-{}", slug(model)),
         format!("{model}: how many neighbours"),
         format!(
-            "Accuracy over the folds of the training customers alone, a standard error to either side; {chosen} were chosen."
+            "The {name} over the folds of the training customers alone, a standard error to either side; {taken} were taken."
         ),
         Table::new(columns, cells.collect()),
     );
-    let x = rows.iter().filter_map(|row| row.number(K)).collect();
-    Some(figure.drawn(chart::lines(
-        &[x],
-        &[data],
-        &Axis::new("neighbours"),
-        &Axis { format: "{c}", ..Axis::new("accuracy") },
-    )))
+    let axis = Axis { format: "{c} %", ..Axis::new(name) };
+    Some(figure.drawn(chart::tried(&labels, &data, "neighbours", &axis)))
 }
 
 /// The customers that a model is surest of, and those that it is least sure of.
@@ -318,7 +333,7 @@ fn certain(model: &str, source: &Source<'_>) -> PolarsResult<Option<Figure>> {
     let named = |name: &str| texts(frame.column(name)?);
     let (ids, segments, labels) = (named(CUSTOMER_ID)?, named(SEGMENT)?, named(&names[0])?);
     let rows = asked.iter().enumerate().map(|(row, at)| {
-        let said = |texts: &[Option<String>]| Cell::text(texts[row].clone().unwrap_or_default());
+        let said = |texts: &[Option<String>]| Cell::text(texts[row].as_deref().unwrap_or("(no answer)"));
         vec![
             said(&ids),
             said(&segments),
@@ -328,6 +343,15 @@ fn certain(model: &str, source: &Source<'_>) -> PolarsResult<Option<Figure>> {
             Cell::places(novelties[*at], 3),
         ]
     });
+    let unanswered = source.newest.column(&names[0])?.null_count();
+    let silent = match abstains(model, source) {
+        Some(_) => format!(
+            " It abstains on {} of {}.",
+            words::count(unanswered as f64),
+            words::count(confidences.len() as f64)
+        ),
+        None => String::new(),
+    };
     let columns = vec![
         text("customer", CUSTOMER_ID),
         text("segment", SEGMENT),
@@ -340,7 +364,9 @@ fn certain(model: &str, source: &Source<'_>) -> PolarsResult<Option<Figure>> {
         format!("certain-{}", slug(model)),
         format!("{model}: the most and the least certain customers"),
         format!(
-            "The {NAMED} customers that the model is surest of, and the {NAMED} that it is least sure of: people to ask first."
+            "The {NAMED} customers that the model is surest of, and the {NAMED} that it is least sure of, at {}: people to ask first. Of equals, \
+             the first by customer id stand here.{silent}",
+            source.snapshot
         ),
         Table::new(columns, rows.collect()),
     )))

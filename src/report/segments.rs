@@ -11,26 +11,25 @@ use crate::columns::*;
 pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
     let Some(profile) = source.grid("segment_profile")? else { return Ok(None) };
     let rows: Vec<Row<'_>> = profile.rows().filter(|row| row.is(SNAPSHOT, &source.snapshot)).collect();
-    let mut figures = vec![sizes(&rows, source), values::pareto(source)?, portrait(&rows, source)];
+    let mut figures = vec![sizes(&rows, source)];
+    figures.extend(values::pareto(source)?);
+    figures.push(portrait(&rows, source));
     if let Some(validity) = source.grid("validity")? {
         figures.extend(later(&validity, source));
     }
     if let Some(sensitivity) = source.grid("sensitivity")? {
         figures.push(otherwise(&sensitivity, source));
     }
-    let by_money =
-        |a: &&Row<'_>, b: &&Row<'_>| a.number(MONEY).unwrap_or(0.0).total_cmp(&b.number(MONEY).unwrap_or(0.0));
-    let lead = match rows.iter().max_by(by_money) {
-        Some(top) => format!(
-            "{} segments by the map “{}”. Most of the money is that of {}: {} of the customers, {} of the money.",
-            rows.len(),
-            source.manifest["definition"]["segment"]["name"].as_str().unwrap_or_default(),
-            top.text(SEGMENT).unwrap_or_default(),
-            words::share(top.number(SHARE).unwrap_or_default()),
-            words::share(top.number(MONEY_SHARE).unwrap_or_default()),
-        ),
-        None => String::new(),
-    };
+    let map = source.manifest["definition"]["segment"]["name"].as_str().unwrap_or_default();
+    let mut lead = format!("{} segments by the map “{map}”.", rows.len());
+    let shares = |row: &Row<'_>| Some((row.number(MONEY_SHARE)?, row.number(SHARE)?, name(row)));
+    let top = rows.iter().filter_map(shares).max_by(|a, b| a.0.total_cmp(&b.0));
+    if let Some((money, customers, name)) = top.filter(|(money, ..)| *money > 0.0) {
+        let (money, customers) = (words::share(money), words::share(customers));
+        lead += &format!(
+            " The largest share of the money is that of {name}: {customers} of the customers, {money} of the money."
+        );
+    }
     Ok(Some(Section { id: "segments", title: "Segments", lead, figures }))
 }
 
@@ -78,9 +77,9 @@ fn portrait(rows: &[Row<'_>], source: &Source<'_>) -> Figure {
         text("segment", SEGMENT),
         number("customers", CUSTOMERS),
         number("days since last order", RECENCY_DAYS),
-        number("orders a customer", FREQUENCY),
-        number(&source.money.named("money a customer"), MONETARY),
-        number(&source.money.named("typical customer"), MONETARY),
+        number(&format!("{} a customer", source.frequency()), FREQUENCY),
+        number(&source.money.named("monetary value, mean"), MONETARY),
+        number(&source.money.named("monetary value, median"), MONETARY),
         number(&source.money.named("money an order"), AVERAGE_ORDER_VALUE),
         text("what to do", ACTION),
     ];
@@ -99,7 +98,11 @@ fn portrait(rows: &[Row<'_>], source: &Source<'_>) -> Figure {
     Figure::new(
         "segment-profile",
         "Who they are, and what to do",
-        "Days are the median, orders and money the mean by customer; the typical customer is the median one by money.",
+        format!(
+            "Days are the median, {} the mean by customer. Monetary value is {}.",
+            source.frequency(),
+            values::monetary(source)
+        ),
         Table::new(columns, cells.collect()),
     )
 }
@@ -125,7 +128,7 @@ fn later(validity: &Grid, source: &Source<'_>) -> Option<Figure> {
         number(&source.money.named("money a customer"), MONEY_MEAN),
         number("from", "interval"),
         number("to", "interval"),
-        number("share of money", MONEY_SHARE),
+        number("share of money", "validity.money_share"),
     ];
     let cells = all.iter().map(|row| {
         vec![
@@ -147,6 +150,9 @@ fn later(validity: &Grid, source: &Source<'_>) -> Option<Figure> {
     );
     let axis = Axis { max: Some(100.0), ..Axis::percent(format!("bought within {days} days")) };
     let figure = Figure::new("validity", "What they did next", reading, Table::new(columns, cells.collect()));
+    if names.len() > 2 * chart::MANY {
+        return Some(figure);
+    }
     Some(figure.drawn(chart::columns(&names, &[data], "", &axis, false)))
 }
 

@@ -2,10 +2,10 @@
 
 use polars::prelude::*;
 
+use super::Source;
 use super::chart::{self, Axis, Data, Ink};
 use super::figure::{Cell, Figure, Section, Table, number, text};
 use super::grid::{Grid, Row};
-use super::{Source, words};
 use crate::columns::*;
 
 /// Who comes or goes between two snapshots.
@@ -26,17 +26,20 @@ pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
     let dates = profile.distinct(SNAPSHOT);
     let mut figures = vec![shares(&profile, &segments, &dates)];
     figures.extend(moved(&migration, &segments, source));
-    figures.extend(causes(&migration));
+    let causes = causes(&migration);
+    let told = match causes {
+        Some(_) => {
+            " A customer moves by what it does or does not do (days that pass without a purchase are behaviour too), or because the cut \
+             points moved under it; the two are told apart."
+        }
+        None => "",
+    };
+    figures.extend(causes);
     if let Some(drift) = source.grid("drift")? {
         figures.push(drifted(&drift));
     }
-    let lead = format!(
-        "{} snapshots, from {} to {}. A customer moves because it behaves otherwise, or because the cut points have moved while it \
-         did nothing; the two are told apart.",
-        dates.len(),
-        dates.first().map_or("", String::as_str),
-        source.snapshot
-    );
+    let first = dates.first().map_or("", String::as_str);
+    let lead = format!("{} snapshots, from {first} to {}.{told}", dates.len(), source.snapshot);
     Ok(Some(Section { id: "time", title: "Over time", lead, figures }))
 }
 
@@ -44,7 +47,14 @@ fn shares(profile: &Grid, segments: &[String], dates: &[String]) -> Figure {
     let share = |date: &str, segment: &str| {
         profile.rows().find(|row| row.is(SNAPSHOT, date) && row.is(SEGMENT, segment)).and_then(|row| row.number(SHARE))
     };
-    let data: Vec<Data> = segments
+    // More than a legend has room for are drawn as one.
+    let mut shown = segments.to_vec();
+    if shown.len() > chart::MANY {
+        let newest = dates.last().map_or("", String::as_str);
+        shown.sort_by(|a, b| share(newest, b).unwrap_or(0.0).total_cmp(&share(newest, a).unwrap_or(0.0)));
+        shown.truncate(chart::MANY - 1);
+    }
+    let mut data: Vec<Data> = shown
         .iter()
         .enumerate()
         .map(|(idx, segment)| {
@@ -52,6 +62,11 @@ fn shares(profile: &Grid, segments: &[String], dates: &[String]) -> Figure {
             Data::new(segment, shares, Ink::Nth(idx))
         })
         .collect();
+    if shown.len() < segments.len() {
+        let others = segments.iter().filter(|segment| !shown.contains(segment));
+        let sum = |date: &String| others.clone().filter_map(|segment| share(date, segment)).sum::<f64>();
+        data.push(Data::new("all others", dates.iter().map(|date| Some(100.0 * sum(date))), Ink::Nth(shown.len())));
+    }
     let mut columns = vec![text("snapshot", SNAPSHOT)];
     columns.extend(segments.iter().map(|segment| number(segment, "")));
     let rows = dates.iter().rev().take(LAST).map(|date| {
@@ -63,10 +78,19 @@ fn shares(profile: &Grid, segments: &[String], dates: &[String]) -> Figure {
     Figure::new(
         "time-shares",
         "Segments over time",
-        "Each segment’s share of the customers, at every snapshot.",
+        format!("Each segment’s share of the customers, at every snapshot.{}", newest_only(dates.len())),
         Table::new(columns, rows.collect()),
     )
     .drawn(chart::columns(dates, &data, "snapshot", &axis, true))
+}
+
+/// What is said of a table that shows the newest of many rows.
+fn newest_only(rows: usize) -> String {
+    if rows > LAST {
+        format!(" The table has the newest {LAST} of {rows}; all stand in the Parquet files.")
+    } else {
+        String::new()
+    }
 }
 
 /// Who moved where between the last two snapshots.
@@ -98,6 +122,9 @@ fn moved(migration: &Grid, segments: &[String], source: &Source<'_>) -> Option<F
         source.snapshot
     );
     let figure = Figure::new("migration", "Who moved where", reading, Table::new(columns, table.collect()));
+    if x.len() > chart::CELLS {
+        return Some(figure);
+    }
     Some(figure.drawn(chart::heatmap(&x, &y, &cells, &format!("segment at {}", source.snapshot))))
 }
 
@@ -136,7 +163,10 @@ fn causes(migration: &Grid) -> Option<Figure> {
     let figure = Figure::new(
         "causes",
         "Why they moved",
-        "Of the customers who were there at both snapshots, how many are in another segment, by cause.",
+        format!(
+            "Of the customers who were there at both snapshots, how many are in another segment, by cause.{}",
+            newest_only(dates.len())
+        ),
         Table::new(columns, rows.collect()),
     );
     Some(figure.drawn(chart::columns(&dates, &data, "to the snapshot", &Axis::percent("share of customers"), true)))
@@ -165,12 +195,11 @@ fn drifted(drift: &Grid) -> Figure {
             ]
         })
         .collect();
-    let reading = match rows.len() > LAST {
-        true => format!("The newest {} of {} rows; all are in drift.parquet.", words::count(LAST as f64), rows.len()),
-        false => "How many customers of each snapshot would score otherwise by the cut points of the one before, or of the one whose cut \
-                  points are kept."
-            .to_owned(),
-    };
+    let reading = format!(
+        "How many customers of each snapshot would score otherwise by the cut points of the one before, or of the one whose cut points are \
+         kept.{}",
+        newest_only(rows.len())
+    );
     rows.reverse();
     rows.truncate(LAST);
     let mut near: Vec<(&str, &str)> = Vec::new();

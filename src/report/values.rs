@@ -18,16 +18,16 @@ const TOLD: [f64; 6] = [0.01, 0.05, 0.1, 0.2, 0.5, 1.0];
 
 pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
     let Some(bins) = source.grid("score_bins")? else { return Ok(None) };
-    let mut figures = cells(source)?;
+    let mut figures = cells(&bins, source)?;
     for dimension in Dimension::ALL {
         figures.push(distribution(dimension, &bins, source)?);
     }
     figures.push(cuts(&bins, source));
     let lead = format!(
-        "All {} customers at {}. Each dimension is cut into bins of about as many customers, as far as equal values allow; \
-         what is recent, frequent or worth much scores high.",
+        "All {} customers at {}. Scores begin at 1; what is recent, frequent or worth much scores high. Monetary value is {}.",
         words::count(source.newest.height() as f64),
-        source.snapshot
+        source.snapshot,
+        monetary(source)
     );
     Ok(Some(Section { id: "values", title: "Recency, frequency and money", lead, figures }))
 }
@@ -38,18 +38,24 @@ fn column(source: &Source<'_>, name: &str) -> PolarsResult<Vec<f64>> {
 }
 
 /// How many customers, and how much money by customer, for each pair of a recency and a frequency score.
-fn cells(source: &Source<'_>) -> PolarsResult<Vec<Figure>> {
+fn cells(bins: &Grid, source: &Source<'_>) -> PolarsResult<Vec<Figure>> {
     let scores = [R_SCORE, F_SCORE, MONETARY].map(|name| column(source, name));
     let [r, f, money] = scores;
     let (r, f, money) = (r?, f?, money?);
-    let largest = |scores: &[f64]| scores.iter().copied().fold(1.0, f64::max) as usize;
-    let (n_r, n_f) = (largest(&r), largest(&f));
+    // As many as were asked for: the highest that anybody has may be lower.
+    let asked = |dimension: Dimension, scores: &[f64]| {
+        let rows = bins.rows().filter(|row| row.is(DIMENSION, dimension.value()));
+        rows.filter_map(|row| row.number(ASKED_BINS)).chain(scores.iter().copied()).fold(1.0, f64::max) as usize
+    };
+    let (n_r, n_f) = (asked(Dimension::Recency, &r), asked(Dimension::Frequency, &f));
     let (mut customers, mut spent) = (vec![0.0; n_r * n_f], vec![0.0; n_r * n_f]);
     for ((r, f), money) in r.iter().zip(&f).zip(&money) {
         // The best recency stands at the top.
-        let at = (n_r - *r as usize) * n_f + *f as usize - 1;
-        customers[at] += 1.0;
-        spent[at] += money;
+        let at = (n_r - *r as usize) * n_f + (*f as usize).saturating_sub(1);
+        if let (Some(customers), Some(spent)) = (customers.get_mut(at), spent.get_mut(at)) {
+            *customers += 1.0;
+            *spent += money;
+        }
     }
     let mean: Vec<f64> = spent.iter().zip(&customers).map(|(spent, n): (&f64, &f64)| spent / n.max(1.0)).collect();
     let x: Vec<String> = (1..=n_f).map(|score| format!("F {score}")).collect();
@@ -59,7 +65,7 @@ fn cells(source: &Source<'_>) -> PolarsResult<Vec<Figure>> {
             number("recency score", R_SCORE),
             number("frequency score", F_SCORE),
             number("customers", CUSTOMERS),
-            number(&source.money.named("money a customer"), MONETARY),
+            number(&source.money.named("monetary value, mean"), MONETARY),
         ];
         let rows = (0..n_r * n_f).map(|at| {
             vec![
@@ -77,18 +83,29 @@ fn cells(source: &Source<'_>) -> PolarsResult<Vec<Figure>> {
         "How many customers have each pair of scores. The best are at the top right, the lost at the bottom left.",
         table(),
     );
+    let largest = mean.iter().copied().fold(0.0, f64::max);
+    let (unit, unit_name) =
+        if largest < 1e6 { (1.0, source.money.currency.clone()) } else { source.money.unit(largest) };
     let worth = Figure::new(
         "cells-money",
-        source.money.named("Money a customer by recency and frequency"),
-        "The mean monetary value of the customers of each cell.",
+        "Monetary value by recency and frequency",
+        format!("The mean by customer of each cell{}; 0 where there is nobody.", in_units(&unit_name)),
         table(),
     );
+    let drawn: Vec<f64> = mean.iter().map(|mean| mean / unit).collect();
     let title = "frequency score";
-    Ok(vec![counts.drawn(chart::heatmap(&x, &y, &customers, title)), worth.drawn(chart::heatmap(&x, &y, &mean, title))])
+    Ok(vec![
+        counts.drawn(chart::heatmap(&x, &y, &customers, title)),
+        worth.drawn(chart::heatmap(&x, &y, &drawn, title)),
+    ])
 }
 
 /// How much of the money the biggest spenders bring.
-pub(super) fn pareto(source: &Source<'_>) -> PolarsResult<Figure> {
+pub(super) fn pareto(source: &Source<'_>) -> PolarsResult<Option<Figure>> {
+    // Means of orders or days add up to nothing.
+    if !["", "net", "gross"].contains(&source.monetary()) {
+        return Ok(None);
+    }
     let mut sorted = column(source, MONETARY)?;
     sorted.sort_by(|a, b| b.total_cmp(a));
     let sums: Vec<f64> = std::iter::once(0.0)
@@ -97,31 +114,29 @@ pub(super) fn pareto(source: &Source<'_>) -> PolarsResult<Figure> {
             Some(*sum)
         }))
         .collect();
-    let all = sums.last().copied().filter(|all| *all != 0.0);
+    let Some(all) = sums.last().copied().filter(|all| *all > 0.0) else { return Ok(None) };
     // Of so many customers; part of one counts as a whole one.
-    let share = |of: f64| all.map(|all| sums[((of * sorted.len() as f64).ceil() as usize).min(sorted.len())] / all);
-    // The first few of them often bring most, so that steps are finer there.
+    let share = |of: f64| sums[((of * sorted.len() as f64).ceil() as usize).min(sorted.len())] / all;
+    // The first few of them often have most, so that steps are finer there.
     let x: Vec<f64> = (0..20).map(|tenth| f64::from(tenth) / 10.0).chain((2..=100).map(f64::from)).collect();
     let data = [
-        Data::new("money", x.iter().map(|x| share(x / 100.0).map(|share| 100.0 * share)), Ink::First),
-        Data::new("if all had spent the same", [Some(0.0), Some(100.0)], Ink::Muted).dashed(),
+        Data::new("monetary value", x.iter().map(|x| Some(100.0 * share(x / 100.0))), Ink::First),
+        Data::new("if all had the same", [Some(0.0), Some(100.0)], Ink::Muted).dashed(),
     ];
-    let rows = TOLD.map(|of| vec![Cell::share(Some(of)), Cell::share(share(of))]);
-    let table = Table::new(
-        vec![number("customers, the biggest first", "pareto"), number("share of money", "pareto")],
-        rows.into(),
-    );
+    let rows = TOLD.map(|of| vec![Cell::share(Some(of)), Cell::share(Some(share(of)))]);
+    let columns = vec![number("customers, the biggest first", "pareto"), number("share of monetary value", "pareto")];
     let reading = format!(
-        "The biggest fifth of the customers brought {} of the money.",
-        share(0.2).map_or_else(|| words::NOTHING.to_owned(), words::share)
+        "The biggest fifth of the customers has {} of all monetary value, which is {}.",
+        words::share(share(0.2)),
+        monetary(source)
     );
-    let x_axis = Axis::percent("share of customers, the biggest spenders first").from(0.0, 100.0);
-    Ok(Figure::new("pareto", "Who brings the money", reading, table).drawn(chart::lines(
-        &[x, vec![0.0, 100.0]],
-        &data,
-        &x_axis,
-        &Axis::percent("share of money").from(0.0, 100.0),
-    )))
+    let x_axis = Axis::percent("share of customers, the biggest first").from(0.0, 100.0);
+    let y_axis = Axis::percent("share of monetary value");
+    // With returns the first of them may have more than all.
+    let most = data[0].values.iter().flatten().copied().fold(100.0, f64::max);
+    let y_axis = if most > 100.0 { y_axis } else { y_axis.from(0.0, 100.0) };
+    let figure = Figure::new("pareto", "Who brings the money", reading, Table::new(columns, rows.into()));
+    Ok(Some(figure.drawn(chart::lines(&[x, vec![0.0, 100.0]], &data, &x_axis, &y_axis))))
 }
 
 /// Where the customers lie along a dimension, each bar parted by the scores of those in it.
@@ -134,7 +149,9 @@ fn distribution(dimension: Dimension, bins: &Grid, source: &Source<'_>) -> Polar
     let mut counts = vec![vec![0.0; edges.len()]; highest];
     for (value, score) in values.iter().zip(&scores) {
         let bar = edges.partition_point(|edge| edge <= value).saturating_sub(1);
-        counts[*score as usize - 1][bar] += 1.0;
+        if let Some(counts) = counts.get_mut((*score as usize).saturating_sub(1)) {
+            counts[bar] += 1.0;
+        }
     }
     let data: Vec<Data> = counts
         .iter()
@@ -148,19 +165,22 @@ fn distribution(dimension: Dimension, bins: &Grid, source: &Source<'_>) -> Polar
         .collect();
     let (title, x_title) = match dimension {
         Dimension::Recency => ("Recency".to_owned(), "days since the last order".to_owned()),
-        Dimension::Frequency => ("Frequency".to_owned(), frequency(source)),
-        Dimension::Monetary => ("Monetary value".to_owned(), source.money.named("money")),
+        Dimension::Frequency => ("Frequency".to_owned(), source.frequency().to_owned()),
+        Dimension::Monetary => ("Monetary value".to_owned(), source.money.named("monetary value")),
     };
-    let columns = vec![number(&x_title, dimension.value()), number("customers", CUSTOMERS)];
+    let mut columns = vec![number(&format!("{x_title} from"), dimension.value()), number("customers", CUSTOMERS)];
+    columns.extend((1..=highest).rev().map(|score| number(&format!("score {score}"), dimension.score())));
     let rows = edges.iter().enumerate().map(|(bar, edge)| {
-        let customers = counts.iter().map(|counts| counts[bar]).sum();
-        vec![Cell::places(Some(*edge), usize::from(edge.fract() != 0.0) * 2), Cell::count(Some(customers))]
+        let of: Vec<f64> = counts.iter().rev().map(|counts| counts[bar]).collect();
+        let mut row = vec![Cell::places(Some(*edge), usize::from(edge.fract() != 0.0) * 2)];
+        row.extend([of.iter().sum::<f64>()].iter().chain(&of).map(|customers| Cell::count(Some(*customers))));
+        row
     });
     let bins = bins.rows().find(of).map(|row| (row.number(ASKED_BINS), row.number(ACHIEVED_BINS)));
     let reading = match bins {
         Some((Some(asked), Some(achieved))) if achieved < asked => format!(
-            "Customers by {x_title}; each bar begins at its label. {asked} bins were asked for and {achieved} hold customers: \
-             equal values are never parted."
+            "Customers by {x_title}; each bar begins at its label, and its shade is the score. {asked} bins were asked for, and \
+             {achieved} hold customers."
         ),
         _ => format!("Customers by {x_title}; each bar begins at its label, and its shade is the score."),
     };
@@ -200,9 +220,26 @@ fn cuts(bins: &Grid, source: &Source<'_>) -> Figure {
     )
 }
 
-/// What frequency counts.
-fn frequency(source: &Source<'_>) -> String {
-    source.manifest["definition"]["rfm"]["frequency"].as_str().unwrap_or("orders").to_owned()
+/// What monetary value is, in words.
+pub(super) fn monetary(source: &Source<'_>) -> String {
+    let steps = source.manifest["definition"]["clean"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let policy = steps.iter().find_map(|step| step["cancellations"]["policy"].as_str()).unwrap_or("drop");
+    let what = match (source.monetary(), policy) {
+        ("mean_per_order", _) => "the mean of an order",
+        ("mean_per_day", _) => "the mean of a day with a purchase",
+        (_, "drop") => "all that was spent",
+        ("gross", _) | ("", "separate") => "all that was spent, returns left aside",
+        _ => "all that was spent, less what came back",
+    };
+    let window = source.manifest["definition"]["rfm"]["window"].as_str().filter(|window| *window != "all");
+    let within = window.map(|window| format!(" within {window}")).unwrap_or_default();
+    let capped = steps.iter().any(|step| step["cap_outliers"]["policy"] == "winsorise");
+    format!("{what}{within}{}", if capped { ", capped at a quantile" } else { "" })
+}
+
+/// A unit in brackets, where there is one.
+fn in_units(unit: &str) -> String {
+    if unit.is_empty() { String::new() } else { format!(" ({unit})") }
 }
 
 /// Where bars begin: at even steps for days, within powers of ten for what some have many times as much of as others.

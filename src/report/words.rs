@@ -26,6 +26,22 @@ pub(super) fn count(value: f64) -> String {
     places(value, 0)
 }
 
+/// What numbers up to a largest are counted in, with a space after it.
+pub(super) fn unit(largest: f64) -> (f64, &'static str) {
+    match largest.abs() {
+        big if big >= 2e9 => (1e9, "billion "),
+        big if big >= 2e6 => (1e6, "million "),
+        big if big >= 2e4 => (1e3, "thousand "),
+        _ => (1.0, ""),
+    }
+}
+
+/// A number with as many places as it needs, six at most.
+pub(super) fn plain(value: f64) -> String {
+    let text = places(value, 6);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// A share of one, as a per cent.
 pub(super) fn share(value: f64) -> String {
     format!("{} %", places(100.0 * value, 1))
@@ -55,21 +71,16 @@ impl Money {
         if self.currency.is_empty() { what.to_owned() } else { format!("{what}, {}", self.currency) }
     }
 
-    /// What numbers up to a largest are counted in, so that axes stay short: a divisor and its name.
+    /// What amounts up to a largest are counted in, so that axes stay short: a divisor and its name.
     pub(super) fn unit(&self, largest: f64) -> (f64, String) {
-        let (by, name) = match largest.abs() {
-            big if big >= 2e9 => (1e9, "billion "),
-            big if big >= 2e6 => (1e6, "million "),
-            big if big >= 2e4 => (1e3, "thousand "),
-            _ => (1.0, ""),
-        };
+        let (by, name) = unit(largest);
         (by, format!("{name}{}", if self.currency.is_empty() { "money" } else { &self.currency }))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Money, places, share};
+    use super::{Money, places, plain, share};
 
     #[test]
     fn thousands_are_parted() {
@@ -84,6 +95,7 @@ mod tests {
             assert_eq!(places(value, n), text);
         }
         assert_eq!(share(0.12345), "12.3 %");
+        assert_eq!([plain(0.940896), plain(1_000_000.0), plain(-0.5)], ["0.940896", "1,000,000", "−0.5"]);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 """Opens the pages of published runs in a headless Chromium, from the file system and over HTTP, and holds what it shows to the tables.
 
-    python report.py [--shots FOLDER] RUN...
+    python report.py [--shots FOLDER] [--front FOLDER] RUN...
 
 Every chart is there and draws something, the console stays silent, nothing is fetched, no link leads nowhere, texts stand out enough
 from their ground, a phone shows no more than its width, and every number of the tables that are checked is the one that was published.
-Screenshots (light, dark, phone, print) go to --shots.
+Screenshots (light, dark, phone, print) go to --shots; the pictures of the README, of the last run, to --front.
 """
 
 import argparse
@@ -124,11 +124,11 @@ def summed(page: Page, run: pathlib.Path) -> None:
         count, money = cells[(r, f)]
         assert count == n and abs(float(money) - mean) <= 1e-9 * max(1, abs(mean)), (r, f)
     assert sum(count for count, _ in cells.values()) == segments.height
-    for dimension in ("recency_days", "frequency", "monetary"):
-        bars = [(float(edge), float(n)) for edge, n in page.evaluate(CELLS, f"values-{dimension}")]
-        for (edge, n), (end, _) in zip(bars, bars[1:] + [(float("inf"), 0)]):
-            within = segments.filter((pl.col(dimension) >= edge) & (pl.col(dimension) < end)).height
-            assert within == n, (dimension, edge, n, within)
+    for dimension, score in (("recency_days", "r_score"), ("frequency", "f_score"), ("monetary", "m_score")):
+        bars = [[float(cell) for cell in row] for row in page.evaluate(CELLS, f"values-{dimension}")]
+        for (edge, n, *scores), (end, *_) in zip(bars, bars[1:] + [[float("inf")]]):
+            within = segments.filter((pl.col(dimension) >= edge) & (pl.col(dimension) < end))[score]
+            assert [n, *scores] == [len(within)] + [(within == s).sum() for s in range(len(scores), 0, -1)], (dimension, edge, n)
     money = segments["monetary"].sort(descending=True)
     for customers, share in page.evaluate(CELLS, "pareto"):
         first = -(-segments.height * float(customers) // 1)
@@ -193,6 +193,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--shots", type=pathlib.Path)
+    parser.add_argument("--front", type=pathlib.Path)
     parser.add_argument("runs", type=pathlib.Path, nargs="+")
     asked = parser.parse_args()
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -214,6 +215,8 @@ def main() -> None:
                         asked.shots.mkdir(parents=True, exist_ok=True)
                         shot = asked.shots / f"{run.parent.parent.name}-{name}.png"
                         page.screenshot(path=shot, full_page=True)
+                    if asked.front and run == asked.runs[-1].resolve() and name != "phone":
+                        page.screenshot(path=asked.front / f"report-{name}.png", full_page=True, clip={"x": 0, "y": 0, "width": width, "height": 1980})
                     if name == "light":
                         numbers = same_numbers(page, run)
                         summed(page, run)

@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
-use super::harness::{Shop, custseg, fixtures, reference, root};
+use super::harness::{Shop, custseg, fixtures, floats, reference, root, texts};
 
 /// What a pipeline publishes as its page.
 fn page(shop: &Shop) -> String {
@@ -36,8 +37,8 @@ fn holds(page: &str) {
     }
 }
 
-/// A pipeline that has every section, over the fixture shop's customers many times.
-fn everything() -> Shop {
+/// The fixture's pipeline over sixty customers.
+fn everything_but_models() -> Shop {
     let mut csv = String::from("order,product,units,bought,price,customer,country\n");
     for customer in 0..60 {
         for order in 0..=(customer % 7) {
@@ -50,6 +51,11 @@ fn everything() -> Shop {
         }
     }
     Shop::of(csv)
+}
+
+/// A pipeline that has every section.
+fn everything() -> Shop {
+    everything_but_models()
         .edit("rfm: { snapshots: last }", "rfm: { snapshots: { every: 2mo, from: 2024-04-01, until: last } }")
         .edit("score:", "checks:\n  - row_count: { min: 1000, severity: warn }\nscore:")
         .edit(
@@ -103,7 +109,7 @@ fn a_page_has_every_section_and_is_drawn_again_byte_for_byte() {
     for id in charts {
         assert!(page.contains(&format!("<figure id=\"{id}\"")), "{id}");
     }
-    assert!(page.contains("Warning: row_count of raw lines is"));
+    assert!(page.contains("Warning: row_count, raw lines: found"));
     // Nothing but the published files is asked.
     fs::remove_file(shop.path("shop.csv")).unwrap();
     fs::remove_file(shop.path("out/current/report.html")).unwrap();
@@ -168,6 +174,84 @@ fn every_shop_has_a_page() {
     }
 }
 
+/// Found by a reader of pages: what was called money, orders, bins or behaviour and was something else.
+#[test]
+fn the_page_says_what_its_numbers_are() {
+    let months = ("rfm: { snapshots: last }", "rfm: { snapshots: { every: 2mo, from: 2024-04-01, until: last } }");
+    let rank = ("score: { bins: 5 }", "score: { bins: 5, method: rank }");
+    for (name, edits, said, unsaid) in [
+        ("sums", vec![], "of all monetary value, which is all that was spent.", "mean of an order"),
+        (
+            "means",
+            vec![("rfm: { snapshots: last }", "rfm: { snapshots: last, monetary: mean_per_order }")],
+            "Monetary value is the mean of an order.",
+            "id=\"pareto\"",
+        ),
+        (
+            "returns",
+            vec![("prefix: C }", "prefix: C, policy: net }")],
+            "all that was spent, less what came back",
+            "returns left aside",
+        ),
+        (
+            "returns apart",
+            vec![("prefix: C }", "prefix: C, policy: separate }")],
+            "all that was spent, returns left aside",
+            "less what came back",
+        ),
+        (
+            "units",
+            vec![("rfm: { snapshots: last }", "rfm: { snapshots: last, frequency: units }")],
+            ">units a customer<",
+            ">orders a customer<",
+        ),
+        (
+            "window",
+            vec![("rfm: { snapshots: last }", "rfm: { snapshots: last, window: 90d }")],
+            "all that was spent within 90d",
+            "id=\"time\"",
+        ),
+        ("causes", vec![months], "the two are told apart", "id=\"models\""),
+        ("no causes", vec![months, rank], "snapshots, from 2024-04-01 to", "the two are told apart"),
+    ] {
+        let mut shop = everything_but_models();
+        for (from, to) in edits {
+            shop = shop.edit(from, to);
+        }
+        shop.run(&[]);
+        let page = page(&shop);
+        holds(&page);
+        assert!(page.contains(said) && !page.contains(unsaid), "{name}");
+    }
+}
+
+/// A model that is right less often than its baseline is called that; one that abstains is said to.
+#[test]
+fn models_that_are_no_better_than_nothing_are_told_of_first() {
+    let shop = everything_but_models().edit(
+        "publish:",
+        "models:\n  bad: { target: segment, features: [tenure_days], k: 1, abstain: 1.0 }\n  \
+         good: { target: segment, features: [recency_days, frequency], k: 3 }\npublish:",
+    );
+    let shop = shop.edit("rfm: { snapshots: last }", "rfm: { snapshots: last, features: [tenure_days] }");
+    shop.run(&[]);
+    let page = page(&shop);
+    let metrics = shop.table("metrics");
+    let accuracy = |model: &str| {
+        let row = (0..metrics.height()).find(|row| {
+            texts(&metrics, "model")[*row] == model
+                && texts(&metrics, "metric")[*row] == "accuracy"
+                && texts(&metrics, "label")[*row].is_empty()
+        });
+        floats(&metrics, "value")[row.unwrap()]
+    };
+    for model in ["bad", "good"] {
+        let worse = accuracy(model) < accuracy(&format!("{model}:majority"));
+        assert_eq!(page.contains(&format!("Warning: model {model} is right for")), worse, "{model}");
+    }
+    assert!(page.contains("It abstains below a confidence of 1; here it had to answer."));
+}
+
 #[test]
 fn a_run_whose_checks_failed_leaves_a_page_that_says_so() {
     let shop = Shop::fixture().edit("score:", "checks:\n  - row_count: { min: 1000 }\nscore:");
@@ -176,7 +260,31 @@ fn a_run_whose_checks_failed_leaves_a_page_that_says_so() {
     let folder = fs::read_dir(shop.path("out/runs")).unwrap().map(|entry| entry.unwrap().path()).next().unwrap();
     let page = fs::read_to_string(folder.join("report.html")).unwrap();
     holds(&page);
-    assert!(page.contains("Check failed: row_count of raw lines is") && page.contains("expected at least 1000."));
+    assert!(
+        page.contains("Check failed: row_count, raw lines: found")
+            && page.contains("expected at least 1000. Nothing was published.")
+    );
+}
+
+/// A rename would have put a file in the place of a device.
+#[test]
+fn a_page_or_table_for_a_device_is_written_to_it() {
+    let shop = Shop::fixture();
+    shop.run(&[]);
+    for (args, device) in
+        [(vec!["report", "out", "--out"], "pipe"), (vec!["score", "--model", "out", "shop.csv", "--to"], "pipe.csv")]
+    {
+        let pipe = shop.path(device);
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::read_to_string(pipe).unwrap()
+        });
+        let outcome = shop.custseg(&[&args[..], &[device]].concat());
+        assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+        assert!(reader.join().unwrap().len() > 100);
+        assert!(!fs::metadata(pipe).unwrap().is_file());
+    }
 }
 
 #[test]
@@ -186,8 +294,10 @@ fn what_is_no_run_has_no_page() {
     assert_eq!((outcome.code, outcome.stdout.as_str()), (4, ""));
     assert!(outcome.stderr.contains("nowhere"), "{}", outcome.stderr);
     shop.run(&[]);
-    let outcome = shop.custseg(&["report", "out", "--out", "no/such/folder/report.html"]);
-    assert_eq!(outcome.code, 4, "{}", outcome.stderr);
+    for place in ["no/such/folder/report.html", "out"] {
+        let outcome = shop.custseg(&["report", "out", "--out", place]);
+        assert_eq!(outcome.code, 4, "{}", outcome.stderr);
+    }
 }
 
 /// 4,338 customers, five models and a sweep: half a second and two megabytes are the bars.
