@@ -24,7 +24,7 @@ pub(super) fn dictionary(run: &Path, out: &mut impl Write) -> Result<(), Error> 
         writeln!(out, "## `{file}`\n\n{grain}\n\n| column | type | |\n|---|---|---|")?;
         for column in anatomy(&run.folder.join(path)).map_err(Error::Shown)?.columns {
             let meaning = columns::meaning_in(table, &column.name).unwrap_or("A column of the source, carried along.");
-            writeln!(out, "| `{}` | {} | {} |", column.name, column.r#type, meaning.replace('|', "\\|"))?;
+            writeln!(out, "| `{}` | `{}` | {} |", column.name, column.r#type, meaning.replace('|', "\\|"))?;
         }
         writeln!(out)?;
     }
