@@ -11,6 +11,7 @@ use crate::columns::{CUSTOMER_ID, REASON, SOURCE_FILE, SOURCE_ROW};
 use crate::ingest::{self, Fault, Lines, ReadCount, conform};
 
 pub mod predicate;
+mod repeats;
 pub mod returns;
 pub mod steps;
 
@@ -100,7 +101,7 @@ pub fn mark(steps: &[Step], lines: Lines, pairs: Option<&Pairs>) -> PolarsResult
             // count as the first of their kind.
             steps::Objections::Repeated(reason, columns) => {
                 marker.settle();
-                marker.object(words(reason), repeated(columns, &lines.carried)?);
+                marker.object(words(reason), repeated(columns, &lines.carried));
             }
         }
     }
@@ -157,11 +158,10 @@ pub fn line_number() -> Expr {
 }
 
 /// Whether an accepted line has an equal one before it: in an earlier file, or further up in its own.
-fn repeated(columns: Vec<Expr>, carried: &[String]) -> PolarsResult<Expr> {
-    let mut equal = match columns.is_empty() {
+fn repeated(columns: Vec<Expr>, carried: &[String]) -> Expr {
+    let equal = match columns.is_empty() {
         true => carried.iter().map(|name| col(conform::carried_name(name))).collect(),
         false => columns,
     };
-    equal.push(col(REASON).is_null());
-    Ok(line_number().gt(line_number().min().over(equal)?))
+    repeats::repeated(equal, col(REASON).is_null(), line_number())
 }

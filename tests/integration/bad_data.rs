@@ -118,7 +118,7 @@ fn numbers_out_of_range_are_rejected_not_wrapped() {
     ];
     let shop =
         Shop::of(format!("{HEAD}{LINE}{}\n", lines.join("\n"))).edit("  - cancellations: { order_id_prefix: C }\n", "");
-    let rejects = shop.run(&[]).table("rejects");
+    let rejects = shop.run(&[]).rejects();
     assert_eq!(rejects.height(), lines.len());
     assert_eq!(super::harness::floats(&shop.table("ledger"), "money_left").last(), Some(&3.0));
     insta::assert_snapshot!("rejected_numbers", super::harness::texts(&rejects, "reason").join("\n"));
@@ -143,7 +143,7 @@ fn bad_records_are_rejected_and_nothing_else_is() {
         csv.push(b'\n');
     }
     let shop = Shop::of(csv);
-    let rejects = shop.run(&[]).table("rejects");
+    let rejects = shop.run(&[]).rejects();
     let columns = ["source_row", "step", "reason", "text"].map(|name| super::harness::texts(&rejects, name));
     let mut rows: Vec<[&str; 4]> =
         (0..rejects.height()).map(|i| [0, 1, 2, 3].map(|c| columns[c][i].as_str())).collect();
@@ -253,7 +253,7 @@ fn numbers_as_they_are_written() {
 fn a_point_is_no_decimal_mark_beside_a_comma() {
     let shop =
         Shop::of(format!("{HEAD}{LINE}A2,P1,1.000,2024-01-05 10:00,\"1,50\",1001,UK\n").replace("1.50", "\"1,50\""));
-    let rejects = shop.run(&["--set", "ingest.transactions.csv.decimal=\",\""]).table("rejects");
+    let rejects = shop.run(&["--set", "ingest.transactions.csv.decimal=\",\""]).rejects();
     assert_eq!(super::harness::texts(&rejects, "text"), ["1.000"]);
 }
 
@@ -272,7 +272,7 @@ fn rejected_text_is_decoded_beside_odd_quotes_too() {
     let text = format!("{HEAD}{LINE}A2,caf\u{e9},1\nA3,5\" lamp,1,2024-01-05 10:00,1.50,1001,UK\n");
     let latin: Vec<u8> = text.chars().map(|c| c as u32 as u8).collect();
     let shop = Shop::of(latin);
-    let rejects = shop.run(&["--set", "ingest.transactions.csv.encoding=latin1"]).table("rejects");
+    let rejects = shop.run(&["--set", "ingest.transactions.csv.encoding=latin1"]).rejects();
     assert_eq!(super::harness::texts(&rejects, "text"), ["A2,caf\u{e9},1"]);
     let header = HEAD.replacen("order", "\"order\"", 1).replacen("country", "\"coun\ntry\"", 1);
     let shop = Shop::of(format!("\u{feff}{header}{LINE}"));
@@ -289,7 +289,7 @@ fn thousands_marks_part_groups_of_three() {
     }
     let shop = Shop::of(csv);
     let set = "ingest.transactions.csv={decimal: \",\", thousands: ., datetime_formats: [\"%Y-%m-%d %H:%M\"]}";
-    let rejects = shop.run(&["--set", set]).table("rejects");
+    let rejects = shop.run(&["--set", set]).rejects();
     assert_eq!(super::harness::texts(&rejects, "text"), prices);
     assert_eq!(
         super::harness::floats(&shop.table("ledger"), "money_left").last(),
@@ -302,7 +302,7 @@ fn thousands_marks_part_groups_of_three() {
 fn years_that_cannot_be_meant_are_rejected() {
     let line = |order: &str, bought: &str| format!("{order},P1,2,{bought},1.50,1001,UK\n");
     let shop = Shop::of(format!("{HEAD}{LINE}{}{}", line("B1", "23-01-05 10:00"), line("B2", "9999-12-31 00:00")));
-    let rejects = shop.run(&[]).table("rejects");
+    let rejects = shop.run(&[]).rejects();
     assert_eq!(super::harness::texts(&rejects, "text"), ["23-01-05 10:00", "9999-12-31 00:00"]);
     assert_eq!(super::harness::texts(&rejects, "reason")[0], "ordered_at before 1900 or after 2199");
     assert!(shop.path("out/current/segments/snapshot=2024-01-06").is_dir());

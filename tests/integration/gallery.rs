@@ -20,7 +20,7 @@ fn seen(shop: &Shop, args: &[&str]) -> (i32, String) {
         assert!(!shop.path("out/current").exists(), "something was published");
         return (outcome.code, outcome.stderr);
     }
-    let (rejects, ledger) = (shop.table("rejects"), shop.table("ledger"));
+    let (rejects, ledger) = (shop.rejects(), shop.table("ledger"));
     let mut rows: Vec<String> = (0..rejects.height())
         .map(|i| ["source_row", "reason", "text"].map(|name| texts(&rejects, name)[i].clone()).join(" | "))
         .collect();

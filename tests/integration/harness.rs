@@ -100,6 +100,11 @@ impl Shop {
     pub fn table(&self, name: &str) -> DataFrame {
         table(&self.path("out"), name)
     }
+
+    /// The rejected rows as the source has them: the table itself promises no order.
+    pub fn rejects(&self) -> DataFrame {
+        self.table("rejects").sort(["source_file", "source_row"], Default::default()).unwrap()
+    }
 }
 
 /// Loads a pipeline of the repository that writes nowhere.

@@ -57,7 +57,7 @@ fn what_undid_what_is_told() {
     pieces.sort();
     assert_eq!(pieces, ["C1 3 A2", "C2 2 A1", "C3 1 ", "C4 1 ", "C4 3 A1", "C5 1 A1", "C6 1 "]);
     // A return that found a part of what it undoes is kept; one that found nothing is rejected.
-    let rejects = shop.table("rejects");
+    let rejects = shop.rejects();
     let mut rows = texts(&rejects, "source_row");
     rows.sort();
     assert_eq!(rows, ["6", "9"]);
@@ -97,7 +97,7 @@ fn lines_that_tie_undo_the_same_whichever_comes_first() {
     forth.run(&[]);
     back.run(&[]);
     assert_eq!(super::harness::hashes(&forth.path("out")), super::harness::hashes(&back.path("out")));
-    assert!(texts(&forth.table("rejects"), "source_row").contains(&"8".to_owned()));
+    assert!(texts(&forth.rejects(), "source_row").contains(&"8".to_owned()));
     // Of 1002 stands A9; what came back of no product undoes nothing. Orders of the profile are those that stand.
     let orders: f64 = floats(&forth.table("segment_profile"), "orders").iter().sum();
     let frequency: f64 = floats(&forth.table("segments/snapshot=2024-01-09/part-0"), "frequency").iter().sum();

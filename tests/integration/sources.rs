@@ -32,7 +32,7 @@ fn sources_with_columns_of_their_own_are_one_table() {
     assert_eq!((floats(&ledger, "rows_left")[0], floats(&ledger, "rows_left").last()), (14.0, Some(&7.0)));
     // A fault is told by the pipeline's name of the column, whatever the source calls it.
     fs::write(shop.path("web.csv"), format!("{WEB}2002;30.02.2024;W3;1,00\n2003;07.03.2024;W4;1.5.0\n")).unwrap();
-    let rejects = shop.run(&[]).table("rejects");
+    let rejects = shop.run(&[]).rejects();
     let of_web: Vec<(String, String)> = texts(&rejects, "source_file")
         .into_iter()
         .zip(texts(&rejects, "reason").into_iter().zip(texts(&rejects, "text")))
@@ -136,7 +136,7 @@ fn foreign_money_is_converted_at_its_day() {
     let segments = shop.table("segments/snapshot=2024-03-02/part-0");
     // 3.00 + 8.60 + 3 × 1.01 × 0.85 = 2.5755 → 2.58 + 5.3456789 → 5.35, each line rounded to the penny.
     assert_eq!(floats(&segments, "monetary"), [3.0 + 8.6 + 2.58 + 5.35]);
-    let rejects = shop.table("rejects");
+    let rejects = shop.rejects();
     let mut found: Vec<String> = (0..rejects.height())
         .map(|i| ["order_id", "reason", "text"].map(|name| texts(&rejects, name)[i].clone()).join(" | "))
         .collect();
@@ -219,7 +219,7 @@ fn converted_money_beyond_the_limit_says_so() {
     let shop = trade(Some("date,currency,rate\n2023-01-01,EUR,999999\n2023-01-01,JPY,1\n"));
     let csv = format!("{TRADE}A7,1,2024-03-01 10:00,80000000000000.00,1001,EUR\n");
     fs::write(shop.path("shop.csv"), csv).unwrap();
-    let rejects = shop.run(&["--set", "publish.rejects=mapped"]).table("rejects");
+    let rejects = shop.run(&["--set", "publish.rejects=mapped"]).rejects();
     let at = texts(&rejects, "order_id").iter().position(|order| order == "A7").unwrap();
     assert_eq!(texts(&rejects, "reason")[at], "money out of range in the pipeline's currency");
 }

@@ -55,7 +55,7 @@ fn ledger_adds_up_by_hand() {
 
 #[test]
 fn rejects_name_file_row_and_reason() {
-    let rejects = Shop::fixture().run(&[]).table("rejects");
+    let rejects = Shop::fixture().run(&[]).rejects();
     let reasons = texts(&rejects, "step").into_iter().zip(texts(&rejects, "reason"));
     let reasons = reasons.map(|(step, reason)| format!("{step}: {reason}"));
     let mut found: Vec<(String, String)> = texts(&rejects, "source_row").into_iter().zip(reasons).collect();
@@ -78,7 +78,7 @@ fn rejects_name_file_row_and_reason() {
 fn rejects_keep_what_they_are_told_to() {
     let shop = Shop::fixture();
     let row = |rejects: &str, row: &str| -> Vec<String> {
-        let table = shop.run(&["--set", &format!("publish.rejects={rejects}")]).table("rejects");
+        let table = shop.run(&["--set", &format!("publish.rejects={rejects}")]).rejects();
         let at = texts(&table, "source_row").iter().position(|found| found == row).unwrap();
         table.get_column_names().iter().map(|name| format!("{name}={}", texts(&table, name)[at])).collect()
     };
@@ -341,7 +341,7 @@ fn where_keeps_what_is_true() {
     let kept = |sql: &str| {
         let shop = Shop::fixture();
         let set = format!("clean=[{{drop_missing: [customer_id]}}, {{where: \"{sql}\"}}]");
-        let table = shop.run(&["--set", &set]).table("rejects");
+        let table = shop.run(&["--set", &set]).rejects();
         let removed = texts(&table, "step").into_iter().zip(texts(&table, "source_row"));
         let mut rows: Vec<u32> =
             removed.filter(|(step, _)| step == "where").map(|(_, row)| row.parse().unwrap()).collect();
