@@ -198,6 +198,8 @@ pub(super) fn survey(bytes: &[u8], separator: u8) -> Survey {
 }
 
 /// Calls with every sixty-four bytes and where they begin; the last ones are filled up with zeros.
+// Left to itself the compiler inlines this and what it calls, or not, by what the rest of the crate looks like: a quarter of the scan.
+#[inline(always)]
 pub(super) fn for_each_block(bytes: &[u8], mut each: impl FnMut(usize, &[u8; 64])) {
     let (blocks, rest) = bytes.as_chunks::<64>();
     let mut last = [0; 64];
@@ -206,7 +208,7 @@ pub(super) fn for_each_block(bytes: &[u8], mut each: impl FnMut(usize, &[u8; 64]
 }
 
 /// Where some bytes stand among sixty-four, as bits.
-#[inline]
+#[inline(always)]
 pub(super) fn marks(bytes: &[u8; 64], wanted: [u8; 3]) -> [u64; 3] {
     let mut marks = [0; 3];
     for (half, shift) in bytes.as_chunks::<32>().0.iter().zip([0, 32]) {
@@ -219,7 +221,7 @@ pub(super) fn marks(bytes: &[u8; 64], wanted: [u8; 3]) -> [u64; 3] {
 }
 
 /// The places of the bits that are set.
-#[inline]
+#[inline(always)]
 pub(super) fn places(mut bits: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let place = bits.trailing_zeros() as usize;
