@@ -4,7 +4,7 @@
 //! ```text
 //! <to>/current -> runs/<run_id>
 //! <to>/runs/<run_id>/…            complete runs
-//! <to>/runs/<run_id>.failed/…     what a run leaves behind whose checks failed (checks, ledger and rejects) or whose gates did (everything)
+//! <to>/runs/<run_id>.failed/…     what a run leaves behind whose checks failed (checks, ledger, rejects and a page) or whose gates did (everything)
 //! <to>/runs/.staging-<run_id>     a run that is being written, or was when its process died
 //! <to>/.lock                      held while a run writes
 //! ```

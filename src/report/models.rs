@@ -86,26 +86,28 @@ fn protocols(metrics: &Grid) -> Figure {
         data
     };
     let series = [data("accuracy", "accuracy", Ink::First), data("macro_f1", "macro F1", Ink::Second)];
+    // Some metrics have no interval.
+    let has_ends = |metric: &str| {
+        let mut rows = contenders.iter().filter_map(|of| overall(metrics, *of, metric));
+        rows.any(|row| row.number(LOW).is_some())
+    };
+    let with_ends = METRICS.map(|(metric, ..)| has_ends(metric));
     let mut columns = vec![text("model or baseline", MODEL), text("protocol", PROTOCOL)];
-    for (metric, title, _) in METRICS {
+    for ((metric, title, _), ends) in METRICS.into_iter().zip(with_ends) {
         columns.push(number(title, metric));
-        if overall(metrics, contenders[0], metric).is_some_and(|row| row.number(LOW).is_some()) {
+        if ends {
             columns.extend([number("from", "interval"), number("to", "interval")]);
         }
     }
     columns.push(number("customers", N));
-    let with_ends: Vec<bool> = METRICS
-        .iter()
-        .map(|(metric, ..)| overall(metrics, contenders[0], metric).is_some_and(|row| row.number(LOW).is_some()))
-        .collect();
     let rows = contenders.iter().map(|of| {
         let mut cells = vec![Cell::text(of.0), Cell::text(of.1)];
         let mut n = None;
-        for ((metric, _, places), ends) in METRICS.into_iter().zip(&with_ends) {
+        for ((metric, _, places), ends) in METRICS.into_iter().zip(with_ends) {
             let row = overall(metrics, *of, metric);
             let value = |column: &str| Cell::places(row.and_then(|row| row.number(column)), places);
             cells.push(value(VALUE));
-            if *ends {
+            if ends {
                 cells.extend([value(LOW), value(HIGH)]);
             }
             n = n.or(row.and_then(|row| row.number(N)));
