@@ -44,6 +44,20 @@ pub(crate) struct Machine {
     pub(crate) quiet: bool,
 }
 
+/// An engine that a plan is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlannedFor {
+    /// Spark 3.5 and later, and Sail.
+    Spark,
+}
+
+/// How a plan is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlanFormat {
+    /// As SQL.
+    Sql,
+}
+
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
@@ -115,6 +129,22 @@ pub(crate) enum Command {
     Check(Load),
     /// Show the optimised plan of the scan and the columns after each stage. Reads no row.
     Explain(Load),
+    /// Print the SQL that a Spark cluster runs in place of this machine, for spark-sql -f or another hand. Reads no row. What has no form
+    /// in SQL that gives the same numbers is refused by name.
+    Plan {
+        /// Which pipeline.
+        #[command(flatten)]
+        load: Load,
+        /// The engine that is planned for.
+        #[arg(long, value_enum, value_name = "ENGINE", default_value = "spark")]
+        engine: PlannedFor,
+        /// How the plan is written.
+        #[arg(long, value_enum, value_name = "FORMAT", default_value = "sql")]
+        format: PlanFormat,
+        /// Folder or URL that the SQL writes below; `publish.to` where it is not given.
+        #[arg(long, value_name = "PATH")]
+        to: Option<String>,
+    },
     /// Say what a segment map leaves out: codes without a rule, codes that several rules match, rules and segments that nothing
     /// reaches. Exits with 2 where codes have no segment.
     Lint {

@@ -12,6 +12,7 @@ use crate::model::ModelError;
 use crate::publish::PublishError;
 use crate::rfm::RfmError;
 use crate::simulate::write::WriteError;
+use crate::spark::Refusal;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +58,9 @@ pub enum Error {
     /// A model cannot be had.
     #[error("model: {0}")]
     Model(#[from] ModelError),
+    /// Parts of the pipeline have no form in SQL.
+    #[error("spark: these have no form in SQL that gives the same numbers:{}", in_words(.0))]
+    Refused(Vec<Refusal>),
     /// Nothing is new, and that is to be told by the exit code.
     #[error("nothing is new")]
     NothingNew,
@@ -120,7 +124,7 @@ impl Error {
         match self {
             Self::Config(problems) => problems.exit_code(),
             Self::NothingNew => 99,
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Refused(_) => 2,
             Self::Data(_) | Self::Csv(CsvError::Broken { .. }) => 3,
             Self::Keyed(KeyedError::Csv(CsvError::Broken { .. }) | KeyedError::Read { .. }) => 3,
             Self::Checks { .. } | Self::Row { .. } => 3,
@@ -139,4 +143,8 @@ impl Error {
             Self::Simulate(_) | Self::Output(_) => 4,
         }
     }
+}
+
+fn in_words(refused: &[Refusal]) -> String {
+    refused.iter().map(|Refusal { key, why }| format!("\n  {key}: {why}")).collect()
 }

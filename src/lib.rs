@@ -20,5 +20,6 @@ pub mod artefact;
 pub mod report;
 pub mod publish;
 pub mod lineage;
+pub mod spark;
 pub mod simulate;
 pub mod docs;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use polars::prelude::{Schema, SchemaNamesAndDtypes};
 
-use crate::cli::{Command, Load, Overrides, Runs};
+use crate::cli::{Command, Load, Overrides, PlanFormat, PlannedFor, Runs};
 use custseg::config::{self, Request};
 use custseg::error::Error;
 use custseg::pipeline::{How, Pipeline, Scanned};
@@ -21,6 +21,7 @@ mod lint;
 pub(crate) mod log;
 mod manual;
 mod peek;
+mod plan;
 mod report;
 mod run;
 mod runs;
@@ -59,6 +60,9 @@ pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Er
         Command::Man { to } => manual::pages(to),
         Command::Check(load) => check::check(&loaded(load)?, out),
         Command::Explain(load) => explain::explain(&loaded(load)?, out),
+        Command::Plan { load, engine: PlannedFor::Spark, format: PlanFormat::Sql, to } => {
+            plan::plan(&loaded(load)?, to.as_deref(), out)
+        }
         Command::Lint { file, manifest } => lint::lint(file, manifest.as_deref(), out),
         Command::Why { pipeline, customer_id, overrides } => {
             let load = Load { pipeline: Some(pipeline.clone()), overrides: overrides.clone() };

@@ -19,7 +19,7 @@ pub const AMBIGUOUS: &str = "ordered_at ambiguous: two declared formats read it 
 /// The fault of money that cannot be counted with the rest; it fails the run, since a sum over currencies means nothing.
 pub const FOREIGN: &str = "currency is not the pipeline's, and no rates are given";
 /// The fault of a line that is worth more than can be counted.
-const BEYOND: &str = "quantity × unit_price out of range";
+pub const BEYOND: &str = "quantity × unit_price out of range";
 /// Type of the local moment of a line.
 pub(super) const DATETIME: DataType = DataType::Datetime(TimeUnit::Microseconds, None);
 

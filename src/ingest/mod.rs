@@ -13,7 +13,7 @@ mod chunks;
 pub mod conform;
 pub mod keyed;
 pub mod numbers;
-mod parse;
+pub mod parse;
 pub mod probe;
 pub mod rates;
 pub mod scan;

@@ -7,9 +7,9 @@ use super::parse::{Judge, Parsed, coded, faulty, judged, missing};
 use super::{Format, Numbers, Source};
 
 /// A line's money may not go beyond this many minor units: a thousand such lines still fit 64 bits.
-pub(super) const MONEY_LIMIT: f64 = 9e15;
+pub const MONEY_LIMIT: f64 = 9e15;
 /// How far a price may lie from a whole number of minor units: beyond it, the price is finer than the scale.
-const MINOR_TOLERANCE: f64 = 1e-4;
+pub const MINOR_TOLERANCE: f64 = 1e-4;
 
 /// A cell as a float: text as it is written, without currency signs and the marks between thousands.
 fn number(cell: &str, source: &Source) -> Expr {

@@ -10,7 +10,7 @@ use super::{Fault, Format, Source, Worth, workbook};
 use crate::columns::{AMOUNT, CURRENCY, ORDERED_AT, QUANTITY, UNIT_PRICE};
 
 /// Years that an order may be of; beyond them lie years of two digits and stand-ins for "never".
-const YEARS: std::ops::RangeInclusive<i32> = 1900..=2199;
+pub const YEARS: std::ops::RangeInclusive<i32> = 1900..=2199;
 
 /// A column's expression and the reasons for which it may fail; both look at one cell alone.
 pub(super) struct Parsed {

@@ -83,6 +83,11 @@ impl PublishParams {
         }
     }
 
+    /// Folder or URL of the results.
+    pub fn place(&self) -> String {
+        self.mirror.as_ref().map_or_else(|| self.whole().display().to_string(), |mirror| mirror.url.clone())
+    }
+
     /// Where readers find a certain run.
     pub fn run(&self, run_id: &str) -> PathBuf {
         match &self.mirror {

@@ -1,0 +1,255 @@
+//! `ingest` in SQL: source columns get their meaning and type; what cannot be parsed is marked.
+
+use polars::prelude::DataType;
+
+use super::text::{all, any, first_of, name, quoted};
+use super::{Statement, moments};
+use crate::clean::Reason;
+use crate::columns::{
+    AMOUNT, CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, REASON, UNIT_PRICE,
+};
+use crate::ingest::conform::{AMBIGUOUS, BEYOND, all_columns};
+use crate::ingest::numbers::{MINOR_TOLERANCE, MONEY_LIMIT};
+use crate::ingest::parse::YEARS;
+use crate::ingest::{self, Format, Source, SourceFile, Worth};
+use crate::pipeline::Pipeline;
+
+/// The view of all lines.
+pub(super) const LINES: &str = "lines";
+/// What a cell has to look like to be a number: Spark would take `1d` for one, and spaces around it.
+const NUMBER: &str = "^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$";
+
+/// The views of CSV files.
+pub(super) fn files(p: &Pipeline) -> Vec<Statement> {
+    let files = numbered(p).filter(|(_, source, _)| source.set.format == Format::Csv);
+    let view = |(number, source, file): (usize, &Source, &SourceFile)| {
+        let columns = file.columns.iter().map(|(column, _)| column.clone()).collect();
+        let options = vec![
+            ("path", path(file)),
+            ("header", "true".to_owned()),
+            ("sep", char::from(source.set.text.separator).to_string()),
+            ("quote", "\"".to_owned()),
+            ("escape", "\"".to_owned()),
+            // A cell may hold line ends; the file is then read by one task.
+            ("multiLine", "true".to_owned()),
+            ("mode", "FAILFAST".to_owned()),
+        ];
+        Statement::csv(ingest::STAGE, &format!("file_{number}"), columns, options)
+    };
+    files.map(view).collect()
+}
+
+/// The view of all lines of all files, as [`ingest::Lines`] has them.
+pub(super) fn lines(p: &Pipeline, reasons: &[Reason]) -> Statement {
+    let of_files = numbered(p).map(|(number, source, file)| {
+        let from = match source.set.format {
+            Format::Csv => format!("custseg_file_{number}"),
+            _ => format!("parquet.{}", name(&path(file))),
+        };
+        Cells { p, source, reasons }.lines(&from)
+    });
+    Statement::view(ingest::STAGE, LINES, of_files.collect::<Vec<_>>().join("\nUNION ALL\n"))
+}
+
+/// Names under which whole source rows are carried along, where duplicates are compared by them.
+pub(super) fn carried(p: &Pipeline) -> Vec<(String, String)> {
+    let columns = all_columns(p.ingest.files()).into_iter().filter(|_| p.ingest.whole_rows);
+    columns.enumerate().map(|(idx, column)| (column, format!("source_{}", idx + 1))).collect()
+}
+
+fn numbered(p: &Pipeline) -> impl Iterator<Item = (usize, &Source, &SourceFile)> {
+    let files = p.ingest.sources.iter().flat_map(|source| source.set.files.iter().map(move |file| (source, file)));
+    files.enumerate().map(|(idx, (source, file))| (idx + 1, source, file))
+}
+
+/// Where the cluster finds a file.
+fn path(file: &SourceFile) -> String {
+    file.path.canonicalize().unwrap_or_else(|_| file.path.clone()).display().to_string()
+}
+
+/// The cells of one file.
+struct Cells<'a> {
+    p: &'a Pipeline,
+    source: &'a Source,
+    reasons: &'a [Reason],
+}
+
+impl Cells<'_> {
+    fn lines(&self, from: &str) -> String {
+        let columns = &self.source.columns;
+        let none = |dtype: &str| format!("CAST(NULL AS {dtype})");
+        let mut cells = vec![
+            format!("{} AS {CUSTOMER_ID}", self.id(&columns.customer_id)),
+            format!("{} AS {ORDER_ID}", columns.order_id.as_ref().map_or(none("STRING"), |column| self.id(column))),
+            format!("{} AS {PRODUCT_ID}", columns.product_id.as_ref().map_or(none("STRING"), |column| self.id(column))),
+            format!("{} AS {ORDERED_AT}", self.moment()),
+            format!("{} AS cell_{ORDERED_AT}", name(&columns.ordered_at)),
+        ];
+        let numbers = match &columns.worth {
+            Worth::Priced { quantity, unit_price } => vec![(QUANTITY, quantity), (UNIT_PRICE, unit_price)],
+            Worth::Amount { amount, quantity } => {
+                quantity.iter().map(|quantity| (QUANTITY, quantity)).chain([(AMOUNT, amount)]).collect()
+            }
+        };
+        for (ours, theirs) in &numbers {
+            let scaled = if *ours == QUANTITY { String::new() } else { format!(" * {}", self.factor()) };
+            cells.push(format!("{}{scaled} AS cell_{ours}", self.number(theirs)));
+            cells.push(format!("{} AS blank_{ours}", self.blank(theirs)));
+        }
+        cells.extend(carried(self.p).iter().map(|(column, carried)| format!("{} AS {carried}", name(column))));
+        let mut faults = Vec::new();
+        let mut sized = Vec::new();
+        for (ours, _) in &numbers {
+            faults.extend(self.number_faults(ours));
+            if *ours == UNIT_PRICE {
+                let worth = format!("abs(rint(cell_{QUANTITY}) * rint(cell_{UNIT_PRICE}))");
+                faults.push(self.fault(format!("{worth} > {MONEY_LIMIT:?}D"), BEYOND));
+            }
+        }
+        faults.extend(self.moment_faults());
+        for ours in [QUANTITY, UNIT_PRICE, AMOUNT] {
+            let known = numbers.iter().any(|(known, _)| *known == ours);
+            // What does not fit is marked above, and no number here.
+            let fits = format!("abs(cell_{ours}) <= {MONEY_LIMIT:?}D");
+            let value = match known {
+                true => format!("CASE WHEN {fits} THEN CAST(rint(cell_{ours}) AS BIGINT) END"),
+                false => none("BIGINT"),
+            };
+            sized.push(format!("{value} AS {ours}"));
+        }
+        let money = match columns.worth {
+            Worth::Priced { .. } => format!("{QUANTITY} * {UNIT_PRICE}"),
+            Worth::Amount { .. } => AMOUNT.to_owned(),
+        };
+        let ids = [CUSTOMER_ID, ORDER_ID, PRODUCT_ID, ORDERED_AT].join(", ");
+        let carried: String = carried(self.p).iter().map(|(_, carried)| format!(", {carried}")).collect();
+        let numbers = [QUANTITY, UNIT_PRICE, AMOUNT].join(", ");
+        format!(
+            "SELECT {ids}, CAST({ORDERED_AT} AS DATE) AS {DAY}, {numbers}, {REASON}{carried},\n\
+             \x20 CASE WHEN {REASON} IS NULL THEN {money} ELSE CAST(0 AS BIGINT) END AS {MONEY}\n\
+             FROM (\n\
+             \x20 SELECT {ids}{carried}, {},\n\
+             \x20   CAST({} AS INT) AS {REASON}\n\
+             \x20 FROM (\n\
+             \x20   SELECT {}\n\
+             \x20   FROM {from}\n\
+             \x20 )\n\
+             )",
+            sized.join(", "),
+            first_of(faults, "NULL"),
+            cells.join(",\n      ")
+        )
+    }
+
+    /// Identities are text; floats, which pandas makes of integers with gaps, are integers.
+    fn id(&self, column: &str) -> String {
+        let cell = self.cell(column);
+        match self.source.set.dtype(column) {
+            Some(dtype) if dtype.is_float() => format!("CAST(CAST({cell} AS BIGINT) AS STRING)"),
+            _ => format!("CAST({cell} AS STRING)"),
+        }
+    }
+
+    /// A cell; one of a CSV file without anything in it is null, whether quoted or not.
+    fn cell(&self, column: &str) -> String {
+        match self.source.set.format {
+            Format::Csv => format!("NULLIF({}, '')", name(column)),
+            _ => name(column),
+        }
+    }
+
+    fn is_text(&self, column: &str) -> bool {
+        matches!(self.source.set.dtype(column), Some(DataType::String) | None)
+    }
+
+    fn blank(&self, column: &str) -> String {
+        match self.is_text(column) {
+            true => format!("coalesce({0} = '', true)", name(column)),
+            false => format!("{} IS NULL", name(column)),
+        }
+    }
+
+    fn number(&self, column: &str) -> String {
+        let cell = self.cell(column);
+        match self.is_text(column) {
+            true => format!("CASE WHEN {cell} RLIKE {} THEN TRY_CAST({cell} AS DOUBLE) END", quoted(NUMBER)),
+            false => format!("CAST({cell} AS DOUBLE)"),
+        }
+    }
+
+    fn factor(&self) -> String {
+        format!("{:?}D", self.p.ingest.money.factor())
+    }
+
+    fn fault(&self, holds: String, reason: &str) -> (String, String) {
+        let code = self.reasons.iter().position(|known| known.step == ingest::STAGE && known.reason == reason);
+        (format!("coalesce({holds}, false)"), code.unwrap_or_default().to_string())
+    }
+
+    fn number_faults(&self, ours: &str) -> Vec<(String, String)> {
+        let cell = format!("cell_{ours}");
+        let far = format!("abs({cell}) > {MONEY_LIMIT:?}D");
+        let mut faults = vec![self.fault(format!("blank_{ours}"), &format!("{ours} missing"))];
+        if ours == QUANTITY {
+            let wrong = any([format!("{cell} IS NULL"), format!("isnan({cell})"), format!("rint({cell}) <> {cell}"), far]);
+            faults.push(self.fault(wrong, &format!("{ours} not a whole number")));
+            if matches!(self.source.columns.worth, Worth::Amount { .. }) {
+                // Beside an amount the units are a remark: a line without them is as good, one with nonsense is not.
+                faults.remove(0);
+                faults[0].0 = all([format!("NOT blank_{ours}"), faults[0].0.clone()]);
+            }
+        } else {
+            let none = any([format!("{cell} IS NULL"), format!("isnan({cell})")]);
+            faults.push(self.fault(none, &format!("{ours} not a number")));
+            let finer = format!("abs({cell} - rint({cell})) > {MINOR_TOLERANCE:?}D");
+            let words = format!("{ours} out of range or finer than money.scale");
+            faults.push(self.fault(any([far, finer]), &words));
+        }
+        faults
+    }
+
+    /// The moments that the declared formats read of the cell, in their order; of a column of moments the one.
+    fn moments(&self) -> Vec<String> {
+        let column = &self.source.columns.ordered_at;
+        let cell = self.cell(column);
+        match (self.source.set.format, self.source.set.dtype(column)) {
+            (Format::Csv | Format::Xlsx, _) => {
+                let formats = &self.source.set.text.datetime_formats;
+                formats.iter().filter_map(|format| moments::moment(format, &cell)).collect()
+            }
+            (Format::Parquet, Some(DataType::Datetime(_, Some(_)))) => {
+                let zone = quoted(self.p.ingest.timezone.name());
+                vec![format!("convert_timezone('UTC', {zone}, CAST({cell} AS TIMESTAMP_NTZ))")]
+            }
+            (Format::Parquet, _) => vec![format!("CAST({cell} AS TIMESTAMP_NTZ)")],
+        }
+    }
+
+    fn moment(&self) -> String {
+        match self.moments().as_slice() {
+            [one] => one.clone(),
+            several => format!("coalesce({})", several.join(", ")),
+        }
+    }
+
+    fn moment_faults(&self) -> Vec<(String, String)> {
+        let column = &self.source.columns.ordered_at;
+        let (first, last) = (YEARS.start(), YEARS.end());
+        let mut faults = Vec::new();
+        if self.source.set.format == Format::Csv {
+            let blank = format!("coalesce(cell_{ORDERED_AT} = '', true)");
+            faults.push(self.fault(blank, &format!("{ORDERED_AT} missing")));
+            faults.push(self.fault(format!("{ORDERED_AT} IS NULL"), &format!("{ORDERED_AT} not in any declared format")));
+            let cell = |moment: &String| moment.replace(&self.cell(column), &format!("NULLIF(cell_{ORDERED_AT}, '')"));
+            let others = self.moments().iter().skip(1).map(|other| format!("{} <> {ORDERED_AT}", cell(other))).collect::<Vec<_>>();
+            if !others.is_empty() {
+                faults.push(self.fault(any(others.into_iter().map(|other| format!("coalesce({other}, false)"))), AMBIGUOUS));
+            }
+        } else {
+            faults.push(self.fault(format!("{ORDERED_AT} IS NULL"), &format!("{ORDERED_AT} missing")));
+        }
+        let beyond = any([format!("{ORDERED_AT} < DATE'{first}-01-01'"), format!("{ORDERED_AT} >= DATE'{}-01-01'", last + 1)]);
+        faults.push(self.fault(beyond, &format!("{ORDERED_AT} before {first} or after {last}")));
+        faults
+    }
+}
