@@ -1,6 +1,6 @@
 # Every target is a line or two of cargo; `make` is a convenience, not a requirement.
 .DEFAULT_GOAL := help
-.PHONY: help pipeline test test-sklearn test-remote test-notebook test-browser test-lineage test-airflow check deny bench online-retail
+.PHONY: help pipeline test test-sklearn test-remote test-notebook test-browser test-lineage test-sail test-spark test-airflow check deny bench online-retail
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,22 @@ test-lineage: ## Hold the events of a run to OpenLineage's own client, which is 
 	rm -f .venv/events.jsonl
 	cargo run --release --locked -- -q run pipelines/cdnow.yaml --set publish.to=$(CURDIR)/.venv/out/lineage --lineage .venv/events.jsonl
 	.venv/bin/python tests/lineage/client.py .venv/events.jsonl
+
+test-sail: ## Hold runs on Sail, Spark's protocol without a JVM, to runs on this machine; it is installed from PyPI into .venv/sail. Wants protoc.
+	test -x .venv/bin/python || python3 -m venv .venv
+	test -x .venv/sail/bin/python || python3 -m venv .venv/sail
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/spark/requirements.txt
+	.venv/sail/bin/pip install --quiet --disable-pip-version-check --requirement tests/spark/sail.txt
+	cargo build --release --locked --features spark
+	.venv/bin/python tests/spark/engines.py --engine sail --venv .venv/sail --binary "$${CARGO_TARGET_DIR:-target}/release/custseg"
+
+test-spark: ## The same on Spark with two executor processes, one of which is killed; it is installed from PyPI into .venv/spark. Wants protoc and Java 17.
+	test -x .venv/bin/python || python3 -m venv .venv
+	test -x .venv/spark/bin/python || python3 -m venv .venv/spark
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/spark/requirements.txt
+	.venv/spark/bin/pip install --quiet --disable-pip-version-check --requirement tests/spark/spark.txt
+	cargo build --release --locked --features spark
+	.venv/bin/python tests/spark/engines.py --engine spark --venv .venv/spark --binary "$${CARGO_TARGET_DIR:-target}/release/custseg"
 
 test-airflow: ## Run the DAG of config/airflow with Airflow, which is installed from PyPI into .venv/airflow.
 	test -x .venv/airflow/bin/python || python3 -m venv .venv/airflow

@@ -77,6 +77,9 @@ pub(crate) enum Command {
         /// Which pipeline.
         #[command(flatten)]
         load: Load,
+        /// What computes: `local`, or the server of a cluster, sc://host:15002; overrides `engine`.
+        #[arg(long, value_name = "ENGINE")]
+        engine: Option<String>,
         /// Show the results to readers though a gate failed.
         #[arg(long)]
         publish_anyway: bool,

@@ -1,4 +1,4 @@
-//! Pages to read beside those of the items: recipes, every output column, and what other tools do better. Every option of a pipeline
+//! Pages to read beside those of the items: recipes, every output column, clusters, and what other tools do better. Every option of a pipeline
 //! is told of in [`crate::config::spec`], of a segment map in [`crate::config::map_spec`].
 
 #[doc = include_str!("../docs/recipes.md")]
@@ -6,6 +6,9 @@ pub mod recipes {}
 
 #[doc = include_str!("../docs/outputs.md")]
 pub mod outputs {}
+
+#[doc = include_str!("../docs/scale.md")]
+pub mod scale {}
 
 #[doc = include_str!("../docs/comparison.md")]
 pub mod comparison {}

@@ -58,6 +58,14 @@ pub enum Error {
     /// A model cannot be had.
     #[error("model: {0}")]
     Model(#[from] ModelError),
+    /// A cluster is not there, or fails.
+    #[error("{stage}: {words}")]
+    Spark {
+        /// The stage that was at work.
+        stage: &'static str,
+        /// What the cluster says, its first line.
+        words: String,
+    },
     /// Parts of the pipeline have no form in SQL.
     #[error("spark: these have no form in SQL that gives the same numbers:{}", in_words(.0))]
     Refused(Vec<Refusal>),
@@ -138,7 +146,7 @@ impl Error {
             Self::Artefact(_) => 2,
             Self::Publish(PublishError::Gates { .. }) => 1,
             Self::Publish(PublishError::Suffix(_)) => 2,
-            Self::Input { .. } | Self::Publish(_) | Self::Shown(_) | Self::Engine { .. } => 4,
+            Self::Input { .. } | Self::Spark { .. } | Self::Publish(_) | Self::Shown(_) | Self::Engine { .. } => 4,
             Self::Simulate(WriteError::Suffix(_)) => 2,
             Self::Simulate(_) | Self::Output(_) => 4,
         }

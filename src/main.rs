@@ -15,6 +15,7 @@ use cli::{Cli, Machine};
 use custseg::error::Error;
 use custseg::lineage::State;
 use custseg::scratch;
+use custseg::spark;
 
 mod cli;
 mod commands;
@@ -67,6 +68,7 @@ fn on_signals() -> Result<(), Error> {
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             ENDING.store(true, Ordering::SeqCst);
+            spark::cancel();
             scratch::clear();
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
             commands::lineage::end(&State::Abort(&format!("stopped by {name}")));

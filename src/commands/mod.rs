@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use polars::prelude::{Schema, SchemaNamesAndDtypes};
+use serde_json::Value;
 
 use crate::cli::{Command, Load, Overrides, PlanFormat, PlannedFor, Runs};
 use custseg::config::{self, Request};
@@ -36,10 +37,10 @@ mod why;
 /// Runs a command; what it prints on `out` is data.
 pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Error> {
     match command {
-        Command::Run { load, publish_anyway, only_new, skip_code, lineage } => {
+        Command::Run { load, engine, publish_anyway, only_new, skip_code, lineage } => {
             let told = lineage.is_some().then_some(lineage::scanned as fn(&Scanned<'_>));
             let how = How { publish_anyway: *publish_anyway, only_new: *only_new, told };
-            run::run(&loaded(load)?, how, *skip_code, lineage.as_deref(), out)
+            run::run(&loaded_for(load, engine.as_deref())?, how, *skip_code, lineage.as_deref(), out)
         }
         Command::Diff { one, other, snapshot, json } => diff::diff([local(one)?, local(other)?], *snapshot, *json, out),
         Command::Report { run, out: to } => report::report(local(run)?, to, out),
@@ -84,8 +85,18 @@ fn local(path: &Path) -> Result<&Path, Error> {
 }
 
 fn loaded(load: &Load) -> Result<Pipeline, Error> {
+    loaded_for(load, None)
+}
+
+/// A pipeline for an engine, where one is named.
+fn loaded_for(load: &Load, engine: Option<&str>) -> Result<Pipeline, Error> {
     let Overrides { set, as_of } = load.overrides.clone();
-    Ok(config::load(&Request { pipeline: load.pipeline.clone(), set, as_of, ..Request::default() })?)
+    let engine = engine.map(|engine| match engine {
+        "local" => "engine={}".to_owned(),
+        remote => format!("engine.spark.remote={}", Value::from(remote)),
+    });
+    let given = engine.map(|engine| ("--engine".to_owned(), engine)).into_iter().collect();
+    Ok(config::load(&Request { pipeline: load.pipeline.clone(), given, set, as_of })?)
 }
 
 /// A schema in one line.

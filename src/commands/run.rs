@@ -10,6 +10,7 @@ use super::{lineage, log, summary};
 use custseg::error::Error;
 use custseg::lineage::State;
 use custseg::pipeline::{self, How, Outcome, Pipeline};
+use custseg::spark;
 
 pub(super) fn run(
     p: &Pipeline,
@@ -18,6 +19,10 @@ pub(super) fn run(
     lineage: Option<&str>,
     out: &mut impl Write,
 ) -> Result<(), Error> {
+    if p.engine.is_some() && (lineage.is_some() || how.only_new) {
+        let words = "--lineage and --only-new know what this machine reads; a cluster computes all, and tells nobody";
+        return Err(Error::Usage(words.to_owned()));
+    }
     lineage.map_or(Ok(()), |to| lineage::begin(p, to))?;
     let outcome = told(p, how, skip_code, out);
     match &outcome {
@@ -30,7 +35,10 @@ pub(super) fn run(
 /// Runs the pipeline and tells what came out.
 fn told(p: &Pipeline, how: How, skip_code: bool, out: &mut impl Write) -> Result<(), Error> {
     let started = Instant::now();
-    let outcome = pipeline::run(p, how)?;
+    let outcome = match &p.engine {
+        None => pipeline::run(p, how)?,
+        Some(cluster) => spark::run(p, cluster)?,
+    };
     let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
     let (manifest, stayed) = match outcome {
         Outcome::NothingNew(run) => {

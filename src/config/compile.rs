@@ -110,6 +110,7 @@ pub(super) fn compile(
         validity: evaluate::validity(&spec.evaluate),
         gates,
         publish: publish?,
+        engine: spec.engine.cluster(),
         definitions,
         recipe: recipe(spec, map_json?, document),
         reading: reading(spec),
@@ -178,6 +179,7 @@ fn recipe(spec: &PipelineSpec, map: serde_json::Value, document: &Document) -> R
     own.score.cut_points = CutPointsSpec::default();
     own.segment.map = artefact::MAP.to_owned();
     own.evaluate = EvaluateSpec::default();
+    own.engine = Default::default();
     own.publish = PublishSpec { to: ".".to_owned(), ..PublishSpec::default() };
     Recipe { pipeline: as_written(json!(own)), map: as_written(map), files }
 }

@@ -16,6 +16,7 @@ mod checker;
 mod checks;
 pub mod checks_spec;
 pub mod clean_spec;
+pub mod engine_spec;
 pub mod compile;
 mod evaluate;
 pub mod ingest_spec;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checks_spec::CheckSpec;
 use super::clean_spec::CleanStepSpec;
+use super::engine_spec::EngineSpec;
 use super::ingest_spec::IngestSpec;
 use super::model_spec::ModelSpec;
 use super::score_spec::ScoreSpec;
@@ -55,6 +56,9 @@ pub struct PipelineSpec {
     /// Where the results go.
     #[serde(default)]
     pub publish: PublishSpec,
+    /// What computes: this machine, where nothing is said.
+    #[serde(default)]
+    pub engine: EngineSpec,
 }
 
 /// What recency, frequency and monetary value are, and at which dates.

@@ -19,6 +19,7 @@ use crate::publish::{self, CustomersRead, Depends, Facts, Manifest, PublishParam
 use crate::rfm::{self, RfmError, RfmParams, SnapshotDates, Snapshots, by_snapshot};
 use crate::score::{self, Cutting, ScoreParams, Scored, Yardstick};
 use crate::segment::{self, SegmentMap, Segmented};
+use crate::spark::SparkParams;
 
 mod identity;
 mod reading;
@@ -26,9 +27,9 @@ mod renewal;
 mod scoring;
 
 pub use identity::{definition_hash, fingerprints, run_id};
-pub use reading::{Known, further, known, mark, pair, reject_names, scan};
+pub use reading::{Known, further, known, mark, pair, refuse, reject_names, scan};
 pub use renewal::Renewal;
-pub use scoring::{InputColumn, InputKind, Learnt, Recipe, Scorer, artefact, learnt};
+pub use scoring::{InputColumn, InputKind, Learnt, Recipe, Scorer, artefact, input_columns, learnt};
 
 /// A checked pipeline: made only by `config`, so that nothing in it has to be checked again.
 #[derive(Debug, Clone)]
@@ -61,6 +62,8 @@ pub struct Pipeline {
     pub gates: Vec<Gate>,
     /// Options of `publish`.
     pub publish: PublishParams,
+    /// The cluster that computes in place of this machine, where there is one.
+    pub engine: Option<SparkParams>,
     /// What the numbers depend on, as JSON.
     pub definitions: serde_json::Value,
     /// What stands in the artefact.

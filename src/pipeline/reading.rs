@@ -141,7 +141,7 @@ pub fn further(p: &Pipeline) -> Further {
 
 /// Why the lines are not to be worked with, with an example: moments that no format can be preferred for, money of several
 /// currencies without rates, and, under `on_bad_row: fail`, whatever cannot be parsed.
-fn refuse(p: &Pipeline, book: &OrderBook, rejects: Option<&Rejects<'_>>) -> PolarsResult<Option<String>> {
+pub fn refuse(p: &Pipeline, book: &OrderBook, rejects: Option<&Rejects<'_>>) -> PolarsResult<Option<String>> {
     let refused = |reason: &clean::Reason| {
         let never = [AMBIGUOUS, FOREIGN].contains(&reason.reason.as_str());
         reason.step == ingest::STAGE && (never || p.ingest.on_bad_row == OnBadRow::Fail)

@@ -18,7 +18,7 @@ use crate::columns::{
 use crate::error::Error;
 use crate::ingest::Reading;
 use crate::model::features::Raw;
-use crate::model::{self, Assigned, Customers, Places, Samples, Trained, features};
+use crate::model::{self, Assigned, Customers, FeatureParams, Places, Samples, Trained, features};
 use crate::publish::Files;
 use crate::rfm::{CapPolicy, SnapshotDates, Snapshots, by_snapshot};
 use crate::score::{self, Cutting, Scored, Yardstick};
@@ -41,6 +41,13 @@ pub struct Learnt {
     cut_points: Option<KeptCuts>,
     limit: Option<f64>,
     categories: Option<Vec<String>>,
+}
+
+impl Learnt {
+    /// Of cut points alone.
+    pub fn of(yardstick: &Yardstick) -> Self {
+        Self { cut_points: Some(KeptCuts::of(yardstick)), limit: None, categories: None }
+    }
 }
 
 /// What is kept of the scored customers for the artefact.
@@ -248,29 +255,10 @@ impl Scorer {
     /// The columns that customers have to come with: customer_id, recency, frequency, monetary value, and what else the models
     /// measure, but for what is made of these.
     pub fn columns(&self) -> Vec<InputColumn> {
-        let own = [
-            (CUSTOMER_ID, InputKind::Id),
-            (RECENCY_DAYS, InputKind::Days),
-            (FREQUENCY, InputKind::Count),
-            (MONETARY, InputKind::Money),
-        ];
-        let mut columns: Vec<InputColumn> =
-            own.map(|(name, kind)| InputColumn { name: name.to_owned(), kind }).to_vec();
         let of_models = self.trained.iter().map(|model| &model.params.features);
         let of_clusterings = self.places.iter().map(|places| &places.params.features);
-        for feature in of_clusterings.chain(of_models).flatten() {
-            let made = [R_SCORE, F_SCORE, M_SCORE, RFM_SCORE, SEGMENT].contains(&feature.column.as_str());
-            if !made && columns.iter().all(|column| column.name != feature.column) {
-                // Attributes are read as they are written, whatever becomes of them.
-                let attributes = self.p.ingest.customers.iter().flat_map(|customers| &customers.attributes);
-                let kind = match attributes.into_iter().any(|attribute| *attribute == feature.column) {
-                    true => InputKind::Text,
-                    false => InputKind::Number,
-                };
-                columns.push(InputColumn { name: feature.column.clone(), kind });
-            }
-        }
-        columns
+        let attributes = self.p.ingest.customers.iter().flat_map(|customers| &customers.attributes);
+        input_columns(of_clusterings.chain(of_models).flatten(), &attributes.collect::<Vec<_>>())
     }
 
     /// Names of the clusterings and the models, in order.
@@ -278,4 +266,30 @@ impl Scorer {
         let clusterings = self.places.iter().map(|places| places.params.name.as_str());
         clusterings.chain(self.trained.iter().map(|model| model.params.name.as_str()))
     }
+}
+
+/// The columns that customers have to come with, where models measure these; some are attributes.
+pub fn input_columns<'a>(
+    features: impl Iterator<Item = &'a FeatureParams>,
+    attributes: &[&String],
+) -> Vec<InputColumn> {
+    let own = [
+        (CUSTOMER_ID, InputKind::Id),
+        (RECENCY_DAYS, InputKind::Days),
+        (FREQUENCY, InputKind::Count),
+        (MONETARY, InputKind::Money),
+    ];
+    let mut columns: Vec<InputColumn> = own.map(|(name, kind)| InputColumn { name: name.to_owned(), kind }).to_vec();
+    for feature in features {
+        let made = [R_SCORE, F_SCORE, M_SCORE, RFM_SCORE, SEGMENT].contains(&feature.column.as_str());
+        if !made && columns.iter().all(|column| column.name != feature.column) {
+            // Attributes are read as they are written, whatever becomes of them.
+            let kind = match attributes.iter().any(|attribute| **attribute == feature.column) {
+                true => InputKind::Text,
+                false => InputKind::Number,
+            };
+            columns.push(InputColumn { name: feature.column.clone(), kind });
+        }
+    }
+    columns
 }

@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::Published;
 use crate::checks::Verdict;
 use crate::columns::*;
-use crate::evaluate::Tables;
 use crate::evaluate::gates::Judged;
+use crate::evaluate::{SEGMENTS, Tables};
 use crate::ingest::{Keyed, Money};
 use crate::score::{Cut, Dimension};
 
@@ -201,6 +201,8 @@ impl Manifest {
     /// What Polars says of a table that lacks a column.
     pub fn of(run_id: &str, facts: Facts<'_>, tables: &Tables, outputs: Vec<Output>) -> PolarsResult<Self> {
         let achieved = achieved(tables)?;
+        let of_segments = outputs.iter().filter(|output| output.path.starts_with(SEGMENTS));
+        let segments = of_segments.filter_map(|output| output.rows).sum::<usize>() as u64;
         let mut snapshots: Vec<String> = facts.cuts.iter().map(|cut| cut.snapshot.to_string()).collect();
         snapshots.dedup();
         Ok(Self {
@@ -216,7 +218,7 @@ impl Manifest {
             customers: facts.customers,
             snapshots,
             snapshot_inputs: facts.depends.clone(),
-            rows: Rows::of(tables.get("ledger"), tables.segments.height() as u64)?,
+            rows: Rows::of(tables.get("ledger"), segments)?,
             cut_points: facts
                 .cuts
                 .iter()

@@ -39,6 +39,7 @@ pub mod mirror;
 mod published;
 pub mod runs;
 mod stage;
+mod written;
 
 pub use footer::footer_metadata;
 pub use manifest::{CustomersRead, Depends, Facts, Manifest, Output};
@@ -46,6 +47,7 @@ pub use mirror::Mirror;
 pub use published::Published;
 use published::segments_file;
 pub use stage::{Staging, stage};
+pub use written::publish_written;
 
 /// File of the rejected rows, which the scan writes.
 const REJECTS: &str = "rejects.parquet";
@@ -187,7 +189,6 @@ pub fn publish(
     facts: Facts<'_>,
     anyway: bool,
 ) -> Result<Manifest, PublishError> {
-    let shown = anyway || facts.judged.iter().all(|gate| gate.passed);
     let metadata = footer_metadata(facts.pipeline, facts.definition_hash, facts.money);
     let one = |(snapshot, part): (NaiveDate, DataFrame)| {
         let same = |run: &&Published| run.segments(snapshot).is_ok_and(|earlier| earlier.equals_missing(&part));
@@ -197,16 +198,33 @@ pub fn publish(
         }
     };
     let mut outputs: Vec<Output> = by_snapshot(&tables.segments)?.into_par_iter().map(one).collect::<Result<_, _>>()?;
+    outputs.push(footer::verify(staging.folder.path(), REJECTS, None)?);
+    finish(staging, tables, files, facts, outputs, anyway)
+}
+
+/// Writes all but the segments and the rejects, whose `outputs` are there, and shows the run to readers.
+fn finish(
+    staging: Staging,
+    tables: &Tables,
+    files: Files,
+    facts: Facts<'_>,
+    mut outputs: Vec<Output>,
+    anyway: bool,
+) -> Result<Manifest, PublishError> {
+    let shown = anyway || facts.judged.iter().all(|gate| gate.passed);
+    let metadata = footer_metadata(facts.pipeline, facts.definition_hash, facts.money);
     for (name, table) in &tables.others {
         outputs.push(write(staging.folder.path(), &format!("{name}.parquet"), &mut table.clone(), &metadata)?);
     }
-    outputs.push(footer::verify(staging.folder.path(), REJECTS, None)?);
     outputs.extend(write_artefact(staging.folder.path(), files, &metadata)?);
     if !facts.verdicts.is_empty() {
         write_checks(staging.folder.path(), facts.verdicts)?;
     }
     let mut manifest = Manifest::of(&staging.run_id, facts, tables, outputs)?;
-    manifest.outputs.push(write_report(staging.folder.path(), &manifest, tables)?);
+    // A page shows customers, too, who are not at hand where others wrote them.
+    if tables.segments.width() > 0 {
+        manifest.outputs.push(write_report(staging.folder.path(), &manifest, tables)?);
+    }
     manifest.outputs.sort_by(|a, b| a.path.cmp(&b.path));
     let path = staging.folder.path().join("manifest.json");
     fs::write(&path, manifest.to_json()).map_err(at(&path))?;
@@ -250,7 +268,7 @@ pub fn set_aside(
 }
 
 /// The artefact's files, and last its record, which names the hashes of the others.
-fn write_artefact(folder: &Path, files: Files, metadata: &KeyValueMetadata) -> Result<Vec<Output>, PublishError> {
+pub fn write_artefact(folder: &Path, files: Files, metadata: &KeyValueMetadata) -> Result<Vec<Output>, PublishError> {
     let Files { texts, tables, mut record } = files;
     let mut outputs = Vec::new();
     for (name, mut table) in tables {

@@ -10,9 +10,10 @@ use serde_json::Value;
 
 use super::manifest::Output;
 use super::{PublishError, PublishParams, at, footer};
-use crate::columns::SNAPSHOT;
+use crate::columns::{CUSTOMER_ID, SNAPSHOT};
 use crate::evaluate::SEGMENTS;
 use crate::report::{self, Source};
+use crate::segment;
 
 /// A run in its folder.
 #[derive(Debug, Clone)]
@@ -76,10 +77,25 @@ impl Published {
     /// # Errors
     /// A file that cannot be read.
     pub fn segments(&self, date: NaiveDate) -> Result<DataFrame, PublishError> {
-        let mut frame = self.read(&segments_file(date))?;
+        let mut frame = match self.folder.join(segments_file(date)).is_file() {
+            true => self.read(&segments_file(date))?,
+            false => self.parts(date)?,
+        };
         let snapshot = Column::new(SNAPSHOT.into(), vec![date; frame.height()]);
         frame.insert_column(0, snapshot)?;
         Ok(frame)
+    }
+
+    /// The customers of a snapshot in the files that a cluster wrote, as this machine would have written them.
+    fn parts(&self, date: NaiveDate) -> Result<DataFrame, PublishError> {
+        let folder = format!("{SEGMENTS}/{SNAPSHOT}={date}/");
+        let outputs = self.manifest["outputs"].as_array().into_iter().flatten();
+        let names = outputs.filter_map(|output| output["path"].as_str()).filter(|path| path.starts_with(&folder));
+        let parts = names.map(|name| Ok(self.read(name)?.lazy())).collect::<Result<Vec<_>, PublishError>>()?;
+        let mut whole = concat(parts, UnionArgs::default())?;
+        let names: Vec<PlSmallStr> = whole.collect_schema()?.iter_names().cloned().collect();
+        let typed = names.iter().map(|name| col(name.clone()).cast(segment::dtype(name)));
+        Ok(whole.select(typed.collect::<Vec<_>>()).sort([CUSTOMER_ID], Default::default()).collect()?)
     }
 
     /// A table by its name, if the run has it.

@@ -75,6 +75,11 @@ pub(super) fn lock(to: &Path) -> Result<File, PublishError> {
 }
 
 impl Staging {
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Where the scan writes the rejected rows.
     pub fn rejects(&self) -> PathBuf {
         self.folder.path().join(REJECTS)

@@ -58,8 +58,8 @@ pub fn recency_days(as_of: NaiveDate) -> Expr {
 /// How often the customer bought; 0 for one who only returned, or returned everything. Lines without an order id count as one order together.
 pub fn frequency(of: Frequency, has_orders: bool) -> Expr {
     let counted = match of {
-        Frequency::Orders if has_orders => distinct(col(ORDER_ID), lit("")),
-        Frequency::Orders | Frequency::Days => distinct(col(DAY).cast(DataType::Int32), lit(i32::MIN)),
+        Frequency::Orders if has_orders => distinct(order_id()),
+        Frequency::Orders | Frequency::Days => distinct(col(DAY)),
         Frequency::Lines => bought(col(LINES)).sum(),
         // Returns may outweigh purchases; a frequency below zero would mean nothing.
         Frequency::Units => {
@@ -111,14 +111,20 @@ fn bought(of: Expr) -> Expr {
     when(col(RETURNED)).then(lit(0)).otherwise(of)
 }
 
-/// Distinct values among purchases that stand. The others stand in as one value of their own, which is then not counted: a
-/// filter inside an aggregate is what Polars 0.55.2 gets wrong (#29322).
-fn distinct(of: Expr, stand_in: Expr) -> Expr {
-    distinct_where(col(STANDS), of, stand_in)
+/// The order; what no id is stands for the one order of all lines without an id.
+fn order_id() -> Expr {
+    col(ORDER_ID).fill_null(lit("\0"))
 }
 
-fn distinct_where(counts: Expr, of: Expr, stand_in: Expr) -> Expr {
-    let with_stand_in = when(counts.clone()).then(of).otherwise(stand_in).n_unique().cast(DataType::Int64);
+/// Distinct values among purchases that stand. The others stand in as one value of their own, which is then not counted: a
+/// filter inside an aggregate is what Polars 0.55.2 gets wrong (#29322).
+fn distinct(of: Expr) -> Expr {
+    distinct_where(col(STANDS), of)
+}
+
+/// The value is never null where it counts, which is what stands for those that do not.
+fn distinct_where(counts: Expr, of: Expr) -> Expr {
+    let with_stand_in = when(counts.clone()).then(of).otherwise(lit(NULL)).n_unique().cast(DataType::Int64);
     with_stand_in - counts.not().max().cast(DataType::Int64)
 }
 
@@ -126,7 +132,7 @@ fn distinct_where(counts: Expr, of: Expr, stand_in: Expr) -> Expr {
 pub(super) fn orders_where(holds: Expr, has_orders: bool) -> Expr {
     let counts = col(STANDS).and(holds);
     match has_orders {
-        true => distinct_where(counts, col(ORDER_ID), lit("")),
-        false => distinct_where(counts, col(DAY).cast(DataType::Int32), lit(i32::MIN)),
+        true => distinct_where(counts, order_id()),
+        false => distinct_where(counts, col(DAY)),
     }
 }

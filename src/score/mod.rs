@@ -212,14 +212,21 @@ fn code(bins: [u8; 3]) -> Expr {
 /// # Errors
 /// What Polars says.
 pub fn score_bins(scored: &Scored) -> PolarsResult<DataFrame> {
+    let parts = by_snapshot(&scored.frame)?;
+    let counted = parts.iter().map(|(date, part)| Ok((*date, score_counts(part)?)));
+    bins_of(&scored.cuts, scored.bins, &counted.collect::<PolarsResult<Vec<_>>>()?)
+}
+
+/// As [`score_bins`], of how many customers of each snapshot have which score.
+///
+/// # Errors
+/// What Polars says.
+pub fn bins_of(cuts: &[Cut], bins: [u8; 3], counted: &[(NaiveDate, [Vec<u32>; 3])]) -> PolarsResult<DataFrame> {
     let (mut snapshots, mut dimensions, mut scores) = (Vec::new(), Vec::new(), Vec::new());
     let (mut lowers, mut uppers, mut customers, mut achieved) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut asked = Vec::new();
-    let parts = by_snapshot(&scored.frame)?;
-    let counted = parts.iter().map(|(date, part)| Ok((*date, score_counts(part)?)));
-    let counted: Vec<(NaiveDate, [Vec<u32>; 3])> = counted.collect::<PolarsResult<_>>()?;
-    for cut in &scored.cuts {
-        let n = scored.bins[cut.dimension as usize];
+    for cut in cuts {
+        let n = bins[cut.dimension as usize];
         let of_date = counted.iter().find(|(date, _)| *date == cut.snapshot);
         let mut counts = of_date.map(|(_, counts)| counts[cut.dimension as usize].clone()).unwrap_or_default();
         counts.resize(usize::from(n), 0);

@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use polars::prelude::*;
 
-use crate::columns::{RULE, SEGMENT, SNAPSHOT, next_segment, to_next};
+use crate::columns::*;
 use crate::score::{Cut, CutPoints, Dimension, Scored};
 
 pub mod history;
@@ -25,6 +25,20 @@ pub struct Segmented {
     pub dates: Vec<NaiveDate>,
     /// The cut points behind the scores.
     pub cuts: Vec<Cut>,
+}
+
+/// The type of a column of the segments, whoever wrote it.
+pub fn dtype(column: &str) -> DataType {
+    match column {
+        RECENCY_DAYS | TENURE_DAYS => DataType::Int32,
+        FREQUENCY | SNAPSHOTS_IN_SEGMENT => DataType::UInt32,
+        R_SCORE | F_SCORE | M_SCORE => DataType::UInt8,
+        CUSTOMER_ID | RFM_CODE | SEGMENT | PREVIOUS_SEGMENT => DataType::String,
+        SNAPSHOT | SEGMENT_SINCE => DataType::Date,
+        LAST_ORDER_AT => DataType::Datetime(TimeUnit::Microseconds, None),
+        _ if column.ends_with("_label") => DataType::String,
+        _ => DataType::Float64,
+    }
 }
 
 /// Names every customer's segment by the first rule that matches its scores.

@@ -44,8 +44,7 @@ pub(super) fn returned(p: &Pipeline) -> String {
 const REPEATED: &str = "repeated";
 
 /// Columns of the lines beside the verdict.
-const COLUMNS: [&str; 9] =
-    [CUSTOMER_ID, ORDER_ID, PRODUCT_ID, ORDERED_AT, DAY, QUANTITY, UNIT_PRICE, AMOUNT, MONEY];
+const COLUMNS: [&str; 9] = [CUSTOMER_ID, ORDER_ID, PRODUCT_ID, ORDERED_AT, DAY, QUANTITY, UNIT_PRICE, AMOUNT, MONEY];
 
 struct Marker {
     columns: String,

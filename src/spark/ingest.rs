@@ -1,13 +1,14 @@
 //! `ingest` in SQL: source columns get their meaning and type; what cannot be parsed is marked.
 
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
 use polars::prelude::DataType;
 
 use super::text::{all, any, first_of, name, quoted};
 use super::{Statement, moments};
 use crate::clean::Reason;
-use crate::columns::{
-    AMOUNT, CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, REASON, UNIT_PRICE,
-};
+use crate::columns::{AMOUNT, CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, REASON, UNIT_PRICE};
 use crate::ingest::conform::{AMBIGUOUS, BEYOND, all_columns};
 use crate::ingest::numbers::{MINOR_TOLERANCE, MONEY_LIMIT};
 use crate::ingest::parse::YEARS;
@@ -21,11 +22,11 @@ const NUMBER: &str = "^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$";
 
 /// The views of CSV files.
 pub(super) fn files(p: &Pipeline) -> Vec<Statement> {
-    let files = numbered(p).filter(|(_, source, _)| source.set.format == Format::Csv);
-    let view = |(number, source, file): (usize, &Source, &SourceFile)| {
+    let csv = relations(p).into_iter().filter(|relation| relation.source.set.format == Format::Csv);
+    let view = |Relation { source, file, path, view }: Relation<'_>| {
         let columns = file.columns.iter().map(|(column, _)| column.clone()).collect();
         let options = vec![
-            ("path", path(file)),
+            ("path", path),
             ("header", "true".to_owned()),
             ("sep", char::from(source.set.text.separator).to_string()),
             ("quote", "\"".to_owned()),
@@ -33,38 +34,91 @@ pub(super) fn files(p: &Pipeline) -> Vec<Statement> {
             // A cell may hold line ends; the file is then read by one task.
             ("multiLine", "true".to_owned()),
             ("mode", "FAILFAST".to_owned()),
+            // A record is broken in whichever column it is.
+            ("columnPruning", "false".to_owned()),
         ];
-        Statement::csv(ingest::STAGE, &format!("file_{number}"), columns, options)
+        Statement::csv(ingest::STAGE, &view, columns, options)
     };
-    files.map(view).collect()
+    csv.map(view).collect()
 }
 
 /// The view of all lines of all files, as [`ingest::Lines`] has them.
 pub(super) fn lines(p: &Pipeline, reasons: &[Reason]) -> Statement {
-    let of_files = numbered(p).map(|(number, source, file)| {
+    let of_files = relations(p).into_iter().map(|Relation { source, path, view, .. }| {
         let from = match source.set.format {
-            Format::Csv => format!("custseg_file_{number}"),
-            _ => format!("parquet.{}", name(&path(file))),
+            Format::Csv => format!("custseg_{view}"),
+            _ => format!("parquet.{}", name(&path)),
         };
         Cells { p, source, reasons }.lines(&from)
     });
     Statement::view(ingest::STAGE, LINES, of_files.collect::<Vec<_>>().join("\nUNION ALL\n"))
 }
 
+/// Files that are read as one: all of a source, where they have the same columns and a folder to themselves.
+struct Relation<'a> {
+    source: &'a Source,
+    /// One of them.
+    file: &'a SourceFile,
+    path: String,
+    view: String,
+}
+
+/// How many parts the source is read in.
+pub(super) fn parts(p: &Pipeline) -> usize {
+    relations(p).len()
+}
+
+fn relations(p: &Pipeline) -> Vec<Relation<'_>> {
+    let mut found: Vec<(&Source, &SourceFile, String)> = Vec::new();
+    for source in &p.ingest.sources {
+        let files = &source.set.files;
+        let alike = files.iter().all(|file| file.columns == files[0].columns);
+        match folder(files).filter(|_| alike) {
+            Some(folder) => found.push((source, &files[0], folder)),
+            None => found.extend(files.iter().map(|file| (source, file, place(file).display().to_string()))),
+        }
+    }
+    let relation = |(idx, (source, file, path)): (usize, (_, _, String))| Relation {
+        source,
+        file,
+        path: super::url(&path),
+        view: format!("file_{}", idx + 1),
+    };
+    found.into_iter().enumerate().map(relation).collect()
+}
+
+/// Where a file is, seen from everywhere.
+fn place(file: &SourceFile) -> PathBuf {
+    file.path.canonicalize().unwrap_or_else(|_| file.path.clone())
+}
+
+/// The folder that holds these files and no others, in folders of `key=value` as engines expect them, if there is one. Where a key is
+/// the name of a column, engines would take it for the column.
+fn folder(files: &[SourceFile]) -> Option<String> {
+    let mut places: Vec<PathBuf> = files.iter().map(place).collect();
+    places.sort();
+    let (first, last) = (places.first()?, places.last()?);
+    let common = first.components().zip(last.components()).take_while(|(a, b)| a == b).map(|(a, _)| a);
+    let common: PathBuf = common.collect();
+    let below = |path: &Path| path.strip_prefix(&common).map(Path::to_owned).ok();
+    let hidden = |path: &Path| path.iter().any(|part| part.to_string_lossy().starts_with(['.', '_']));
+    let all = glob::glob(&format!("{}/**/*", glob::Pattern::escape(common.to_str()?))).ok()?;
+    let all = all.filter_map(Result::ok).filter(|path| path.is_file() && !below(path).is_none_or(|path| hidden(&path)));
+    let mut all: Vec<PathBuf> = all.collect();
+    all.sort();
+    let is_key = |part: &OsStr| {
+        let key = part.to_str().and_then(|part| part.split_once('=')).map(|(key, _)| key);
+        key.is_some_and(|key| files[0].columns.iter().all(|(column, _)| column != key))
+    };
+    let keyed = |path: &PathBuf| below(path.parent()?).map(|folders| folders.iter().all(is_key));
+    let sound = files.len() > 1 && all == places && places.iter().all(|path| keyed(path) == Some(true));
+    sound.then(|| common.display().to_string())
+}
+
 /// Names under which whole source rows are carried along, where duplicates are compared by them.
 pub(super) fn carried(p: &Pipeline) -> Vec<(String, String)> {
     let columns = all_columns(p.ingest.files()).into_iter().filter(|_| p.ingest.whole_rows);
     columns.enumerate().map(|(idx, column)| (column, format!("source_{}", idx + 1))).collect()
-}
-
-fn numbered(p: &Pipeline) -> impl Iterator<Item = (usize, &Source, &SourceFile)> {
-    let files = p.ingest.sources.iter().flat_map(|source| source.set.files.iter().map(move |file| (source, file)));
-    files.enumerate().map(|(idx, (source, file))| (idx + 1, source, file))
-}
-
-/// Where the cluster finds a file.
-fn path(file: &SourceFile) -> String {
-    file.path.canonicalize().unwrap_or_else(|_| file.path.clone()).display().to_string()
 }
 
 /// The cells of one file.
@@ -191,7 +245,8 @@ impl Cells<'_> {
         let far = format!("abs({cell}) > {MONEY_LIMIT:?}D");
         let mut faults = vec![self.fault(format!("blank_{ours}"), &format!("{ours} missing"))];
         if ours == QUANTITY {
-            let wrong = any([format!("{cell} IS NULL"), format!("isnan({cell})"), format!("rint({cell}) <> {cell}"), far]);
+            let wrong =
+                any([format!("{cell} IS NULL"), format!("isnan({cell})"), format!("rint({cell}) <> {cell}"), far]);
             faults.push(self.fault(wrong, &format!("{ours} not a whole number")));
             if matches!(self.source.columns.worth, Worth::Amount { .. }) {
                 // Beside an amount the units are a remark: a line without them is as good, one with nonsense is not.
@@ -239,16 +294,25 @@ impl Cells<'_> {
         if self.source.set.format == Format::Csv {
             let blank = format!("coalesce(cell_{ORDERED_AT} = '', true)");
             faults.push(self.fault(blank, &format!("{ORDERED_AT} missing")));
-            faults.push(self.fault(format!("{ORDERED_AT} IS NULL"), &format!("{ORDERED_AT} not in any declared format")));
+            faults
+                .push(self.fault(format!("{ORDERED_AT} IS NULL"), &format!("{ORDERED_AT} not in any declared format")));
             let cell = |moment: &String| moment.replace(&self.cell(column), &format!("NULLIF(cell_{ORDERED_AT}, '')"));
-            let others = self.moments().iter().skip(1).map(|other| format!("{} <> {ORDERED_AT}", cell(other))).collect::<Vec<_>>();
+            let others = self
+                .moments()
+                .iter()
+                .skip(1)
+                .map(|other| format!("{} <> {ORDERED_AT}", cell(other)))
+                .collect::<Vec<_>>();
             if !others.is_empty() {
-                faults.push(self.fault(any(others.into_iter().map(|other| format!("coalesce({other}, false)"))), AMBIGUOUS));
+                faults.push(
+                    self.fault(any(others.into_iter().map(|other| format!("coalesce({other}, false)"))), AMBIGUOUS),
+                );
             }
         } else {
             faults.push(self.fault(format!("{ORDERED_AT} IS NULL"), &format!("{ORDERED_AT} missing")));
         }
-        let beyond = any([format!("{ORDERED_AT} < DATE'{first}-01-01'"), format!("{ORDERED_AT} >= DATE'{}-01-01'", last + 1)]);
+        let beyond =
+            any([format!("{ORDERED_AT} < DATE'{first}-01-01'"), format!("{ORDERED_AT} >= DATE'{}-01-01'", last + 1)]);
         faults.push(self.fault(beyond, &format!("{ORDERED_AT} before {first} or after {last}")));
         faults
     }

@@ -12,19 +12,42 @@ use crate::ingest::Reading;
 use crate::pipeline::{self, Pipeline};
 
 mod clean;
+#[cfg(feature = "spark")]
+mod client;
 mod ingest;
+#[cfg(feature = "spark")]
+mod model;
 mod moments;
 mod orders;
 mod refuse;
 mod rfm;
+#[cfg(feature = "spark")]
+mod run;
 mod score;
 mod segment;
 mod text;
 
+#[cfg(feature = "spark")]
+pub use client::cancel;
 pub use refuse::{Refusal, refused};
+#[cfg(feature = "spark")]
+pub use run::run;
 
 /// How the pipeline's own views begin.
 const PREFIX: &str = "custseg_";
+
+/// Checked options of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SparkParams {
+    /// The server; it may hold a secret behind its `;`.
+    pub remote: String,
+    /// Customers that models are fitted to.
+    pub sample: u32,
+    /// Seed of what is drawn.
+    pub seed: u64,
+    /// This program on the nodes of the cluster.
+    pub binary: String,
+}
 
 /// What runs on the cluster, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +112,8 @@ impl Statement {
         let view = format!("CREATE OR REPLACE TEMPORARY VIEW {name}");
         match body {
             Body::Csv { columns, options } => {
-                let columns: Vec<String> = columns.iter().map(|column| format!("{} STRING", text::name(column))).collect();
+                let columns: Vec<String> =
+                    columns.iter().map(|column| format!("{} STRING", text::name(column))).collect();
                 let options: Vec<String> =
                     options.iter().map(|(key, value)| format!("{key} {}", text::quoted(value))).collect();
                 format!("{view} ({}) USING csv OPTIONS ({})", columns.join(", "), options.join(", "))
@@ -125,13 +149,13 @@ impl Script {
             env!("CARGO_PKG_VERSION")
         );
         for (key, value) in SETTINGS {
-            let _ = write!(sql, "SET {key} = {value};\n");
+            let _ = writeln!(sql, "SET {key} = {value};");
         }
         let mut stage = "";
         for statement in &self.statements {
             if statement.stage != stage {
                 stage = statement.stage;
-                let _ = write!(sql, "\n-- {stage}\n");
+                let _ = writeln!(sql, "\n-- {stage}");
             }
             if let Some(written) = statement.written_sql(to) {
                 let _ = write!(sql, "{written};\n\n");
@@ -142,14 +166,33 @@ impl Script {
     }
 }
 
+/// A path of this machine as a URL, since a cluster may take a bare path for one of its own store.
+pub fn url(path: &str) -> String {
+    if path.starts_with('/') { format!("file://{path}") } else { path.to_owned() }
+}
+
+/// Runs a pipeline on a cluster.
+///
+/// # Errors
+/// This program knows of no clusters.
+#[cfg(not(feature = "spark"))]
+pub fn run(_: &Pipeline, _: &SparkParams) -> Result<pipeline::Outcome, Error> {
+    let words = "this program was built without the feature `spark`: cargo install --path . --features spark";
+    Err(Error::Usage(words.to_owned()))
+}
+
+/// Stops what a cluster does for this process: nothing, without the feature `spark`.
+#[cfg(not(feature = "spark"))]
+pub fn cancel() {}
+
 /// Settings that the SQL counts on: moments without a zone are told in the zone of the session, and what does not fit is an error.
 pub const SETTINGS: [(&str, &str); 2] = [("spark.sql.session.timeZone", "UTC"), ("spark.sql.ansi.enabled", "true")];
 
-/// The SQL of a pipeline.
+/// The SQL of a pipeline up to its segments; where models are to be asked about these, they are only on the way.
 ///
 /// # Errors
 /// All that has no form in SQL, by name.
-pub fn script(p: &Pipeline) -> Result<Script, Error> {
+pub fn script(p: &Pipeline, asked: bool) -> Result<Script, Error> {
     let refused = refused(p);
     if !refused.is_empty() {
         return Err(Error::Refused(refused));
@@ -161,6 +204,6 @@ pub fn script(p: &Pipeline) -> Result<Script, Error> {
     statements.extend(orders::statements(p, &reasons));
     statements.extend(rfm::statements(p));
     statements.extend(score::statements(p));
-    statements.push(segment::segments(p));
+    statements.extend(segment::statements(p, asked));
     Ok(Script { statements })
 }

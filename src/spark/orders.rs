@@ -1,8 +1,8 @@
 //! `orders` in SQL: the one scan of the source, into the order book and the ledger.
 
+use super::Statement;
 use super::clean::{KEYS, MARKED, returned};
 use super::text::{double, quoted};
-use super::Statement;
 use crate::clean::Reason;
 use crate::columns::*;
 use crate::pipeline::Pipeline;
@@ -11,16 +11,20 @@ const STAGE: &str = "orders";
 /// The order book.
 pub(super) const ORDERS_TABLE: &str = "orders";
 /// Lines, money and days by their fate: what checks and dates are judged by.
-pub const CALENDAR: &str = "custseg_calendar";
+pub(super) const CALENDAR: &str = "work/calendar";
 /// The ledger.
-pub const LEDGER: &str = "custseg_ledger";
+#[cfg(feature = "spark")]
+pub(super) const LEDGER: &str = "custseg_ledger";
+/// Column of the ledger that tells the order of its rows.
+#[cfg(feature = "spark")]
+pub(super) const FATE: &str = "fate";
 /// Code of lines that no step objects to: beyond every reason.
 const ACCEPTED: u32 = 1000;
 
 pub(super) fn statements(p: &Pipeline, reasons: &[Reason]) -> Vec<Statement> {
     vec![
         Statement::table(STAGE, ORDERS_TABLE, "work/orders", book(p)),
-        Statement::view(STAGE, "calendar", calendar()),
+        Statement::table(STAGE, "calendar", CALENDAR, calendar()),
         Statement::table(STAGE, "ledger", "ledger", ledger(p, reasons)),
     ]
 }

@@ -6,12 +6,14 @@ use super::moments;
 use crate::checks::{Check, Holds};
 use crate::clean::Step;
 use crate::clean::steps::Repeated;
-use crate::ingest::{Format, OnBadRow, Source};
+use crate::columns::RFM_SCORE;
+use crate::ingest::{Format, OnBadRow, RejectColumns, Source};
+use crate::model::Target;
 use crate::pipeline::Pipeline;
 use crate::rfm::Feature;
 use crate::score::{Cutting, Dimension, Method};
 
-/// Files of a run beyond which a plan of one branch each is no plan.
+/// Parts of a source beyond which a plan of one branch each is no plan.
 const MOST_FILES: usize = 500;
 
 /// A part of a pipeline that has no form in SQL.
@@ -35,6 +37,7 @@ pub fn refused(p: &Pipeline) -> Vec<Refusal> {
         found.told(rule.values.is_some(), "segment.map: `when`", "conditions on values are Polars' dialect of SQL");
     }
     found.told(p.why, "segment.why", "is told by this machine alone");
+    models(p, &mut found);
     found.told(!p.clusterings.is_empty(), "models: kmeans", "is fitted to all customers, which stay on the cluster");
     found.told(p.sensitivity, "evaluate.sensitivity", "is found by this machine alone");
     found.told(p.validity.is_some(), "evaluate.validity", "is found by this machine alone");
@@ -57,9 +60,12 @@ fn ingest(p: &Pipeline, found: &mut Found) {
     let csv = p.ingest.sources.iter().any(|source| source.set.format == Format::Csv);
     let why = "an engine does not say which records are broken; `fail`, or Parquet";
     found.told(csv && p.ingest.on_bad_row == OnBadRow::Reject, "ingest.transactions.csv.on_bad_row: reject", why);
-    found.told(p.ingest.files().count() > MOST_FILES, "ingest.transactions.paths", "are more than 500 files");
+    let why = "are more than 500 files without a folder to themselves, or of different columns";
+    found.told(super::ingest::parts(p) > MOST_FILES, "ingest.transactions.paths", why);
     found.told(p.ingest.customers.is_some(), "ingest.customers", "its attributes are joined by this machine alone");
     found.told(p.ingest.rates.is_some(), "ingest.money.rates", "are applied by this machine alone");
+    let kept = p.ingest.rejects != RejectColumns::Reasons;
+    found.told(kept, "publish.rejects", "rejected lines stay on the cluster; the ledger counts them");
     p.ingest.sources.iter().for_each(|source| of_source(source, found));
     let first = p.ingest.files().next().map(|file| &file.columns);
     let differ = p.ingest.files().any(|file| Some(&file.columns) != first);
@@ -83,6 +89,8 @@ fn of_source(source: &Source, found: &mut Found) {
     if set.format != Format::Csv {
         return;
     }
+    let zst = set.files.iter().any(|file| file.name.to_lowercase().ends_with(".zst"));
+    found.told(zst, &format!("{at}.paths: .csv.zst"), "is not unpacked by every engine; .csv.gz is");
     let numbers = &set.text.numbers;
     let plain = numbers.decimal == '.' && numbers.thousands.is_none() && numbers.currency_signs.is_empty();
     found.told(!plain, &format!("{at}.csv"), "numbers with other marks than a decimal point");
@@ -102,11 +110,19 @@ fn clean(step: &Step, p: &Pipeline, found: &mut Found) {
             found.told(true, &format!("{key}: match"), "pairs returns one after the other");
         }
         Step::DropDuplicates(Repeated::By(_)) => {
-            found.told(true, &format!("{key} by columns"), "lines have no order on a cluster, so that none is the first");
+            found.told(
+                true,
+                &format!("{key} by columns"),
+                "lines have no order on a cluster, so that none is the first",
+            );
         }
         Step::NonProductLines { pattern: Some(pattern), .. } => {
             let same = |c: char| c.is_ascii_alphanumeric() || " _-^$|()".contains(c);
-            found.told(!pattern.chars().all(same), &format!("{key}: pattern"), "engines read such patterns differently");
+            found.told(
+                !pattern.chars().all(same),
+                &format!("{key}: pattern"),
+                "engines read such patterns differently",
+            );
         }
         _ => {}
     }
@@ -116,6 +132,16 @@ fn clean(step: &Step, p: &Pipeline, found: &mut Found) {
 fn checks(check: &Check, found: &mut Found) {
     let by_count = matches!(check.holds, Holds::RowCount { .. } | Holds::Freshness { .. } | Holds::StepShare { .. });
     found.told(!by_count, &format!("checks: {}", check.name), "asks single lines, as this machine alone does");
+}
+
+fn models(p: &Pipeline, found: &mut Found) {
+    for model in &p.models {
+        let key = format!("models.{}.target", model.name);
+        let why = "is learnt from other snapshots or tables than the sample that comes here; `segment`";
+        found.told(!matches!(model.target, Target::Segment), &key, why);
+    }
+    let weighed = p.models.iter().flat_map(|model| &model.features).any(|feature| feature.column == RFM_SCORE);
+    found.told(weighed, "models: rfm_score", "is not among what is piped through the nodes");
 }
 
 fn rfm(p: &Pipeline, found: &mut Found) {

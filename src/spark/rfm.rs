@@ -25,7 +25,8 @@ pub(super) fn statements(p: &Pipeline) -> Vec<Statement> {
 
 /// The dates to look back from, each with its place among them from 1.
 fn snapshots(dates: &SnapshotDates) -> String {
-    let end = format!("SELECT date_add(max({DAY}), 1) AS {SNAPSHOT} FROM custseg_{ORDERS_TABLE} WHERE {REASON} IS NULL");
+    let end =
+        format!("SELECT date_add(max({DAY}), 1) AS {SNAPSHOT} FROM custseg_{ORDERS_TABLE} WHERE {REASON} IS NULL");
     let found = match dates {
         SnapshotDates::Last => end,
         SnapshotDates::Given(dates) => {
@@ -34,15 +35,15 @@ fn snapshots(dates: &SnapshotDates) -> String {
         }
         SnapshotDates::Grid(grid) => on_grid(grid, &end),
     };
-    format!(
-        "SELECT {SNAPSHOT}, CAST(row_number() OVER (ORDER BY {SNAPSHOT}) AS INT) AS place\nFROM ({found})"
-    )
+    format!("SELECT {SNAPSHOT}, CAST(row_number() OVER (ORDER BY {SNAPSHOT}) AS INT) AS place\nFROM ({found})")
 }
 
 fn on_grid(Grid { from, every, until }: &Grid, end: &str) -> String {
     let years = i64::from(LAST_YEAR - chrono::Datelike::year(from)).max(1);
     let (steps, step) = match every {
-        Step::Days(days) => (years * 366 / i64::from(*days) + 1, format!("date_add({}, CAST(id * {days} AS INT))", day(*from))),
+        Step::Days(days) => {
+            (years * 366 / i64::from(*days) + 1, format!("date_add({}, CAST(id * {days} AS INT))", day(*from)))
+        }
         Step::Months(months) => {
             (years * 12 / i64::from(*months) + 1, format!("add_months({}, CAST(id * {months} AS INT))", day(*from)))
         }
@@ -162,9 +163,7 @@ impl Measures<'_> {
     /// A further column; `None` for those that have no form in SQL, which are refused before.
     fn feature(&self, feature: Feature) -> Option<String> {
         match feature {
-            Feature::TenureDays => {
-                Some(format!("CAST(datediff(s.{SNAPSHOT}, min(b.{DAY})) AS INT) AS {TENURE_DAYS}"))
-            }
+            Feature::TenureDays => Some(format!("CAST(datediff(s.{SNAPSHOT}, min(b.{DAY})) AS INT) AS {TENURE_DAYS}")),
             // The gaps between days add up to what lies between the first and the last.
             Feature::MeanGapDays => {
                 let days = self.distinct(DAY, self.stands);

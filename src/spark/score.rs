@@ -14,7 +14,10 @@ use crate::score::{CutPoints, Cutting, Dimension, DimensionParams, Method};
 
 const STAGE: &str = "score";
 /// The table of cut points, one row a (snapshot, dimension, place).
-pub const CUT_POINTS: &str = "custseg_cut_points";
+pub(super) const CUT_POINTS: &str = "custseg_cut_points";
+/// Column of a cut point.
+#[cfg(feature = "spark")]
+pub(super) const POINT: &str = "point";
 /// The view of the scored customers.
 pub(super) const SCORED: &str = "scored";
 
@@ -38,6 +41,18 @@ fn given(p: &Pipeline, dimension: Dimension) -> Option<CutPoints> {
     }
 }
 
+/// The cut points of a dimension as they were found, ascending.
+#[cfg(feature = "spark")]
+pub(super) fn points(p: &Pipeline, dimension: Dimension, points: Vec<f64>) -> CutPoints {
+    CutPoints::new(points, upper(p, dimension))
+}
+
+/// Whether a value equal to a cut point takes the upper bin.
+fn upper(p: &Pipeline, dimension: Dimension) -> bool {
+    let by_method = p.score.dimensions[dimension as usize].method == Method::RRfm;
+    given(p, dimension).map_or(by_method, |points| points.upper())
+}
+
 fn quantiles(p: &Pipeline) -> impl Iterator<Item = (Dimension, &DimensionParams)> {
     let all = Dimension::ALL.into_iter().zip(&p.score.dimensions);
     all.filter(|(dimension, _)| given(p, *dimension).is_none())
@@ -56,9 +71,7 @@ fn values(p: &Pipeline) -> String {
     };
     let all: Vec<String> = quantiles(p).map(of).collect();
     let all = match all.is_empty() {
-        true => format!(
-            "SELECT {SNAPSHOT}, '' AS {DIMENSION}, 0.0D AS {VALUE} FROM custseg_{SNAPSHOTS} WHERE false"
-        ),
+        true => format!("SELECT {SNAPSHOT}, '' AS {DIMENSION}, 0.0D AS {VALUE} FROM custseg_{SNAPSHOTS} WHERE false"),
         false => all.join(" UNION ALL "),
     };
     let digits = "CAST(abs(CAST(floor(value) AS BIGINT)) AS STRING)";
@@ -88,9 +101,9 @@ fn wanted(p: &Pipeline) -> String {
         let apart = u8::from(params.zero_apart);
         let bins = params.bins - apart;
         let both = |i: u8| [0, 1].map(|side| (i, side));
-        (1..bins).flat_map(both).map(move |(i, side)| {
-            format!("({}, {}, {i}, {bins}, {side})", quoted(dimension.value()), i + apart)
-        })
+        (1..bins)
+            .flat_map(both)
+            .map(move |(i, side)| format!("({}, {}, {i}, {bins}, {side})", quoted(dimension.value()), i + apart))
     };
     let mut places: Vec<String> = quantiles(p).flat_map(of).collect();
     if places.is_empty() {
@@ -138,7 +151,8 @@ fn cut_points(p: &Pipeline) -> String {
             None => Vec::new(),
         };
         let points = points.iter().enumerate();
-        known.extend(points.map(|(i, point)| format!("({}, {}, {})", quoted(dimension.value()), i + 1, double(*point))));
+        known
+            .extend(points.map(|(i, point)| format!("({}, {}, {})", quoted(dimension.value()), i + 1, double(*point))));
     }
     let known = match known.is_empty() {
         true => String::new(),
@@ -179,13 +193,13 @@ fn scored(p: &Pipeline) -> String {
     for dimension in Dimension::ALL {
         let params = &p.score.dimensions[dimension as usize];
         let known = given(p, dimension);
-        let points = known.as_ref().map_or(usize::from(params.bins) - 1, |points| points.points().len());
-        let upper = known.map_or(params.method == Method::RRfm, |points| points.upper());
-        let beyond = if upper { ">=" } else { ">" };
+        let points = known.map_or(usize::from(params.bins) - 1, |points| points.points().len());
+        let beyond = if upper(p, dimension) { ">=" } else { ">" };
         let column = |place: usize| format!("{}_{place}", dimension.score());
         let value = format!("CAST(m.{} AS DOUBLE)", dimension.value());
-        let passed: Vec<String> =
-            (1..=points).map(|place| format!("CASE WHEN {value} {beyond} c.{} THEN 1 ELSE 0 END", column(place))).collect();
+        let passed: Vec<String> = (1..=points)
+            .map(|place| format!("CASE WHEN {value} {beyond} c.{} THEN 1 ELSE 0 END", column(place)))
+            .collect();
         let bin = if passed.is_empty() { "0".to_owned() } else { passed.join(" + ") };
         let score = match dimension.reversed() {
             true => format!("{} - ({bin})", points + 1),

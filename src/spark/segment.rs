@@ -10,23 +10,44 @@ use crate::score::Dimension;
 use crate::segment::{Rule, SegmentMap};
 
 const STAGE: &str = "segment";
-/// The table of segments.
-pub const SEGMENTS: &str = "custseg_segments";
+/// The table of named customers, before models are asked about them.
+pub(super) const NAMED: &str = "custseg_named";
+/// How many customers have which scores and segment, by snapshot.
+pub(super) const CELLS: &str = "work/cells";
+/// Where the segments are published.
+pub(super) const SEGMENTS: &str = "segments";
 
-/// The table of named customers, as [`crate::segment::Segmented`] has them, in hive folders by snapshot.
-pub(super) fn segments(p: &Pipeline) -> Statement {
-    let path = "segments";
-    let body = Body::Table { select: named(p), path, partition_by: Some(SNAPSHOT) };
-    Statement { stage: STAGE, name: SEGMENTS.to_owned(), body }
+/// The table of named customers, as [`crate::segment::Segmented`] has them, in hive folders by snapshot unless models are asked about
+/// them first; and how many they are.
+pub(super) fn statements(p: &Pipeline, asked: bool) -> Vec<Statement> {
+    let (path, partition_by) = if asked { ("work/segments", None) } else { (SEGMENTS, Some(SNAPSHOT)) };
+    let body = Body::Table { select: named(p), path, partition_by };
+    let cells = [SNAPSHOT, SEGMENT, R_SCORE, F_SCORE, M_SCORE].join(", ");
+    let cells = format!(
+        "SELECT CAST({SNAPSHOT} AS DATE) AS {SNAPSHOT}, {SEGMENT}, {R_SCORE}, {F_SCORE}, {M_SCORE}, CAST(count(*) AS BIGINT) AS {CUSTOMERS}\n\
+         FROM {NAMED}\nGROUP BY {cells}"
+    );
+    vec![Statement { stage: STAGE, name: NAMED.to_owned(), body }, Statement::table(STAGE, "cells", CELLS, cells)]
+}
+
+/// Columns of the segments but for their snapshot.
+pub(super) fn columns(p: &Pipeline) -> Vec<String> {
+    let before = [CUSTOMER_ID, LAST_ORDER_AT, RECENCY_DAYS, FREQUENCY, MONETARY].map(str::to_owned);
+    let scores = [R_SCORE, F_SCORE, M_SCORE, RFM_CODE].map(str::to_owned);
+    let weighed = p.score.weights.map(|_| RFM_SCORE.to_owned());
+    let named = [SEGMENT, PREVIOUS_SEGMENT, SEGMENT_SINCE, SNAPSHOTS_IN_SEGMENT].map(str::to_owned);
+    before.into_iter().chain(super::rfm::further(p)).chain(scores).chain(weighed).chain(named).collect()
 }
 
 fn named(p: &Pipeline) -> String {
-    // The history stands after the segment, as in the segments of this machine.
     let of_customer = format!("PARTITION BY {CUSTOMER_ID} ORDER BY place");
-    let further: String = further(p).iter().map(|column| format!(", {column}")).collect();
-    let before = [CUSTOMER_ID, LAST_ORDER_AT, RECENCY_DAYS, FREQUENCY, MONETARY].join(", ");
-    let scores = [R_SCORE, F_SCORE, M_SCORE, RFM_CODE].join(", ");
-    let weighed = if p.score.weights.is_some() { format!(", {RFM_SCORE}") } else { String::new() };
+    let columns = columns(p).into_iter().map(|column| match column.as_str() {
+        SEGMENT_SINCE => format!("min({SNAPSHOT}) OVER (PARTITION BY {CUSTOMER_ID}, stay) AS {SEGMENT_SINCE}"),
+        SNAPSHOTS_IN_SEGMENT => format!(
+            "CAST(row_number() OVER (PARTITION BY {CUSTOMER_ID}, stay ORDER BY place) AS INT) AS {SNAPSHOTS_IN_SEGMENT}"
+        ),
+        _ => column,
+    });
     format!(
         "WITH named AS (\n\
          \x20 SELECT c.*, s.place, {} AS {SEGMENT}\n\
@@ -41,18 +62,11 @@ fn named(p: &Pipeline) -> String {
          \x20   OVER ({of_customer} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS stay\n\
          \x20 FROM looked_back\n\
          )\n\
-         SELECT {before}{further}, {scores}{weighed}, {SEGMENT}, {PREVIOUS_SEGMENT},\n\
-         \x20 min({SNAPSHOT}) OVER (PARTITION BY {CUSTOMER_ID}, stay) AS {SEGMENT_SINCE},\n\
-         \x20 CAST(row_number() OVER (PARTITION BY {CUSTOMER_ID}, stay ORDER BY place) AS INT) AS {SNAPSHOTS_IN_SEGMENT},\n\
-         \x20 {SNAPSHOT}\n\
+         SELECT {}, {SNAPSHOT}\n\
          FROM stays",
-        name_of(&p.segment)
+        name_of(&p.segment),
+        columns.collect::<Vec<_>>().join(", ")
     )
-}
-
-/// Columns between the monetary value and the scores.
-fn further(p: &Pipeline) -> Vec<String> {
-    super::rfm::further(p)
 }
 
 /// The name of the segment of the first rule that matches.
@@ -63,13 +77,17 @@ fn name_of(map: &SegmentMap) -> String {
 }
 
 fn matches(rule: &Rule) -> String {
-    let ranges = Dimension::ALL.into_iter().zip(rule.ranges).map(|(dimension, [low, high])| {
-        format!("{} BETWEEN {low} AND {high}", dimension.score())
-    });
+    let ranges = Dimension::ALL
+        .into_iter()
+        .zip(rule.ranges)
+        .map(|(dimension, [low, high])| format!("{} BETWEEN {low} AND {high}", dimension.score()));
     let sum = rule.fm_sum.map(|[low, high]| format!("{F_SCORE} + {M_SCORE} BETWEEN {low} AND {high}"));
     let codes = rule.codes.as_ref().map(|codes| {
         any(codes.iter().map(|code| {
-            all(Dimension::ALL.into_iter().zip(code).map(|(dimension, score)| format!("{} = {score}", dimension.score())))
+            all(Dimension::ALL
+                .into_iter()
+                .zip(code)
+                .map(|(dimension, score)| format!("{} = {score}", dimension.score())))
         }))
     });
     all(ranges.chain(sum).chain(codes))

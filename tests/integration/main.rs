@@ -29,6 +29,8 @@ mod time;
 mod crash;
 /// What operators and editors use beside a run.
 mod operator;
+/// The SQL for clusters, and what has none.
+mod spark;
 /// Events of OpenLineage.
 mod lineage;
 /// The artefact, scoring by it, and comparing runs.

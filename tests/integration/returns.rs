@@ -1,5 +1,9 @@
 //! Returns that are matched with the purchases that they undo, worked out by hand.
 
+use std::fs::File;
+
+use polars::prelude::*;
+
 use super::harness::{Shop, floats, texts};
 
 /// A1 and A2 are bought; C1 undoes A2, C2, C4 and C5 undo A1 piece by piece, C3 and C6 have nothing to undo.
@@ -102,4 +106,22 @@ fn lines_that_tie_undo_the_same_whichever_comes_first() {
     let orders: f64 = floats(&forth.table("segment_profile"), "orders").iter().sum();
     let frequency: f64 = floats(&forth.table("segments/snapshot=2024-01-09/part-0"), "frequency").iter().sum();
     assert_eq!(orders, frequency);
+}
+
+#[test]
+fn an_order_whose_id_is_empty_counts_beside_a_return() {
+    let shop = Shop::of("")
+        .edit("shop.csv", "shop.parquet")
+        .edit("{ order_id_prefix: C }", "{ order_id_prefix: C, policy: net }");
+    let moments = [1_704_448_800_000_000i64, 1_704_535_200_000_000, 1_704_621_600_000_000];
+    let mut frame = df![
+        "order" => ["", "C1", "B1"], "units" => [2i64, -1, 3], "price" => [1.5, 1.5, 2.0], "customer" => [1001i64, 1001, 1002],
+        "bought" => moments,
+    ]
+    .unwrap();
+    let bought = frame.column("bought").unwrap().cast(&DataType::Datetime(TimeUnit::Microseconds, None)).unwrap();
+    frame.with_column(bought).unwrap();
+    ParquetWriter::new(File::create(shop.path("shop.parquet")).unwrap()).finish(&mut frame).unwrap();
+    shop.run(&[]);
+    assert_eq!(floats(&shop.table("segments/snapshot=2024-01-08/part-0"), "frequency"), [1.0, 1.0]);
 }

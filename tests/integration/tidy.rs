@@ -39,6 +39,7 @@ fn one_file_names_each_of_the_crates_that_could_be_replaced() {
     assert_eq!(holding("polars::sql"), ["clean/predicate.rs"]);
     assert_eq!(holding("use object_store::"), ["remote/store.rs"]);
     assert_eq!(holding("charts_rs::"), ["report/chart.rs"]);
+    assert_eq!(holding("use spark_connect::"), ["spark/client.rs"]);
 }
 
 #[test]
@@ -91,7 +92,7 @@ fn lib_lists_the_rooms_in_order() {
     let modules: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     let expected = [
         "error", "columns", "scratch", "progress", "remote", "config", "pipeline", "ingest", "clean", "orders",
-        "checks", "rfm", "score", "segment", "model", "evaluate", "artefact", "report", "publish", "lineage",
+        "checks", "rfm", "score", "segment", "model", "evaluate", "artefact", "report", "publish", "lineage", "spark",
         "simulate", "docs",
     ];
     assert_eq!(modules, expected);

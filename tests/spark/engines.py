@@ -1,0 +1,284 @@
+"""Holds runs on a cluster to runs on this machine: every row of the segments, the ledger, the cut points, the models' figures.
+
+    python engines.py --engine sail --venv .venv/sail --binary target/release/custseg
+
+Starts the engine itself. The binary has the feature `spark`.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import random
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+import polars as pl
+
+import server
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+BY_SCORES = (
+    "models={by_scores: {target: segment, k: 15, features: "
+    "[{column: r_score, log1p: false}, {column: f_score, log1p: false}, {column: m_score, log1p: false}]}}"
+)
+BY_VALUES = "models={assign: {target: segment, k: 5, weights: distance, features: [recency_days, frequency, monetary]}}"
+NONE = "models={}"
+CDNOW = ["pipelines/cdnow.yaml", "--set", "ingest.transactions.csv.on_bad_row=fail"]
+RETAIL = "pipelines/online_retail.yaml"
+# Steps, returns, measures and scores that the default pipelines do not have.
+OTHERWISE = {
+    "clean": "[{drop_missing: [customer_id], max_share: 0.5}, {cancellations: {order_id_prefix: C, policy: separate}}, "
+    "{keep_positive: [quantity, unit_price]}, {drop_duplicates: exact}, "
+    "{non_product_lines: {codes: [POST, M], pattern: '^(D|BANK CHARGES)$'}}, {date_range: {from: 2010-12-05}}]",
+    "checks": "[{row_count: {min: 1000}}]",
+    "rfm.snapshots": "{every: 1mo, from: 2011-03-01}",
+    "rfm.features": "[tenure_days, mean_gap_days, average_order_value]",
+    "rfm.ratios": "[{of: monetary, recent: 30d, over: 180d}, {of: frequency, recent: 30d, over: 180d}]",
+    "score.weights": "{recency: 0.2, frequency: 0.3, monetary: 0.5}",
+}
+KEPT_RETURNS = {
+    "clean": "[{cancellations: {order_id_prefix: C, policy: net}}]",
+    "rfm.snapshots": "[2011-06-01, 2011-12-10]",
+    "rfm.features": "[]",
+    "rfm.window": "200d",
+    "rfm.min_history_days": "30",
+    "rfm.frequency": "units",
+}
+R_PACKAGE = {
+    "score": "{compat: r_rfm}",
+    "rfm.snapshots": "{every: 45d, from: 1997-03-01, until: 1998-05-01}",
+    "rfm.monetary": "mean_per_order",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--engine", required=True, choices=["sail", "spark"])
+    parser.add_argument("--venv", required=True, type=pathlib.Path)
+    parser.add_argument("--binary", required=True, type=pathlib.Path)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        start = getattr(server, asked.engine)
+        with start(asked.venv.resolve(), folder / "server.log") as remote:
+            Engine(asked.engine, asked.binary.resolve(), folder, remote).tried()
+    print(f"{asked.engine}: ok")
+
+
+def sets(options):
+    return [word for key, value in options.items() for word in ("--set", f"{key}={value}")]
+
+
+class Engine:
+    """A server, and what is asked of it."""
+
+    def __init__(self, name, binary, folder, remote):
+        self.name, self.binary, self.folder, self.remote = name, binary, folder, remote
+
+    def tried(self):
+        made_up = self.folder / "made_up.parquet"
+        simulated = ["simulate", "--customers", "120000", "--lines", "10000000", "--to", made_up]
+        subprocess.run([self.binary, "-q", *simulated], check=True)
+        lines = [RETAIL, *sets({"ingest.transactions.paths": f"[{made_up}]"})]
+
+        self.equal("cdnow", [*CDNOW, "--set", BY_SCORES])
+        self.equal("cdnow as the R package", [*CDNOW, "--set", NONE, *sets(R_PACKAGE)])
+        reference = pathlib.Path(os.environ.get("CUSTSEG_REFERENCE_DATA", "nowhere"))
+        source = (ROOT / reference / "online-retail/online_retail.parquet").resolve()
+        if source.exists():
+            retail = [RETAIL, *sets({"ingest.transactions.paths": f"[{source}]"})]
+            self.equal("online retail", [*retail, "--set", BY_SCORES])
+            self.equal("online retail, otherwise", [*retail, "--set", NONE, *sets(OTHERWISE)])
+            self.equal("online retail, returns kept", [*retail, "--set", NONE, *sets(KEPT_RETURNS)])
+        else:
+            print("skipped: CUSTSEG_REFERENCE_DATA has no online-retail")
+        self.equal("odd lines", odd_lines(self.folder))
+        folder = self.folder / "months/"
+        simulated = ["simulate", "--customers", "9000", "--lines", "300000", "--to", f"{folder}/"]
+        subprocess.run([self.binary, "-q", *simulated], check=True)
+        months = [RETAIL, *sets({"ingest.transactions.paths": f"[{folder}]", "models": "{}"})]
+        self.equal("a folder a month", months)
+        self.equal("ten million lines", [*lines, "--set", BY_SCORES])
+        self.piped()
+        self.refused()
+        self.stopped(lines)
+        if self.name == "spark":
+            self.without_an_executor(lines)
+
+    def run(self, args, *more, code=0):
+        command = [self.binary, "run", *args, *more]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == code, (command, done.returncode, done.stderr)
+        return done.stdout, done.stderr
+
+    def places(self, name):
+        place = name.replace(" ", "_").replace(",", "")
+        return self.folder / "local" / place, self.folder / "cluster" / place
+
+    def cluster(self, to, sample=1_000_000):
+        return [
+            *sets({"publish.to": to, "engine.spark.sample": sample, "engine.spark.binary": self.binary}),
+            *("--engine", self.remote),
+        ]
+
+    def equal(self, name, args, during=None):
+        """Runs on this machine and on the cluster, and compares all that both publish; models learn from everybody."""
+        local, cluster = self.places(name)
+        began = time.monotonic()
+        self.run(args, *sets({"publish.to": local}))
+        here = time.monotonic() - began
+        command = [self.binary, "run", *args, *self.cluster(cluster)]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if during:
+            during()
+        _, err = process.communicate()
+        assert process.returncode == 0, err
+        there = time.monotonic() - began - here
+        rows = compared(local / "current", cluster / "current")
+        diff = subprocess.run([self.binary, "diff", local, cluster, "--json"], capture_output=True, text=True)
+        assert diff.returncode == 0 and json.loads(diff.stdout)["customers"]["moved"] == 0, (diff.stdout, diff.stderr)
+        left = [path.name for path in (cluster / "runs").iterdir() if path.name.startswith(".")]
+        assert not left, left
+        print(f"{self.name}: {name}: {rows} rows equal; {here:.1f} s here, {there:.1f} s there")
+
+    def piped(self):
+        """Models of more than scores pipe customers through this program, which Sail does not know how to."""
+        args = [*CDNOW, "--set", BY_VALUES]
+        if self.name == "spark":
+            return self.equal("cdnow through the nodes", args)
+        _, err = self.run(args, *self.cluster(self.folder / "piped"), code=4)
+        assert "model: models that look at more than scores pipe customers" in err, err
+
+    def refused(self):
+        """What is not there is told at once; what fails by the server's own first line, with its stage."""
+        began = time.monotonic()
+        _, err = self.run([*CDNOW, "--set", NONE], *sets({"publish.to": self.folder / "x"}), "--engine", "sc://127.0.0.1:1", code=4)
+        assert "error: spark: no server at 127.0.0.1:1: Connection refused" in err, err
+        assert time.monotonic() - began < 5
+        with socket.socket() as mute:
+            mute.bind(("127.0.0.1", 0))
+            mute.listen()
+            url = f"sc://127.0.0.1:{mute.getsockname()[1]}"
+            _, err = self.run([*CDNOW, "--set", NONE], *sets({"publish.to": self.folder / "x"}), "--engine", url, code=4)
+        assert "did not answer within" in err and time.monotonic() - began < 40, err
+        ragged = self.folder / "ragged.csv"
+        paths = sets({"ingest.transactions.paths": f"[{ragged}]"})
+        head = "customer_id,date,number_of_cds,dollar_value,remark\n1,1997-01-01,1,2.00,none\n"
+        for broken in ["2,1997-01-02", "2,1997-01-02,1,2.00", "2,1997-01-02,1,2.00,none,more"]:
+            ragged.write_text(f"{head}{broken}\n")
+            _, err = self.run([*CDNOW, "--set", NONE, *paths], *self.cluster(self.folder / "x"), code=4)
+            last = err.strip().splitlines()[-1]
+            assert last.startswith("error: orders: "), err
+        ragged.write_text(f"{head}2,1997-02-30,1,3.00,none\n")
+        _, err = self.run([*CDNOW, "--set", NONE, *paths], *self.cluster(self.folder / "x"), code=3)
+        assert "1 rows: ingest: ordered_at not in any declared format" in err, err
+        limit = sets({"clean": "[{keep_positive: [amount], max_share: 0.0001}]"})
+        _, err = self.run([*CDNOW, "--set", NONE, *limit], *self.cluster(self.folder / "x"), code=3)
+        assert "80 of 69659 lines; expected a share of at most 0.0001 rejected" in err, err
+
+    def stopped(self, lines):
+        """A signal stops the cluster, too, and leaves nothing behind; the next run goes on as if nothing had been."""
+        to = self.folder / "stopped"
+        command = [self.binary, "run", *lines, "--set", NONE, *self.cluster(to)]
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        for line in process.stderr:
+            if "custseg_orders" in line:
+                break
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        said = process.stderr.read()
+        assert process.wait() == 130, said
+        assert time.monotonic() - began < 6, said
+        assert "the cluster was told to stop" in said and "stopped=true" in said, said
+        assert not list((to / "runs").iterdir())
+        self.run([*CDNOW, "--set", NONE], *self.cluster(to))
+
+    def without_an_executor(self, lines):
+        """An executor that is killed while it works changes nothing."""
+        before = server.executors()
+        assert len(before) == 2, before
+
+        def kill():
+            time.sleep(6)
+            os.kill(before[0], signal.SIGKILL)
+
+        self.equal("ten million lines, an executor killed", [*lines, "--set", BY_SCORES], kill)
+        assert before[0] not in server.executors()
+
+
+def odd_lines(folder):
+    """A pipeline over lines with everything that can be wrong with one, moments in UTC, and ids that are numbers with gaps."""
+    chance, n = random.Random(7), 20_000
+    start = datetime.datetime(2023, 1, 1, tzinfo=datetime.timezone.utc)
+
+    def often(value, others, share=0.03):
+        return chance.choice(others) if chance.random() < share else value
+
+    lines = {
+        "who": [often(float(chance.randint(1, 900)), [None, -3.0]) for _ in range(n)],
+        "order": [often(f"{chance.choice('ABC')}{chance.randint(1, 4000)}", [None, "", "C"]) for _ in range(n)],
+        "at": [
+            often(start + datetime.timedelta(seconds=chance.randint(0, 2 * 365 * 86400)), [None, start.replace(year=1850)], 0.01)
+            for _ in range(n)
+        ],
+        "units": [often(float(chance.randint(-3, 40)), [None, 0.0, 1.5, 1e16, float("nan"), float("inf")]) for _ in range(n)],
+        "price": [often(chance.randint(-50, 5000) / 100, [None, 0.0, 1.005, 0.00000001, 1e14, float("nan")]) for _ in range(n)],
+        "it's": [often(f"P{chance.randint(1, 50)}", [None, "", "POST"]) for _ in range(n)],
+    }
+    dtypes = {"at": pl.Datetime("us", "UTC")}
+    pl.DataFrame(lines, schema_overrides=dtypes).write_parquet(folder / "odd.parquet")
+    segments = (ROOT / "config/segments/default.yaml").resolve()
+    (folder / "odd.yaml").write_text(f"""
+name: odd
+ingest:
+  transactions:
+    paths: [odd.parquet]
+    columns: {{ customer_id: who, order_id: order, ordered_at: at, quantity: units, unit_price: price, product_id: "it's" }}
+  timezone: America/New_York
+  money: {{ scale: 2 }}
+clean:
+  - cancellations: {{ order_id_prefix: C, policy: separate }}
+  - keep_positive: [quantity, unit_price]
+  - non_product_lines: {{ codes: [POST, "O'Hara"] }}
+  - drop_missing: [product_id]
+rfm: {{ snapshots: {{ every: 1mo, from: 2023-02-28 }}, window: 400d, features: [average_order_value, mean_gap_days], monetary: mean_per_day }}
+score: {{ bins: 5, frequency: {{ zero_apart: true }}, recency: {{ method: fixed, cut_points: [7, 30, 90, 180] }} }}
+segment: {{ map: "{segments}" }}
+publish: {{ to: out }}
+""")
+    return [folder / "odd.yaml"]
+
+
+def compared(local, cluster):
+    """Compares what two runs published; returns the rows of the segments."""
+    one, other = (json.loads((run / "manifest.json").read_text()) for run in (local, cluster))
+    for key in ["definition_hash", "snapshots", "rows", "cut_points", "metrics", "checks"]:
+        assert one[key] == other[key], (key, one[key], other[key])
+    tables = {output["path"] for output in one["outputs"]} & {output["path"] for output in other["outputs"]}
+    tables = {path for path in tables if path.endswith(".parquet") and "/" not in path}
+    assert {"ledger.parquet", "score_bins.parquet"} <= tables, tables
+    for path in tables:
+        assert pl.read_parquet(local / path).equals(pl.read_parquet(cluster / path)), path
+    assert sum(output["rows"] or 0 for output in other["outputs"] if output["path"].startswith("segments/")) == other["rows"]["segments"]
+    for snapshot in one["snapshots"]:
+        here, there = (segments(run, snapshot) for run in (local, cluster))
+        assert here.columns == there.columns, (here.columns, there.columns)
+        # Spark has no numbers without a sign; everything else is of one type.
+        there = there.cast(here.schema)
+        assert here.equals(there), (snapshot, here.join(there, on=here.columns, how="anti", nulls_equal=True))
+    return other["rows"]["segments"]
+
+
+def segments(run, snapshot):
+    files = sorted((run / "segments" / f"snapshot={snapshot}").glob("*.parquet"))
+    return pl.concat([pl.read_parquet(file, hive_partitioning=False) for file in files]).sort("customer_id")
+
+
+if __name__ == "__main__":
+    main()
