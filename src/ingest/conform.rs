@@ -235,7 +235,9 @@ impl<'a> Conformer<'a> {
             let columns = source.set.files.iter().flat_map(|file| &file.columns);
             columns.filter(move |(column, _)| Some(column.as_str()) == mapped).map(|(_, dtype)| dtype)
         };
-        let number = |dtype: &DataType| dtype.is_float() || dtype.is_integer();
+        // What does not fit 64 bits with a sign is text.
+        let wide = [DataType::UInt64, DataType::Int128, DataType::UInt128];
+        let number = |dtype: &DataType| dtype.is_float() || (dtype.is_integer() && !wide.contains(dtype));
         let dtypes: Vec<&DataType> = self.params.sources.iter().flat_map(files).collect();
         let numbers = !dtypes.is_empty() && dtypes.into_iter().all(number);
         let target = if numbers { DataType::Int64 } else { DataType::String };

@@ -25,6 +25,7 @@ pub mod workbook;
 pub use chunks::CsvError;
 pub use keyed::{Keyed, KeyedError, KeyedParams};
 pub use rates::Rates;
+pub use records::UNDECODABLE;
 pub use scan::{Reading, lines};
 pub use source::{Columns, FileSet, Format, Numbers, OnBadRow, Source, SourceFile, TextFormat, Worth};
 pub use text::ReadCount;

@@ -11,7 +11,10 @@ use encoding_rs::{Encoding, UTF_8};
 use super::chunks::{Chunk, CsvError, for_each_block, marks, places};
 
 /// Reasons for which a record is bad, in the order of [`BadRecord::fault`].
-pub(super) const FAULTS: [&str; 3] = ["too few fields", "too many fields", "not in the declared encoding"];
+pub(super) const FAULTS: [&str; 3] = ["too few fields", "too many fields", UNDECODABLE];
+
+/// The fault of a record whose bytes are no text.
+pub const UNDECODABLE: &str = "not in the declared encoding";
 
 /// A record that is none of the table's.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -73,11 +73,11 @@ impl Cluster {
         Ok(Self { session, version })
     }
 
-    /// Makes a view, or writes a table below `to` and makes a view of it.
+    /// Writes a table below `to`, if the statement is one.
     ///
     /// # Errors
     /// What the server says.
-    pub(super) fn make(&self, statement: &Statement, to: &str) -> Result<(), Error> {
+    pub(super) fn write(&self, statement: &Statement, to: &str) -> Result<(), Error> {
         let Statement { stage, name, body } = statement;
         let _span = info_span!("spark", stage).entered();
         if let Body::Table { select, path, partition_by } = body {
@@ -89,6 +89,15 @@ impl Cluster {
             });
             written.map_err(|error| failed(stage, &error))?;
         }
+        Ok(())
+    }
+
+    /// Makes the view of a statement; of a table, once it is written below `to`.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub(super) fn view(&self, statement: &Statement, to: &str) -> Result<(), Error> {
+        let Statement { stage, .. } = statement;
         // Nothing runs before its outcome is asked for.
         let made = self.session.sql(&statement.view_sql(to)).and_then(|made| made.collect_record_batches());
         made.map_err(|error| failed(stage, &error)).map(|_| ())

@@ -18,7 +18,7 @@ use crate::pipeline::Pipeline;
 /// The view of all lines.
 pub(super) const LINES: &str = "lines";
 /// What a cell has to look like to be a number: Spark would take `1d` for one, and spaces around it.
-const NUMBER: &str = "^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$";
+const NUMBER: &str = "^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?\\z";
 
 /// The views of CSV files.
 pub(super) fn files(p: &Pipeline) -> Vec<Statement> {
@@ -44,12 +44,12 @@ pub(super) fn files(p: &Pipeline) -> Vec<Statement> {
 
 /// The view of all lines of all files, as [`ingest::Lines`] has them.
 pub(super) fn lines(p: &Pipeline, reasons: &[Reason]) -> Statement {
-    let of_files = relations(p).into_iter().map(|Relation { source, path, view, .. }| {
+    let of_files = relations(p).into_iter().map(|Relation { source, file, path, view }| {
         let from = match source.set.format {
             Format::Csv => format!("custseg_{view}"),
             _ => format!("parquet.{}", name(&path)),
         };
-        Cells { p, source, reasons }.lines(&from)
+        Cells { p, source, file, reasons }.lines(&from)
     });
     Statement::view(ingest::STAGE, LINES, of_files.collect::<Vec<_>>().join("\nUNION ALL\n"))
 }
@@ -125,6 +125,7 @@ pub(super) fn carried(p: &Pipeline) -> Vec<(String, String)> {
 struct Cells<'a> {
     p: &'a Pipeline,
     source: &'a Source,
+    file: &'a SourceFile,
     reasons: &'a [Reason],
 }
 
@@ -150,8 +151,18 @@ impl Cells<'_> {
             cells.push(format!("{}{scaled} AS cell_{ours}", self.number(theirs)));
             cells.push(format!("{} AS blank_{ours}", self.blank(theirs)));
         }
-        cells.extend(carried(self.p).iter().map(|(column, carried)| format!("{} AS {carried}", name(column))));
+        cells.extend(carried(self.p).iter().map(|(column, carried)| {
+            // To some engines zero is not its own negative.
+            let is_float = self.source.set.dtype(column).is_some_and(DataType::is_float);
+            format!("{}{} AS {carried}", name(column), if is_float { " + 0.0D" } else { "" })
+        }));
         let mut faults = Vec::new();
+        if self.source.set.format == Format::Csv {
+            // Engines put this mark where bytes are no text, in whichever column that is.
+            let all: Vec<String> = self.file.columns.iter().map(|(column, _)| name(column)).collect();
+            cells.push(format!("instr(concat_ws('', {}), '\u{fffd}') > 0 AS undecodable", all.join(", ")));
+            faults.push(self.fault("undecodable".to_owned(), ingest::UNDECODABLE));
+        }
         let mut sized = Vec::new();
         for (ours, _) in &numbers {
             faults.extend(self.number_faults(ours));
@@ -199,7 +210,9 @@ impl Cells<'_> {
     fn id(&self, column: &str) -> String {
         let cell = self.cell(column);
         match self.source.set.dtype(column) {
-            Some(dtype) if dtype.is_float() => format!("CAST(CAST({cell} AS BIGINT) AS STRING)"),
+            Some(dtype) if dtype.is_float() => {
+                format!("CASE WHEN abs({cell}) < 9.2e18D THEN CAST(CAST({cell} AS BIGINT) AS STRING) END")
+            }
             _ => format!("CAST({cell} AS STRING)"),
         }
     }

@@ -125,6 +125,15 @@ impl Statement {
         }
     }
 
+    /// Where its table stands below the run's folder, if it is one.
+    #[cfg(feature = "spark")]
+    fn path(&self) -> Option<&'static str> {
+        match self.body {
+            Body::Table { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
     /// The SQL that writes its table below `to`, where it is one.
     fn written_sql(&self, to: &str) -> Option<String> {
         let Body::Table { select, path, partition_by } = &self.body else { return None };

@@ -37,7 +37,7 @@ pub(super) fn moment(format: &str, cell: &str) -> Option<String> {
             }
         }
     }
-    pattern.push('$');
+    pattern.push_str("\\z");
     let pattern = text::quoted(&pattern);
     let mut sorted = order.clone();
     sorted.sort_unstable();

@@ -1,5 +1,8 @@
 //! What has no form in SQL that gives the very same numbers, by name.
 
+use std::collections::HashSet;
+use std::path::Path;
+
 use polars::prelude::{DataType, TimeUnit};
 
 use super::moments;
@@ -36,6 +39,11 @@ pub fn refused(p: &Pipeline) -> Vec<Refusal> {
     for rule in &p.segment.rules {
         found.told(rule.values.is_some(), "segment.map: `when`", "conditions on values are Polars' dialect of SQL");
     }
+    let to = p.publish.to.canonicalize().unwrap_or_else(|_| p.publish.to.clone());
+    let why = "has characters that mean something else to a cluster: * ? [ ] { } \\ %";
+    found.told(!plain(&to.join("runs")), "publish.to", why);
+    let why = "names a store; the cluster and this machine have to see the same folder by the same path";
+    found.told(p.publish.mirror.is_some(), "publish.to", why);
     found.told(p.why, "segment.why", "is told by this machine alone");
     models(p, &mut found);
     found.told(!p.clusterings.is_empty(), "models: kmeans", "is fitted to all customers, which stay on the cluster");
@@ -83,6 +91,15 @@ fn of_source(source: &Source, found: &mut Found) {
         &format!("{at}.paths"),
         "name a store; the cluster and this machine have to see the same files by the same paths",
     );
+    let odd = set.files.iter().any(|file| !plain(&file.path));
+    let why =
+        "have characters that mean something else to a cluster (* ? [ ] { } \\ %), or names that it passes over (_ .)";
+    found.told(odd, &format!("{at}.paths"), why);
+    let twice = set.files.iter().any(|file| {
+        let lower: HashSet<String> = file.columns.iter().map(|(name, _)| name.to_lowercase()).collect();
+        lower.len() < file.columns.len()
+    });
+    found.told(twice, &format!("{at}.paths"), "have columns that differ in upper and lower case alone");
     let moments = || set.files.iter().flat_map(|file| &file.columns).filter(|(name, _)| *name == columns.ordered_at);
     let nanos = moments().any(|(_, dtype)| matches!(dtype, DataType::Datetime(TimeUnit::Nanoseconds, _)));
     found.told(nanos, &format!("{at}.columns.ordered_at"), "is in nanoseconds, which Spark does not read");
@@ -100,6 +117,13 @@ fn of_source(source: &Source, found: &mut Found) {
         let key = format!("{at}.csv.datetime_formats: {format}");
         found.told(moments::moment(format, "").is_none(), &key, "has parts other than %Y %m %d %H %M %S");
     }
+}
+
+/// Whether a cluster takes a path for what it is.
+fn plain(path: &Path) -> bool {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(['_', '.']));
+    !hidden && path.to_str().is_some_and(|path| !path.contains(['*', '?', '[', ']', '{', '}', '\\', '%']))
 }
 
 fn clean(step: &Step, p: &Pipeline, found: &mut Found) {

@@ -22,7 +22,7 @@ use crate::orders::OrderBook;
 use crate::pipeline::{self, Learnt, Outcome, Pipeline, definition_hash};
 use crate::publish::manifest::Input;
 use crate::publish::{self, Depends, Facts, PublishError, Staging};
-use crate::rfm;
+use crate::rfm::{self, RfmError};
 use crate::score::{Cut, Dimension, Yardstick, bins_of};
 use crate::scratch;
 use crate::segment::{self, Segmented};
@@ -41,14 +41,34 @@ pub fn run(p: &Pipeline, params: &SparkParams) -> Result<Outcome, Error> {
     }
     let run_id = run_id(p, params, &inputs);
     let staging = publish::stage(&p.publish, &run_id)?;
-    let folder = staging.path().to_owned();
+    // The cluster does not stand where this program does.
+    let folder = staging
+        .path()
+        .canonicalize()
+        .map_err(|source| Error::Publish(PublishError::Io { path: staging.path().to_owned(), source }))?;
     let to = super::url(&folder.display().to_string());
-    let make = |statement: &Statement| cluster.make(statement, &to);
+    let make = |statement: &Statement| -> Result<bool, Error> {
+        cluster.write(statement, &to)?;
+        // Of no rows at all not every engine writes a file, and then nothing can be read.
+        let there = statement.path().is_none_or(|path| written(&folder.join(path)));
+        if there { cluster.view(statement, &to).map(|()| true) } else { Ok(false) }
+    };
+    let all = |statements: &[Statement]| -> Result<bool, Error> {
+        for statement in statements {
+            if !make(statement)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    };
     let after = |name: &str| statements.iter().position(|one| one.name == name).map_or(0, |at| at + 1);
     let (read, cut) = (after(orders::LEDGER), after(score::CUT_POINTS));
-    statements[..read].iter().try_for_each(make)?;
     let reasons = pipeline::mark(p, Reading::Headers, None)?.reasons;
-    let book = calendar(p, reasons, &folder).map_err(Error::engine("orders"))?;
+    if !all(&statements[..read])? {
+        let nothing = book(p, reasons, empty_calendar().map_err(Error::engine("orders"))?);
+        return Err(rfm::dates(&p.rfm, &nothing).err().map_or_else(odd, Error::Rfm));
+    }
+    let book = book(p, reasons, calendar(&folder).map_err(Error::engine("orders"))?);
     let ledger = ledger(&folder).map_err(Error::engine("orders"))?;
     let rows: u64 = book.rows_by_reason().map_err(Error::engine("orders"))?.iter().sum();
     info!(rows, "source read");
@@ -57,10 +77,18 @@ pub fn run(p: &Pipeline, params: &SparkParams) -> Result<Outcome, Error> {
     }
     let (staging, verdicts) = judged(p, &book, &ledger, staging)?;
     let dates = rfm::dates(&p.rfm, &book)?;
-    statements[read..cut].iter().try_for_each(make)?;
+    let first = dates.first().copied().unwrap_or_default();
+    if !all(&statements[read..cut])? {
+        return Err(RfmError::NobodyLeft { date: first }.into());
+    }
     let cuts = cuts(p, &folder, &dates)?;
-    statements[cut..].iter().try_for_each(make)?;
+    if !all(&statements[cut..])? {
+        return Err(RfmError::NobodyLeft { date: first }.into());
+    }
     let counted = Counted::read(&folder, &dates).map_err(Error::engine("segment"))?;
+    if let Some(date) = counted.nobody() {
+        return Err(RfmError::NobodyLeft { date }.into());
+    }
     info!(rows = counted.rows, snapshots = dates.len(), "customers named");
     let newest = dates.last().copied().unwrap_or_default();
     make(&model::sample(p, params, newest, &counted.segments))?;
@@ -132,23 +160,39 @@ fn run_id(p: &Pipeline, params: &SparkParams, inputs: &[Input]) -> String {
     blake3::hash(of_engine.as_bytes()).to_hex()[..16].to_owned()
 }
 
-/// A table that the cluster wrote.
+/// A table that the cluster wrote. What folders above it are called says nothing of its columns.
 fn table(folder: &Path, path: &str) -> PolarsResult<LazyFrame> {
-    let files = PlRefPath::try_from_path(&folder.join(path).join("*.parquet"))?;
-    LazyFrame::scan_parquet(files, ScanArgsParquet::default())
+    let files = PlRefPath::try_from_path(&folder.join(path))?;
+    let hive_options = HiveOptions::new_disabled();
+    LazyFrame::scan_parquet(files, ScanArgsParquet { hive_options, ..Default::default() })
 }
 
-/// The order book by reason and day: what checks, dates and refusals look at.
-fn calendar(p: &Pipeline, reasons: Vec<Reason>, folder: &Path) -> PolarsResult<OrderBook> {
+/// Whether a folder holds a file of a table.
+fn written(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries
+        .into_iter()
+        .any(|path| path.is_dir() && written(&path) || path.extension().is_some_and(|it| it == "parquet"))
+}
+
+/// What a server says that has rows where there are none.
+fn odd() -> Error {
+    Error::Spark { stage: "orders", words: "the cluster wrote no order book, though there are lines".to_owned() }
+}
+
+/// Lines by reason and day: what checks, dates and refusals look at.
+fn calendar(folder: &Path) -> PolarsResult<DataFrame> {
     let columns = [col(REASON).cast(DataType::UInt8), col(DAY).cast(DataType::Date), col(LINES).cast(DataType::UInt64)];
-    // Of no lines at all not every engine writes a file.
-    let written = std::fs::read_dir(folder.join(orders::CALENDAR)).into_iter().flatten().flatten();
-    let any = written.into_iter().any(|file| file.path().extension().is_some_and(|suffix| suffix == "parquet"));
-    let frame = match any {
-        true => table(folder, orders::CALENDAR)?.select(columns).collect()?,
-        false => df![REASON => Vec::<u8>::new(), DAY => Vec::<NaiveDate>::new(), LINES => Vec::<u64>::new()]?,
-    };
-    Ok(OrderBook {
+    table(folder, orders::CALENDAR)?.select(columns).collect()
+}
+
+fn empty_calendar() -> PolarsResult<DataFrame> {
+    df![REASON => Vec::<u8>::new(), DAY => Vec::<NaiveDate>::new(), LINES => Vec::<u64>::new()]
+}
+
+/// The order book as far as it is known here.
+fn book(p: &Pipeline, reasons: Vec<Reason>, frame: DataFrame) -> OrderBook {
+    OrderBook {
         frame,
         reasons,
         money: p.ingest.money.clone(),
@@ -158,7 +202,7 @@ fn calendar(p: &Pipeline, reasons: Vec<Reason>, folder: &Path) -> PolarsResult<O
         products: None,
         categories: None,
         has_orders: p.ingest.has_orders(),
-    })
+    }
 }
 
 fn ledger(folder: &Path) -> PolarsResult<DataFrame> {
@@ -214,6 +258,12 @@ struct Counted {
 }
 
 impl Counted {
+    /// The first snapshot that has no customers.
+    fn nobody(&self) -> Option<NaiveDate> {
+        let of_date = self.scores.iter().find(|(_, counts)| counts[0].iter().all(|count| *count == 0));
+        of_date.map(|(date, _)| *date)
+    }
+
     fn read(folder: &Path, dates: &[NaiveDate]) -> PolarsResult<Self> {
         let cells = table(folder, CELLS)?.collect()?;
         let days: Vec<Option<NaiveDate>> = cells.column(SNAPSHOT)?.date()?.as_date_iter().collect();

@@ -62,6 +62,22 @@ fn ids_of_two_types_meet_as_text() {
     assert_eq!(super::harness::hashes(&csv.path("out")), super::harness::hashes(&shop.path("out")));
 }
 
+/// An id beyond 64 bits with a sign is a customer as any other.
+#[test]
+fn ids_without_a_sign_keep_their_customers() {
+    let shop = with_web(Shop::fixture());
+    let mut frame = df!["buyer" => [u64::MAX, 2001], "no" => ["W1", "W2"], "total" => [12.5, 3.0],
+        "day" => ["2024-03-05", "2024-03-06"]]
+    .unwrap();
+    let day = frame.column("day").unwrap().cast(&DataType::Date).unwrap();
+    frame.with_column(day).unwrap();
+    ParquetWriter::new(fs::File::create(shop.path("web.parquet")).unwrap()).finish(&mut frame).unwrap();
+    let web = "{paths: [web.parquet], columns: {customer_id: buyer, order_id: no, ordered_at: day, amount: total}}";
+    shop.run(&["--set", &format!("ingest.transactions={web}"), "--set", "clean=[]"]);
+    let ids = super::harness::texts(&shop.table("segments/snapshot=2024-03-07/part-0"), "customer_id");
+    assert_eq!(ids, ["18446744073709551615", "2001"]);
+}
+
 #[test]
 fn customers_bring_their_attributes() {
     let shop = Shop::fixture().edit(

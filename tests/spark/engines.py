@@ -66,7 +66,7 @@ def main() -> None:
         folder = pathlib.Path(name)
         start = getattr(server, asked.engine)
         with start(asked.venv.resolve(), folder / "server.log") as remote:
-            Engine(asked.engine, asked.binary.resolve(), folder, remote).tried()
+            Engine(asked, folder, remote).tried()
     print(f"{asked.engine}: ok")
 
 
@@ -77,8 +77,9 @@ def sets(options):
 class Engine:
     """A server, and what is asked of it."""
 
-    def __init__(self, name, binary, folder, remote):
-        self.name, self.binary, self.folder, self.remote = name, binary, folder, remote
+    def __init__(self, asked, folder, remote):
+        self.name, self.venv, self.binary = asked.engine, asked.venv.resolve(), asked.binary.resolve()
+        self.folder, self.remote = folder, remote
 
     def tried(self):
         made_up = self.folder / "made_up.parquet"
@@ -109,6 +110,7 @@ class Engine:
         self.stopped(lines)
         if self.name == "spark":
             self.without_an_executor(lines)
+            self.by_hand()
 
     def run(self, args, *more, code=0):
         command = [self.binary, "run", *args, *more]
@@ -132,7 +134,8 @@ class Engine:
         began = time.monotonic()
         self.run(args, *sets({"publish.to": local}))
         here = time.monotonic() - began
-        command = [self.binary, "run", *args, *self.cluster(cluster)]
+        # A path from here, which is not where the server stands.
+        command = [self.binary, "run", *args, *self.cluster(os.path.relpath(cluster, (ROOT / args[0]).parent))]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if during:
             during()
@@ -177,6 +180,16 @@ class Engine:
         ragged.write_text(f"{head}2,1997-02-30,1,3.00,none\n")
         _, err = self.run([*CDNOW, "--set", NONE, *paths], *self.cluster(self.folder / "x"), code=3)
         assert "1 rows: ingest: ordered_at not in any declared format" in err, err
+        ragged.write_bytes(head.encode() + b"2,1997-01-02,1,3.00,caf\xe9\n")
+        _, err = self.run([*CDNOW, "--set", NONE, *paths], *self.cluster(self.folder / "x"), code=3)
+        assert "1 rows: ingest: not in the declared encoding" in err, err
+        ragged.write_text(head.splitlines()[0] + "\n")
+        _, err = self.run([*CDNOW, "--set", NONE, *paths], *self.cluster(self.folder / "x"), code=3)
+        assert "rfm: no line is left to measure: the source has no rows" in err, err
+        for window, snapshots in [(30, "[1997-02-01, 1998-12-01]"), (30, "[1998-12-01]"), (300, "[1997-02-01, 1999-12-01]")]:
+            late = sets({"rfm.window": f"{window}d", "rfm.snapshots": snapshots})
+            _, err = self.run([*CDNOW, "--set", NONE, *late], *self.cluster(self.folder / "x"), code=3)
+            assert "no customer is left within `rfm.window`" in err, err
         limit = sets({"clean": "[{keep_positive: [amount], max_share: 0.0001}]"})
         _, err = self.run([*CDNOW, "--set", NONE, *limit], *self.cluster(self.folder / "x"), code=3)
         assert "80 of 69659 lines; expected a share of at most 0.0001 rejected" in err, err
@@ -210,6 +223,21 @@ class Engine:
 
         self.equal("ten million lines, an executor killed", [*lines, "--set", BY_SCORES], kill)
         assert before[0] not in server.executors()
+
+
+    def by_hand(self):
+        """The printed SQL gives the same segments and ledger to those who run it themselves."""
+        to, script = self.folder / "by_hand", self.folder / "cdnow.sql"
+        plan = [self.binary, "plan", *CDNOW, "--set", NONE, "--engine", "spark", "--format", "sql", "--to", to]
+        script.write_text(subprocess.run(plan, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+        server.spark_sql(self.venv, script, self.folder)
+        local = self.folder / "local/by_hand"
+        self.run([*CDNOW, "--set", NONE], *sets({"publish.to": local}))
+        here, there = segments(local / "current", "1998-07-01"), segments(to, "1998-07-01")
+        assert here.equals(there.cast(here.schema))
+        ledger = pl.read_parquet(to / "ledger/*.parquet").sort("fate").drop("fate")
+        assert ledger.equals(pl.read_parquet(local / "current/ledger.parquet")), ledger
+        print("spark: cdnow by spark-sql -f: equal")
 
 
 def odd_lines(folder):

@@ -57,6 +57,15 @@ def spark(venv, log):
         yield f"sc://127.0.0.1:{port}"
 
 
+def spark_sql(venv, script, folder):
+    """Runs a file of SQL by Spark's own shell; what it keeps goes into the folder."""
+    home = next((venv / "lib").glob("python3*/site-packages/pyspark"))
+    environment = os.environ | {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1"}
+    command = [home / "bin/spark-sql", "--conf", "spark.ui.enabled=false", "-f", script]
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 @contextlib.contextmanager
 def running(command, environment, log):
     with log.open("w") as out:
