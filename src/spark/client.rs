@@ -28,8 +28,6 @@ static SESSION: Mutex<Option<SparkSession>> = Mutex::new(None);
 /// A cluster, with a session of its own.
 pub(super) struct Cluster {
     session: SparkSession,
-    /// What it says that it is.
-    pub(super) version: String,
 }
 
 impl Cluster {
@@ -70,7 +68,7 @@ impl Cluster {
             session.conf().set(key, value).map_err(|error| failed(STAGE, &error))?;
         }
         *SESSION.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.clone());
-        Ok(Self { session, version })
+        Ok(Self { session })
     }
 
     /// Writes a table below `to`, if the statement is one.

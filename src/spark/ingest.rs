@@ -277,13 +277,12 @@ impl Cells<'_> {
     }
 
     /// The moments that the declared formats read of the cell, in their order; of a column of moments the one.
-    fn moments(&self) -> Vec<String> {
+    fn moments(&self, cell: &str) -> Vec<String> {
         let column = &self.source.columns.ordered_at;
-        let cell = self.cell(column);
         match (self.source.set.format, self.source.set.dtype(column)) {
             (Format::Csv | Format::Xlsx, _) => {
                 let formats = &self.source.set.text.datetime_formats;
-                formats.iter().filter_map(|format| moments::moment(format, &cell)).collect()
+                formats.iter().filter_map(|format| moments::moment(format, cell)).collect()
             }
             (Format::Parquet, Some(DataType::Datetime(_, Some(_)))) => {
                 let zone = quoted(self.p.ingest.timezone.name());
@@ -294,14 +293,13 @@ impl Cells<'_> {
     }
 
     fn moment(&self) -> String {
-        match self.moments().as_slice() {
+        match self.moments(&self.cell(&self.source.columns.ordered_at)).as_slice() {
             [one] => one.clone(),
             several => format!("coalesce({})", several.join(", ")),
         }
     }
 
     fn moment_faults(&self) -> Vec<(String, String)> {
-        let column = &self.source.columns.ordered_at;
         let (first, last) = (YEARS.start(), YEARS.end());
         let mut faults = Vec::new();
         if self.source.set.format == Format::Csv {
@@ -309,18 +307,9 @@ impl Cells<'_> {
             faults.push(self.fault(blank, &format!("{ORDERED_AT} missing")));
             faults
                 .push(self.fault(format!("{ORDERED_AT} IS NULL"), &format!("{ORDERED_AT} not in any declared format")));
-            let cell = |moment: &String| moment.replace(&self.cell(column), &format!("NULLIF(cell_{ORDERED_AT}, '')"));
-            let others = self
-                .moments()
-                .iter()
-                .skip(1)
-                .map(|other| format!("{} <> {ORDERED_AT}", cell(other)))
-                .collect::<Vec<_>>();
-            if !others.is_empty() {
-                faults.push(
-                    self.fault(any(others.into_iter().map(|other| format!("coalesce({other}, false)"))), AMBIGUOUS),
-                );
-            }
+            let others = self.moments(&format!("NULLIF(cell_{ORDERED_AT}, '')"));
+            let differs = |other: &String| format!("coalesce({other} <> {ORDERED_AT}, false)");
+            faults.push(self.fault(any(others.iter().skip(1).map(differs)), AMBIGUOUS));
         } else {
             faults.push(self.fault(format!("{ORDERED_AT} IS NULL"), &format!("{ORDERED_AT} missing")));
         }

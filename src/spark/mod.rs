@@ -25,6 +25,8 @@ mod rfm;
 mod run;
 mod score;
 mod segment;
+#[cfg(feature = "spark")]
+mod site;
 mod text;
 
 #[cfg(feature = "spark")]
@@ -151,6 +153,14 @@ impl Statement {
 }
 
 impl Script {
+    /// The statements up to the ledger, up to the cut points, and the others: between them this machine has to know what was found.
+    #[cfg(feature = "spark")]
+    fn parts(&self) -> [&[Statement]; 3] {
+        let after = |name: &str| self.statements.iter().position(|one| one.name == name).map_or(0, |at| at + 1);
+        let (book, cuts) = (after(orders::LEDGER), after(score::CUT_POINTS));
+        [&self.statements[..book], &self.statements[book..cuts], &self.statements[cuts..]]
+    }
+
     /// As one text, for `spark-sql -f`; what is written goes below `to`.
     pub fn to_sql(&self, pipeline: &str, to: &str) -> String {
         let mut sql = format!(

@@ -12,6 +12,8 @@ const STAGE: &str = "orders";
 pub(super) const ORDERS_TABLE: &str = "orders";
 /// Lines, money and days by their fate: what checks and dates are judged by.
 pub(super) const CALENDAR: &str = "work/calendar";
+/// Where the ledger stands.
+pub(super) const LEDGER_PATH: &str = "ledger";
 /// The ledger.
 #[cfg(feature = "spark")]
 pub(super) const LEDGER: &str = "custseg_ledger";
@@ -25,7 +27,7 @@ pub(super) fn statements(p: &Pipeline, reasons: &[Reason]) -> Vec<Statement> {
     vec![
         Statement::table(STAGE, ORDERS_TABLE, "work/orders", book(p)),
         Statement::table(STAGE, "calendar", CALENDAR, calendar()),
-        Statement::table(STAGE, "ledger", "ledger", ledger(p, reasons)),
+        Statement::table(STAGE, "ledger", LEDGER_PATH, ledger(p, reasons)),
     ]
 }
 

@@ -15,6 +15,8 @@ use crate::score::{CutPoints, Cutting, Dimension, DimensionParams, Method};
 const STAGE: &str = "score";
 /// The table of cut points, one row a (snapshot, dimension, place).
 pub(super) const CUT_POINTS: &str = "custseg_cut_points";
+/// Where it stands.
+pub(super) const CUT_POINTS_PATH: &str = "work/cut_points";
 /// Column of a cut point.
 #[cfg(feature = "spark")]
 pub(super) const POINT: &str = "point";
@@ -26,7 +28,7 @@ pub(super) fn statements(p: &Pipeline) -> Vec<Statement> {
         Statement::view(STAGE, "buckets", buckets(p)),
         Statement::view(STAGE, "wanted", wanted(p)),
         Statement::view(STAGE, "located", located()),
-        Statement::table(STAGE, "cut_points", "work/cut_points", cut_points(p)),
+        Statement::table(STAGE, "cut_points", CUT_POINTS_PATH, cut_points(p)),
         Statement::view(STAGE, SCORED, scored(p)),
     ]
 }
