@@ -74,9 +74,9 @@ impl<'a> Site<'a> {
         Ok(())
     }
 
-    /// A table that the cluster wrote. What folders above it are called says nothing of its columns.
+    /// A table that the cluster wrote, beside whose files Spark leaves others. What folders above it are called says nothing of its columns.
     fn table(&self, path: &str) -> PolarsResult<LazyFrame> {
-        let files = PlRefPath::try_from_path(&self.folder.join(path))?;
+        let files = PlRefPath::try_from_path(&self.folder.join(path).join("*.parquet"))?;
         let hive_options = HiveOptions::new_disabled();
         LazyFrame::scan_parquet(files, ScanArgsParquet { hive_options, ..Default::default() })
     }
