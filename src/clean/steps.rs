@@ -129,6 +129,11 @@ impl Step {
         }
     }
 
+    /// What becomes of the money of returns under some steps.
+    pub fn policy(steps: &[Self]) -> ReturnPolicy {
+        steps.iter().find_map(Self::kept_returns).map_or(ReturnPolicy::Drop, |(_, policy)| policy)
+    }
+
     /// Whether the step pairs returns with purchases.
     pub fn matches_returns(&self) -> bool {
         matches!(self, Self::Cancellations { policy: ReturnPolicy::Match, .. })

@@ -9,7 +9,7 @@ use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::schema_line;
 use custseg::checks;
-use custseg::clean::{ReturnPolicy, Step};
+use custseg::clean::Step;
 use custseg::columns::{CATEGORY, CUSTOMER_ID, DAY, MONEY, ORDER_ID, confidence, label, margin, novelty};
 use custseg::error::Error;
 use custseg::ingest::{self, Reading};
@@ -85,7 +85,7 @@ fn made_up(p: &Pipeline, customers: usize) -> PolarsResult<OrderBook> {
     });
     let frame = DataFrame::new(customers, columns.collect::<PolarsResult<_>>()?)?;
     let has_orders = p.ingest.has_orders();
-    let returns = p.clean.iter().find_map(Step::kept_returns).map_or(ReturnPolicy::Drop, |(_, policy)| policy);
+    let returns = Step::policy(&p.clean);
     let (reasons, counts) = (Vec::new(), Vec::new());
     let further = pipeline::further(p);
     let empty = |names: [&str; 4]| DataFrame::empty_with_schema(&typed.try_project(names).unwrap_or_default());

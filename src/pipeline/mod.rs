@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, PolarsResult};
 use tracing::{info, info_span, warn};
 
 use crate::checks::{self, Check, Verdict};
@@ -21,11 +21,13 @@ use crate::score::{self, Cutting, ScoreParams, Scored, Yardstick};
 use crate::segment::{self, SegmentMap, Segmented};
 use crate::spark::SparkParams;
 
+mod facts;
 mod identity;
 mod reading;
 mod renewal;
 mod scoring;
 
+pub use facts::facts;
 pub use identity::{definition_hash, fingerprints, run_id};
 pub use reading::{Known, further, known, mark, pair, refuse, reject_names, scan};
 pub use renewal::Renewal;
@@ -115,7 +117,7 @@ pub fn run(p: &Pipeline, how: How) -> Result<Outcome, Error> {
     let pairs = pair(p)?;
     let lines = mark(p, Reading::Rows, pairs.as_ref())?;
     let book = scan(p, lines, pairs, Some(&staging.rejects()))?;
-    let (staging, verdicts) = check(p, &book, staging)?;
+    let (staging, verdicts) = check(p, &book, || ledger::ledger(&book), staging)?;
     if let Some(tell) = how.told {
         let rows = book.rows_by_reason().map_err(Error::engine("orders"))?.iter().sum();
         tell(&Scanned { inputs: &inputs, rows, verdicts: &verdicts });
@@ -133,22 +135,16 @@ pub fn run(p: &Pipeline, how: How) -> Result<Outcome, Error> {
     let segmented = segment(p, scored)?;
     info!(map = p.segment.name, "customers named");
     let assigned = assign(p, &book, &known.labels, &segmented, &earlier)?;
-    let files = artefact(p, learnt, &segmented, &assigned)?;
+    let files = artefact(p, learnt, segmented.dates.last().copied().unwrap_or_default(), &assigned)?;
     let tables = evaluate(evidence, assigned)?;
     let hash = definition_hash(p);
+    let judged = gates(p, &tables)?;
     let facts = Facts {
-        pipeline: &p.name,
-        definition_hash: &hash,
-        definition: &p.definitions,
-        reading: &p.reading,
-        money: &p.ingest.money,
-        inputs: &inputs,
-        verdicts: &verdicts,
         customers,
-        cuts: &segmented.cuts,
-        judged: &gates(p, &tables)?,
+        judged: &judged,
         depends: &depends,
         earlier: renewal.as_ref().map(|renewal| &renewal.run),
+        ..facts(p, &hash, &inputs, &verdicts, &segmented.cuts)
     };
     let manifest = info_span!("publish", rows = tables.segments.height())
         .in_scope(|| publish::publish(staging, &tables, files, facts, how.publish_anyway))?;
@@ -175,7 +171,12 @@ pub enum Outcome {
 ///
 /// # Errors
 /// A check that does not hold and is not only to warn.
-pub fn check(p: &Pipeline, book: &OrderBook, staging: Staging) -> Result<(Staging, Vec<Verdict>), Error> {
+pub fn check(
+    p: &Pipeline,
+    book: &OrderBook,
+    ledger: impl FnOnce() -> PolarsResult<DataFrame>,
+    staging: Staging,
+) -> Result<(Staging, Vec<Verdict>), Error> {
     let _span = info_span!("checks").entered();
     let files: Vec<&str> = p.ingest.files().map(|file| file.name.as_str()).collect();
     let verdicts = checks::judge(&p.checks, book, &files).map_err(Error::engine("checks"))?;
@@ -183,7 +184,7 @@ pub fn check(p: &Pipeline, book: &OrderBook, staging: Staging) -> Result<(Stagin
     if failed == 0 {
         return Ok((staging, verdicts));
     }
-    let ledger = ledger::ledger(book).map_err(Error::engine("checks"))?;
+    let ledger = ledger().map_err(Error::engine("checks"))?;
     let place = publish::set_aside(staging, &ledger, &verdicts, &p.name, &definition_hash(p), &p.ingest.money)?;
     Err(Error::Checks { failed, of: verdicts.len(), words: checks::in_words(&verdicts), place })
 }

@@ -22,7 +22,6 @@ use crate::model::{self, Assigned, Customers, FeatureParams, Places, Samples, Tr
 use crate::publish::Files;
 use crate::rfm::{CapPolicy, SnapshotDates, Snapshots, by_snapshot};
 use crate::score::{self, Cutting, Scored, Yardstick};
-use crate::segment::Segmented;
 
 /// What stands in the artefact besides what the run finds: the pipeline without its paths, its map, its rates.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,9 +81,8 @@ pub fn learnt(p: &Pipeline, scored: &Scored) -> Result<Learnt, Error> {
 ///
 /// # Errors
 /// Rates that can no longer be read.
-pub fn artefact(p: &Pipeline, learnt: Learnt, segmented: &Segmented, assigned: &Assigned) -> Result<Files, Error> {
+pub fn artefact(p: &Pipeline, learnt: Learnt, date: NaiveDate, assigned: &Assigned) -> Result<Files, Error> {
     let Learnt { cut_points, limit, categories } = learnt;
-    let (date, _) = model::newest(segmented).map_err(Error::engine("model"))?;
     let pretty = |json: &Value| (serde_json::to_string_pretty(json).unwrap_or_default() + "\n").into_bytes();
     let mut texts = vec![(PIPELINE.to_owned(), pretty(&p.recipe.pipeline)), (MAP.to_owned(), pretty(&p.recipe.map))];
     for (name, path) in &p.recipe.files {

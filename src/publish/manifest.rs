@@ -72,6 +72,9 @@ pub struct Facts<'a> {
 pub struct Depends(BTreeMap<String, String>);
 
 impl Depends {
+    /// Of no snapshot is told what it depends on.
+    pub const NOTHING: Self = Self(BTreeMap::new());
+
     /// Of dates and their hashes.
     pub fn of(dates: Vec<NaiveDate>, inputs: Vec<String>) -> Self {
         Self(dates.into_iter().map(|date| date.to_string()).zip(inputs).collect())

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::manifest::Output;
 use super::{PublishError, PublishParams, at, footer};
-use crate::columns::{CUSTOMER_ID, SNAPSHOT};
+use crate::columns::SNAPSHOT;
 use crate::evaluate::SEGMENTS;
 use crate::report::{self, Source};
 use crate::segment;
@@ -92,10 +92,7 @@ impl Published {
         let outputs = self.manifest["outputs"].as_array().into_iter().flatten();
         let names = outputs.filter_map(|output| output["path"].as_str()).filter(|path| path.starts_with(&folder));
         let parts = names.map(|name| Ok(self.read(name)?.lazy())).collect::<Result<Vec<_>, PublishError>>()?;
-        let mut whole = concat(parts, UnionArgs::default())?;
-        let names: Vec<PlSmallStr> = whole.collect_schema()?.iter_names().cloned().collect();
-        let typed = names.iter().map(|name| col(name.clone()).cast(segment::dtype(name)));
-        Ok(whole.select(typed.collect::<Vec<_>>()).sort([CUSTOMER_ID], Default::default()).collect()?)
+        Ok(segment::as_ours(concat(parts, UnionArgs::default())?)?)
     }
 
     /// A table by its name, if the run has it.

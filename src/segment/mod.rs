@@ -27,8 +27,18 @@ pub struct Segmented {
     pub cuts: Vec<Cut>,
 }
 
-/// The type of a column of the segments, whoever wrote it.
-pub fn dtype(column: &str) -> DataType {
+/// Segments that a cluster wrote, in the types and the order in which this machine writes them.
+///
+/// # Errors
+/// A column that is missing, or of another kind.
+pub fn as_ours(mut segments: LazyFrame) -> PolarsResult<DataFrame> {
+    let names: Vec<PlSmallStr> = segments.collect_schema()?.iter_names().cloned().collect();
+    let typed: Vec<Expr> = names.iter().map(|name| col(name.clone()).cast(dtype(name))).collect();
+    segments.select(typed).sort([CUSTOMER_ID], Default::default()).collect()
+}
+
+/// The type of a column of the segments.
+fn dtype(column: &str) -> DataType {
     match column {
         RECENCY_DAYS | TENURE_DAYS => DataType::Int32,
         FREQUENCY | SNAPSHOTS_IN_SEGMENT => DataType::UInt32,

@@ -9,13 +9,13 @@ use crate::pipeline::Pipeline;
 
 const STAGE: &str = "clean";
 /// The view of the marked lines.
-pub(super) const MARKED: &str = "marked";
+pub(super) const MARKED: &str = "custseg_marked";
 
 /// The view of the lines with their verdicts, as [`crate::clean::MarkedLines`] has them.
 pub(super) fn marked(p: &Pipeline, reasons: &[Reason]) -> Statement {
     let carried = ingest::carried(p).into_iter().map(|(_, carried)| carried);
     let columns = COLUMNS.map(str::to_owned).into_iter().chain(carried).collect::<Vec<_>>().join(", ");
-    let from = format!("SELECT {columns}, {REASON} FROM custseg_{}", ingest::LINES);
+    let from = format!("SELECT {columns}, {REASON} FROM {}", ingest::LINES);
     let mut marker = Marker { columns, from, pending: Vec::new() };
     let returned = returned(p);
     for (position, step) in p.clean.iter().enumerate() {

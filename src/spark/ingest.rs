@@ -16,17 +16,17 @@ use crate::ingest::{self, Format, Source, SourceFile, Worth};
 use crate::pipeline::Pipeline;
 
 /// The view of all lines.
-pub(super) const LINES: &str = "lines";
+pub(super) const LINES: &str = "custseg_lines";
 /// What a cell has to look like to be a number: Spark would take `1d` for one, and spaces around it.
 const NUMBER: &str = "^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?\\z";
 
 /// The views of CSV files.
-pub(super) fn files(p: &Pipeline) -> Vec<Statement> {
-    let csv = relations(p).into_iter().filter(|relation| relation.source.set.format == Format::Csv);
-    let view = |Relation { source, file, path, view }: Relation<'_>| {
+pub(super) fn files(relations: &[Relation<'_>]) -> Vec<Statement> {
+    let csv = relations.iter().filter(|relation| relation.source.set.format == Format::Csv);
+    let view = |Relation { source, file, path, view }: &Relation<'_>| {
         let columns = file.columns.iter().map(|(column, _)| column.clone()).collect();
         let options = vec![
-            ("path", path),
+            ("path", path.clone()),
             ("header", "true".to_owned()),
             ("sep", char::from(source.set.text.separator).to_string()),
             ("quote", "\"".to_owned()),
@@ -37,17 +37,17 @@ pub(super) fn files(p: &Pipeline) -> Vec<Statement> {
             // A record is broken in whichever column it is.
             ("columnPruning", "false".to_owned()),
         ];
-        Statement::csv(ingest::STAGE, &view, columns, options)
+        Statement::csv(ingest::STAGE, view, columns, options)
     };
     csv.map(view).collect()
 }
 
 /// The view of all lines of all files, as [`ingest::Lines`] has them.
-pub(super) fn lines(p: &Pipeline, reasons: &[Reason]) -> Statement {
-    let of_files = relations(p).into_iter().map(|Relation { source, file, path, view }| {
+pub(super) fn lines(p: &Pipeline, relations: &[Relation<'_>], reasons: &[Reason]) -> Statement {
+    let of_files = relations.iter().map(|Relation { source, file, path, view }| {
         let from = match source.set.format {
-            Format::Csv => format!("custseg_{view}"),
-            _ => format!("parquet.{}", name(&path)),
+            Format::Csv => view.clone(),
+            _ => format!("parquet.{}", name(path)),
         };
         Cells { p, source, file, reasons }.lines(&from)
     });
@@ -55,7 +55,7 @@ pub(super) fn lines(p: &Pipeline, reasons: &[Reason]) -> Statement {
 }
 
 /// Files that are read as one: all of a source, where they have the same columns and a folder to themselves.
-struct Relation<'a> {
+pub(super) struct Relation<'a> {
     source: &'a Source,
     /// One of them.
     file: &'a SourceFile,
@@ -63,12 +63,8 @@ struct Relation<'a> {
     view: String,
 }
 
-/// How many parts the source is read in.
-pub(super) fn parts(p: &Pipeline) -> usize {
-    relations(p).len()
-}
-
-fn relations(p: &Pipeline) -> Vec<Relation<'_>> {
+/// What the source is read by; the folders of its files are walked.
+pub(super) fn relations(p: &Pipeline) -> Vec<Relation<'_>> {
     let mut found: Vec<(&Source, &SourceFile, String)> = Vec::new();
     for source in &p.ingest.sources {
         let files = &source.set.files;
@@ -82,7 +78,7 @@ fn relations(p: &Pipeline) -> Vec<Relation<'_>> {
         source,
         file,
         path: super::url(&path),
-        view: format!("file_{}", idx + 1),
+        view: format!("custseg_file_{}", idx + 1),
     };
     found.into_iter().enumerate().map(relation).collect()
 }

@@ -35,9 +35,6 @@ pub use refuse::{Refusal, refused};
 #[cfg(feature = "spark")]
 pub use run::run;
 
-/// How the pipeline's own views begin.
-const PREFIX: &str = "custseg_";
-
 /// Checked options of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SparkParams {
@@ -97,15 +94,15 @@ pub const WORK: &str = "work";
 
 impl Statement {
     fn view(stage: &'static str, name: &str, select: String) -> Self {
-        Self { stage, name: format!("{PREFIX}{name}"), body: Body::View(select) }
+        Self { stage, name: name.to_owned(), body: Body::View(select) }
     }
 
     fn csv(stage: &'static str, name: &str, columns: Vec<String>, options: Vec<(&'static str, String)>) -> Self {
-        Self { stage, name: format!("{PREFIX}{name}"), body: Body::Csv { columns, options } }
+        Self { stage, name: name.to_owned(), body: Body::Csv { columns, options } }
     }
 
     fn table(stage: &'static str, name: &str, path: &'static str, select: String) -> Self {
-        Self { stage, name: format!("{PREFIX}{name}"), body: Body::Table { select, path, partition_by: None } }
+        Self { stage, name: name.to_owned(), body: Body::Table { select, path, partition_by: None } }
     }
 
     /// The SQL that makes its view; of a table, once it is written below `to`.
@@ -217,8 +214,9 @@ pub fn script(p: &Pipeline, asked: bool) -> Result<Script, Error> {
         return Err(Error::Refused(refused));
     }
     let reasons = pipeline::mark(p, Reading::Headers, None)?.reasons;
-    let mut statements = ingest::files(p);
-    statements.push(ingest::lines(p, &reasons));
+    let relations = ingest::relations(p);
+    let mut statements = ingest::files(&relations);
+    statements.push(ingest::lines(p, &relations, &reasons));
     statements.push(clean::marked(p, &reasons));
     statements.extend(orders::statements(p, &reasons));
     statements.extend(rfm::statements(p));

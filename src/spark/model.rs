@@ -70,7 +70,7 @@ pub(super) fn sample(
         day(newest),
         quotas.join(" ")
     );
-    Statement::table(STAGE, "sample", SAMPLE, select)
+    Statement::table(STAGE, "custseg_sample", SAMPLE, select)
 }
 
 /// What models say of customers, as a query, and the columns by which a customer finds its answers.

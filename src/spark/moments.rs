@@ -5,36 +5,19 @@ use super::text;
 /// The expression for a cell of text as a moment, null where it is none of that format; `None` for a format that has parts of which
 /// engines think differently: names of months, two digits for a year, fractions, zones.
 pub(super) fn moment(format: &str, cell: &str) -> Option<String> {
+    let spelled = format.replace("%F", "%Y-%m-%d").replace("%T", "%H:%M:%S").replace("%R", "%H:%M");
     let (mut pattern, mut order) = (String::from("^"), Vec::new());
-    let mut chars = format.chars();
+    let mut chars = spelled.chars();
     while let Some(c) = chars.next() {
-        let parts: &[char] = match c {
-            '%' => match chars.next()? {
-                'F' => &['Y', '-', 'm', '-', 'd'],
-                'T' => &['H', ':', 'M', ':', 'S'],
-                'R' => &['H', ':', 'M'],
-                '%' => &['%'],
-                field if "YmdHMS".contains(field) => {
-                    order.push(field);
-                    pattern.push_str(digits(field));
-                    continue;
-                }
-                _ => return None,
-            },
-            c if c.is_ascii_alphanumeric() || " /-.:,_".contains(c) => {
-                pattern.push_str(&literal(c));
-                continue;
+        match c {
+            '%' => {
+                let field = chars.next().filter(|field| "YmdHMS".contains(*field))?;
+                order.push(field);
+                pattern.push_str(if field == 'Y' { "([0-9]{4})" } else { "([0-9]{1,2})" });
             }
+            '.' => pattern.push_str("[.]"),
+            c if c.is_ascii_alphanumeric() || " /-:,_".contains(c) => pattern.push(c),
             _ => return None,
-        };
-        for part in parts {
-            match "YmdHMS".contains(*part) {
-                true => {
-                    order.push(*part);
-                    pattern.push_str(digits(*part));
-                }
-                false => pattern.push_str(&literal(*part)),
-            }
         }
     }
     pattern.push_str("\\z");
@@ -45,29 +28,15 @@ pub(super) fn moment(format: &str, cell: &str) -> Option<String> {
     if sorted.len() != order.len() || !['Y', 'm', 'd'].iter().all(|field| order.contains(field)) {
         return None;
     }
-    let of = |field: char| match order.iter().position(|other| *other == field) {
-        Some(at) => format!("lpad(regexp_extract({cell}, {pattern}, {}), 2, '0')", at + 1),
+    let of = |field: char, width: usize| match order.iter().position(|other| *other == field) {
+        Some(at) => format!("lpad(regexp_extract({cell}, {pattern}, {}), {width}, '0')", at + 1),
         None => "'00'".to_owned(),
     };
-    let year = of('Y').replace(", 2, '0')", ", 4, '0')");
-    let whole = format!(
-        "concat({year}, '-', {}, '-', {}, ' ', {}, ':', {}, ':', {})",
-        of('m'),
-        of('d'),
-        of('H'),
-        of('M'),
-        of('S')
-    );
-    Some(format!("TRY_CAST({whole} AS TIMESTAMP_NTZ)"))
-}
-
-fn digits(field: char) -> &'static str {
-    if field == 'Y' { "([0-9]{4})" } else { "([0-9]{1,2})" }
-}
-
-/// A character as a pattern that means itself.
-fn literal(c: char) -> String {
-    if c == '.' { "[.]".to_owned() } else { c.to_string() }
+    let [year, month, day] = [of('Y', 4), of('m', 2), of('d', 2)];
+    let [hour, minute, second] = ['H', 'M', 'S'].map(|field| of(field, 2));
+    Some(format!(
+        "TRY_CAST(concat({year}, '-', {month}, '-', {day}, ' ', {hour}, ':', {minute}, ':', {second}) AS TIMESTAMP_NTZ)"
+    ))
 }
 
 #[cfg(test)]
@@ -79,7 +48,7 @@ mod tests {
         for format in ["%Y-%m-%d", "%m/%d/%Y %H:%M", "%F %T", "%d.%m.%Y"] {
             assert!(moment(format, "c").is_some(), "{format}");
         }
-        for format in ["%d %b %Y", "%y-%m-%d", "%Y-%m-%dT%H:%M:%S%z", "%H:%M", "%Y-%m-%d %d", "%s"] {
+        for format in ["%d %b %Y", "%y-%m-%d", "%Y-%m-%dT%H:%M:%S%z", "%H:%M", "%Y-%m-%d %d", "%s", "%%F %Y-%m-%d"] {
             assert!(moment(format, "c").is_none(), "{format}");
         }
     }

@@ -9,7 +9,7 @@ use crate::pipeline::Pipeline;
 
 const STAGE: &str = "orders";
 /// The order book.
-pub(super) const ORDERS_TABLE: &str = "orders";
+pub(super) const ORDERS_TABLE: &str = "custseg_orders";
 /// Lines, money and days by their fate: what checks and dates are judged by.
 pub(super) const CALENDAR: &str = "work/calendar";
 /// Where the ledger stands.
@@ -26,8 +26,8 @@ const ACCEPTED: u32 = 1000;
 pub(super) fn statements(p: &Pipeline, reasons: &[Reason]) -> Vec<Statement> {
     vec![
         Statement::table(STAGE, ORDERS_TABLE, "work/orders", book(p)),
-        Statement::table(STAGE, "calendar", CALENDAR, calendar()),
-        Statement::table(STAGE, "ledger", LEDGER_PATH, ledger(p, reasons)),
+        Statement::table(STAGE, "custseg_calendar", CALENDAR, calendar()),
+        Statement::table(STAGE, "custseg_ledger", LEDGER_PATH, ledger(p, reasons)),
     ]
 }
 
@@ -40,7 +40,7 @@ fn book(p: &Pipeline) -> String {
          \x20 CAST(sum(CAST({QUANTITY} AS DECIMAL(20, 0))) AS DECIMAL(30, 0)) AS {UNITS},\n\
          \x20 CAST(sum(CAST({MONEY} AS DECIMAL(20, 0))) AS DECIMAL(30, 0)) AS {MONEY},\n\
          \x20 max({ORDERED_AT}) AS {ORDERED_AT}, {} AS {RETURNED}\n\
-         FROM custseg_{MARKED}\n\
+         FROM {MARKED}\n\
          GROUP BY {keys}, {REASON}",
         returned(p)
     )
@@ -49,7 +49,7 @@ fn book(p: &Pipeline) -> String {
 fn calendar() -> String {
     format!(
         "SELECT {REASON}, {DAY}, CAST(sum({LINES}) AS BIGINT) AS {LINES}\n\
-         FROM custseg_{ORDERS_TABLE}\nGROUP BY {REASON}, {DAY}"
+         FROM {ORDERS_TABLE}\nGROUP BY {REASON}, {DAY}"
     )
 }
 
@@ -79,7 +79,7 @@ fn ledger(p: &Pipeline, reasons: &[Reason]) -> String {
     let stayed: Vec<String> = counts.iter().map(|(_, name)| format!("CAST({name} AS BIGINT) AS {name}")).collect();
     let lefts: Vec<String> = counts.iter().map(|(name, left_name)| format!("{} AS {left_name}", left(name))).collect();
     format!(
-        "WITH book AS (SELECT *, coalesce({REASON}, {ACCEPTED}) AS fate FROM custseg_{ORDERS_TABLE}),\n\
+        "WITH book AS (SELECT *, coalesce({REASON}, {ACCEPTED}) AS fate FROM {ORDERS_TABLE}),\n\
          sums AS (SELECT fate, sum({LINES}) AS {ROWS}, sum({MONEY}) AS {MONEY} FROM book GROUP BY fate),\n\
          fates AS (\n\
          \x20 SELECT f.fate, f.{STEP}, f.{REASON}, f.declared,\n\

@@ -37,7 +37,7 @@ pub fn refused(p: &Pipeline) -> Vec<Refusal> {
     rfm(p, &mut found);
     score(p, &mut found);
     for rule in &p.segment.rules {
-        found.told(rule.values.is_some(), "segment.map: `when`", "conditions on values are Polars' dialect of SQL");
+        found.told(rule.values.is_some(), "segment.map: values", "conditions on values are Polars' dialect of SQL");
     }
     let to = p.publish.to.canonicalize().unwrap_or_else(|_| p.publish.to.clone());
     let why = "has characters that mean something else to a cluster: * ? [ ] { } \\ %";
@@ -69,7 +69,8 @@ fn ingest(p: &Pipeline, found: &mut Found) {
     let why = "an engine does not say which records are broken; `fail`, or Parquet";
     found.told(csv && p.ingest.on_bad_row == OnBadRow::Reject, "ingest.transactions.csv.on_bad_row: reject", why);
     let why = "are more than 500 files without a folder to themselves, or of different columns";
-    found.told(super::ingest::parts(p) > MOST_FILES, "ingest.transactions.paths", why);
+    let many = p.ingest.files().count() > MOST_FILES && super::ingest::relations(p).len() > MOST_FILES;
+    found.told(many, "ingest.transactions.paths", why);
     found.told(p.ingest.customers.is_some(), "ingest.customers", "its attributes are joined by this machine alone");
     found.told(p.ingest.rates.is_some(), "ingest.money.rates", "are applied by this machine alone");
     let kept = p.ingest.rejects != RejectColumns::Reasons;

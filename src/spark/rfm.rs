@@ -10,9 +10,9 @@ use crate::rfm::{Feature, Frequency, Grid, Monetary, Of, Ratio, SnapshotDates, S
 
 const STAGE: &str = "rfm";
 /// The view of the dates.
-pub(super) const SNAPSHOTS: &str = "snapshots";
+pub(super) const SNAPSHOTS: &str = "custseg_snapshots";
 /// The table of measured customers.
-pub(super) const MEASURED: &str = "rfm";
+pub(super) const MEASURED: &str = "custseg_rfm";
 /// No grid goes beyond this year.
 const LAST_YEAR: i32 = 2200;
 
@@ -25,8 +25,7 @@ pub(super) fn statements(p: &Pipeline) -> Vec<Statement> {
 
 /// The dates to look back from, each with its place among them from 1.
 fn snapshots(dates: &SnapshotDates) -> String {
-    let end =
-        format!("SELECT date_add(max({DAY}), 1) AS {SNAPSHOT} FROM custseg_{ORDERS_TABLE} WHERE {REASON} IS NULL");
+    let end = format!("SELECT date_add(max({DAY}), 1) AS {SNAPSHOT} FROM {ORDERS_TABLE} WHERE {REASON} IS NULL");
     let found = match dates {
         SnapshotDates::Last => end,
         SnapshotDates::Given(dates) => {
@@ -70,8 +69,8 @@ fn measured(p: &Pipeline) -> String {
         format!("{} AS {FREQUENCY}", m.frequency(p.rfm.frequency)),
         format!("{} AS {MONETARY}", m.monetary(p.rfm.monetary)),
     ];
-    if policy(p) == ReturnPolicy::Separate {
-        let sum = m.sum(&format!("CASE WHEN b.{RETURNED} THEN -b.{MONEY} ELSE CAST(0 AS DECIMAL(30, 0)) END"));
+    if CleanStep::policy(&p.clean) == ReturnPolicy::Separate {
+        let sum = format!("sum(CASE WHEN b.{RETURNED} THEN -b.{MONEY} ELSE CAST(0 AS DECIMAL(30, 0)) END)");
         columns.push(format!("{} AS {RETURNED_MONEY}", m.major(&sum)));
     }
     columns.extend(p.rfm.features.iter().filter_map(|feature| m.feature(*feature)));
@@ -80,21 +79,16 @@ fn measured(p: &Pipeline) -> String {
         0 => String::new(),
         // How long a customer is known does not depend on the window.
         days => format!(
-            "\nJOIN (SELECT {CUSTOMER_ID}, min({DAY}) AS first FROM custseg_{ORDERS_TABLE} WHERE {REASON} IS NULL GROUP BY {CUSTOMER_ID}) AS k\n\
+            "\nJOIN (SELECT {CUSTOMER_ID}, min({DAY}) AS first FROM {ORDERS_TABLE} WHERE {REASON} IS NULL GROUP BY {CUSTOMER_ID}) AS k\n\
              \x20 ON k.{CUSTOMER_ID} = b.{CUSTOMER_ID} AND datediff(s.{SNAPSHOT}, k.first) >= {days}"
         ),
     };
     format!(
-        "SELECT s.{SNAPSHOT}, b.{CUSTOMER_ID},\n  {}\nFROM custseg_{ORDERS_TABLE} AS b\nJOIN custseg_{SNAPSHOTS} AS s ON {}{known}\n\
+        "SELECT s.{SNAPSHOT}, b.{CUSTOMER_ID},\n  {}\nFROM {ORDERS_TABLE} AS b\nJOIN {SNAPSHOTS} AS s ON {}{known}\n\
          WHERE b.{REASON} IS NULL\nGROUP BY s.{SNAPSHOT}, b.{CUSTOMER_ID}",
         columns.join(",\n  "),
         all(joined)
     )
-}
-
-/// What becomes of the money of returns.
-fn policy(p: &Pipeline) -> ReturnPolicy {
-    p.clean.iter().find_map(CleanStep::kept_returns).map_or(ReturnPolicy::Drop, |(_, policy)| policy)
 }
 
 /// One function a measure; each is an aggregate over a customer's rows of the order book.
@@ -108,10 +102,6 @@ impl Measures<'_> {
     /// The last value among purchases; of a customer who only returned, of all.
     fn last(&self, of: &str) -> String {
         format!("coalesce(max(CASE WHEN {} THEN b.{of} END), max(b.{of}))", self.stands)
-    }
-
-    fn sum(&self, of: &str) -> String {
-        format!("sum({of})")
     }
 
     /// Distinct values among rows for which something holds; those without one count as one together.
@@ -141,11 +131,11 @@ impl Measures<'_> {
     }
 
     fn monetary(&self, of: Monetary) -> String {
-        let apart = policy(self.p) == ReturnPolicy::Separate;
+        let apart = CleanStep::policy(&self.p.clean) == ReturnPolicy::Separate;
         let gross = of == Monetary::Gross || (of != Monetary::Net && apart);
         let sum = match gross {
-            true => self.sum(&format!("CASE WHEN b.{RETURNED} THEN CAST(0 AS DECIMAL(30, 0)) ELSE b.{MONEY} END")),
-            false => self.sum(&format!("b.{MONEY}")),
+            true => format!("sum(CASE WHEN b.{RETURNED} THEN CAST(0 AS DECIMAL(30, 0)) ELSE b.{MONEY} END)"),
+            false => format!("sum(b.{MONEY})"),
         };
         let mean = |count: String| {
             let factor = double(self.p.ingest.money.factor());
@@ -187,7 +177,7 @@ impl Measures<'_> {
         let done = |days: u32| {
             let within = format!("{} <= {days}", self.days_before);
             let done = match ratio.of {
-                Of::Money => self.sum(&format!("CASE WHEN {within} THEN b.{MONEY} ELSE CAST(0 AS DECIMAL(30, 0)) END")),
+                Of::Money => format!("sum(CASE WHEN {within} THEN b.{MONEY} ELSE CAST(0 AS DECIMAL(30, 0)) END)"),
                 Of::Orders => self.orders(&all([self.stands.to_owned(), within])),
             };
             format!("CAST({done} AS DOUBLE)")
@@ -199,7 +189,7 @@ impl Measures<'_> {
 
 /// Columns of the measured customers beside recency, frequency and monetary value, in their order.
 pub(super) fn further(p: &Pipeline) -> Vec<String> {
-    let apart = (policy(p) == ReturnPolicy::Separate).then(|| RETURNED_MONEY.to_owned());
+    let apart = (CleanStep::policy(&p.clean) == ReturnPolicy::Separate).then(|| RETURNED_MONEY.to_owned());
     let features = p.rfm.features.iter().filter_map(|feature| match feature {
         Feature::TenureDays => Some(TENURE_DAYS.to_owned()),
         Feature::MeanGapDays => Some(MEAN_GAP_DAYS.to_owned()),

@@ -11,7 +11,6 @@ use super::client::Cluster;
 use super::site::{Counted, Site};
 use super::{SparkParams, Statement, WORK, model, script};
 use crate::artefact;
-use crate::checks;
 use crate::clean::{Reason, ReturnPolicy};
 use crate::error::Error;
 use crate::evaluate::{Tables, clusters, confusion, protocols};
@@ -20,9 +19,9 @@ use crate::model::{Assigned, Sight};
 use crate::orders::OrderBook;
 use crate::pipeline::{self, Learnt, Outcome, Pipeline, definition_hash};
 use crate::publish::manifest::Input;
-use crate::publish::{self, Depends, Facts, Files, Staging};
+use crate::publish::{self, Files};
 use crate::rfm::{self, RfmError};
-use crate::score::{Cut, Yardstick, bins_of, cuts_at};
+use crate::score::{Cut, bins_of};
 use crate::segment::Segmented;
 
 /// Runs a pipeline on a cluster and publishes what came out.
@@ -42,33 +41,20 @@ pub fn run(p: &Pipeline, params: &SparkParams) -> Result<Outcome, Error> {
     let [to_book, to_cuts, to_segments] = script.parts();
     let book = read(p, &site, to_book)?;
     let ledger = site.ledger()?;
-    let (staging, verdicts) = judged(p, &book, &ledger, staging)?;
+    let (staging, verdicts) = pipeline::check(p, &book, || Ok(ledger.clone()), staging)?;
     let dates = rfm::dates(&p.rfm, &book)?;
     let cuts = scored(p, &site, &dates, to_cuts)?;
     let counted = named(&site, &dates, to_segments)?;
-    let (segmented, yardstick) = sampled(p, params, &site, &cuts, &counted)?;
-    let assigned = fitted(p, &book, &segmented)?;
-    let files = pipeline::artefact(p, Learnt::of(&yardstick), &segmented, &assigned)?;
+    let yardstick = counted.yardstick(&cuts);
+    let assigned = fitted(p, params, &site, &book, &cuts, &counted)?;
+    let files = pipeline::artefact(p, Learnt::of(&yardstick), yardstick.date, &assigned)?;
     if !p.models.is_empty() {
         site.make(&answered(p, params, &site, &assigned, &files)?)?;
     }
     let tables = tables(p, ledger, &cuts, &counted, &assigned).map_err(Error::engine("evaluate"))?;
     site.clear()?;
     let hash = definition_hash(p);
-    let facts = Facts {
-        pipeline: &p.name,
-        definition_hash: &hash,
-        definition: &p.definitions,
-        reading: &p.reading,
-        money: &p.ingest.money,
-        inputs: &inputs,
-        verdicts: &verdicts,
-        customers: None,
-        cuts: &cuts,
-        judged: &[],
-        depends: &Depends::default(),
-        earlier: None,
-    };
+    let facts = pipeline::facts(p, &hash, &inputs, &verdicts, &cuts);
     let manifest = info_span!("publish").in_scope(|| publish::publish_written(staging, &tables, files, facts))?;
     Ok(Outcome::Published { manifest: Box::new(manifest), tables, stayed: Vec::new() })
 }
@@ -113,21 +99,6 @@ fn named(site: &Site<'_>, dates: &[NaiveDate], statements: &[Statement]) -> Resu
 
 fn nobody(date: Option<&NaiveDate>) -> Error {
     RfmError::NobodyLeft { date: date.copied().unwrap_or_default() }.into()
-}
-
-/// The sample of the newest snapshot, and what its cut points are.
-fn sampled(
-    p: &Pipeline,
-    params: &SparkParams,
-    site: &Site<'_>,
-    cuts: &[Cut],
-    counted: &Counted,
-) -> Result<(Segmented, Yardstick), Error> {
-    let (date, counts) = counted.scores.last().cloned().unwrap_or_default();
-    site.make(&model::sample(p, params, date, &counted.segments))?;
-    let of_newest = cuts.iter().filter(|cut| cut.snapshot == date).cloned().collect();
-    let segmented = Segmented { frame: site.sample()?, dates: vec![date], cuts: of_newest };
-    Ok((segmented, Yardstick { date, points: cuts_at(cuts, date).map(Clone::clone), counts }))
 }
 
 /// The segments with what the models say of everybody.
@@ -187,29 +158,30 @@ fn book(p: &Pipeline, reasons: Vec<Reason>, frame: DataFrame) -> OrderBook {
     }
 }
 
-/// Judges the checks; where one fails the run, what was found is set aside.
-fn judged(
+/// The models, fitted to a sample of the newest snapshot; without any nobody is drawn.
+fn fitted(
     p: &Pipeline,
+    params: &SparkParams,
+    site: &Site<'_>,
     book: &OrderBook,
-    ledger: &DataFrame,
-    staging: Staging,
-) -> Result<(Staging, Vec<checks::Verdict>), Error> {
-    let verdicts = checks::judge(&p.checks, book, &[]).map_err(Error::engine("checks"))?;
-    let failed = verdicts.iter().filter(|verdict| verdict.fails()).count();
-    if failed == 0 {
-        return Ok((staging, verdicts));
-    }
-    let hash = definition_hash(p);
-    let place = publish::set_aside(staging, ledger, &verdicts, &p.name, &hash, &p.ingest.money)?;
-    Err(Error::Checks { failed, of: verdicts.len(), words: checks::in_words(&verdicts), place })
-}
-
-/// The models, fitted to the sample.
-fn fitted(p: &Pipeline, book: &OrderBook, segmented: &Segmented) -> Result<Assigned, Error> {
+    cuts: &[Cut],
+    counted: &Counted,
+) -> Result<Assigned, Error> {
+    let none = || Assigned {
+        frame: DataFrame::empty(),
+        trials: Vec::new(),
+        tuned: Vec::new(),
+        trained: Vec::new(),
+        clustered: Vec::new(),
+    };
+    let Some((date, _)) = counted.scores.last().filter(|_| !p.models.is_empty()) else { return Ok(none()) };
+    site.make(&model::sample(p, params, *date, &counted.segments))?;
     let _span = info_span!("model").entered();
-    let date = segmented.dates.last().copied().unwrap_or_default();
-    let sight = Sight { date, newest: segmented.frame.clone(), earlier: &[], book, labels: &BTreeMap::new() };
-    let assigned = crate::model::assign(&p.models, &[], segmented, &sight)?;
+    let newest = site.sample()?;
+    let of_newest = cuts.iter().filter(|cut| cut.snapshot == *date).cloned().collect();
+    let segmented = Segmented { frame: newest.clone(), dates: vec![*date], cuts: of_newest };
+    let sight = Sight { date: *date, newest, earlier: &[], book, labels: &BTreeMap::new() };
+    let assigned = crate::model::assign(&p.models, &[], &segmented, &sight)?;
     info!(customers = segmented.frame.height(), models = p.models.len(), "models fitted to a sample");
     Ok(assigned)
 }

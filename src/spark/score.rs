@@ -21,14 +21,14 @@ pub(super) const CUT_POINTS_PATH: &str = "work/cut_points";
 #[cfg(feature = "spark")]
 pub(super) const POINT: &str = "point";
 /// The view of the scored customers.
-pub(super) const SCORED: &str = "scored";
+pub(super) const SCORED: &str = "custseg_scored";
 
 pub(super) fn statements(p: &Pipeline) -> Vec<Statement> {
     vec![
-        Statement::view(STAGE, "buckets", buckets(p)),
-        Statement::view(STAGE, "wanted", wanted(p)),
-        Statement::view(STAGE, "located", located()),
-        Statement::table(STAGE, "cut_points", CUT_POINTS_PATH, cut_points(p)),
+        Statement::view(STAGE, "custseg_buckets", buckets(p)),
+        Statement::view(STAGE, "custseg_wanted", wanted(p)),
+        Statement::view(STAGE, "custseg_located", located()),
+        Statement::table(STAGE, "custseg_cut_points", CUT_POINTS_PATH, cut_points(p)),
         Statement::view(STAGE, SCORED, scored(p)),
     ]
 }
@@ -66,14 +66,14 @@ fn values(p: &Pipeline) -> String {
     let of = |(dimension, params): (Dimension, &DimensionParams)| {
         let positive = if params.zero_apart { format!(" WHERE {} > 0", dimension.value()) } else { String::new() };
         format!(
-            "SELECT {SNAPSHOT}, {} AS {DIMENSION}, CAST({} AS DOUBLE) AS {VALUE} FROM custseg_{MEASURED}{positive}",
+            "SELECT {SNAPSHOT}, {} AS {DIMENSION}, CAST({} AS DOUBLE) AS {VALUE} FROM {MEASURED}{positive}",
             quoted(dimension.value()),
             dimension.value()
         )
     };
     let all: Vec<String> = quantiles(p).map(of).collect();
     let all = match all.is_empty() {
-        true => format!("SELECT {SNAPSHOT}, '' AS {DIMENSION}, 0.0D AS {VALUE} FROM custseg_{SNAPSHOTS} WHERE false"),
+        true => format!("SELECT {SNAPSHOT}, '' AS {DIMENSION}, 0.0D AS {VALUE} FROM {SNAPSHOTS} WHERE false"),
         false => all.join(" UNION ALL "),
     };
     let digits = "CAST(abs(CAST(floor(value) AS BIGINT)) AS STRING)";
@@ -90,9 +90,9 @@ fn buckets(p: &Pipeline) -> String {
         "SELECT {SNAPSHOT}, {DIMENSION}, bucket, n,\n\
          \x20 CAST(sum(n) OVER ({by} ORDER BY bucket ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS BIGINT) AS upto,\n\
          \x20 CAST(sum(n) OVER ({by}) AS BIGINT) AS total\n\
-         FROM (SELECT {SNAPSHOT}, {DIMENSION}, bucket, CAST(count(*) AS BIGINT) AS n FROM custseg_values GROUP BY {SNAPSHOT}, {DIMENSION}, bucket)"
+         FROM (SELECT {SNAPSHOT}, {DIMENSION}, bucket, CAST(count(*) AS BIGINT) AS n FROM ({}) GROUP BY {SNAPSHOT}, {DIMENSION}, bucket)",
+        values(p)
     )
-    .replace("custseg_values", &format!("({})", values(p)))
 }
 
 /// The two order statistics that each quantile lies between: place i of `bins` lies at (N − 1)·i/bins, counted from 0. Where that is a
@@ -160,7 +160,7 @@ fn cut_points(p: &Pipeline) -> String {
         true => String::new(),
         false => format!(
             "\nUNION ALL\nSELECT s.{SNAPSHOT}, k.{DIMENSION}, CAST(k.place AS INT) AS place, CAST(k.point AS DOUBLE) AS point\n\
-             FROM custseg_{SNAPSHOTS} AS s CROSS JOIN (VALUES {}) AS k({DIMENSION}, place, point)",
+             FROM {SNAPSHOTS} AS s CROSS JOIN (VALUES {}) AS k({DIMENSION}, place, point)",
             known.join(", ")
         ),
     };
@@ -227,7 +227,7 @@ fn scored(p: &Pipeline) -> String {
         "SELECT *, concat_ws({}, {code}) AS {RFM_CODE}{weighed}\n\
          FROM (\n\
          \x20 SELECT m.*,\n\x20   {}\n\
-         \x20 FROM custseg_{MEASURED} AS m\n\
+         \x20 FROM {MEASURED} AS m\n\
          \x20 LEFT JOIN (SELECT {} FROM {CUT_POINTS} GROUP BY {SNAPSHOT}) AS c ON c.{SNAPSHOT} = m.{SNAPSHOT}\n\
          )",
         quoted(separator),

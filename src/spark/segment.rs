@@ -27,7 +27,10 @@ pub(super) fn statements(p: &Pipeline, asked: bool) -> Vec<Statement> {
         "SELECT CAST({SNAPSHOT} AS DATE) AS {SNAPSHOT}, {SEGMENT}, {R_SCORE}, {F_SCORE}, {M_SCORE}, CAST(count(*) AS BIGINT) AS {CUSTOMERS}\n\
          FROM {NAMED}\nGROUP BY {cells}"
     );
-    vec![Statement { stage: STAGE, name: NAMED.to_owned(), body }, Statement::table(STAGE, "cells", CELLS, cells)]
+    vec![
+        Statement { stage: STAGE, name: NAMED.to_owned(), body },
+        Statement::table(STAGE, "custseg_cells", CELLS, cells),
+    ]
 }
 
 /// Columns of the segments but for their snapshot.
@@ -51,7 +54,7 @@ fn named(p: &Pipeline) -> String {
     format!(
         "WITH named AS (\n\
          \x20 SELECT c.*, s.place, {} AS {SEGMENT}\n\
-         \x20 FROM custseg_{SCORED} AS c JOIN custseg_{SNAPSHOTS} AS s ON s.{SNAPSHOT} = c.{SNAPSHOT}\n\
+         \x20 FROM {SCORED} AS c JOIN {SNAPSHOTS} AS s ON s.{SNAPSHOT} = c.{SNAPSHOT}\n\
          ),\n\
          looked_back AS (\n\
          \x20 SELECT *, CASE WHEN lag(place) OVER ({of_customer}) = place - 1 THEN lag({SEGMENT}) OVER ({of_customer}) END AS {PREVIOUS_SEGMENT}\n\

@@ -14,7 +14,7 @@ use crate::columns::*;
 use crate::error::Error;
 use crate::pipeline::Pipeline;
 use crate::publish::PublishError;
-use crate::score::{Cut, Dimension};
+use crate::score::{Cut, Dimension, Yardstick, cuts_at};
 use crate::scratch;
 use crate::segment;
 
@@ -110,13 +110,7 @@ impl<'a> Site<'a> {
     /// # Errors
     /// What Polars says.
     pub(super) fn sample(&self) -> Result<DataFrame, Error> {
-        let read = || -> PolarsResult<DataFrame> {
-            let mut plan = self.table(model::SAMPLE)?;
-            let names: Vec<PlSmallStr> = plan.collect_schema()?.iter_names().cloned().collect();
-            let typed = names.iter().map(|name| col(name.clone()).cast(segment::dtype(name)));
-            plan.select(typed.collect::<Vec<_>>()).sort([CUSTOMER_ID], Default::default()).collect()
-        };
-        read().map_err(Error::engine("model"))
+        self.table(model::SAMPLE).and_then(segment::as_ours).map_err(Error::engine("model"))
     }
 
     /// The cut points, as the cluster found them.
@@ -176,6 +170,12 @@ impl Counted {
     pub(super) fn nobody(&self) -> Option<NaiveDate> {
         let of_date = self.scores.iter().find(|(_, counts)| counts[0].iter().all(|count| *count == 0));
         of_date.map(|(date, _)| *date)
+    }
+
+    /// The cut points of the newest snapshot, and how many customers have which score.
+    pub(super) fn yardstick(&self, cuts: &[Cut]) -> Yardstick {
+        let (date, counts) = self.scores.last().cloned().unwrap_or_default();
+        Yardstick { date, points: cuts_at(cuts, date).map(Clone::clone), counts }
     }
 
     fn of(cells: &DataFrame, dates: &[NaiveDate]) -> PolarsResult<Self> {
