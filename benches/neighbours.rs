@@ -7,12 +7,14 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use custseg::config::{self, Request};
 use custseg::ingest::Reading;
 use custseg::model::knn::Knn;
+use custseg::model::points::Points;
 use custseg::model::{
     Balance, Encoding, FeatureParams, KmeansParams, Metric, Missing, Scaling, Voting, Weights, kmeans,
 };
@@ -55,7 +57,7 @@ fn customers(folder: &Path) -> DataFrame {
 }
 
 /// Standardised columns; all but days as logarithms, and what is missing as zero.
-fn points(customers: &DataFrame, width: usize) -> Vec<Vec<f64>> {
+fn points(customers: &DataFrame, rows: Range<usize>, width: usize) -> Points {
     let axis = |name: &&str| -> Vec<f64> {
         let column = customers.column(name).expect("a feature").cast(&DataType::Float64).expect("numbers");
         let values = column.f64().expect("floats").iter().map(|value| value.unwrap_or(0.0));
@@ -66,11 +68,12 @@ fn points(customers: &DataFrame, width: usize) -> Vec<Vec<f64>> {
         values.into_iter().map(|value| (value - mean) / deviation).collect()
     };
     let axes: Vec<Vec<f64>> = FEATURES[..width].iter().map(axis).collect();
-    (0..customers.height()).map(|row| axes.iter().map(|axis| axis[row]).collect()).collect()
+    let len = rows.len();
+    Points::new(width, len, rows.flat_map(|row| axes.iter().map(move |axis| axis[row])).collect())
 }
 
 /// Writes points with a code each.
-fn told(path: &Path, points: &[Vec<f64>], codes: &[usize]) {
+fn told(path: &Path, points: &Points, codes: &[usize]) {
     let mut text = String::new();
     for (point, code) in points.iter().zip(codes) {
         point.iter().for_each(|x| write!(text, "{x:e},").expect("text"));
@@ -94,15 +97,14 @@ fn neighbours(c: &mut Criterion) {
     let mut group = c.benchmark_group("neighbours");
     group.sample_size(10);
     for width in [3, 8] {
-        let points = points(&customers, width);
-        let (train, asked) = (&points[..CUSTOMERS], &points[CUSTOMERS..2 * CUSTOMERS]);
+        let [train, asked] = [0..CUSTOMERS, CUSTOMERS..2 * CUSTOMERS].map(|rows| points(&customers, rows, width));
         let voting = Voting { weights: Weights::Uniform, metric: Metric::Euclidean, balance: Balance::None };
-        let knn = Knn::fit(voting, train, &labels[..CUSTOMERS], known.len()).expect("a model");
-        let queries: Vec<(&[f64], Option<usize>)> = asked.iter().map(|point| (point.as_slice(), None)).collect();
+        let knn = Knn::fit(voting, &train, &labels[..CUSTOMERS], known.len()).expect("a model");
+        let queries: Vec<(&[f64], Option<usize>)> = asked.iter().map(|point| (point, None)).collect();
         group.bench_function(format!("knn_{width}"), |b| b.iter(|| knn.ask(&queries, K)));
         let answers: Vec<usize> = knn.ask(&queries, K).iter().map(|vote| vote.label).collect();
-        told(&folder.join(format!("train_{width}.csv")), train, &labels[..CUSTOMERS]);
-        told(&folder.join(format!("asked_{width}.csv")), asked, &answers);
+        told(&folder.join(format!("train_{width}.csv")), &train, &labels[..CUSTOMERS]);
+        told(&folder.join(format!("asked_{width}.csv")), &asked, &answers);
     }
     let feature = |name: &&str| FeatureParams {
         column: (*name).to_owned(),
@@ -123,7 +125,7 @@ fn neighbours(c: &mut Criterion) {
     let clustered = kmeans::cluster(&params, &some).expect("clusters");
     let wcss: String = clustered.tried.iter().map(|one| format!("{},{:e}\n", one.k, one.wcss)).collect();
     fs::write(folder.join("wcss.csv"), wcss).expect("a file");
-    told(&folder.join("kmeans.csv"), &clustered.points(), &vec![0; CUSTOMERS]);
+    told(&folder.join("kmeans.csv"), &clustered.standing.points, &vec![0; CUSTOMERS]);
     group.finish();
 }
 

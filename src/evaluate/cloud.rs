@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::model::kmeans::squared;
+use crate::model::points::Points;
 
 /// Above this many distinct points silhouettes are those of a sample, since comparing all with all costs the square.
 const EXACT_LIMIT: usize = 50_000;
@@ -18,29 +19,27 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    /// A cloud of points, equal ones merged.
-    pub fn of(mut points: Vec<&[f64]>) -> Self {
-        points.sort_by(|a, b| {
-            a.iter().zip(*b).map(|(x, y)| x.total_cmp(y)).find(|o| o.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
-        });
-        let mut cloud =
-            Self { axes: vec![Vec::new(); points.first().map_or(0, |point| point.len())], weight: Vec::new() };
-        for equal in points.chunk_by(|a, b| a == b) {
-            cloud.weight.push(equal.len() as f64);
-            for (axis, x) in cloud.axes.iter_mut().zip(equal[0]) {
-                axis.push(*x);
+    /// The clouds of points by the codes of their groups, of which there are `n`.
+    pub fn all(points: &Points, codes: &[usize], n: usize) -> Vec<Self> {
+        let empty = Self { axes: vec![Vec::new(); points.axes()], weight: Vec::new() };
+        let mut clouds = vec![empty; n];
+        for members in points.distinct().iter() {
+            let point = points.at(members[0] as usize);
+            // Those on one spot may be in several groups.
+            for member in members {
+                let cloud = &mut clouds[codes[*member as usize]];
+                match cloud.weight.last_mut() {
+                    Some(weight) if cloud.axes.iter().zip(point).all(|(axis, x)| axis.last() == Some(x)) => {
+                        *weight += 1.0;
+                    }
+                    _ => {
+                        cloud.weight.push(1.0);
+                        cloud.axes.iter_mut().zip(point).for_each(|(axis, x)| axis.push(*x));
+                    }
+                }
             }
         }
-        cloud
-    }
-
-    /// The clouds of points by the codes of their groups, of which there are `n`.
-    pub fn all(points: &[Vec<f64>], codes: &[usize], n: usize) -> Vec<Self> {
-        let mut members: Vec<Vec<&[f64]>> = vec![Vec::new(); n];
-        for (point, &code) in points.iter().zip(codes) {
-            members[code].push(point);
-        }
-        members.into_par_iter().map(Self::of).collect()
+        clouds
     }
 
     /// Customers in the cloud.
@@ -177,11 +176,11 @@ impl Silhouettes {
     }
 
     /// The silhouette of each of the points that the clouds were made of; `None` where these are of a sample.
-    pub fn of_points(&self, clouds: &[Cloud], points: &[Vec<f64>], codes: &[usize]) -> Option<Vec<f64>> {
+    pub fn of_points(&self, clouds: &[Cloud], points: &Points, codes: &[usize]) -> Option<Vec<f64>> {
         if self.sampled {
             return None;
         }
-        let find = |point: &Vec<f64>, code: usize| {
+        let find = |point: &[f64], code: usize| {
             let cloud = &clouds[code];
             let order = |idx: usize| {
                 let axes = cloud.axes.iter().zip(point).map(|(axis, x)| axis[idx].total_cmp(x));

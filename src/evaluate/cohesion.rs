@@ -2,6 +2,8 @@
 //!
 //! Rule segments are boxes, not clouds: a low or negative silhouette says that boxes touch, not that a map is bad.
 
+use std::borrow::Cow;
+
 use chrono::NaiveDate;
 use polars::prelude::*;
 use rayon::prelude::*;
@@ -11,6 +13,7 @@ use crate::columns::*;
 use crate::model::Clustered;
 use crate::model::features::{Customers, Encoding, FeatureParams, Missing, Scaling, text};
 use crate::model::kmeans::Clustering;
+use crate::model::points::Points;
 use crate::model::space::{NoValue, Space};
 use crate::rfm::by_snapshot;
 
@@ -23,7 +26,7 @@ struct Grouped<'a> {
     /// The space that they stand in, in words.
     space: String,
     ids: Vec<&'a String>,
-    points: Points,
+    points: Cow<'a, Points>,
     /// Group of each customer.
     codes: Vec<usize>,
     /// Names of the groups.
@@ -116,9 +119,9 @@ impl Rows {
 
 /// What came of each number of clusters: `(k, metric, value)`.
 pub fn by_number(clustered: &Clustered) -> Vec<(usize, &'static str, Option<f64>)> {
-    let points = clustered.points();
+    let points = &clustered.standing.points;
     let one = |clustering: &Clustering| {
-        let clouds = Cloud::all(&points, &clustering.codes, clustering.k);
+        let clouds = Cloud::all(points, &clustering.codes, clustering.k);
         let largest = clouds.iter().map(Cloud::len).max().unwrap_or(0) as f64 / points.len().max(1) as f64;
         let k = clustering.k;
         let silhouette = Silhouettes::of(&clouds).map(|widths| widths.mean(None).0);
@@ -168,19 +171,16 @@ fn of_clusters<'a>(clustered: &'a Clustered, ids: &'a [String]) -> Grouped<'a> {
     let mut order: Vec<usize> = (0..names.len()).collect();
     order.sort_by(|a, b| names[*a].cmp(&names[*b]));
     let rank = |code: &usize| order.iter().position(|other| other == code).unwrap_or_default();
-    let standing = ids.iter().zip(&clustered.standing);
+    let placed = ids.iter().zip(&clustered.standing.placed);
     Grouped {
         grouping: &clustered.places.params.name,
         space: in_words(&clustered.places.params.features),
-        ids: standing.filter(|(_, point)| point.is_some()).map(|(id, _)| id).collect(),
-        points: clustered.points(),
+        ids: placed.filter(|(_, placed)| **placed).map(|(id, _)| id).collect(),
+        points: Cow::Borrowed(&clustered.standing.points),
         codes: clustered.taken().codes.iter().map(rank).collect(),
         names: order.iter().map(|idx| names[*idx].clone()).collect(),
     }
 }
-
-/// One point a customer.
-type Points = Vec<Vec<f64>>;
 
 /// The customers of a snapshot in the log space, by their segments, ascending by name.
 fn of_segments<'a>(part: &DataFrame, ids: &'a [String]) -> PolarsResult<Grouped<'a>> {
@@ -194,7 +194,7 @@ fn of_segments<'a>(part: &DataFrame, ids: &'a [String]) -> PolarsResult<Grouped<
     let customers = Customers::of(&features, part)?;
     let engine = |error: NoValue| polars_err!(ComputeError: "{}", error.feature);
     let space = Space::fit(&features, &customers).map_err(engine)?;
-    let points = space.points(&features, &customers).map_err(engine)?.into_iter().flatten().collect();
+    let points = Cow::Owned(space.stand(&features, &customers).map_err(engine)?.points);
     let segments = text(part, SEGMENT)?;
     let mut names = segments.clone();
     names.sort();

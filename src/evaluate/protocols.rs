@@ -2,7 +2,7 @@
 
 use polars::prelude::*;
 
-use super::bootstrap::{Draws, interval};
+use super::bootstrap::{self, interval};
 use crate::columns::*;
 use crate::model::Trial;
 use crate::model::figures::{Overall, brier, by_label, counts, log_loss, overall};
@@ -132,17 +132,14 @@ fn resampled(trial: &Trial, model: &str, predicted: &[usize], n_labels: usize) -
     if n == 0 {
         return Vec::new();
     }
-    let mut draws = Draws::of(trial.seed, &[model, trial.protocol.name()]);
     let times = if n > MANY { RESAMPLES / 10 } else { RESAMPLES };
-    let once = |_| {
-        let mut cells = vec![vec![0u32; n_labels]; n_labels];
-        for _ in 0..n {
-            let drawn = draws.below(n);
-            cells[trial.actual[drawn]][predicted[drawn]] += 1;
-        }
-        overall(&cells)
-    };
-    (0..times).map(once).collect()
+    // True label and answer as one number, which is small.
+    let pairs: Vec<u32> = trial.actual.iter().zip(predicted).map(|(a, b)| (a * n_labels + b) as u32).collect();
+    bootstrap::resampled(trial.seed, &[model, trial.protocol.name()], (times, n), |sample| {
+        let mut cells = vec![0u32; n_labels * n_labels];
+        sample.each(|drawn| cells[pairs[drawn] as usize] += 1);
+        overall(&cells.chunks(n_labels).map(<[u32]>::to_vec).collect::<Vec<_>>())
+    })
 }
 
 /// One row a (model, protocol, bin of confidence): ten bins of one width.

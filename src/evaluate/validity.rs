@@ -4,7 +4,7 @@ use chrono::{Days, NaiveDate};
 use polars::prelude::*;
 use rayon::prelude::*;
 
-use super::bootstrap::{Draws, interval};
+use super::bootstrap::{interval, resampled};
 use crate::columns::*;
 use crate::orders::OrderBook;
 use crate::rfm::{day, measures};
@@ -135,18 +135,17 @@ fn behaviour(
 
 fn found(params: &ValidityParams, words: &[&str], bought: &[bool], money: &[i128]) -> Found {
     let customers = bought.len();
-    let mut draws = Draws::of(params.seed, words);
-    let (mut rates, mut means) = (Vec::new(), Vec::new());
-    for _ in 0..if customers == 0 { 0 } else { params.resamples } {
+    let times = if customers == 0 { 0 } else { params.resamples as usize };
+    let (rates, means) = resampled(params.seed, words, (times, customers), |sample| {
         let (mut buyers, mut spent) = (0u32, 0i128);
-        for _ in 0..customers {
-            let drawn = draws.below(customers);
+        sample.each(|drawn| {
             buyers += u32::from(bought[drawn]);
             spent += money[drawn];
-        }
-        rates.push(f64::from(buyers) / customers as f64);
-        means.push(spent as f64 / customers as f64);
-    }
+        });
+        (f64::from(buyers) / customers as f64, spent as f64 / customers as f64)
+    })
+    .into_iter()
+    .unzip();
     Found {
         customers,
         buyers: bought.iter().filter(|bought| **bought).count(),

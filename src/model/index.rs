@@ -8,6 +8,7 @@ use smartcore::algorithm::neighbour::cover_tree::CoverTree;
 use smartcore::metrics::distance::Distance;
 
 use super::kdtree::KdTree;
+use super::points::Points;
 
 /// What is near.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,7 +30,7 @@ pub(super) struct Measure(pub(super) Metric);
 const SLACK: f64 = 1e-9;
 
 /// A distinct point: distance and place.
-pub(super) type Spot = (f64, usize);
+pub(super) type Spot = (f64, u32);
 
 pub(super) struct Index {
     measure: Measure,
@@ -40,7 +41,7 @@ pub(super) struct Index {
 enum Tree {
     Kd(Box<dyn Kd>),
     Cover(CoverTree<Vec<f64>, Measure>),
-    None(Vec<Vec<f64>>),
+    None(Points),
 }
 
 impl Index {
@@ -48,7 +49,7 @@ impl Index {
     ///
     /// # Errors
     /// What smartcore says of a tree that cannot be built.
-    pub(super) fn new(metric: Metric, points: Vec<Vec<f64>>) -> Result<Self, String> {
+    pub(super) fn new(metric: Metric, points: Points) -> Result<Self, String> {
         let measure = Measure(metric);
         let n = points.len();
         // A cover tree of one point finds nothing.
@@ -56,7 +57,10 @@ impl Index {
             _ if n < 2 => Tree::None(points),
             Metric::Cosine => Tree::None(points),
             Metric::Euclidean if let Some(tree) = kd(&points) => Tree::Kd(tree),
-            _ => Tree::Cover(CoverTree::new(points, measure).map_err(|error| error.to_string())?),
+            _ => {
+                let points = points.iter().map(<[f64]>::to_vec).collect();
+                Tree::Cover(CoverTree::new(points, measure).map_err(|error| error.to_string())?)
+            }
         };
         Ok(Self { measure, points: n, tree })
     }
@@ -66,33 +70,28 @@ impl Index {
         self.points
     }
 
-    /// The nearest points, nearest first.
-    pub(super) fn nearest(&self, point: &[f64], wanted: usize) -> Vec<Spot> {
+    /// Puts the nearest points in place of what was found before, nearest first.
+    pub(super) fn nearest(&self, point: &[f64], wanted: usize, found: &mut Vec<Spot>) {
         let wanted = wanted.min(self.len());
-        let mut spots: Vec<Spot> = match &self.tree {
-            _ if wanted == 0 => Vec::new(),
-            Tree::Kd(tree) => rooted(tree.nearest(point, wanted)),
-            Tree::Cover(tree) => {
-                let found = tree.find(&point.to_vec(), wanted).unwrap_or_default();
-                found.into_iter().map(|(place, distance, _)| (distance, place)).collect()
-            }
-            Tree::None(points) => self.measured(point, points),
-        };
-        spots.sort_by(|a, b| a.0.total_cmp(&b.0));
-        spots.truncate(wanted);
-        spots
+        found.clear();
+        match &self.tree {
+            _ if wanted == 0 => {}
+            Tree::Kd(tree) => tree.nearest(point, wanted, found),
+            Tree::Cover(tree) => covered(tree.find(&point.to_vec(), wanted), found),
+            Tree::None(points) => self.measured(point, points, found),
+        }
+        found.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        found.truncate(wanted);
     }
 
-    /// All points within a radius, and perhaps some a hair beyond it.
-    pub(super) fn within(&self, point: &[f64], radius: f64) -> Vec<Spot> {
+    /// Puts all points within a radius, and perhaps some a hair beyond it, in place of what was found before.
+    pub(super) fn within(&self, point: &[f64], radius: f64, found: &mut Vec<Spot>) {
         let radius = widened(radius);
+        found.clear();
         match &self.tree {
-            Tree::Kd(tree) => rooted(tree.within(point, radius)),
-            Tree::Cover(tree) => {
-                let found = tree.find_radius(&point.to_vec(), radius).unwrap_or_default();
-                found.into_iter().map(|(place, distance, _)| (distance, place)).collect()
-            }
-            Tree::None(points) => self.measured(point, points),
+            Tree::Kd(tree) => tree.within(point, radius, found),
+            Tree::Cover(tree) => covered(tree.find_radius(&point.to_vec(), radius), found),
+            Tree::None(points) => self.measured(point, points, found),
         }
     }
 
@@ -101,9 +100,15 @@ impl Index {
         distance > widened(radius)
     }
 
-    fn measured(&self, point: &[f64], points: &[Vec<f64>]) -> Vec<Spot> {
-        points.iter().enumerate().map(|(place, other)| (self.measure.between(other, point), place)).collect()
+    fn measured(&self, point: &[f64], points: &Points, found: &mut Vec<Spot>) {
+        let measured = points.iter().zip(0..).map(|(other, place)| (self.measure.between(other, point), place));
+        found.extend(measured);
     }
+}
+
+/// What a cover tree found, if anything.
+fn covered<T>(told: Result<Vec<(usize, f64, T)>, impl Sized>, found: &mut Vec<Spot>) {
+    found.extend(told.into_iter().flatten().map(|(place, distance, _)| (distance, place as u32)));
 }
 
 /// A radius that takes in whatever may lie within, however the trees round.
@@ -111,35 +116,39 @@ fn widened(radius: f64) -> f64 {
     radius * (1.0 + SLACK) + f64::MIN_POSITIVE
 }
 
-/// Distances from their squares, which the kd-tree sums as [`Measure`] does.
-fn rooted(found: Vec<(f64, u32)>) -> Vec<Spot> {
-    found.into_iter().map(|(squared, place)| (squared.sqrt(), place as usize)).collect()
-}
-
-/// A kd-tree of some number of axes; distances are squared.
+/// A kd-tree of some number of axes.
 trait Kd: Send + Sync {
-    fn nearest(&self, point: &[f64], wanted: usize) -> Vec<(f64, u32)>;
-    fn within(&self, point: &[f64], radius: f64) -> Vec<(f64, u32)>;
+    fn nearest(&self, point: &[f64], wanted: usize, found: &mut Vec<Spot>);
+    fn within(&self, point: &[f64], radius: f64, found: &mut Vec<Spot>);
 }
 
 impl<const K: usize> Kd for KdTree<K> {
-    fn nearest(&self, point: &[f64], wanted: usize) -> Vec<(f64, u32)> {
-        point.first_chunk().map_or_else(Vec::new, |point| self.nearest(point, wanted))
+    fn nearest(&self, point: &[f64], wanted: usize, found: &mut Vec<Spot>) {
+        let Some(point) = point.first_chunk() else { return };
+        self.nearest(point, wanted, found);
+        rooted(found);
     }
 
-    fn within(&self, point: &[f64], radius: f64) -> Vec<(f64, u32)> {
-        point.first_chunk().map_or_else(Vec::new, |point| self.within(point, widened(radius * radius)))
+    fn within(&self, point: &[f64], radius: f64, found: &mut Vec<Spot>) {
+        let Some(point) = point.first_chunk() else { return };
+        self.within(point, widened(radius * radius), found);
+        rooted(found);
     }
 }
 
+/// Makes distances of their squares, which the kd-tree sums as [`Measure`] does.
+fn rooted(found: &mut [Spot]) {
+    found.iter_mut().for_each(|(distance, _)| *distance = distance.sqrt());
+}
+
 /// A kd-tree, where the points have few axes.
-fn kd(points: &[Vec<f64>]) -> Option<Box<dyn Kd>> {
-    fn of<const K: usize>(points: &[Vec<f64>]) -> Option<Box<dyn Kd>> {
+fn kd(points: &Points) -> Option<Box<dyn Kd>> {
+    fn of<const K: usize>(points: &Points) -> Option<Box<dyn Kd>> {
         let points: Option<Vec<[f64; K]>> = points.iter().map(|point| point.first_chunk().copied()).collect();
         Some(Box::new(KdTree::new(&points?)))
     }
-    let few = match points.first()?.len() {
-        1 => of::<1> as fn(&[Vec<f64>]) -> _,
+    let few = match points.axes() {
+        1 => of::<1> as fn(&Points) -> _,
         2 => of::<2>,
         3 => of::<3>,
         4 => of::<4>,

@@ -11,6 +11,7 @@ use smartcore::linalg::basic::matrix::DenseMatrix;
 
 use super::ModelError;
 use super::features::{Customers, FeatureParams};
+use super::points::{Points, Standing};
 use super::space::{NoValue, Space};
 use crate::columns::{self, FREQUENCY, MONETARY, RECENCY_DAYS};
 
@@ -55,8 +56,8 @@ pub struct Clustering {
 pub struct Clustered {
     /// The clusters that are taken.
     pub places: Places,
-    /// Where the customers stand; `None` for those who were dropped for want of a value.
-    pub standing: Vec<Option<Vec<f64>>>,
+    /// Where the customers stand; those who were dropped for want of a value do nowhere.
+    pub standing: Standing,
     /// What each number of clusters gave, ascending, over the customers that stand somewhere.
     pub tried: Vec<Clustering>,
     /// Index of the number that is taken.
@@ -83,26 +84,23 @@ pub struct Places {
 pub fn cluster(params: &KmeansParams, newest: &DataFrame) -> Result<Clustered, ModelError> {
     let customers = Customers::of(&params.features, newest)?;
     let space = Space::fit(&params.features, &customers).map_err(|error| no_value(params, error))?;
-    let standing = space.points(&params.features, &customers).map_err(|error| no_value(params, error))?;
-    let points: Vec<Vec<f64>> = standing.iter().flatten().cloned().collect();
-    let mut spots: Vec<Vec<u64>> = points.iter().map(|point| point.iter().map(|x| x.to_bits()).collect()).collect();
-    spots.sort();
-    spots.dedup();
+    let standing = space.stand(&params.features, &customers).map_err(|error| no_value(params, error))?;
+    let points = &standing.points;
+    let spots = points.distinct();
     let [from, to] = params.clusters;
     let most = params.chosen.unwrap_or(from);
     if spots.len() < most {
         return Err(ModelError::TooManyClusters { model: params.name.clone(), k: most, customers: spots.len() });
     }
     let tried: Vec<Clustering> = (from..=to.min(spots.len()))
-        .map(|k| best(params, &points, k))
+        .map(|k| best(params, points, k))
         .collect::<Result<Vec<_>, String>>()
         .map_err(|reason| ModelError::Smartcore { model: params.name.clone(), reason })?;
     let chosen = match params.chosen {
         Some(k) => tried.iter().position(|one| one.k == k).unwrap_or(0),
         None => knee(&tried),
     };
-    let placed: Vec<bool> = standing.iter().map(Option::is_some).collect();
-    let names = names(&tried[chosen], newest, &placed)?;
+    let names = names(&tried[chosen], newest, &standing.placed)?;
     let places = Places { params: params.clone(), space, centroids: tried[chosen].centroids.clone(), names };
     Ok(Clustered { places, standing, tried, chosen })
 }
@@ -112,11 +110,12 @@ fn no_value(params: &KmeansParams, error: NoValue) -> ModelError {
 }
 
 /// The best of the starts.
-fn best(params: &KmeansParams, points: &[Vec<f64>], k: usize) -> Result<Clustering, String> {
+fn best(params: &KmeansParams, points: &Points, k: usize) -> Result<Clustering, String> {
     if k == 1 {
         return Ok(of_codes(points, vec![0; points.len()], 1));
     }
-    let matrix = DenseMatrix::from_2d_vec(&points.to_vec()).map_err(|error| error.to_string())?;
+    let matrix = DenseMatrix::new(points.len(), points.axes(), points.values().to_vec(), false);
+    let matrix = matrix.map_err(|error| error.to_string())?;
     let start = |restart: u32| -> Result<Option<Clustering>, String> {
         let parameters =
             KMeansParameters { k, max_iter: MAX_ROUNDS, seed: Some(params.seed.wrapping_add(u64::from(restart))) };
@@ -133,7 +132,7 @@ fn best(params: &KmeansParams, points: &[Vec<f64>], k: usize) -> Result<Clusteri
 
 /// Moves customers to the nearest centroid until none moves, and then one by one wherever the sum of squares gets less, as Hartigan
 /// and Wong do it (1979); `None` where a cluster is left empty.
-fn settled(points: &[Vec<f64>], mut codes: Vec<usize>, k: usize) -> Option<Clustering> {
+fn settled(points: &Points, mut codes: Vec<usize>, k: usize) -> Option<Clustering> {
     for _ in 0..MAX_ROUNDS {
         if !(0..k).all(|code| codes.contains(&code)) {
             return None;
@@ -153,7 +152,7 @@ fn settled(points: &[Vec<f64>], mut codes: Vec<usize>, k: usize) -> Option<Clust
 }
 
 /// The clusters after one round in which every customer moves if that alone makes the sum of squares less; `None` where none does.
-fn moved_one_by_one(points: &[Vec<f64>], found: &Clustering) -> Option<Vec<usize>> {
+fn moved_one_by_one(points: &Points, found: &Clustering) -> Option<Vec<usize>> {
     // What is gained by less than this is rounding.
     const LEAST: f64 = 1e-9;
     let mut codes = found.codes.clone();
@@ -190,8 +189,8 @@ fn nearest(centroids: &[Vec<f64>], point: &[f64]) -> usize {
     distances.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(code, _)| code)
 }
 
-fn of_codes(points: &[Vec<f64>], codes: Vec<usize>, k: usize) -> Clustering {
-    let width = points.first().map_or(0, Vec::len);
+fn of_codes(points: &Points, codes: Vec<usize>, k: usize) -> Clustering {
+    let width = points.axes();
     let (mut centroids, mut sizes) = (vec![vec![0.0; width]; k], vec![0.0f64; k]);
     for (point, &code) in points.iter().zip(&codes) {
         sizes[code] += 1.0;
@@ -268,11 +267,6 @@ impl Clustered {
         largest as f64 / taken.codes.len().max(1) as f64
     }
 
-    /// Where those customers stand that stand somewhere.
-    pub fn points(&self) -> Vec<Vec<f64>> {
-        self.standing.iter().flatten().cloned().collect()
-    }
-
     /// Name of the cluster of every customer; `None` for those who were dropped.
     pub fn labels(&self) -> Vec<Option<String>> {
         self.places.labels(&self.standing)
@@ -284,15 +278,14 @@ impl Places {
     ///
     /// # Errors
     /// A customer without a value that it has to have.
-    pub fn stand(&self, frame: &DataFrame) -> Result<Vec<Option<Vec<f64>>>, ModelError> {
+    pub fn stand(&self, frame: &DataFrame) -> Result<Standing, ModelError> {
         let customers = Customers::of(&self.params.features, frame)?;
-        self.space.points(&self.params.features, &customers).map_err(|error| no_value(&self.params, error))
+        self.space.stand(&self.params.features, &customers).map_err(|error| no_value(&self.params, error))
     }
 
-    fn labels(&self, standing: &[Option<Vec<f64>>]) -> Vec<Option<String>> {
-        let label =
-            |point: &Option<Vec<f64>>| point.as_ref().map(|point| self.names[nearest(&self.centroids, point)].clone());
-        standing.iter().map(label).collect()
+    fn labels(&self, standing: &Standing) -> Vec<Option<String>> {
+        let label = |point: &[f64]| self.names[nearest(&self.centroids, point)].clone();
+        standing.iter().map(|point| point.map(label)).collect()
     }
 
     /// Adds `<name>_label`, and as `<name>_novelty` the distance to the centroid; `<name>_margin` is how much farther the next centroid
@@ -300,8 +293,8 @@ impl Places {
     ///
     /// # Errors
     /// What Polars says of columns of another length.
-    pub fn add_columns(&self, frame: &mut DataFrame, standing: &[Option<Vec<f64>>], older: usize) -> PolarsResult<()> {
-        let measure = |point: &Vec<f64>| {
+    pub fn add_columns(&self, frame: &mut DataFrame, standing: &Standing, older: usize) -> PolarsResult<()> {
+        let measure = |point: &[f64]| {
             let mut distances: Vec<f64> =
                 self.centroids.iter().map(|centroid| squared(point, centroid).sqrt()).collect();
             distances.sort_by(f64::total_cmp);
@@ -312,7 +305,7 @@ impl Places {
             (distances.first().copied().unwrap_or_default(), margin)
         };
         let measured: Vec<Option<(f64, f64)>> =
-            std::iter::repeat_n(None, older).chain(standing.iter().map(|point| point.as_ref().map(measure))).collect();
+            std::iter::repeat_n(None, older).chain(standing.iter().map(|point| point.map(measure))).collect();
         let labels: Vec<Option<String>> = std::iter::repeat_n(None, older).chain(self.labels(standing)).collect();
         let (name, height) = (&self.params.name, labels.len());
         let number = |of: fn(&(f64, f64)) -> f64| measured.iter().map(|one| one.as_ref().map(of)).collect::<Vec<_>>();

@@ -7,11 +7,10 @@
 //! Customers with the same features are one point of the index: trees degrade on heaps of equal points, and a query costs the same
 //! however many customers stand on the spot.
 
-use std::collections::HashMap;
-
 use rayon::prelude::*;
 
-use super::index::{Index, Metric};
+use super::index::{Index, Metric, Spot};
+use super::points::{Distinct, Points};
 
 /// How neighbours vote.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,12 +49,22 @@ pub struct Knn {
     /// Finds distinct points.
     index: Index,
     /// Customers on each distinct point, ascending by customer_id.
-    members: Vec<Vec<usize>>,
+    distinct: Distinct,
     labels: Vec<usize>,
     /// What the votes for each label are divided by.
     divisors: Vec<f64>,
     /// Distinct point of each customer.
-    spot: Vec<usize>,
+    spot: Vec<u32>,
+}
+
+/// A customer to be asked about: where it stands, and its place among those that trained, where it is one of them.
+pub type Query<'a> = (&'a [f64], Option<usize>);
+
+/// What one query leaves for the next to write over.
+#[derive(Default)]
+struct Scratch {
+    spots: Vec<Spot>,
+    neighbours: Vec<Neighbour>,
 }
 
 /// The neighbours' answer for one customer.
@@ -90,23 +99,14 @@ impl Knn {
     ///
     /// # Errors
     /// What is said of an index that cannot be built.
-    pub fn fit(voting: Voting, points: &[Vec<f64>], labels: &[usize], n_labels: usize) -> Result<Self, String> {
-        let mut spots: HashMap<Vec<u64>, usize> = HashMap::with_capacity(points.len());
-        let mut distinct: Vec<Vec<f64>> = Vec::new();
-        let mut members: Vec<Vec<usize>> = Vec::new();
-        let mut spot = Vec::with_capacity(points.len());
-        for (idx, point) in points.iter().enumerate() {
-            // Zero has two signs, which mean one spot.
-            let bits = point.iter().map(|x| (x + 0.0).to_bits()).collect();
-            let place = *spots.entry(bits).or_insert_with(|| {
-                distinct.push(point.clone());
-                members.push(Vec::new());
-                distinct.len() - 1
-            });
-            members[place].push(idx);
-            spot.push(place);
+    pub fn fit(voting: Voting, points: &Points, labels: &[usize], n_labels: usize) -> Result<Self, String> {
+        let distinct = points.distinct();
+        let mut spot = vec![0; points.len()];
+        for (place, members) in distinct.iter().enumerate() {
+            members.iter().for_each(|member| spot[*member as usize] = place as u32);
         }
-        let index = Index::new(voting.metric, distinct)?;
+        let index =
+            Index::new(voting.metric, Points::of(distinct.iter().map(|members| points.at(members[0] as usize))))?;
         let mut divisors = vec![1.0; n_labels];
         for (label, divisor) in divisors.iter_mut().enumerate() {
             let share = labels.iter().filter(|other| **other == label).count() as f64 / labels.len().max(1) as f64;
@@ -116,42 +116,52 @@ impl Knn {
                 _ => {}
             }
         }
-        Ok(Self { voting, index, members, labels: labels.to_vec(), divisors, spot })
+        Ok(Self { voting, index, distinct, labels: labels.to_vec(), divisors, spot })
     }
 
     /// Asks about customers at these points; each may be one of those that trained, by its place among them, and is then not among its
     /// own neighbours, of which there have to be `k` without it.
-    pub fn ask(&self, queries: &[(&[f64], Option<usize>)], k: usize) -> Vec<Vote> {
-        queries.par_iter().map(|(point, own)| self.vote(&self.neighbours(point, *own, k))).collect()
+    pub fn ask(&self, queries: &[Query<'_>], k: usize) -> Vec<Vote> {
+        let asked = |scratch: &mut Scratch, (point, own): &Query<'_>| {
+            self.search(point, *own, k, scratch);
+            self.vote(&scratch.neighbours)
+        };
+        queries.par_iter().map_init(Scratch::default, asked).collect()
     }
 
     /// The k nearest of the customers that trained, by (distance, customer_id), nearest first, without the customer itself. Distances are
     /// put in order as [`rounded`] has them.
     pub fn neighbours(&self, point: &[f64], own: Option<usize>, k: usize) -> Vec<Neighbour> {
+        let mut scratch = Scratch::default();
+        self.search(point, own, k, &mut scratch);
+        scratch.neighbours
+    }
+
+    fn search(&self, point: &[f64], own: Option<usize>, k: usize, scratch: &mut Scratch) {
+        let Scratch { spots, neighbours } = scratch;
         // The k nearest distinct points hold the k nearest customers, but one point more makes up for the customer itself, and the
         // others mostly tell that no further point is as near as the k-th.
-        let mut spots = self.index.nearest(point, k + usize::from(own.is_some()) + BEYOND);
+        self.index.nearest(point, k + usize::from(own.is_some()) + BEYOND, spots);
         let own_spot = own.map(|own| self.spot[own]);
         let mut counted = 0;
-        let reaches = |(_, place): &(f64, usize)| {
-            counted += self.members[*place].len() - usize::from(own_spot == Some(*place));
+        let reaches = |(_, place): &Spot| {
+            counted += self.distinct.members(*place as usize).len() - usize::from(own_spot == Some(*place));
             counted >= k
         };
         let last = spots.iter().position(reaches).unwrap_or(spots.len().saturating_sub(1));
         let radius = spots.get(last).map_or(0.0, |(distance, _)| rounded(*distance));
         let all = spots.len() == self.index.len() || spots.last().is_some_and(|far| Index::beyond(far.0, radius));
         if !all {
-            spots = self.index.within(point, radius);
+            self.index.within(point, radius, spots);
         }
-        spots.retain(|(distance, _)| rounded(*distance) <= radius);
-        let mut nearest: Vec<Neighbour> = spots
-            .iter()
-            .flat_map(|&(distance, place)| self.members[place].iter().map(move |&idx| (distance, idx)))
-            .filter(|&(_, idx)| Some(idx) != own)
-            .collect();
-        nearest.sort_by(|a, b| rounded(a.0).total_cmp(&rounded(b.0)).then(a.1.cmp(&b.1)));
-        nearest.truncate(k);
-        nearest
+        neighbours.clear();
+        for (distance, place) in spots.iter().filter(|(distance, _)| rounded(*distance) <= radius) {
+            // No more than k of those on one spot are among the k nearest, and these are the first.
+            let members = self.distinct.members(*place as usize).iter().map(|member| *member as usize);
+            neighbours.extend(members.filter(|member| Some(*member) != own).take(k).map(|member| (*distance, member)));
+        }
+        neighbours.sort_unstable_by(|a, b| rounded(a.0).total_cmp(&rounded(b.0)).then(a.1.cmp(&b.1)));
+        neighbours.truncate(k);
     }
 
     /// What neighbours say, nearest first.
@@ -177,7 +187,8 @@ impl Knn {
         };
         let label = (0..n_labels).min_by(before).unwrap_or(0);
         let second = (0..n_labels).filter(|other| *other != label).min_by(before);
-        let shares: Vec<f64> = weights.iter().map(|weight| weight / total).collect();
+        let mut shares = weights;
+        shares.iter_mut().for_each(|share| *share /= total);
         Vote {
             label,
             margin: shares[label] - second.map_or(0.0, |second| shares[second]),

@@ -21,6 +21,7 @@ pub mod kmeans;
 mod index;
 mod kdtree;
 pub mod knn;
+pub mod points;
 pub mod samples;
 pub mod space;
 pub mod split;

@@ -2,8 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use rayon::prelude::*;
+
 use super::features::{Customers, Encoding, FeatureParams, Missing, Raw, Scaling, signed_log1p};
+use super::points::{Points, Standing};
 use crate::rfm::quantile::type_7;
+
+/// Customers that are placed at once.
+const TOGETHER: usize = 4096;
 
 /// The fitted axes of every feature.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,25 +53,59 @@ impl Space {
         let kept = (complete.len() < customers.len()).then(|| customers.at(&complete));
         let customers = kept.as_ref().unwrap_or(customers);
         let one = |(feature, raw): (&FeatureParams, &Raw)| fit(feature, raw, customers);
-        let axes = features.iter().zip(&customers.raw).map(one).collect::<Result<_, _>>()?;
-        Ok(Self { axes })
+        let axes: Vec<Result<Axes, NoValue>> = features.par_iter().zip(&customers.raw).map(one).collect();
+        Ok(Self { axes: axes.into_iter().collect::<Result<_, _>>()? })
     }
 
-    /// Where customers stand; `None` for those who are dropped for want of a value.
+    /// Where customers stand; those who are dropped for want of a value do nowhere.
     ///
     /// # Errors
     /// A missing value of a feature that has to have one.
-    pub fn points(&self, features: &[FeatureParams], customers: &Customers) -> Result<Vec<Option<Vec<f64>>>, NoValue> {
-        (0..customers.len()).map(|row| self.point(features, customers, row)).collect()
+    pub fn stand(&self, features: &[FeatureParams], customers: &Customers) -> Result<Standing, NoValue> {
+        let width = self.width(features);
+        let starts: Vec<usize> = (0..customers.len()).step_by(TOGETHER).collect();
+        let part = |start: &usize| {
+            let rows = *start..(start + TOGETHER).min(customers.len());
+            let (mut values, mut placed) = (Vec::with_capacity(rows.len() * width), Vec::with_capacity(rows.len()));
+            for row in rows {
+                let before = values.len();
+                let stands = self.place(features, customers, row, &mut values)?;
+                placed.push(stands);
+                if !stands {
+                    values.truncate(before);
+                }
+            }
+            Ok((values, placed))
+        };
+        let parts: Vec<Result<_, NoValue>> = starts.par_iter().map(part).collect();
+        let (mut values, mut placed) = (Vec::new(), Vec::with_capacity(customers.len()));
+        // The first of the customers without a value is told, whoever found one first.
+        for part in parts {
+            let (of_part, placed_part) = part?;
+            values.extend_from_slice(&of_part);
+            placed.extend_from_slice(&placed_part);
+        }
+        let len = placed.iter().filter(|placed| **placed).count();
+        Ok(Standing { points: Points::new(width, len, values), placed })
     }
 
-    fn point(
+    /// Number of axes.
+    fn width(&self, features: &[FeatureParams]) -> usize {
+        let of = |(feature, axes): (&FeatureParams, &Axes)| {
+            let own = if feature.encoding == Encoding::OneHot { axes.levels.len() } else { 1 };
+            own + usize::from(axes.indicator)
+        };
+        features.iter().zip(&self.axes).map(of).sum()
+    }
+
+    /// Appends where a customer stands, and says whether it stands anywhere.
+    fn place(
         &self,
         features: &[FeatureParams],
         customers: &Customers,
         row: usize,
-    ) -> Result<Option<Vec<f64>>, NoValue> {
-        let mut point = Vec::with_capacity(features.len());
+        point: &mut Vec<f64>,
+    ) -> Result<bool, NoValue> {
         for ((feature, axes), raw) in features.iter().zip(&self.axes).zip(&customers.raw) {
             let (number, text) = match raw {
                 Raw::Numbers(values) => (values[row].map(|value| transformed(&feature.encoding, value)), None),
@@ -76,7 +116,7 @@ impl Space {
                 _ => number.is_none(),
             };
             match (missing, feature.missing) {
-                (true, Missing::Drop) => return Ok(None),
+                (true, Missing::Drop) => return Ok(false),
                 (true, Missing::Fail) => return Err(no_value(feature, customers, row)),
                 _ => {}
             }
@@ -91,7 +131,7 @@ impl Space {
                 point.push(feature.weight * f64::from(u8::from(missing)));
             }
         }
-        Ok(Some(point))
+        Ok(true)
     }
 }
 
@@ -123,7 +163,7 @@ fn fit(feature: &FeatureParams, raw: &Raw, customers: &Customers) -> Result<Axes
     let mut known: Vec<f64> = values.into_iter().flatten().collect();
     let Some(fill) = ({
         // Sums of floats depend on their order, medians need one.
-        known.sort_by(f64::total_cmp);
+        known.par_sort_unstable_by(f64::total_cmp);
         type_7(&known, 1, 2)
     }) else {
         return Err(NoValue { feature: feature.column.clone(), customer: String::new() });
@@ -148,7 +188,7 @@ fn fit(feature: &FeatureParams, raw: &Raw, customers: &Customers) -> Result<Axes
         }
         Scaling::Robust => {
             let mut all: Vec<f64> = filled().collect();
-            all.sort_by(f64::total_cmp);
+            all.par_sort_unstable_by(f64::total_cmp);
             let quartile = |i: usize| type_7(&all, i, 4).unwrap_or_default();
             (quartile(2), quartile(3) - quartile(1))
         }
@@ -186,7 +226,11 @@ mod tests {
 
     fn points(feature: &FeatureParams, train: &[Option<f64>], asked: &[Option<f64>]) -> Vec<Option<Vec<f64>>> {
         let features = std::slice::from_ref(feature);
-        Space::fit(features, &of(train)).unwrap().points(features, &of(asked)).unwrap()
+        told(&Space::fit(features, &of(train)).unwrap().stand(features, &of(asked)).unwrap())
+    }
+
+    fn told(standing: &Standing) -> Vec<Option<Vec<f64>>> {
+        standing.iter().map(|point| point.map(<[f64]>::to_vec)).collect()
     }
 
     #[test]
@@ -223,7 +267,7 @@ mod tests {
         let at = |encoding: Encoding| {
             let features = [FeatureParams { column: "x".into(), encoding, weight: 1.0, missing: Missing::Median }];
             let space = Space::fit(&features, &texts(&[Some("b"), Some("a"), None])).unwrap();
-            space.points(&features, &texts(&[Some("b"), Some("new"), None])).unwrap()
+            told(&space.stand(&features, &texts(&[Some("b"), Some("new"), None])).unwrap())
         };
         assert_eq!(at(Encoding::OneHot), [Some(vec![0.0, 1.0]), Some(vec![0.0, 0.0]), Some(vec![0.0, 0.0])]);
         let order = ["a", "c", "b"].map(str::to_owned).to_vec();

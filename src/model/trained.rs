@@ -3,6 +3,7 @@
 use super::calibrate::Calibrator;
 use super::features::Customers;
 use super::knn::{Knn, Neighbour, Vote};
+use super::points::Standing;
 use super::space::{NoValue, Space};
 use super::{ModelError, ModelParams, Samples};
 
@@ -54,10 +55,9 @@ impl Trained {
             return Err(ModelError::TooFewCustomers { model: params.name.clone(), k, available: 0 });
         }
         let space = Space::fit(&params.features, &samples.customers).map_err(no_value)?;
-        let points = space.points(&params.features, &samples.customers).map_err(no_value)?;
-        let kept: Vec<usize> = (0..points.len()).filter(|&i| points[i].is_some()).collect();
-        let samples = if kept.len() < points.len() { samples.at(&kept) } else { samples };
-        let points: Vec<Vec<f64>> = points.into_iter().flatten().collect();
+        let Standing { points, placed } = space.stand(&params.features, &samples.customers).map_err(no_value)?;
+        let kept: Vec<usize> = (0..placed.len()).filter(|&i| placed[i]).collect();
+        let samples = if kept.len() < placed.len() { samples.at(&kept) } else { samples };
         let available = points.len().saturating_sub(1);
         if k > available {
             return Err(ModelError::TooFewCustomers { model: params.name.clone(), k, available });
@@ -69,7 +69,7 @@ impl Trained {
             (super::Calibration::None, None) => Calibrator::None,
             (kind, None) => {
                 // Nobody votes for itself, so that these answers are those that strangers would get.
-                let queries: Vec<_> = points.iter().enumerate().map(|(i, point)| (point.as_slice(), Some(i))).collect();
+                let queries: Vec<_> = points.iter().enumerate().map(|(i, point)| (point, Some(i))).collect();
                 let votes = knn.ask(&queries, k);
                 let shares: Vec<f64> = votes.iter().map(|vote| vote.shares[vote.label]).collect();
                 let right: Vec<bool> =
@@ -86,15 +86,15 @@ impl Trained {
     /// # Errors
     /// A customer without a value that it has to have.
     pub fn ask(&self, customers: &Customers) -> Result<Vec<Option<Answer>>, ModelError> {
-        let points = self.points(customers)?;
-        let queries = points.iter().zip(&customers.ids);
-        let queries = queries.filter_map(|(point, id)| Some((point.as_deref()?, self.place(id))));
-        let mut votes = self.knn.ask(&queries.collect::<Vec<_>>(), self.k).into_iter();
-        let answer = |point: &Option<Vec<f64>>| {
-            let vote = point.as_ref().and_then(|_| votes.next())?;
+        let standing = self.stand(customers)?;
+        let placed = customers.ids.iter().zip(&standing.placed).filter(|(_, placed)| **placed).map(|(id, _)| id);
+        let queries: Vec<_> = standing.points.iter().zip(placed).map(|(point, id)| (point, self.place(id))).collect();
+        let mut votes = self.knn.ask(&queries, self.k).into_iter();
+        let answer = |placed: &bool| {
+            let vote = if *placed { votes.next()? } else { return None };
             Some(Answer { confidence: self.calibrator.apply(vote.shares[vote.label]), vote })
         };
-        Ok(points.iter().map(answer).collect())
+        Ok(standing.placed.iter().map(answer).collect())
     }
 
     /// The neighbours of one customer, nearest first; `None` where it is dropped.
@@ -102,14 +102,14 @@ impl Trained {
     /// # Errors
     /// A customer without a value that it has to have.
     pub fn neighbours(&self, customer: &Customers) -> Result<Option<Vec<Neighbour>>, ModelError> {
-        let point = self.points(customer)?.pop().flatten();
+        let standing = self.stand(customer)?;
         let own = customer.ids.first().and_then(|id| self.place(id));
-        Ok(point.map(|point| self.knn.neighbours(&point, own, self.k)))
+        Ok(standing.points.iter().next().map(|point| self.knn.neighbours(point, own, self.k)))
     }
 
-    fn points(&self, customers: &Customers) -> Result<Vec<Option<Vec<f64>>>, ModelError> {
-        let points = self.space.points(&self.params.features, customers);
-        points.map_err(|error| ModelError::no_value(&self.params, error))
+    fn stand(&self, customers: &Customers) -> Result<Standing, ModelError> {
+        let standing = self.space.stand(&self.params.features, customers);
+        standing.map_err(|error| ModelError::no_value(&self.params, error))
     }
 
     /// Place of a customer among those that trained.

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::figures::{counts, overall};
 use super::knn::Knn;
+use super::points::{Points, Standing};
 use super::space::{NoValue, Space};
 use super::split::folds;
 use super::{ModelError, ModelParams, Samples};
@@ -102,10 +103,10 @@ fn one_fold(
         return Ok(vec![None; tuning.candidates.len()]);
     }
     let space = Space::fit(&params.features, &train.customers).map_err(no_value)?;
-    let here = |samples: &Samples| -> Result<(Vec<Vec<f64>>, Vec<usize>), ModelError> {
-        let points = space.points(&params.features, &samples.customers).map_err(no_value)?;
-        let kept = points.into_iter().zip(&samples.labels).filter_map(|(point, label)| Some((point?, *label)));
-        Ok(kept.unzip())
+    let here = |samples: &Samples| -> Result<(Points, Vec<usize>), ModelError> {
+        let Standing { points, placed } = space.stand(&params.features, &samples.customers).map_err(no_value)?;
+        let kept = samples.labels.iter().zip(placed).filter(|(_, placed)| *placed).map(|(label, _)| *label);
+        Ok((points, kept.collect()))
     };
     let ((points, labels), (asked, truth)) = (here(&train)?, here(&held)?);
     let n_labels = samples.names.len();
@@ -113,7 +114,8 @@ fn one_fold(
     let knn = knn.map_err(|reason| ModelError::Smartcore { model: params.name.clone(), reason })?;
     let most = tuning.candidates.iter().copied().filter(|k| *k <= points.len()).max().unwrap_or(0);
     // The nearest of many are the nearest of few, in the same order.
-    let neighbours: Vec<_> = asked.par_iter().map(|point| knn.neighbours(point, None, most)).collect();
+    let places = 0..asked.len();
+    let neighbours: Vec<_> = places.into_par_iter().map(|at| knn.neighbours(asked.at(at), None, most)).collect();
     let score = |k: usize| {
         let answers: Vec<usize> = neighbours.par_iter().map(|nearest| knn.vote(&nearest[..k]).label).collect();
         let found = overall(&counts(&truth, &answers, n_labels));

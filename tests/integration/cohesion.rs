@@ -1,6 +1,7 @@
 //! Silhouette and within-cluster sums against the definitions at length.
 
 use custseg::evaluate::cloud::{Cloud, Silhouettes, calinski_harabasz, davies_bouldin};
+use custseg::model::points::Points;
 use proptest::prelude::*;
 
 fn distance(a: &[f64; 3], b: &[f64; 3]) -> f64 {
@@ -24,7 +25,7 @@ fn brute_force(groups: &[Vec<[f64; 3]>]) -> Vec<f64> {
 }
 
 fn cloud(group: &[[f64; 3]]) -> Cloud {
-    Cloud::of(group.iter().map(<[f64; 3]>::as_slice).collect())
+    Cloud::all(&Points::of(group.iter().map(<[f64; 3]>::as_slice)), &vec![0; group.len()], 1).remove(0)
 }
 
 fn groups() -> impl Strategy<Value = Vec<Vec<[f64; 3]>>> {
@@ -38,7 +39,9 @@ proptest! {
 
     #[test]
     fn sums_equal_brute_force(groups in groups()) {
-        let clouds: Vec<Cloud> = groups.iter().map(|group| cloud(group)).collect();
+        let points = Points::of(groups.iter().flatten().map(<[f64; 3]>::as_slice));
+        let codes: Vec<usize> = groups.iter().enumerate().flat_map(|(code, group)| vec![code; group.len()]).collect();
+        let clouds = Cloud::all(&points, &codes, groups.len());
         let silhouettes = Silhouettes::of(&clouds).unwrap();
         let expected = brute_force(&groups);
         for (idx, (expected, group)) in expected.iter().zip(&groups).enumerate() {
@@ -49,8 +52,6 @@ proptest! {
         let n: usize = groups.iter().map(Vec::len).sum();
         prop_assert!((silhouettes.mean(None).0 - expected.iter().sum::<f64>() / n as f64).abs() < 1e-9);
         // One by one they are what the sums are made of.
-        let points: Vec<Vec<f64>> = groups.iter().flatten().map(|point| point.to_vec()).collect();
-        let codes: Vec<usize> = groups.iter().enumerate().flat_map(|(code, group)| vec![code; group.len()]).collect();
         let each = silhouettes.of_points(&clouds, &points, &codes).unwrap();
         for (code, expected) in expected.iter().enumerate() {
             let sum: f64 = each.iter().zip(&codes).filter(|(_, other)| **other == code).map(|(width, _)| width).sum();

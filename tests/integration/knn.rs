@@ -1,6 +1,7 @@
 //! The KNN against a brute force, ties included, and against smartcore's own classifier.
 
 use custseg::model::knn::{Knn, rounded};
+use custseg::model::points::Points;
 use custseg::model::{Balance, Metric, Voting, Weights, split};
 use proptest::prelude::*;
 use smartcore::linalg::basic::matrix::DenseMatrix;
@@ -70,8 +71,12 @@ fn brute_force(
     (all, votes.iter().map(|vote| vote / total).collect())
 }
 
+fn of(points: &[Vec<f64>]) -> Points {
+    Points::of(points.iter().map(Vec::as_slice))
+}
+
 fn fit(voting: Voting, points: &[Vec<f64>], labels: &[usize], train: &[usize]) -> Knn {
-    let points: Vec<Vec<f64>> = train.iter().map(|&i| points[i].clone()).collect();
+    let points = Points::of(train.iter().map(|&i| points[i].as_slice()));
     let labels: Vec<usize> = train.iter().map(|&i| labels[i]).collect();
     Knn::fit(voting, &points, &labels, 3).unwrap()
 }
@@ -165,7 +170,7 @@ fn answers_equal_smartcores_classifier() {
 fn high_powers_stay_finite() {
     let points: Vec<Vec<f64>> = (0..30).map(|i| vec![1e4 * f64::from(i), 1e-4 * f64::from(i % 7)]).collect();
     let labels: Vec<usize> = (0..30).map(|i| i % 3).collect();
-    let knn = Knn::fit(voting(Weights::Distance, Metric::Minkowski(100.0)), &points, &labels, 3).unwrap();
+    let knn = Knn::fit(voting(Weights::Distance, Metric::Minkowski(100.0)), &of(&points), &labels, 3).unwrap();
     let vote = &knn.ask(&[(&points[4], Some(4))], 5)[0];
     assert!((vote.shares.iter().sum::<f64>() - 1.0).abs() < 1e-12 && (vote.novelty - 3e4).abs() < 1e-6, "{vote:?}");
 }
@@ -175,7 +180,7 @@ fn high_powers_stay_finite() {
 fn the_last_bit_of_a_distance_prefers_nobody() {
     // 0.1 + 0.2 is a hair more than 0.3; from 0 the second customer is as near as the first.
     let points = [vec![0.1 + 0.2], vec![0.3], vec![5.0]];
-    let knn = Knn::fit(voting(Weights::Uniform, Metric::Euclidean), &points, &[0, 1, 2], 3).unwrap();
+    let knn = Knn::fit(voting(Weights::Uniform, Metric::Euclidean), &of(&points), &[0, 1, 2], 3).unwrap();
     assert_eq!(knn.neighbours(&[0.0], None, 1)[0].1, 0);
     assert_eq!((rounded(0.0), rounded(1.0), rounded(0.1 + 0.2)), (0.0, 1.0, rounded(0.3)));
     assert!(rounded(1.0 + 1e-11) > rounded(1.0));
