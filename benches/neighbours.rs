@@ -21,6 +21,7 @@ use custseg::model::{
 use custseg::pipeline;
 use custseg::simulate::{Shape, Simulation, write};
 use polars::prelude::*;
+use rayon::prelude::*;
 
 const CUSTOMERS: usize = 20_000;
 const K: usize = 15;
@@ -100,9 +101,12 @@ fn neighbours(c: &mut Criterion) {
         let [train, asked] = [0..CUSTOMERS, CUSTOMERS..2 * CUSTOMERS].map(|rows| points(&customers, rows, width));
         let voting = Voting { weights: Weights::Uniform, metric: Metric::Euclidean, balance: Balance::None };
         let knn = Knn::fit(voting, &train, &labels[..CUSTOMERS], known.len()).expect("a model");
-        let queries: Vec<(&[f64], Option<usize>)> = asked.iter().map(|point| (point, None)).collect();
-        group.bench_function(format!("knn_{width}"), |b| b.iter(|| knn.ask(&queries, K)));
-        let answers: Vec<usize> = knn.ask(&queries, K).iter().map(|vote| vote.label).collect();
+        let answers = || {
+            let queries = (0..asked.len()).into_par_iter().map(|place| (asked.at(place), None));
+            knn.ask(queries, K, |vote, _| vote.label)
+        };
+        group.bench_function(format!("knn_{width}"), |b| b.iter(answers));
+        let answers = answers();
         told(&folder.join(format!("train_{width}.csv")), &train, &labels[..CUSTOMERS]);
         told(&folder.join(format!("asked_{width}.csv")), &asked, &answers);
     }

@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use crate::columns::LABEL;
 use crate::model::features::text;
-use crate::model::{Customers, ModelError, ModelParams, Samples, Trained};
+use crate::model::{Customers, Labels, ModelError, ModelParams, Samples, Trained};
 
 mod differences;
 mod exact;
@@ -166,18 +166,17 @@ impl Opened {
         let record = self.record.models.iter().find(|record| record.name == params.name);
         let record = record.ok_or_else(|| damaged("the record does not know this model".to_owned()))?;
         let file = File::open(&path).map_err(|source| ArtefactError::Io { path: path.clone(), source })?;
-        let read = || -> PolarsResult<(DataFrame, Vec<String>)> {
+        let read = || -> PolarsResult<(DataFrame, Labels)> {
             let frame = ParquetReader::new(file).finish()?;
-            let labels = text(&frame, LABEL)?;
+            let labels = text(&frame, LABEL)?.iter().map(Some).collect();
             Ok((frame, labels))
         };
         let (frame, labels) = read().map_err(|error| damaged(error.to_string()))?;
-        let labels: Vec<Option<String>> = labels.into_iter().map(Some).collect();
         let customers = Customers::of(&params.features, &frame).map_err(|error| damaged(error.to_string()))?;
         let trained = Trained::calibrated(
             params,
             record.k,
-            Samples::of(&customers, &labels).with_names(&record.labels),
+            Samples::of(customers, &labels).with_names(&record.labels),
             Some(record.calibration.calibrator()),
         )?;
         let same = trained.samples.names == record.labels && ModelRecord::of(&trained) == *record;

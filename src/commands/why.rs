@@ -68,7 +68,7 @@ pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Resu
 fn neighbours(model: &Trained, row: &DataFrame, out: &mut impl Write) -> Result<(), Error> {
     let customer = Customers::of(&model.params.features, row).map_err(Error::engine("why"))?;
     let name = &model.params.name;
-    let Some((answer, nearest)) = model.ask(&customer)?.pop().flatten().zip(model.neighbours(&customer)?) else {
+    let Some((answer, nearest)) = model.answers(&customer)?.pop().flatten().zip(model.neighbours(&customer)?) else {
         return Ok(writeln!(out, "  model {name} does not answer: a value is missing")?);
     };
     let labels = &model.samples.names;
@@ -81,7 +81,7 @@ fn neighbours(model: &Trained, row: &DataFrame, out: &mut impl Write) -> Result<
         model.samples.customers.len()
     )?;
     for (distance, place) in nearest.iter().take(SHOWN) {
-        let (id, label) = (&model.samples.customers.ids[*place], &labels[model.samples.labels[*place]]);
+        let (id, label) = (model.samples.customers.ids.at(*place), &labels[model.samples.labels[*place]]);
         writeln!(out, "    {id:<12} at {distance:.3}  {label}")?;
     }
     if nearest.len() > SHOWN {

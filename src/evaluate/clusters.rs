@@ -18,7 +18,7 @@ pub fn clusters(clustered: &[Clustered], newest: &DataFrame) -> PolarsResult<Dat
     let (mut columns, mut means) = (Vec::new(), Vec::new());
     for one in clustered {
         let labels = one.labels();
-        let total = labels.iter().flatten().count() as f64;
+        let total = labels.codes.iter().flatten().count() as f64;
         let mut order: Vec<&String> = one.places.names.iter().collect();
         order.sort();
         let mut measured = [RECENCY_DAYS, FREQUENCY, MONETARY].map(str::to_owned).to_vec();
@@ -30,7 +30,7 @@ pub fn clusters(clustered: &[Clustered], newest: &DataFrame) -> PolarsResult<Dat
             }
         }
         for name in order {
-            let inside: Vec<bool> = labels.iter().map(|label| label.as_ref() == Some(name)).collect();
+            let inside: Vec<bool> = labels.iter().map(|label| label == Some(name)).collect();
             let n = inside.iter().filter(|inside| **inside).count();
             for column in &measured {
                 let values = newest.column(column)?.cast(&DataType::Float64)?;

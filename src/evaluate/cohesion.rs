@@ -10,11 +10,11 @@ use rayon::prelude::*;
 
 use super::cloud::{Cloud, Silhouettes, calinski_harabasz, davies_bouldin};
 use crate::columns::*;
-use crate::model::Clustered;
 use crate::model::features::{Customers, Encoding, FeatureParams, Missing, Scaling, text};
 use crate::model::kmeans::Clustering;
 use crate::model::points::Points;
 use crate::model::space::{NoValue, Space};
+use crate::model::{Clustered, Labels, Texts};
 use crate::rfm::by_snapshot;
 
 /// The feature space of the segments, in words.
@@ -25,7 +25,7 @@ struct Grouped<'a> {
     grouping: &'a str,
     /// The space that they stand in, in words.
     space: String,
-    ids: Vec<&'a String>,
+    ids: Vec<&'a str>,
     points: Cow<'a, Points>,
     /// Group of each customer.
     codes: Vec<usize>,
@@ -94,7 +94,7 @@ impl Rows {
         let widths = Silhouettes::of(&all);
         let of_points = widths.as_ref().and_then(|widths| widths.of_points(&all, points, codes));
         for (id, width) in ids.iter().zip(of_points.into_iter().flatten()) {
-            self.each.push(((*grouping).to_owned(), (*id).clone(), width));
+            self.each.push(((*grouping).to_owned(), (*id).to_owned(), width));
         }
         let wcss: Vec<f64> = all.iter().map(Cloud::wcss).collect();
         let whole = [(None, None)].into_iter();
@@ -166,7 +166,7 @@ pub fn in_words(features: &[FeatureParams]) -> String {
     groups.join(" | ")
 }
 
-fn of_clusters<'a>(clustered: &'a Clustered, ids: &'a [String]) -> Grouped<'a> {
+fn of_clusters<'a>(clustered: &'a Clustered, ids: &'a Texts) -> Grouped<'a> {
     let names = &clustered.places.names;
     let mut order: Vec<usize> = (0..names.len()).collect();
     order.sort_by(|a, b| names[*a].cmp(&names[*b]));
@@ -183,7 +183,7 @@ fn of_clusters<'a>(clustered: &'a Clustered, ids: &'a [String]) -> Grouped<'a> {
 }
 
 /// The customers of a snapshot in the log space, by their segments, ascending by name.
-fn of_segments<'a>(part: &DataFrame, ids: &'a [String]) -> PolarsResult<Grouped<'a>> {
+fn of_segments<'a>(part: &DataFrame, ids: &'a Texts) -> PolarsResult<Grouped<'a>> {
     let feature = |column: &str| FeatureParams {
         column: column.to_owned(),
         encoding: Encoding::Number { log1p: true, scale: Scaling::Standard },
@@ -195,10 +195,7 @@ fn of_segments<'a>(part: &DataFrame, ids: &'a [String]) -> PolarsResult<Grouped<
     let engine = |error: NoValue| polars_err!(ComputeError: "{}", error.feature);
     let space = Space::fit(&features, &customers).map_err(engine)?;
     let points = Cow::Owned(space.stand(&features, &customers).map_err(engine)?.points);
-    let segments = text(part, SEGMENT)?;
-    let mut names = segments.clone();
-    names.sort();
-    names.dedup();
-    let codes = segments.iter().map(|name| names.binary_search(name).unwrap_or_default()).collect();
+    let Labels { names, codes } = part.column(SEGMENT)?.str()?.iter().collect();
+    let codes = codes.into_iter().flatten().collect();
     Ok(Grouped { grouping: SEGMENT, space: LOG_SPACE.to_owned(), ids: ids.iter().collect(), points, codes, names })
 }

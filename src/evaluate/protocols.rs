@@ -49,9 +49,8 @@ pub fn metrics(trials: &[Trial]) -> PolarsResult<DataFrame> {
     for trial in trials {
         let predicted: Vec<usize> = trial.answers.iter().map(|answer| answer.vote.label).collect();
         rows.answers(trial, trial.model.clone(), &predicted);
-        let shares: Vec<Vec<f64>> = trial.answers.iter().map(|answer| answer.vote.shares.clone()).collect();
         for (metric, value) in
-            [("log_loss", log_loss(&trial.actual, &shares)), ("brier", brier(&trial.actual, &shares))]
+            [("log_loss", log_loss(&trial.actual, &trial.shares)), ("brier", brier(&trial.actual, &trial.shares))]
         {
             rows.add(trial, trial.model.clone(), metric, None, value, None, trial.actual.len());
         }

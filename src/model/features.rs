@@ -3,6 +3,7 @@
 use polars::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::texts::Texts;
 use crate::columns::CUSTOMER_ID;
 
 /// One thing that customers are compared by.
@@ -78,7 +79,7 @@ pub enum Raw {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Customers {
     /// Their ids, ascending bytewise.
-    pub ids: Vec<String>,
+    pub ids: Texts,
     /// One entry a feature, in the order of the features.
     pub raw: Vec<Raw>,
 }
@@ -113,7 +114,7 @@ impl Customers {
             Raw::Numbers(values) => Raw::Numbers(indices.iter().map(|&i| values[i]).collect()),
             Raw::Texts(values) => Raw::Texts(indices.iter().map(|&i| values[i].clone()).collect()),
         };
-        Self { ids: indices.iter().map(|&i| self.ids[i].clone()).collect(), raw: self.raw.iter().map(raw).collect() }
+        Self { ids: indices.iter().map(|&i| self.ids.at(i)).collect(), raw: self.raw.iter().map(raw).collect() }
     }
 
     /// Those who have a value of every feature that drops customers without one.
@@ -144,8 +145,8 @@ impl Customers {
 ///
 /// # Errors
 /// A column that is missing.
-pub fn text(frame: &DataFrame, name: &str) -> PolarsResult<Vec<String>> {
-    Ok(frame.column(name)?.str()?.iter().map(|value| value.unwrap_or_default().to_owned()).collect())
+pub fn text(frame: &DataFrame, name: &str) -> PolarsResult<Texts> {
+    Ok(frame.column(name)?.str()?.iter().map(Option::unwrap_or_default).collect())
 }
 
 /// log(1 + x) for x ≥ 0, and mirrored for x < 0, where net spending may lie.

@@ -9,10 +9,10 @@ use rayon::prelude::*;
 use smartcore::cluster::kmeans::{KMeans, KMeansParameters};
 use smartcore::linalg::basic::matrix::DenseMatrix;
 
-use super::ModelError;
 use super::features::{Customers, FeatureParams};
 use super::points::{Points, Standing};
 use super::space::{NoValue, Space};
+use super::{Labels, ModelError};
 use crate::columns::{self, FREQUENCY, MONETARY, RECENCY_DAYS};
 
 /// Rounds after which a start is ended.
@@ -268,7 +268,7 @@ impl Clustered {
     }
 
     /// Name of the cluster of every customer; `None` for those who were dropped.
-    pub fn labels(&self) -> Vec<Option<String>> {
+    pub fn labels(&self) -> Labels {
         self.places.labels(&self.standing)
     }
 }
@@ -283,8 +283,8 @@ impl Places {
         self.space.stand(&self.params.features, &customers).map_err(|error| no_value(&self.params, error))
     }
 
-    fn labels(&self, standing: &Standing) -> Vec<Option<String>> {
-        let label = |point: &[f64]| self.names[nearest(&self.centroids, point)].clone();
+    fn labels(&self, standing: &Standing) -> Labels {
+        let label = |point: &[f64]| self.names[nearest(&self.centroids, point)].as_str();
         standing.iter().map(|point| point.map(label)).collect()
     }
 
@@ -306,7 +306,8 @@ impl Places {
         };
         let measured: Vec<Option<(f64, f64)>> =
             std::iter::repeat_n(None, older).chain(standing.iter().map(|point| point.map(measure))).collect();
-        let labels: Vec<Option<String>> = std::iter::repeat_n(None, older).chain(self.labels(standing)).collect();
+        let labels = self.labels(standing);
+        let labels: Vec<Option<&str>> = std::iter::repeat_n(None, older).chain(labels.iter()).collect();
         let (name, height) = (&self.params.name, labels.len());
         let number = |of: fn(&(f64, f64)) -> f64| measured.iter().map(|one| one.as_ref().map(of)).collect::<Vec<_>>();
         frame.with_column(Column::new(columns::label(name).into(), labels))?;

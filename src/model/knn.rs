@@ -62,18 +62,28 @@ pub type Query<'a> = (&'a [f64], Option<usize>);
 
 /// What one query leaves for the next to write over.
 #[derive(Default)]
-struct Scratch {
+pub struct Scratch {
     spots: Vec<Spot>,
     neighbours: Vec<Neighbour>,
+    votes: Votes,
+}
+
+/// What the labels got.
+#[derive(Default)]
+pub struct Votes {
+    /// Each label's share of the weight; they add up to 1.
+    pub shares: Vec<f64>,
+    /// Rank of the nearest voter for each label.
+    nearest: Vec<usize>,
 }
 
 /// The neighbours' answer for one customer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Vote {
     /// Label code with the most weight; among equals the one with the nearest voter, then the lowest code.
     pub label: usize,
-    /// Each label's share of the weight; they add up to 1.
-    pub shares: Vec<f64>,
+    /// Its share of the weight.
+    pub share: f64,
     /// The winner's share less the runner-up's.
     pub margin: f64,
     /// Distance to the k-th neighbour.
@@ -120,13 +130,19 @@ impl Knn {
     }
 
     /// Asks about customers at these points; each may be one of those that trained, by its place among them, and is then not among its
-    /// own neighbours, of which there have to be `k` without it.
-    pub fn ask(&self, queries: &[Query<'_>], k: usize) -> Vec<Vote> {
-        let asked = |scratch: &mut Scratch, (point, own): &Query<'_>| {
-            self.search(point, *own, k, scratch);
-            self.vote(&scratch.neighbours)
+    /// own neighbours, of which there have to be `k` without it. Answers are made of the vote and each label's share of the weight.
+    pub fn ask<'a, T: Send>(
+        &self,
+        queries: impl IndexedParallelIterator<Item = Query<'a>>,
+        k: usize,
+        make: impl Fn(Vote, &[f64]) -> T + Sync + Send,
+    ) -> Vec<T> {
+        let asked = |scratch: &mut Scratch, (point, own): Query<'a>| {
+            self.search(point, own, k, scratch);
+            let vote = self.vote(&scratch.neighbours, &mut scratch.votes);
+            make(vote, &scratch.votes.shares)
         };
-        queries.par_iter().map_init(Scratch::default, asked).collect()
+        queries.map_init(Scratch::default, asked).collect()
     }
 
     /// The k nearest of the customers that trained, by (distance, customer_id), nearest first, without the customer itself. Distances are
@@ -138,7 +154,7 @@ impl Knn {
     }
 
     fn search(&self, point: &[f64], own: Option<usize>, k: usize, scratch: &mut Scratch) {
-        let Scratch { spots, neighbours } = scratch;
+        let Scratch { spots, neighbours, .. } = scratch;
         // The k nearest distinct points hold the k nearest customers, but one point more makes up for the customer itself, and the
         // others mostly tell that no further point is as near as the k-th.
         self.index.nearest(point, k + usize::from(own.is_some()) + BEYOND, spots);
@@ -164,12 +180,15 @@ impl Knn {
         neighbours.truncate(k);
     }
 
-    /// What neighbours say, nearest first.
-    pub fn vote(&self, neighbours: &[Neighbour]) -> Vote {
+    /// What neighbours say, nearest first; the shares of the labels stand in `votes` then.
+    pub fn vote(&self, neighbours: &[Neighbour], votes: &mut Votes) -> Vote {
         let exact = neighbours.iter().any(|(distance, _)| *distance == 0.0);
         let n_labels = self.divisors.len();
-        let mut weights = vec![0.0f64; n_labels];
-        let mut nearest = vec![usize::MAX; n_labels];
+        let Votes { shares: weights, nearest } = votes;
+        weights.clear();
+        weights.resize(n_labels, 0.0f64);
+        nearest.clear();
+        nearest.resize(n_labels, usize::MAX);
         for (rank, &(distance, idx)) in neighbours.iter().enumerate() {
             let weight = match self.voting.weights {
                 Weights::Uniform => 1.0,
@@ -187,13 +206,12 @@ impl Knn {
         };
         let label = (0..n_labels).min_by(before).unwrap_or(0);
         let second = (0..n_labels).filter(|other| *other != label).min_by(before);
-        let mut shares = weights;
-        shares.iter_mut().for_each(|share| *share /= total);
+        weights.iter_mut().for_each(|weight| *weight /= total);
         Vote {
             label,
-            margin: shares[label] - second.map_or(0.0, |second| shares[second]),
+            share: weights[label],
+            margin: weights[label] - second.map_or(0.0, |second| weights[second]),
             novelty: neighbours.last().map_or(0.0, |(distance, _)| *distance),
-            shares,
         }
     }
 

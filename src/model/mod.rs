@@ -26,6 +26,7 @@ pub mod samples;
 pub mod space;
 pub mod split;
 pub mod target;
+pub mod texts;
 mod trained;
 pub mod tune;
 
@@ -37,6 +38,7 @@ pub use kmeans::{Clustered, KmeansParams, Places};
 pub use knn::{Balance, Vote, Voting, Weights};
 pub use samples::Samples;
 pub use target::{Sight, Target};
+pub use texts::{Labels, Texts};
 pub use trained::{Answer, Trained};
 pub use tune::{Tried, TunedBy, Tuning};
 
@@ -133,6 +135,8 @@ pub struct Trial {
     pub actual: Vec<usize>,
     /// What the model said, in the same order.
     pub answers: Vec<Answer>,
+    /// Each label's share of the votes, in the same order.
+    pub shares: Vec<Vec<f64>>,
     /// The most frequent label among the training customers; the lowest code among equals.
     pub majority: usize,
     /// What it would be if nothing changed, where the target lies in the future.
@@ -156,7 +160,7 @@ pub fn assign(
     let mut frame = segmented.frame.clone();
     let older = frame.height() - sight.newest.height();
     let mut clustered = Vec::with_capacity(clusterings.len());
-    let mut labels = HashMap::new();
+    let mut labels: HashMap<String, Labels> = HashMap::new();
     for params in clusterings {
         let found = kmeans::cluster(params, &sight.newest)?;
         let share = found.largest_share();
@@ -171,7 +175,7 @@ pub fn assign(
     for params in models {
         let (trial, tried, model) = fit(params, sight, &labels)?;
         let customers = Customers::of(&params.features, &sight.newest)?;
-        add_answers(&mut frame, params, &model.samples.names, &model.ask(&customers)?, older)?;
+        add_answers(&mut frame, params, &model.samples.names, &model.answers(&customers)?, older)?;
         trials.extend(trial);
         if !tried.is_empty() {
             tuned.push((params.name.clone(), tried));
@@ -186,11 +190,11 @@ fn samples_at(
     params: &ModelParams,
     sight: &Sight<'_>,
     date: NaiveDate,
-    clusters: &HashMap<String, Vec<Option<String>>>,
-) -> Result<(Samples, Vec<Option<String>>), ModelError> {
+    clusters: &HashMap<String, Labels>,
+) -> Result<(Samples, Labels), ModelError> {
     let labels = sight.labels(params, date, clusters)?;
     let frame = sight.at(date).ok_or_else(|| ModelError::TooShort { model: params.name.clone(), date })?;
-    let samples = Samples::of(&Customers::of(&params.features, frame)?, &labels);
+    let samples = Samples::of(Customers::of(&params.features, frame)?, &labels);
     let (model, labels_found) = (params.name.clone(), samples.names.len());
     match labels_found {
         0 => Err(ModelError::NoLabels { model }),
@@ -202,7 +206,7 @@ fn samples_at(
 fn fit(
     params: &ModelParams,
     sight: &Sight<'_>,
-    clusters: &HashMap<String, Vec<Option<String>>>,
+    clusters: &HashMap<String, Labels>,
 ) -> Result<(Option<Trial>, Vec<Tried>, Trained), ModelError> {
     let learnt_at = match params.target.horizon() {
         None => sight.date,
@@ -269,7 +273,7 @@ fn earlier_pair(
     sight: &Sight<'_>,
     date: NaiveDate,
     samples: &Samples,
-    clusters: &HashMap<String, Vec<Option<String>>>,
+    clusters: &HashMap<String, Labels>,
 ) -> Result<Option<Parts>, ModelError> {
     let first = params.target.horizon().and_then(|days| target::before(date, days));
     let Some(first) = first.filter(|first| sight.at(*first).is_some()) else { return Ok(None) };
@@ -280,13 +284,14 @@ fn earlier_pair(
     };
     let unchanged = sight.persistence(params, date)?.unwrap_or_default();
     let frame = sight.at(date).unwrap_or(&sight.newest);
-    let by_id: HashMap<String, String> =
-        features::text(frame, columns::CUSTOMER_ID)?.into_iter().zip(unchanged).collect();
-    let mut names: Vec<String> = train.names.iter().chain(by_id.values()).cloned().collect();
-    names.sort();
-    names.dedup();
+    let names: Vec<String> = train.names.iter().chain(&unchanged.names).cloned().collect();
     let held = samples.clone().with_names(&names);
-    let code = |id: &String| by_id.get(id).and_then(|label| held.names.binary_search(label).ok()).unwrap_or_default();
+    let ids = features::text(frame, columns::CUSTOMER_ID)?;
+    let by_id: HashMap<&str, &str> = ids.iter().zip(unchanged.iter().map(Option::unwrap_or_default)).collect();
+    let code = |id| {
+        let label = by_id.get(id).map(|label| held.names.binary_search_by(|name| name.as_str().cmp(label)));
+        label.and_then(Result::ok).unwrap_or_default()
+    };
     let persistence = held.customers.ids.iter().map(code).collect();
     let train = train.with_names(&held.names);
     Ok(Some((train, held, Some(persistence))))
@@ -304,15 +309,17 @@ fn attempt(
     let trained = Trained::fit(params, k, train)?;
     // Of those who trained: a baseline that knew of others would be no baseline.
     let majority = split::majority(&trained.samples.labels);
-    let answers = trained.ask(&held.customers)?;
+    let answers = trained.ask(&held.customers, |answer, shares| (answer, shares.to_vec()))?;
     let asked: Vec<usize> = (0..answers.len()).filter(|&i| answers[i].is_some()).collect();
+    let (answers, shares) = answers.into_iter().flatten().unzip();
     Ok(Trial {
         model: params.name.clone(),
         protocol,
         labels: held.names.clone(),
         actual: asked.iter().map(|&i| held.labels[i]).collect(),
-        answers: answers.into_iter().flatten().collect(),
+        answers,
         majority,
+        shares,
         persistence: persistence.map(|labels| asked.iter().map(|&i| labels[i]).collect()),
         abstain: params.abstain,
         seed: params.seed,
@@ -335,9 +342,9 @@ pub fn add_answers(
     };
     let label = |answer: &Option<Answer>| {
         let sure = answer.as_ref().filter(|answer| params.abstain.is_none_or(|least| answer.confidence >= least));
-        sure.map(|answer| names[answer.vote.label].clone())
+        sure.map(|answer| names[answer.vote.label].as_str())
     };
-    let labels: Vec<Option<String>> = std::iter::repeat_n(None, older).chain(answers.iter().map(label)).collect();
+    let labels: Vec<Option<&str>> = std::iter::repeat_n(None, older).chain(answers.iter().map(label)).collect();
     frame.with_column(Column::new(columns::label(&params.name).into(), labels))?;
     frame.with_column(Column::new(columns::confidence(&params.name).into(), number(|answer| answer.confidence)))?;
     frame.with_column(Column::new(columns::margin(&params.name).into(), number(|answer| answer.vote.margin)))?;

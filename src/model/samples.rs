@@ -1,6 +1,7 @@
 //! Customers with labels.
 
 use super::features::Customers;
+use super::texts::Labels;
 
 /// Customers with what they are compared by, and their labels.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,14 +16,11 @@ pub struct Samples {
 
 impl Samples {
     /// Those of the customers that have a label.
-    pub fn of(customers: &Customers, labels: &[Option<String>]) -> Self {
-        let labelled: Vec<usize> = (0..labels.len()).filter(|&i| labels[i].is_some()).collect();
-        let labels: Vec<&String> = labels.iter().flatten().collect();
-        let mut names: Vec<String> = labels.iter().map(|label| (*label).clone()).collect();
-        names.sort();
-        names.dedup();
-        let code = |label: &&String| names.binary_search(*label).unwrap_or_default();
-        Self { labels: labels.iter().map(code).collect(), customers: customers.at(&labelled), names }
+    pub fn of(customers: Customers, labels: &Labels) -> Self {
+        let Labels { names, codes } = labels;
+        let labelled: Vec<usize> = (0..codes.len()).filter(|&i| codes[i].is_some()).collect();
+        let customers = if labelled.len() < customers.len() { customers.at(&labelled) } else { customers };
+        Self { labels: codes.iter().flatten().copied().collect(), customers, names: names.clone() }
     }
 
     /// Some of the customers, in the order of the indices.

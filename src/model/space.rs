@@ -136,7 +136,7 @@ impl Space {
 }
 
 fn no_value(feature: &FeatureParams, customers: &Customers, row: usize) -> NoValue {
-    NoValue { feature: feature.column.clone(), customer: customers.ids.get(row).cloned().unwrap_or_default() }
+    NoValue { feature: feature.column.clone(), customer: customers.ids.iter().nth(row).unwrap_or_default().to_owned() }
 }
 
 fn fit(feature: &FeatureParams, raw: &Raw, customers: &Customers) -> Result<Axes, NoValue> {

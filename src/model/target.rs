@@ -1,13 +1,13 @@
 //! What a model learns: labels of customers, now or later.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{Days, NaiveDate};
 use polars::prelude::*;
 use tracing::info;
 
 use super::features::text;
-use super::{ModelError, ModelParams, Protocol};
+use super::{Labels, ModelError, ModelParams, Protocol};
 use crate::columns::*;
 use crate::ingest::{Keyed, KeyedParams};
 use crate::orders::OrderBook;
@@ -80,50 +80,49 @@ impl Sight<'_> {
         &self,
         params: &ModelParams,
         date: NaiveDate,
-        clusters: &HashMap<String, Vec<Option<String>>>,
-    ) -> Result<Vec<Option<String>>, ModelError> {
+        clusters: &HashMap<String, Labels>,
+    ) -> Result<Labels, ModelError> {
         let frame = self.at(date).ok_or_else(|| ModelError::TooShort { model: params.name.clone(), date })?;
         let later = |days: u32| date.checked_add_days(Days::new(u64::from(days))).unwrap_or(NaiveDate::MAX);
         let ids = text(frame, CUSTOMER_ID)?;
         Ok(match &params.target {
-            Target::Segment => text(frame, SEGMENT)?.into_iter().map(Some).collect(),
+            Target::Segment => frame.column(SEGMENT)?.str()?.iter().collect(),
             Target::Clusters(name) => clusters.get(name).cloned().unwrap_or_default(),
             Target::BuysIn(days) => {
                 let buyers = buyers(self.book, date, later(*days))?;
-                let label = |id: &String| Some(if buyers.contains(id) { "yes" } else { "no" }.to_owned());
-                ids.iter().map(label).collect()
+                ids.iter().map(|id| Some(buys(buyers.contains(id)))).collect()
             }
             Target::SegmentIn(days) => {
                 let end = later(*days);
                 let then =
                     self.at(end).ok_or_else(|| ModelError::TooShort { model: params.name.clone(), date: end })?;
                 // Who has left the window by then is somewhere too.
-                let then = by_id(&ids, text(then, CUSTOMER_ID)?, text(then, SEGMENT)?);
-                then.into_iter().map(|segment| Some(segment.unwrap_or_else(|| GONE.to_owned()))).collect()
+                let (known, segments) = (text(then, CUSTOMER_ID)?, text(then, SEGMENT)?);
+                let then: HashMap<&str, &str> = known.iter().zip(segments.iter()).collect();
+                ids.iter().map(|id| Some(then.get(id).copied().unwrap_or(GONE))).collect()
             }
             Target::Labels(file) => {
-                let Some(given) = self.labels.get(&params.name) else { return Ok(vec![None; ids.len()]) };
+                let Some(given) = self.labels.get(&params.name) else { return Ok(ids.iter().map(|_| None).collect()) };
                 let name = file.attributes.first().map_or(LABEL, String::as_str);
                 let labels = given.frame.column(name)?.cast(&DataType::String)?;
-                let labels = labels.str()?.iter().map(|label| label.unwrap_or_default().trim().to_owned()).collect();
-                let known: BTreeSet<&String> = ids.iter().collect();
-                let strangers = text(&given.frame, CUSTOMER_ID)?.iter().filter(|id| !known.contains(id)).count();
+                let labels = labels.str()?.iter().map(|label| label.unwrap_or_default().trim());
+                let (known, labelled) = (ids.iter().collect::<HashSet<&str>>(), text(&given.frame, CUSTOMER_ID)?);
+                let strangers = labelled.iter().filter(|id| !known.contains(id)).count();
                 info!(model = params.name, labels = given.frame.height(), strangers, "labels read");
-                let given = by_id(&ids, text(&given.frame, CUSTOMER_ID)?, labels);
-                given.into_iter().map(|label| label.filter(|label| !label.is_empty())).collect()
+                let given: HashMap<&str, &str> = labelled.iter().zip(labels).collect();
+                ids.iter().map(|id| given.get(id).copied().filter(|label| !label.is_empty())).collect()
             }
         })
     }
 
     /// What it would be if nothing changed: the segment of the day, or whether the customer bought in the days before.
-    pub(super) fn persistence(&self, params: &ModelParams, date: NaiveDate) -> Result<Option<Vec<String>>, ModelError> {
+    pub(super) fn persistence(&self, params: &ModelParams, date: NaiveDate) -> Result<Option<Labels>, ModelError> {
         let Some(frame) = self.at(date) else { return Ok(None) };
         Ok(match &params.target {
-            Target::SegmentIn(_) => Some(text(frame, SEGMENT)?),
+            Target::SegmentIn(_) => Some(frame.column(SEGMENT)?.str()?.iter().collect()),
             Target::BuysIn(days) => {
                 let buyers = buyers(self.book, before(date, *days).unwrap_or(NaiveDate::MIN), date)?;
-                let label = |id: String| if buyers.contains(&id) { "yes" } else { "no" }.to_owned();
-                Some(text(frame, CUSTOMER_ID)?.into_iter().map(label).collect())
+                Some(text(frame, CUSTOMER_ID)?.iter().map(|id| Some(buys(buyers.contains(id)))).collect())
             }
             Target::Segment | Target::Labels(_) | Target::Clusters(_) => None,
         })
@@ -131,7 +130,7 @@ impl Sight<'_> {
 }
 
 /// How a model is tried. Labels that are a function of what it sees can only be recovered.
-pub(super) fn protocol(params: &ModelParams, labels: &[Option<String>], frame: &DataFrame) -> PolarsResult<Protocol> {
+pub(super) fn protocol(params: &ModelParams, labels: &Labels, frame: &DataFrame) -> PolarsResult<Protocol> {
     Ok(match &params.target {
         Target::SegmentIn(_) | Target::BuysIn(_) => Protocol::OutOfTime,
         Target::Labels(_) if of_scores(labels, frame)? => Protocol::Recovery,
@@ -142,10 +141,10 @@ pub(super) fn protocol(params: &ModelParams, labels: &[Option<String>], frame: &
 
 /// Whether labels are a function of the score code: no two customers with one code have different labels, though there are codes that
 /// several have, and several labels.
-pub fn of_scores(labels: &[Option<String>], frame: &DataFrame) -> PolarsResult<bool> {
+pub fn of_scores(labels: &Labels, frame: &DataFrame) -> PolarsResult<bool> {
     let codes = text(frame, RFM_CODE)?;
     let mut by_code: HashMap<&str, (BTreeSet<&str>, usize)> = HashMap::new();
-    for (code, label) in codes.iter().zip(labels) {
+    for (code, label) in codes.iter().zip(labels.iter()) {
         let Some(label) = label else { continue };
         let (labels, customers) = by_code.entry(code).or_default();
         labels.insert(label);
@@ -157,14 +156,14 @@ pub fn of_scores(labels: &[Option<String>], frame: &DataFrame) -> PolarsResult<b
 }
 
 /// Those who bought something within some days that was not undone in them.
-fn buyers(book: &OrderBook, from: NaiveDate, until: NaiveDate) -> PolarsResult<BTreeSet<String>> {
+fn buyers(book: &OrderBook, from: NaiveDate, until: NaiveDate) -> PolarsResult<HashSet<String>> {
     let within = col(DAY).gt_eq(day(from)).and(col(DAY).lt(day(until)));
     let bought = book.accepted().filter(within).with_column(measures::stands(until)).filter(col(STANDS));
     let bought = bought.select([col(CUSTOMER_ID)]).unique_generic(None, UniqueKeepStrategy::Any).collect()?;
-    Ok(text(&bought, CUSTOMER_ID)?.into_iter().collect())
+    Ok(text(&bought, CUSTOMER_ID)?.iter().map(str::to_owned).collect())
 }
 
-fn by_id(ids: &[String], known: Vec<String>, labels: Vec<String>) -> Vec<Option<String>> {
-    let known: HashMap<String, String> = known.into_iter().zip(labels).collect();
-    ids.iter().map(|id| known.get(id).cloned()).collect()
+/// The label of who buys, or does not.
+fn buys(does: bool) -> &'static str {
+    if does { "yes" } else { "no" }
 }

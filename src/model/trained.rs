@@ -1,5 +1,7 @@
 //! A model as it is asked: the customers that it learnt from, and the space that it compares in.
 
+use rayon::prelude::*;
+
 use super::calibrate::Calibrator;
 use super::features::Customers;
 use super::knn::{Knn, Neighbour, Vote};
@@ -23,7 +25,7 @@ pub struct Trained {
 }
 
 /// What a model says of one customer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Answer {
     /// What the neighbours say.
     pub vote: Vote,
@@ -69,9 +71,9 @@ impl Trained {
             (super::Calibration::None, None) => Calibrator::None,
             (kind, None) => {
                 // Nobody votes for itself, so that these answers are those that strangers would get.
-                let queries: Vec<_> = points.iter().enumerate().map(|(i, point)| (point, Some(i))).collect();
-                let votes = knn.ask(&queries, k);
-                let shares: Vec<f64> = votes.iter().map(|vote| vote.shares[vote.label]).collect();
+                let everybody = (0..points.len()).into_par_iter().map(|i| (points.at(i), Some(i)));
+                let votes = knn.ask(everybody, k, |vote, _| vote);
+                let shares: Vec<f64> = votes.iter().map(|vote| vote.share).collect();
                 let right: Vec<bool> =
                     votes.iter().zip(&samples.labels).map(|(vote, label)| vote.label == *label).collect();
                 Calibrator::fit(kind, &shares, &right)
@@ -85,16 +87,41 @@ impl Trained {
     ///
     /// # Errors
     /// A customer without a value that it has to have.
-    pub fn ask(&self, customers: &Customers) -> Result<Vec<Option<Answer>>, ModelError> {
-        let standing = self.stand(customers)?;
-        let placed = customers.ids.iter().zip(&standing.placed).filter(|(_, placed)| **placed).map(|(id, _)| id);
-        let queries: Vec<_> = standing.points.iter().zip(placed).map(|(point, id)| (point, self.place(id))).collect();
-        let mut votes = self.knn.ask(&queries, self.k).into_iter();
-        let answer = |placed: &bool| {
-            let vote = if *placed { votes.next()? } else { return None };
-            Some(Answer { confidence: self.calibrator.apply(vote.shares[vote.label]), vote })
+    pub fn answers(&self, customers: &Customers) -> Result<Vec<Option<Answer>>, ModelError> {
+        self.ask(customers, |answer, _| answer)
+    }
+
+    /// As [`Self::answers`], made of the answer and each label's share of the votes.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn ask<T: Send>(
+        &self,
+        customers: &Customers,
+        make: impl Fn(Answer, &[f64]) -> T + Sync + Send,
+    ) -> Result<Vec<Option<T>>, ModelError> {
+        let Standing { points, placed } = self.stand(customers)?;
+        let own = self.places(customers, &placed);
+        let queries = own.par_iter().enumerate().map(|(i, own)| (points.at(i), *own));
+        let answer =
+            |vote: Vote, shares: &[f64]| make(Answer { confidence: self.calibrator.apply(vote.share), vote }, shares);
+        let mut answers = self.knn.ask(queries, self.k, answer).into_iter();
+        Ok(placed.into_iter().map(|placed| if placed { answers.next() } else { None }).collect())
+    }
+
+    /// Places of customers among those that trained, of those who stand somewhere. Mostly each is the next after the one before.
+    fn places(&self, customers: &Customers, placed: &[bool]) -> Vec<Option<usize>> {
+        let known = &self.samples.customers.ids;
+        let mut next = 0;
+        let place = |id: &str| {
+            let place = match next < known.len() && known.at(next) == id {
+                true => Some(next),
+                false => known.find(id),
+            };
+            next = place.map_or(next, |place| place + 1);
+            place
         };
-        Ok(standing.placed.iter().map(answer).collect())
+        customers.ids.iter().zip(placed).filter(|(_, placed)| **placed).map(|(id, _)| id).map(place).collect()
     }
 
     /// The neighbours of one customer, nearest first; `None` where it is dropped.
@@ -103,17 +130,12 @@ impl Trained {
     /// A customer without a value that it has to have.
     pub fn neighbours(&self, customer: &Customers) -> Result<Option<Vec<Neighbour>>, ModelError> {
         let standing = self.stand(customer)?;
-        let own = customer.ids.first().and_then(|id| self.place(id));
+        let own = customer.ids.iter().next().and_then(|id| self.samples.customers.ids.find(id));
         Ok(standing.points.iter().next().map(|point| self.knn.neighbours(point, own, self.k)))
     }
 
     fn stand(&self, customers: &Customers) -> Result<Standing, ModelError> {
         let standing = self.space.stand(&self.params.features, customers);
         standing.map_err(|error| ModelError::no_value(&self.params, error))
-    }
-
-    /// Place of a customer among those that trained.
-    fn place(&self, id: &str) -> Option<usize> {
-        self.samples.customers.ids.binary_search_by(|known| known.as_str().cmp(id)).ok()
     }
 }

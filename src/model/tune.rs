@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use super::figures::{counts, overall};
-use super::knn::Knn;
+use super::knn::{Knn, Votes};
 use super::points::{Points, Standing};
 use super::space::{NoValue, Space};
 use super::split::folds;
@@ -117,7 +117,8 @@ fn one_fold(
     let places = 0..asked.len();
     let neighbours: Vec<_> = places.into_par_iter().map(|at| knn.neighbours(asked.at(at), None, most)).collect();
     let score = |k: usize| {
-        let answers: Vec<usize> = neighbours.par_iter().map(|nearest| knn.vote(&nearest[..k]).label).collect();
+        let answers: Vec<usize> =
+            neighbours.par_iter().map_init(Votes::default, |votes, of| knn.vote(&of[..k], votes).label).collect();
         let found = overall(&counts(&truth, &answers, n_labels));
         match tuning.by {
             TunedBy::Accuracy => found.accuracy,

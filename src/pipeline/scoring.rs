@@ -71,7 +71,8 @@ pub fn learnt(p: &Pipeline, scored: &Scored) -> Result<Learnt, Error> {
             Some(outliers) => outliers.column(LIMIT)?.f64()?.iter().next().flatten(),
             None => None,
         };
-        let categories = of_newest("top_categories")?.map(|top| features::text(&top, CATEGORY)).transpose()?;
+        let top = of_newest("top_categories")?.map(|top| features::text(&top, CATEGORY)).transpose()?;
+        let categories = top.map(|top| top.iter().map(str::to_owned).collect());
         Ok(Learnt { cut_points: (!ranked).then(|| KeptCuts::of(&yardstick)), limit, categories })
     };
     found().map_err(Error::engine("score"))
@@ -115,7 +116,7 @@ pub fn artefact(p: &Pipeline, learnt: Learnt, date: NaiveDate, assigned: &Assign
 /// The customers that a model learnt from: customer_id, the columns that it measures, label.
 fn learnt_from(model: &Trained) -> PolarsResult<DataFrame> {
     let Samples { customers, labels, names } = &model.samples;
-    let mut columns = vec![Column::new(CUSTOMER_ID.into(), &customers.ids)];
+    let mut columns = vec![Column::new(CUSTOMER_ID.into(), customers.ids.iter().collect::<Vec<_>>())];
     for (feature, raw) in model.params.features.iter().zip(&customers.raw) {
         let name = PlSmallStr::from_str(&feature.column);
         columns.push(match raw {
@@ -238,7 +239,7 @@ impl Scorer {
         }
         for model in &self.trained {
             let customers = Customers::of(&model.params.features, &frame).map_err(Error::engine("model"))?;
-            let answers = model.ask(&customers)?;
+            let answers = model.answers(&customers)?;
             model::add_answers(&mut frame, &model.params, &model.samples.names, &answers, 0)
                 .map_err(Error::engine("model"))?;
         }

@@ -131,7 +131,7 @@ pub(super) fn lookup(p: &Pipeline, trained: &[Trained], own: &str) -> Result<Ans
     let plain = frame.clone();
     for one in trained {
         let customers = Customers::of(&one.params.features, &plain).map_err(Error::engine(STAGE))?;
-        let answers = one.ask(&customers)?;
+        let answers = one.answers(&customers)?;
         model::add_answers(&mut frame, &one.params, &one.samples.names, &answers, 0).map_err(Error::engine(STAGE))?;
     }
     let frame = frame.drop(CUSTOMER_ID).map_err(Error::engine(STAGE))?;

@@ -1,9 +1,10 @@
 //! The KNN against a brute force, ties included, and against smartcore's own classifier.
 
-use custseg::model::knn::{Knn, rounded};
+use custseg::model::knn::{Knn, Query, rounded};
 use custseg::model::points::Points;
-use custseg::model::{Balance, Metric, Voting, Weights, split};
+use custseg::model::{Balance, Metric, Texts, Vote, Voting, Weights, split};
 use proptest::prelude::*;
+use rayon::prelude::*;
 use smartcore::linalg::basic::matrix::DenseMatrix;
 use smartcore::neighbors::KNNWeightFunction;
 use smartcore::neighbors::knn_classifier::{KNNClassifier, KNNClassifierParameters};
@@ -71,6 +72,11 @@ fn brute_force(
     (all, votes.iter().map(|vote| vote / total).collect())
 }
 
+/// Votes with each label's share.
+fn ask(knn: &Knn, queries: &[Query<'_>], k: usize) -> Vec<(Vote, Vec<f64>)> {
+    knn.ask(queries.par_iter().copied(), k, |vote, shares| (vote, shares.to_vec()))
+}
+
 fn of(points: &[Vec<f64>]) -> Points {
     Points::of(points.iter().map(Vec::as_slice))
 }
@@ -112,7 +118,7 @@ proptest! {
         let knn = fit(voting, &points, &labels, &train);
         let own = |query: usize| train.binary_search(&query).ok();
         let asked: Vec<(&[f64], Option<usize>)> = (0..points.len()).map(|i| (points[i].as_slice(), own(i))).collect();
-        for (query, vote) in knn.ask(&asked, k).into_iter().enumerate() {
+        for (query, (vote, told)) in ask(&knn, &asked, k).into_iter().enumerate() {
             let (neighbours, shares) = brute_force(voting, k, &points, &labels, &train, query);
             let found = knn.neighbours(&points[query], own(query), k);
             let found: Vec<(f64, usize)> = found.into_iter().map(|(distance, place)| (distance, train[place])).collect();
@@ -120,7 +126,7 @@ proptest! {
             prop_assert!(neighbours.iter().all(|(_, i)| *i != query));
             let mut sorted = shares.clone();
             sorted.sort_by(|a, b| b.total_cmp(a));
-            for (found, expected) in vote.shares.iter().zip(&shares) {
+            for (found, expected) in told.iter().zip(&shares) {
                 prop_assert!((found - expected).abs() < 1e-12);
             }
             prop_assert!((shares[vote.label] - sorted[0]).abs() < 1e-12);
@@ -149,17 +155,17 @@ fn answers_equal_smartcores_classifier() {
         let classifier = KNNClassifier::fit(&rows(0..n), &y, parameters).unwrap();
         let shares = classifier.predict_proba(&rows(n..n + held)).unwrap();
         let knn = fit(voting(weights, Metric::Euclidean), &all, &labels, &train);
-        let votes = knn.ask(&all[n..].iter().map(|point| (point.as_slice(), None)).collect::<Vec<_>>(), 9);
+        let votes = ask(&knn, &all[n..].iter().map(|point| (point.as_slice(), None)).collect::<Vec<_>>(), 9);
         let mut compared = 0;
-        for (vote, share) in votes.iter().zip(&shares) {
-            for (ours, theirs) in vote.shares.iter().zip(share) {
+        for ((vote, ours), theirs) in votes.iter().zip(&shares) {
+            for (ours, theirs) in ours.iter().zip(theirs) {
                 assert!((ours - theirs).abs() < 1e-12);
             }
             compared += usize::from(vote.margin > 1e-9);
         }
         assert!(compared > held / 2, "{compared}");
         let predicted = classifier.predict(&rows(n..n + held)).unwrap();
-        for (vote, theirs) in votes.iter().zip(predicted).filter(|(vote, _)| vote.margin > 1e-9) {
+        for ((vote, _), theirs) in votes.iter().zip(predicted).filter(|((vote, _), _)| vote.margin > 1e-9) {
             assert_eq!(vote.label as i32, theirs);
         }
     }
@@ -171,8 +177,8 @@ fn high_powers_stay_finite() {
     let points: Vec<Vec<f64>> = (0..30).map(|i| vec![1e4 * f64::from(i), 1e-4 * f64::from(i % 7)]).collect();
     let labels: Vec<usize> = (0..30).map(|i| i % 3).collect();
     let knn = Knn::fit(voting(Weights::Distance, Metric::Minkowski(100.0)), &of(&points), &labels, 3).unwrap();
-    let vote = &knn.ask(&[(&points[4], Some(4))], 5)[0];
-    assert!((vote.shares.iter().sum::<f64>() - 1.0).abs() < 1e-12 && (vote.novelty - 3e4).abs() < 1e-6, "{vote:?}");
+    let (vote, shares) = ask(&knn, &[(&points[4], Some(4))], 5).remove(0);
+    assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-12 && (vote.novelty - 3e4).abs() < 1e-6, "{vote:?}");
 }
 
 /// Distances that are the same on paper are ties, whatever their last bit.
@@ -192,7 +198,7 @@ fn a_tied_vote_goes_to_the_nearest_then_to_the_lowest_label() {
     let at = |xs: [f64; 4], labels: [usize; 4]| {
         let points: Vec<Vec<f64>> = xs.map(|x| vec![x]).to_vec();
         let knn = fit(voting(Weights::Uniform, Metric::Euclidean), &points, &labels, &[0, 1, 2, 3]);
-        knn.ask(&[(&[0.0], None)], 4)[0].label
+        ask(&knn, &[(&[0.0], None)], 4)[0].0.label
     };
     assert_eq!(at([1.0, 2.0, 3.0, 4.0], [1, 0, 0, 1]), 1);
     // At one distance the nearest is the first by customer_id.
@@ -202,7 +208,7 @@ fn a_tied_vote_goes_to_the_nearest_then_to_the_lowest_label() {
 
 #[test]
 fn the_split_is_stratified_seeded_and_blind_to_order() {
-    let ids: Vec<String> = (0..1000).map(|i| format!("customer {i}")).collect();
+    let ids: Texts = (0..1000).map(|i| format!("customer {i}")).collect();
     let labels: Vec<usize> = (0..1000).map(|i| usize::from(i % 10 == 0) + usize::from(i == 5) * 2).collect();
     let found = split::stratified(&ids, &labels, 0.2, 7);
     let held = |label: usize| found.holdout.iter().filter(|&&i| labels[i] == label).count();
@@ -210,11 +216,11 @@ fn the_split_is_stratified_seeded_and_blind_to_order() {
     assert_eq!((held(0), held(1), held(2)), (180, 20, 0));
     assert_eq!(found.train.len() + found.holdout.len(), 1000);
     assert_eq!(split::majority(&labels), 0);
-    let reversed: Vec<String> = ids.iter().rev().cloned().collect();
+    let reversed: Texts = (0..1000).rev().map(|i| ids.at(i)).collect();
     let reversed_labels: Vec<usize> = labels.iter().rev().copied().collect();
     let other = split::stratified(&reversed, &reversed_labels, 0.2, 7);
-    let mut names: Vec<&String> = found.holdout.iter().map(|&i| &ids[i]).collect();
-    let mut other_names: Vec<&String> = other.holdout.iter().map(|&i| &reversed[i]).collect();
+    let mut names: Vec<&str> = found.holdout.iter().map(|&i| ids.at(i)).collect();
+    let mut other_names: Vec<&str> = other.holdout.iter().map(|&i| reversed.at(i)).collect();
     names.sort();
     other_names.sort();
     assert_eq!(names, other_names);
