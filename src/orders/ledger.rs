@@ -5,7 +5,7 @@
 
 use polars::prelude::*;
 
-use super::{OrderBook, streamed};
+use super::{OrderBook, all_streamed};
 use crate::clean::Reason;
 use crate::columns::*;
 
@@ -25,17 +25,18 @@ pub fn ledger(book: &OrderBook) -> PolarsResult<DataFrame> {
     let fate = col(REASON).cast(DataType::UInt32).fill_null(lit(ACCEPTED)).alias(REASON);
     let rows = book.frame.clone().lazy().with_column(fate);
     let sums = [col(LINES).cast(DataType::UInt64).sum(), col(MONEY).sum()];
-    let sums = streamed(rows.clone().group_by([col(REASON)]).agg(sums))?;
+    let sums = rows.clone().group_by([col(REASON)]).agg(sums);
     let furthest = |key: Vec<Expr>, present: &str| {
         let known = rows.clone().filter(col(present).is_not_null());
         let each = known.group_by(key).agg([col(REASON).max()]);
-        streamed(each.group_by([col(REASON)]).agg([len().alias(N)]))
+        each.group_by([col(REASON)]).agg([len().alias(N)])
     };
-    let customers = furthest(vec![col(CUSTOMER_ID)], CUSTOMER_ID)?;
+    let customers = furthest(vec![col(CUSTOMER_ID)], CUSTOMER_ID);
     let orders = match book.has_orders {
-        true => furthest(book.order_key(), ORDER_ID)?,
-        false => furthest(book.order_key(), CUSTOMER_ID)?,
+        true => furthest(book.order_key(), ORDER_ID),
+        false => furthest(book.order_key(), CUSTOMER_ID),
     };
+    let [sums, customers, orders] = all_streamed([sums, customers, orders])?;
     let by_fate = |frame: &DataFrame, name: &str| -> PolarsResult<Vec<i128>> {
         // Slot i holds what reason i removes; the last slot what is accepted.
         let mut slots = vec![0i128; n + 1];

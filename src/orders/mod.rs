@@ -159,10 +159,19 @@ pub fn first_lines(lines: LazyFrame, limit: u32) -> PolarsResult<DataFrame> {
     streamed(near.sort([SOURCE_FILE, SOURCE_ROW], SortMultipleOptions::default()).limit(limit))
 }
 
+/// What a plan gives, by the streaming engine.
+///
+/// # Errors
+/// What Polars says.
 fn streamed(plan: LazyFrame) -> PolarsResult<DataFrame> {
-    let plans = vec![plan.logical_plan];
-    let mut frames = LazyFrame::collect_all_with_engine(plans, Engine::Streaming, OptFlags::default())?;
-    Ok(frames.swap_remove(0))
+    all_streamed([plan]).map(|[frame]| frame)
+}
+
+/// What plans give, at once.
+fn all_streamed<const N: usize>(plans: [LazyFrame; N]) -> PolarsResult<[DataFrame; N]> {
+    let plans = plans.into_iter().map(|plan| plan.logical_plan).collect();
+    let frames = LazyFrame::collect_all_with_engine(plans, Engine::Streaming, OptFlags::default())?;
+    frames.try_into().map_err(|_| polars_err!(ComputeError: "another number of tables than asked for"))
 }
 
 /// The optimised plan of the scan, for people to read.

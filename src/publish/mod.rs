@@ -197,8 +197,13 @@ pub fn publish(
             None => write(staging.folder.path(), &segments_file(snapshot), &mut part.drop(SNAPSHOT)?, &metadata),
         }
     };
-    let mut outputs: Vec<Output> = by_snapshot(&tables.segments)?.into_par_iter().map(one).collect::<Result<_, _>>()?;
-    outputs.push(footer::verify(staging.folder.path(), REJECTS, None)?);
+    let parts = by_snapshot(&tables.segments)?;
+    let (segments, rejects) = rayon::join(
+        || parts.into_par_iter().map(one).collect::<Result<Vec<Output>, _>>(),
+        || footer::verify(staging.folder.path(), REJECTS, None),
+    );
+    let mut outputs = segments?;
+    outputs.push(rejects?);
     finish(staging, tables, files, facts, outputs, anyway)
 }
 
@@ -208,23 +213,26 @@ fn finish(
     tables: &Tables,
     files: Files,
     facts: Facts<'_>,
-    mut outputs: Vec<Output>,
+    outputs: Vec<Output>,
     anyway: bool,
 ) -> Result<Manifest, PublishError> {
     let shown = anyway || facts.judged.iter().all(|gate| gate.passed);
     let metadata = footer_metadata(facts.pipeline, facts.definition_hash, facts.money);
-    for (name, table) in &tables.others {
-        outputs.push(write(staging.folder.path(), &format!("{name}.parquet"), &mut table.clone(), &metadata)?);
-    }
-    outputs.extend(write_artefact(staging.folder.path(), files, &metadata)?);
     if !facts.verdicts.is_empty() {
         write_checks(staging.folder.path(), facts.verdicts)?;
     }
     let mut manifest = Manifest::of(&staging.run_id, facts, tables, outputs)?;
+    let folder = staging.folder.path();
+    let other = |(name, table): &(&str, DataFrame)| {
+        write(folder, &format!("{name}.parquet"), &mut table.clone(), &metadata)
+    };
+    let others = || tables.others.par_iter().map(other).collect::<Result<Vec<Output>, _>>();
     // A page shows customers, too, who are not at hand where others wrote them.
-    if tables.segments.width() > 0 {
-        manifest.outputs.push(write_report(staging.folder.path(), &manifest, tables)?);
-    }
+    let page = || (tables.segments.width() > 0).then(|| write_report(folder, &manifest, tables)).transpose();
+    let ((others, artefact), page) =
+        rayon::join(|| rayon::join(others, || write_artefact(folder, files, &metadata)), page);
+    let written = [others?, artefact?, page?.into_iter().collect()];
+    manifest.outputs.extend(written.into_iter().flatten());
     manifest.outputs.sort_by(|a, b| a.path.cmp(&b.path));
     let path = staging.folder.path().join("manifest.json");
     fs::write(&path, manifest.to_json()).map_err(at(&path))?;

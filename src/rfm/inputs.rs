@@ -1,14 +1,15 @@
 //! What a snapshot depends on, as a hash: two snapshots with the same are the same, whatever else the source holds.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 
 use chrono::NaiveDate;
+use foldhash::quality::{FixedState, FoldHasher};
 use polars::prelude::*;
 use rayon::prelude::*;
 
 use super::RfmParams;
 use crate::columns::{
-    CATEGORY, CUSTOMER_ID, DAY, LINES, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, RETURNED, UNDONE_ON, UNITS,
+    CATEGORY, CUSTOMER_ID, DAY, LINES, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, REASON, RETURNED, UNDONE_ON, UNITS,
 };
 use crate::ingest::Keyed;
 use crate::orders::OrderBook;
@@ -57,19 +58,20 @@ pub fn inputs(
 fn events(params: &RfmParams, book: &OrderBook) -> PolarsResult<Vec<Event>> {
     // How long a customer is known looks beyond the window.
     let windowed = |day: i32| Some(day).filter(|_| params.min_history_days == 0);
-    let accepted = book.accepted().collect()?;
+    let frame = &book.frame;
+    let accepted = frame.column(REASON)?.is_null();
     let bought = [CUSTOMER_ID, ORDER_ID, DAY, LINES, UNITS, MONEY, ORDERED_AT, RETURNED];
-    let mut events = Vec::with_capacity(accepted.height());
-    let days = days(&accepted, DAY)?;
-    for (hash, day) in rows(&accepted, &bought)?.into_iter().zip(&days) {
+    let mut events = Vec::with_capacity(frame.height());
+    let days = days(frame, DAY)?;
+    for ((hash, day), _) in rows(frame, &bought)?.into_iter().zip(&days).zip(accepted.iter()).filter(is_accepted) {
         let day = day.unwrap_or(i32::MIN);
         events.push(Event { day, within: windowed(day), hash });
     }
     // That an order is undone is an event of its own, on its own day.
-    let undone = self::days(&accepted, UNDONE_ON)?;
+    let undone = self::days(frame, UNDONE_ON)?;
     if undone.iter().any(Option::is_some) {
-        let hashes = rows(&accepted, &[CUSTOMER_ID, ORDER_ID, DAY, UNDONE_ON])?;
-        for ((hash, undone), day) in hashes.into_iter().zip(undone).zip(&days) {
+        let hashes = rows(frame, &[CUSTOMER_ID, ORDER_ID, DAY, UNDONE_ON])?.into_iter().zip(undone).zip(&days);
+        for (((hash, undone), day), _) in hashes.zip(accepted.iter()).filter(is_accepted) {
             let day = day.unwrap_or(i32::MIN);
             events.extend(undone.map(|undone| Event { day: undone, within: windowed(day), hash }));
         }
@@ -83,6 +85,11 @@ fn events(params: &RfmParams, book: &OrderBook) -> PolarsResult<Vec<Event>> {
         events.extend(hashes.map(|(hash, day)| Event { day: day.unwrap_or(i32::MIN), within: day, hash }));
     }
     Ok(events)
+}
+
+/// Whether a row of the book is one of those that no step objected to.
+fn is_accepted<T>(row: &(T, Option<bool>)) -> bool {
+    row.1 == Some(true)
 }
 
 fn days(frame: &DataFrame, name: &str) -> PolarsResult<Vec<Option<i32>>> {
@@ -99,7 +106,7 @@ fn rows(frame: &DataFrame, names: &[&str]) -> PolarsResult<Vec<u64>> {
 
 fn part_of_rows(frame: &DataFrame, names: &[&str]) -> PolarsResult<Vec<u64>> {
     // Without a random key, so that equal rows of two runs have equal hashes.
-    let mut hashers = vec![DefaultHasher::new(); frame.height()];
+    let mut hashers = vec![FixedState::with_seed(0).build_hasher(); frame.height()];
     for name in names {
         let column = frame.column(name)?.as_materialized_series().to_physical_repr().rechunk();
         match column.dtype() {
@@ -117,6 +124,6 @@ fn part_of_rows(frame: &DataFrame, names: &[&str]) -> PolarsResult<Vec<u64>> {
     Ok(hashers.into_iter().map(|hasher| hasher.finish()).collect())
 }
 
-fn feed(hashers: &mut [DefaultHasher], values: impl Iterator<Item = impl Hash>) {
+fn feed(hashers: &mut [FoldHasher<'static>], values: impl Iterator<Item = impl Hash>) {
     hashers.iter_mut().zip(values).for_each(|(hasher, value)| value.hash(hasher));
 }
