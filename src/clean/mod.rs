@@ -8,7 +8,7 @@ use std::sync::Arc;
 use polars::prelude::*;
 
 use crate::columns::{CUSTOMER_ID, REASON, SOURCE_FILE, SOURCE_ROW};
-use crate::ingest::{self, Fault, Lines, ReadCount, conform};
+use crate::ingest::{self, Fault, Lines, ReadCount, conform, verdicts};
 
 pub mod predicate;
 mod repeats;
@@ -145,9 +145,8 @@ impl Marker {
     /// Puts the pending predicates into `reason` where it is still null.
     fn settle(&mut self) {
         if !self.pending.is_empty() {
-            let verdict = conform::first_of(std::mem::take(&mut self.pending));
-            let reason = when(col(REASON).is_null()).then(verdict).otherwise(col(REASON));
-            self.frame = self.frame.clone().with_column(reason.alias(REASON));
+            let verdict = verdicts::first_of(std::mem::take(&mut self.pending));
+            self.frame = self.frame.clone().with_column(col(REASON).fill_null(verdict).alias(REASON));
         }
     }
 }

@@ -8,6 +8,7 @@ use polars::prelude::*;
 use super::text::ParsedCells;
 use super::{
     Columns, Fault, Format, IngestParams, RejectColumns, Source, SourceFile, Worth, parse, rates, records, scan, text,
+    verdicts,
 };
 use crate::columns::{
     AMOUNT, CATEGORY, CURRENCY, CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, REASON,
@@ -177,7 +178,7 @@ impl<'a> Conformer<'a> {
         if source.set.format == Format::Csv {
             let fault = |idx: usize| col(text::FAULT_COLUMN).eq(lit(idx as u8));
             let coded = records::FAULTS.iter().enumerate().map(|(idx, words)| (self.code(words), fault(idx)));
-            reasons.push(first_of(coded.collect()));
+            reasons.push(verdicts::first_of(coded.collect()));
             said = col(text::TEXT_COLUMN);
         }
         for name in &parsed {
@@ -224,7 +225,7 @@ impl<'a> Conformer<'a> {
             .select(selected)
             // A line that cannot be parsed is worth nothing, so that the ledger's money adds up.
             .with_column(when(col(REASON).is_null()).then(money).otherwise(lit(0i64)).alias(MONEY))
-            .with_column(col(ORDERED_AT).dt().date().alias(DAY))
+            .with_column(parse::day(col(ORDERED_AT)).alias(DAY))
     }
 
     /// Identities keep the sources' type up to the group-by, where integers are cheaper than text; floats, which pandas
@@ -249,15 +250,6 @@ impl<'a> Conformer<'a> {
         }
         .alias(name)
     }
-}
-
-/// The code of the first predicate that holds; null where none does.
-pub fn first_of(predicates: Vec<(u8, Expr)>) -> Expr {
-    let none = lit(NULL).cast(DataType::UInt8);
-    predicates
-        .into_iter()
-        .rev()
-        .fold(none, |otherwise, (code, predicate)| when(predicate).then(lit(code)).otherwise(otherwise))
 }
 
 /// A column of a file in a type; nulls where the file has no such column.

@@ -20,6 +20,7 @@ pub mod scan;
 mod records;
 pub mod source;
 mod text;
+pub mod verdicts;
 pub mod workbook;
 
 pub use chunks::CsvError;

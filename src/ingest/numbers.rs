@@ -3,7 +3,8 @@
 use polars::prelude::*;
 
 use super::conform::empty;
-use super::parse::{Judge, Parsed, coded, faulty, judged, missing};
+use super::parse::{Judge, Parsed, faulty, missing};
+use super::verdicts::{coded, judged, made_of};
 use super::{Format, Numbers, Source};
 
 /// A line's money may not go beyond this many minor units: a thousand such lines still fit 64 bits.
@@ -11,11 +12,14 @@ pub const MONEY_LIMIT: f64 = 9e15;
 /// How far a price may lie from a whole number of minor units: beyond it, the price is finer than the scale.
 pub const MINOR_TOLERANCE: f64 = 1e-4;
 
-/// A cell as a float: text as it is written, without currency signs and the marks between thousands.
+/// A cell as a number of some type: text as it is written, without currency signs and the marks between thousands.
 fn number(cell: &str, source: &Source) -> Expr {
     let Numbers { decimal, thousands, currency_signs } = &source.set.text.numbers;
     let plain = *decimal == '.' && thousands.is_none() && currency_signs.is_empty();
-    if source.set.format == Format::Parquet || plain {
+    if source.set.format == Format::Parquet {
+        return col(cell);
+    }
+    if plain {
         return col(cell).cast(DataType::Float64);
     }
     let nothing = || lit("");
@@ -43,12 +47,36 @@ fn number(cell: &str, source: &Source) -> Expr {
     pointed.cast(DataType::Float64)
 }
 
+/// Whether numbers are whole by their type, and none of them beyond 64 bits.
+fn whole(dtype: &DataType) -> bool {
+    dtype.is_integer() && ![DataType::UInt64, DataType::Int128, DataType::UInt128].contains(dtype)
+}
+
+/// Whole numbers of floats, by a function that rounds; null where they are beyond 64 bits.
+fn rounded(floats: &Float64Chunked, round: impl Fn(f64) -> f64) -> Column {
+    const BEYOND: f64 = 9.2e18;
+    let near = |x: f64| x.abs() < BEYOND;
+    let all_near = |slice: &[f64]| slice.iter().all(|x| near(round(*x)));
+    let name = floats.name().clone();
+    let whole = match floats.null_count() == 0 && floats.data_views().all(all_near) {
+        true => Int64Chunked::from_vec(name, floats.data_views().flatten().map(|x| round(*x) as i64).collect()),
+        false => {
+            let one = |x: Option<f64>| x.map(&round).filter(|x| near(*x)).map(|x| x as i64);
+            floats.iter().map(one).collect::<Int64Chunked>().with_name(name)
+        }
+    };
+    whole.into_column()
+}
+
 /// A whole number of units.
 pub(super) fn whole_number(name: &'static str, cell: &str, source: &Source) -> Parsed {
     let wrong = |x: f64| (x.round_ties_even() != x || x.abs() > MONEY_LIMIT).then_some(1);
     Parsed {
         cell: cell.to_owned(),
-        value: number(cell, source).cast(DataType::Int64),
+        value: made_of(number(cell, source), DataType::Int64, |numbers| match whole(numbers.dtype()) {
+            true => numbers.cast(&DataType::Int64),
+            false => Ok(rounded(numbers.cast(&DataType::Float64)?.f64()?, |x| x)),
+        }),
         faults: vec![missing(name), faulty(name, &format!("{name} not a whole number"))],
         judge: judge(number(cell, source), cell, source, wrong),
     }
@@ -64,10 +92,11 @@ pub(super) fn minor_units(name: &'static str, cell: &str, source: &Source, facto
             false => (scaled.abs() > MONEY_LIMIT || finer).then_some(2),
         }
     };
-    let scaled = number(cell, source) * lit(factor);
     Parsed {
         cell: cell.to_owned(),
-        value: scaled.round(0, RoundMode::HalfToEven).cast(DataType::Int64),
+        value: made_of(number(cell, source), DataType::Int64, move |numbers| {
+            Ok(rounded(numbers.cast(&DataType::Float64)?.f64()?, |x| (x * factor).round_ties_even()))
+        }),
         faults: vec![
             missing(name),
             faulty(name, &format!("{name} not a number")),
@@ -88,8 +117,15 @@ fn judge(
     Box::new(move |codes| {
         let absent = usize::from(is_text);
         let (wrong, of_codes) = (wrong.clone(), codes.to_vec());
-        let judged = judged(number.clone(), move |numbers| {
-            Ok(coded(numbers.f64()?, &of_codes, |x| x.map_or(Some(absent), &wrong)))
+        let judged = judged(number.clone(), move |numbers| match whole(numbers.dtype()) {
+            true => {
+                let numbers = numbers.cast(&DataType::Int64)?;
+                Ok(coded(numbers.i64()?, &of_codes, |x| x.map_or(Some(absent), |x| wrong(x as f64))))
+            }
+            false => {
+                let numbers = numbers.cast(&DataType::Float64)?;
+                Ok(coded(numbers.f64()?, &of_codes, |x| x.map_or(Some(absent), &wrong)))
+            }
         });
         match is_text {
             true => when(empty(col(&cell))).then(lit(codes[0])).otherwise(judged),

@@ -4,8 +4,9 @@
 use chrono::{NaiveDate, NaiveTime};
 use polars::prelude::*;
 
-use super::conform::{AMBIGUOUS, Conformer, DATETIME, FOREIGN, blank, first_of};
+use super::conform::{AMBIGUOUS, Conformer, DATETIME, FOREIGN, blank};
 use super::numbers::{MONEY_LIMIT, minor_units, whole_number};
+use super::verdicts::{coded, first_of, judged, made_of};
 use super::{Fault, Format, Source, Worth, workbook};
 use crate::columns::{AMOUNT, CURRENCY, ORDERED_AT, QUANTITY, UNIT_PRICE};
 
@@ -135,34 +136,47 @@ fn first_that_holds(found: Vec<Expr>) -> Judge {
     Box::new(move |codes| first_of(codes.iter().copied().zip(found.iter().cloned()).collect()))
 }
 
-/// The codes of what is wrong with values, row by row. Where nothing is, which is nearly always so, the column takes no memory, and
-/// finding that out next to no time.
-pub(super) fn coded<T: PolarsNumericType>(
-    values: &ChunkedArray<T>,
-    codes: &[u8],
-    wrong: impl Fn(Option<T::Native>) -> Option<usize>,
-) -> Column {
-    let sound = |slice: &[T::Native]| slice.iter().all(|value| wrong(Some(*value)).is_none());
-    if values.null_count() == 0 && values.data_views().all(sound) {
-        return Column::full_null(values.name().clone(), values.len(), &DataType::UInt8);
-    }
-    let code = |value| wrong(value).and_then(|fault| codes.get(fault).copied());
-    values.iter().map(code).collect::<UInt8Chunked>().with_name(values.name().clone()).into_column()
-}
-
 /// The code of lines that are worth more than can be counted.
 pub(super) fn beyond([quantity, price]: [Expr; 2], code: u8) -> Expr {
-    let worth = quantity.cast(DataType::Float64) * price.cast(DataType::Float64);
-    judged(worth, move |worth| {
-        let far = |worth: Option<f64>| worth.filter(|worth| worth.abs() > MONEY_LIMIT).map(|_| 0);
-        Ok(coded(worth.f64()?, &[code], far))
-    })
+    let far = |quantity: i64, price: i64| (quantity as f64 * price as f64).abs() > MONEY_LIMIT;
+    let judged = move |columns: &mut [Column]| {
+        let (quantities, prices) = (columns[0].i64()?, columns[1].i64()?);
+        let name = quantities.name().clone();
+        if let (Ok(quantities), Ok(prices)) = (quantities.cont_slice(), prices.cont_slice())
+            && !quantities.iter().zip(prices).any(|(quantity, price)| far(*quantity, *price))
+        {
+            return Ok(Column::full_null(name, quantities.len(), &DataType::UInt8));
+        }
+        let both = quantities.iter().zip(prices.iter());
+        let codes =
+            both.map(|both| matches!(both, (Some(quantity), Some(price)) if far(quantity, price)).then_some(code));
+        Ok(codes.collect::<UInt8Chunked>().with_name(name).into_column())
+    };
+    quantity.map_many(judged, &[price], |_, fields| Ok(Field::new(fields[0].name().clone(), DataType::UInt8)))
 }
 
-/// Codes by a function of a column; of many columns, as those of one alone are computed on threads of their own.
-pub(super) fn judged(value: Expr, codes: impl Fn(&Column) -> PolarsResult<Column> + Send + Sync + 'static) -> Expr {
-    let told = move |columns: &mut [Column]| codes(&columns[0]);
-    value.map_many(told, &[], |_, fields| Ok(Field::new(fields[0].name().clone(), DataType::UInt8)))
+/// The local day of moments.
+pub(super) fn day(moment: Expr) -> Expr {
+    const MICROS: i64 = 24 * 60 * 60 * 1_000_000;
+    made_of(moment, DataType::Date, |moments| {
+        let moments = moments.to_physical_repr();
+        let moments = moments.i64()?;
+        // Lines of one day stand together, and to see that a moment is of the same day as the one before costs less than to divide it.
+        let (mut start, mut day) = (0i64, 0i32);
+        let mut of = |at: i64| {
+            if !(0..MICROS).contains(&at.wrapping_sub(start)) {
+                day = at.div_euclid(MICROS) as i32;
+                start = i64::from(day) * MICROS;
+            }
+            day
+        };
+        let name = moments.name().clone();
+        let days = match moments.null_count() {
+            0 => Int32Chunked::from_vec(name, moments.data_views().flatten().map(|at| of(*at)).collect()),
+            _ => moments.iter().map(|at| at.map(&mut of)).collect::<Int32Chunked>().with_name(name),
+        };
+        Ok(days.into_date().into_column())
+    })
 }
 
 fn zone(timezone: chrono_tz::Tz) -> TimeZone {

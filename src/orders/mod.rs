@@ -281,6 +281,11 @@ impl OrderBook {
         self.frame.clone().lazy().filter(col(REASON).is_null())
     }
 
+    /// Whether all accepted rows are purchases that stand, as they are where no returns are kept: nothing has to be told apart then.
+    pub fn all_stand(&self) -> bool {
+        self.returns == ReturnPolicy::Drop
+    }
+
     /// What identifies an order: its id, or the customer's day where the source knows no orders.
     pub fn order_key(&self) -> Vec<Expr> {
         match self.has_orders {

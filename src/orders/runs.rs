@@ -54,22 +54,15 @@ pub(super) fn grouped(
 fn runs(frame: &DataFrame, keys: usize, lines: &str, folds: &[(PlSmallStr, Fold)]) -> PolarsResult<DataFrame> {
     let rows = frame.height();
     progress::rows(rows);
-    let mut begins = BooleanChunked::full(PlSmallStr::EMPTY, false, rows);
+    let mut begins = vec![0u8; rows];
+    begins.first_mut().into_iter().for_each(|first| *first = 1);
     for key in &frame.columns()[..keys] {
         // A column of one value begins nothing.
         if key.as_scalar_column().is_none() {
-            let key = key.as_materialized_series();
-            begins = &begins | &key.not_equal_missing(&key.shift(1))?;
+            mark(&mut begins, key.as_materialized_series())?;
         }
     }
-    let mut starts: Vec<IdxSize> = Vec::new();
-    starts.extend((rows > 0).then_some(0));
-    let mut passed = 0;
-    for chunk in begins.downcast_iter() {
-        let marked = chunk.values().true_idx_iter().map(|row| (passed + row) as IdxSize);
-        starts.extend(marked.filter(|row| *row > 0));
-        passed += chunk.len();
-    }
+    let starts = marked(&begins);
     let ends = || starts.iter().skip(1).copied().chain([rows as IdxSize]);
     let lengths: Vec<u32> = starts.iter().zip(ends()).map(|(start, end)| end - start).collect();
     let first = IdxCa::from_vec(PlSmallStr::EMPTY, starts);
@@ -79,6 +72,61 @@ fn runs(frame: &DataFrame, keys: usize, lines: &str, folds: &[(PlSmallStr, Fold)
     }
     columns.push(Column::new(lines.into(), lengths));
     DataFrame::new(first.len(), columns)
+}
+
+/// Marks the rows in which a column is another than in the row before. Now and then it may mark one too many: what is equal and stands
+/// apart for that is grouped later.
+fn mark(begins: &mut [u8], key: &Series) -> PolarsResult<()> {
+    let key = key.to_physical_repr().rechunk();
+    if key.null_count() > 0 {
+        let there = key.is_not_null();
+        let there: Vec<bool> = there.iter().map(Option::unwrap_or_default).collect();
+        mark_changes(begins, &there);
+    }
+    match key.dtype() {
+        DataType::Int64 => key.i64()?.downcast_iter().for_each(|array| mark_changes(begins, array.values())),
+        DataType::Int32 => key.i32()?.downcast_iter().for_each(|array| mark_changes(begins, array.values())),
+        DataType::UInt8 => key.u8()?.downcast_iter().for_each(|array| mark_changes(begins, array.values())),
+        DataType::String => {
+            for array in key.str()?.downcast_iter() {
+                let views = array.views().windows(2).enumerate();
+                // Short texts are the same where their views are, long ones may stand in two places.
+                let differ = views.map(|(row, pair)| {
+                    pair[0].as_u128() != pair[1].as_u128()
+                        && (pair[0].is_inline() || pair[1].is_inline() || array.value(row) != array.value(row + 1))
+                });
+                begins.iter_mut().skip(1).zip(differ).for_each(|(begins, differs)| *begins |= u8::from(differs));
+            }
+        }
+        _ => {
+            let differ = key.not_equal_missing(&key.shift(1))?;
+            let differ = differ.iter().map(Option::unwrap_or_default);
+            begins.iter_mut().zip(differ).for_each(|(begins, differs)| *begins |= u8::from(differs));
+        }
+    }
+    Ok(())
+}
+
+/// Marks the rows in which a value is another than in the row before.
+fn mark_changes<T: PartialEq>(begins: &mut [u8], values: &[T]) {
+    let pairs = values.iter().zip(values.iter().skip(1));
+    begins.iter_mut().skip(1).zip(pairs).for_each(|(begins, (before, value))| *begins |= u8::from(before != value));
+}
+
+/// The rows that are marked with 1; eight are looked at together, since few are.
+fn marked(marks: &[u8]) -> Vec<IdxSize> {
+    let mut rows = Vec::new();
+    let (eights, rest) = marks.as_chunks::<8>();
+    for (eight, first) in eights.iter().zip((0..).step_by(8)) {
+        let mut left = u64::from_le_bytes(*eight);
+        while left != 0 {
+            rows.push(first + left.trailing_zeros() / 8);
+            left &= left - 1;
+        }
+    }
+    let first = (marks.len() - rest.len()) as IdxSize;
+    rows.extend(rest.iter().zip(first..).filter(|(mark, _)| **mark == 1).map(|(_, row)| row));
+    rows
 }
 
 fn folded(column: &Column, fold: Fold, lengths: &[u32]) -> PolarsResult<Column> {

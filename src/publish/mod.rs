@@ -10,9 +10,8 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
@@ -30,9 +29,9 @@ use crate::ingest::Money;
 use crate::remote::RemoteError;
 use crate::report::{self, ReportError, Source};
 use crate::rfm::by_snapshot;
-use crate::scratch::Scratch;
 
 pub mod anatomy;
+mod files;
 pub mod footer;
 pub mod manifest;
 pub mod mirror;
@@ -41,6 +40,8 @@ pub mod runs;
 mod stage;
 mod written;
 
+use files::write;
+pub use files::{text_to_file, to_file, writable};
 pub use footer::footer_metadata;
 pub use manifest::{CustomersRead, Depends, Facts, Manifest, Output};
 pub use mirror::Mirror;
@@ -223,14 +224,13 @@ fn finish(
     }
     let mut manifest = Manifest::of(&staging.run_id, facts, tables, outputs)?;
     let folder = staging.folder.path();
-    let other = |(name, table): &(&str, DataFrame)| {
-        write(folder, &format!("{name}.parquet"), &mut table.clone(), &metadata)
-    };
+    let other =
+        |(name, table): &(&str, DataFrame)| write(folder, &format!("{name}.parquet"), &mut table.clone(), &metadata);
     let others = || tables.others.par_iter().map(other).collect::<Result<Vec<Output>, _>>();
     // A page shows customers, too, who are not at hand where others wrote them.
     let page = || (tables.segments.width() > 0).then(|| write_report(folder, &manifest, tables)).transpose();
     let ((others, artefact), page) =
-        rayon::join(|| rayon::join(others, || write_artefact(folder, files, &metadata)), page);
+        rayon::join(|| rayon::join(others, || write_artefact(folder, artefact::FOLDER, files, &metadata)), page);
     let written = [others?, artefact?, page?.into_iter().collect()];
     manifest.outputs.extend(written.into_iter().flatten());
     manifest.outputs.sort_by(|a, b| a.path.cmp(&b.path));
@@ -275,21 +275,25 @@ pub fn set_aside(
     staging.keep_failed()
 }
 
-/// The artefact's files, and last its record, which names the hashes of the others.
-pub fn write_artefact(folder: &Path, files: Files, metadata: &KeyValueMetadata) -> Result<Vec<Output>, PublishError> {
+/// The artefact's files at a place in a staging folder, and last its record, which names the hashes of the others.
+pub fn write_artefact(
+    folder: &Path,
+    place: &str,
+    files: Files,
+    metadata: &KeyValueMetadata,
+) -> Result<Vec<Output>, PublishError> {
     let Files { texts, tables, mut record } = files;
     let mut outputs = Vec::new();
     for (name, mut table) in tables {
-        let output = write(folder, &format!("{}/{name}", artefact::FOLDER), &mut table, metadata)?;
+        let output = write(folder, &format!("{place}/{name}"), &mut table, metadata)?;
         record.files.insert(name, output.blake3.clone());
         outputs.push(output);
     }
     let record = (artefact::RECORD.to_owned(), record.to_json().into_bytes());
     for (name, bytes) in texts.into_iter().chain([record]) {
-        let name = format!("{}/{name}", artefact::FOLDER);
+        let name = format!("{place}/{name}");
         let path = folder.join(&name);
-        let parent = folder.join(artefact::FOLDER);
-        fs::create_dir_all(&parent).map_err(at(&parent))?;
+        files::folders(folder, Path::new(&name))?;
         fs::write(&path, &bytes).map_err(at(&path))?;
         outputs.push(Output { path: name, rows: None, bytes: bytes.len(), blake3: artefact::hash(&bytes) });
     }
@@ -318,91 +322,4 @@ fn write_checks(folder: &Path, verdicts: &[Verdict]) -> Result<(), PublishError>
     // Verdicts are plain data, which cannot fail to serialise.
     let text = serde_json::to_string_pretty(verdicts).unwrap_or_default() + "\n";
     fs::write(&path, text).map_err(at(&path))
-}
-
-fn write(
-    folder: &Path,
-    name: &str,
-    table: &mut DataFrame,
-    metadata: &KeyValueMetadata,
-) -> Result<Output, PublishError> {
-    let path = folder.join(name);
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(at(parent))?;
-    }
-    let mut file = Watched { file: File::create(&path).map_err(at(&path))?, refused: None };
-    let written = ParquetWriter::new(&mut file)
-        .with_compression(ParquetCompression::Zstd(None))
-        .with_key_value_metadata(Some(metadata.clone()))
-        .finish(table.rechunk_mut());
-    match (written, file.refused) {
-        (_, Some(refused)) => Err(at(&path)(refused)),
-        (Err(source), None) => Err(PublishError::Write { path, source }),
-        (Ok(_), None) => footer::verify(folder, name, Some(table)),
-    }
-}
-
-/// A file that remembers what the operating system refused, of which Polars tells no more than that there was something.
-struct Watched {
-    file: File,
-    refused: Option<io::Error>,
-}
-
-impl Write for Watched {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes).inspect_err(|error| {
-            self.refused = error.raw_os_error().map(io::Error::from_raw_os_error);
-        })
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-/// The suffix of a file that can be written: csv or parquet.
-///
-/// # Errors
-/// Another suffix.
-pub fn writable(path: &Path) -> Result<&str, PublishError> {
-    let suffix = path.extension().and_then(|suffix| suffix.to_str());
-    suffix.filter(|suffix| ["csv", "parquet"].contains(suffix)).ok_or_else(|| PublishError::Suffix(path.to_owned()))
-}
-
-/// Writes a table into one file, CSV or Parquet by its suffix; a file that is there stays whole until the new one is.
-///
-/// # Errors
-/// Another suffix, or a place that cannot be written.
-pub fn to_file(path: &Path, frame: &mut DataFrame) -> Result<(), PublishError> {
-    let suffix = writable(path)?;
-    whole(path, |file| {
-        let written = match suffix {
-            "csv" => CsvWriter::new(file).finish(frame),
-            _ => ParquetWriter::new(file).finish(frame).map(|_| ()),
-        };
-        written.map_err(|source| PublishError::Write { path: path.to_owned(), source })
-    })
-}
-
-/// Writes a text into a file; one that is there stays whole until the new one is.
-///
-/// # Errors
-/// A place that cannot be written.
-pub fn text_to_file(path: &Path, text: &str) -> Result<(), PublishError> {
-    whole(path, |file| file.write_all(text.as_bytes()).map_err(at(path)))
-}
-
-/// Writes a file beside its place, and puts it there by one rename; what is there and is no file, a pipe or a device, is written to.
-fn whole(path: &Path, write: impl FnOnce(&mut File) -> Result<(), PublishError>) -> Result<(), PublishError> {
-    if fs::metadata(path).is_ok_and(|data| !data.is_file() && !data.is_dir()) {
-        return write(&mut File::options().write(true).open(path).map_err(at(path))?);
-    }
-    let place = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // As the system's own tools make files: the user's mask decides who may read it.
-    let everybody = fs::Permissions::from_mode(0o666);
-    let mut file = tempfile::Builder::new().permissions(everybody).tempfile_in(place).map_err(at(place))?;
-    let _scratch = Scratch::at(file.path().to_owned());
-    write(file.as_file_mut())?;
-    file.persist(path).map_err(|error| at(path)(error.error))?;
-    Ok(())
 }

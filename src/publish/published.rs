@@ -9,7 +9,7 @@ use polars::prelude::*;
 use serde_json::Value;
 
 use super::manifest::Output;
-use super::{PublishError, PublishParams, at, footer};
+use super::{PublishError, PublishParams, at, files, footer};
 use crate::columns::SNAPSHOT;
 use crate::evaluate::SEGMENTS;
 use crate::report::{self, Source};
@@ -127,9 +127,7 @@ impl Published {
     pub(super) fn link(&self, date: NaiveDate, folder: &Path) -> Result<Output, PublishError> {
         let name = segments_file(date);
         let path = folder.join(&name);
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(at(parent))?;
-        }
+        files::folders(folder, Path::new(&name))?;
         // Not every file system knows hard links.
         let original = self.folder.join(&name);
         fs::hard_link(&original, &path).or_else(|_| fs::copy(&original, &path).map(|_| ())).map_err(at(&path))?;

@@ -45,9 +45,10 @@ pub fn stage(params: &PublishParams, run_id: &str) -> Result<Staging, PublishErr
         let words = io::Error::new(io::ErrorKind::AlreadyExists, "stands where the link to the newest run is to be");
         return Err(at(&current)(words));
     }
-    let folder = to.join("runs").join(format!("{STAGING}{run_id}"));
-    fs::create_dir(&folder).map_err(at(&folder))?;
-    Ok(Staging { to, folder: Scratch::at(folder), run_id: run_id.to_owned(), keep_runs, mirror, _lock: lock })
+    // It is known before it is there, so that no signal can come between.
+    let folder = Scratch::at(to.join("runs").join(format!("{STAGING}{run_id}")));
+    fs::create_dir(folder.path()).map_err(at(folder.path()))?;
+    Ok(Staging { to, folder, run_id: run_id.to_owned(), keep_runs, mirror, _lock: lock })
 }
 
 /// Takes the lock on a place, makes it where it is not there yet, and clears away what dead runs left behind.

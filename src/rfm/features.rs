@@ -6,12 +6,12 @@ use polars::prelude::*;
 
 use super::measures::{self, Frequency, Monetary};
 use super::{RfmParams, by_snapshot, day, within};
-use crate::clean::ReturnPolicy;
 use crate::columns::{
     AVERAGE_ORDER_VALUE, CATEGORY, CUSTOMER_ID, DAY, FREQUENCY, GAP_DAYS_STD, MEAN_GAP_DAYS, MONETARY, MONEY,
     N_PRODUCTS, PLACE, SNAPSHOT, STANDS, TENURE_DAYS, category_share, ratio_name,
 };
 use crate::ingest::Money;
+use crate::orders::OrderBook;
 
 /// A further column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,9 +91,9 @@ pub fn gap_days_std() -> Expr {
 }
 
 /// Money by order, as `monetary: mean_per_order` has it; f64, null for a customer without an order that stands.
-pub fn average_order_value(money: &Money, returns: ReturnPolicy, has_orders: bool) -> Expr {
-    let orders = measures::frequency(Frequency::Orders, has_orders);
-    let mean = measures::monetary(Monetary::MeanPerOrder, money, returns, has_orders);
+pub fn average_order_value(book: &OrderBook) -> Expr {
+    let orders = measures::frequency(Frequency::Orders, book);
+    let mean = measures::monetary(Monetary::MeanPerOrder, book);
     when(orders.gt(lit(0u32))).then(mean).otherwise(lit(NULL)).alias(AVERAGE_ORDER_VALUE)
 }
 

@@ -10,6 +10,7 @@ use crate::columns::{
     RETURNED_MONEY, STANDS, UNDONE_ON, UNITS,
 };
 use crate::ingest::Money;
+use crate::orders::OrderBook;
 
 /// What frequency counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,21 +46,21 @@ pub fn stands(as_of: NaiveDate) -> Expr {
 
 /// Local time of the last purchase before the snapshot that was not undone; of the last that was, for a customer without one; of
 /// the last return, for a customer who only returned.
-pub fn last_order_at() -> Expr {
-    last(col(ORDERED_AT)).alias(LAST_ORDER_AT)
+pub fn last_order_at(book: &OrderBook) -> Expr {
+    last(col(ORDERED_AT), book).alias(LAST_ORDER_AT)
 }
 
 /// Whole calendar days from the last purchase's local date to the snapshot; at least 1, since the snapshot's own day
 /// does not count.
-pub fn recency_days(as_of: NaiveDate) -> Expr {
-    (day(as_of) - last(col(DAY))).dt().total_days(false).cast(DataType::Int32).alias(RECENCY_DAYS)
+pub fn recency_days(as_of: NaiveDate, book: &OrderBook) -> Expr {
+    (day(as_of) - last(col(DAY), book)).dt().total_days(false).cast(DataType::Int32).alias(RECENCY_DAYS)
 }
 
 /// How often the customer bought; 0 for one who only returned, or returned everything. Lines without an order id count as one order together.
-pub fn frequency(of: Frequency, has_orders: bool) -> Expr {
+pub fn frequency(of: Frequency, book: &OrderBook) -> Expr {
     let counted = match of {
-        Frequency::Orders if has_orders => distinct(order_id()),
-        Frequency::Orders | Frequency::Days => distinct(col(DAY)),
+        Frequency::Orders if book.has_orders => distinct(order_id(), book),
+        Frequency::Orders | Frequency::Days => distinct(col(DAY), book),
         Frequency::Lines => bought(col(LINES)).sum(),
         // Returns may outweigh purchases; a frequency below zero would mean nothing.
         Frequency::Units => {
@@ -76,8 +77,9 @@ pub fn frequency(of: Frequency, has_orders: bool) -> Expr {
 
 /// What the customer spent: the exact sum in minor units, made a float once. Means are of the net money; of the gross where
 /// returns are kept apart.
-pub fn monetary(of: Monetary, money: &Money, returns: ReturnPolicy, has_orders: bool) -> Expr {
-    let gross = of == Monetary::Gross || (of != Monetary::Net && returns == ReturnPolicy::Separate);
+pub fn monetary(of: Monetary, book: &OrderBook) -> Expr {
+    let money = &book.money;
+    let gross = of == Monetary::Gross || (of != Monetary::Net && book.returns == ReturnPolicy::Separate);
     let sum = if gross { bought(col(MONEY)).sum() } else { col(MONEY).sum() };
     let mean = |count: Expr| {
         let count = count.cast(DataType::Float64);
@@ -86,8 +88,8 @@ pub fn monetary(of: Monetary, money: &Money, returns: ReturnPolicy, has_orders: 
     };
     match of {
         Monetary::Net | Monetary::Gross => money.major(sum),
-        Monetary::MeanPerOrder => mean(frequency(Frequency::Orders, has_orders)),
-        Monetary::MeanPerDay => mean(frequency(Frequency::Days, has_orders)),
+        Monetary::MeanPerOrder => mean(frequency(Frequency::Orders, book)),
+        Monetary::MeanPerDay => mean(frequency(Frequency::Days, book)),
     }
     .alias(MONETARY)
 }
@@ -101,7 +103,10 @@ pub fn returned_money(money: &Money) -> Expr {
 
 /// The last value among purchases that stand; where there is none, among all purchases; where there is none, of all: to return
 /// something is not to buy.
-fn last(of: Expr) -> Expr {
+fn last(of: Expr, book: &OrderBook) -> Expr {
+    if book.all_stand() {
+        return of.max();
+    }
     let among = |which: Expr| when(which).then(of.clone()).otherwise(lit(NULL)).max();
     among(col(STANDS)).fill_null(among(col(RETURNED).not())).fill_null(of.max())
 }
@@ -118,8 +123,11 @@ fn order_id() -> Expr {
 
 /// Distinct values among purchases that stand. The others stand in as one value of their own, which is then not counted: a
 /// filter inside an aggregate is what Polars 0.55.2 gets wrong (#29322).
-fn distinct(of: Expr) -> Expr {
-    distinct_where(col(STANDS), of)
+fn distinct(of: Expr, book: &OrderBook) -> Expr {
+    match book.all_stand() {
+        true => of.n_unique().cast(DataType::Int64),
+        false => distinct_where(col(STANDS), of),
+    }
 }
 
 /// The value is never null where it counts, which is what stands for those that do not.

@@ -193,10 +193,10 @@ pub fn unknown(snapshots: &Snapshots, customers: &Keyed) -> PolarsResult<u32> {
 /// One snapshot: only what happened before the date counts.
 fn snapshot(params: &RfmParams, book: &OrderBook, as_of: NaiveDate) -> LazyFrame {
     let mut measures = vec![
-        measures::last_order_at(),
-        measures::recency_days(as_of),
-        measures::frequency(params.frequency, book.has_orders),
-        measures::monetary(params.monetary, &book.money, book.returns, book.has_orders),
+        measures::last_order_at(book),
+        measures::recency_days(as_of, book),
+        measures::frequency(params.frequency, book),
+        measures::monetary(params.monetary, book),
     ];
     if book.returns == ReturnPolicy::Separate {
         measures.push(measures::returned_money(&book.money));
@@ -205,7 +205,7 @@ fn snapshot(params: &RfmParams, book: &OrderBook, as_of: NaiveDate) -> LazyFrame
         Feature::TenureDays => Some(features::tenure_days(as_of)),
         Feature::MeanGapDays => Some(features::mean_gap_days()),
         Feature::GapDaysStd => Some(features::gap_days_std()),
-        Feature::AverageOrderValue => Some(features::average_order_value(&book.money, book.returns, book.has_orders)),
+        Feature::AverageOrderValue => Some(features::average_order_value(book)),
         Feature::NProducts => None,
     }));
     measures.extend(params.ratios.iter().map(|ratio| ratio.share(as_of, book.has_orders)));

@@ -118,9 +118,9 @@ fn answered(
         }
         false => {
             let metadata = publish::footer_metadata(&p.name, &definition_hash(p), &p.ingest.money);
-            let work = site.folder.join(WORK);
-            publish::write_artefact(&work, files.clone(), &metadata)?;
-            model::piped(p, params, newest, &work.join(artefact::FOLDER).display().to_string())
+            let place = format!("{WORK}/{}", artefact::FOLDER);
+            publish::write_artefact(&site.folder, &place, files.clone(), &metadata)?;
+            model::piped(p, params, newest, &site.folder.join(place).display().to_string())
         }
     };
     Ok(model::answered(p, newest, &answers))
