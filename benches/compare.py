@@ -21,6 +21,9 @@ from sklearn.neighbors import KNeighborsClassifier
 
 HERE = Path(__file__).resolve().parent
 RUNS = 5
+FORECAST = ("models={forecast: {target: {segment_in: 90d}, k: 51, class_balance: sqrt_prior, features: "
+            "[{column: r_score, log1p: false}, {column: f_score, log1p: false}, {column: m_score, log1p: false}]}}")
+CLUSTERS = ("models={clusters: {kmeans: {k: 5, restarts: 10}, features: [recency_days, frequency, monetary]}}")
 CLEAN = "CustomerID is not null and InvoiceNo not like 'C%' and Quantity > 0 and UnitPrice > 0"
 
 
@@ -146,6 +149,8 @@ def of_size(binary, lines, folder, out):
         whole[source], taken = medians({
             "custseg: assign, every table": lambda: custseg(binary, "run", pipeline, *over(source)),
             "custseg: no model": lambda: custseg(binary, "run", pipeline, *over(source), "--set", "models={}"),
+            "custseg: forecast in place of assign": lambda: custseg(binary, "run", pipeline, *over(source), "--set", FORECAST),
+            "custseg: clusters (k = 5) in place of assign": lambda: custseg(binary, "run", pipeline, *over(source), "--set", CLUSTERS),
             "pandas and scikit-learn": lambda: watched(subprocess.Popen(notebook, **quiet), time.perf_counter()),
         })
         memory[source] = {name: statistics.median(run[1] for run in runs) for name, runs in taken.items()}
@@ -158,6 +163,7 @@ def of_size(binary, lines, folder, out):
         out.append(f"\n- {kind}: {whole[source][theirs] / whole[source][ours]:.1f} × as fast as the notebook, with "
                    f"{memory[source][ours] / memory[source][theirs]:.2f} of its memory; {whole[source][ours] / bare:.2f} × custseg's own way to R, F and M.")
     out.append("\n")
+    custseg(binary, "run", pipeline, *over(parquet))
     segments = duckdb.sql(f"select count(*), sum(frequency), round(sum(monetary) * 100) from '{to}/current/segments/*/*.parquet'").fetchall()[0]
     expected = tuple(int(number) for number in segments)
     for source, by in found.items():
