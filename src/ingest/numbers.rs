@@ -133,3 +133,18 @@ fn judge(
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_are_rounded_or_beyond_64_bits() {
+        let of = |values: &[Option<f64>]| -> Vec<Option<i64>> {
+            let values: Float64Chunked = values.iter().copied().collect();
+            rounded(&values, |x| (x * 100.0).round_ties_even()).i64().unwrap().iter().collect()
+        };
+        assert_eq!(of(&[Some(1.25), Some(-0.005), Some(0.015)]), [Some(125), Some(0), Some(2)]);
+        assert_eq!(of(&[Some(f64::NAN), Some(1e18), None, Some(2.0)]), [None, None, None, Some(200)]);
+    }
+}

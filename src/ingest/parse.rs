@@ -192,3 +192,25 @@ pub(super) fn faulty(cell: &'static str, reason: &str) -> Fault {
 pub(super) fn missing(name: &str) -> Fault {
     Fault { reason: format!("{name} missing"), cell: None }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_told_before_and_after_1970() {
+        const HOUR: i64 = 3_600_000_000;
+        // 1970-01-01 23:00, the same day 00:00, 1969-12-31 23:00, 1969-12-31 00:00, 1900-01-01, nothing, 1970-01-02.
+        let moments = [Some(23), Some(0), Some(-1), Some(-24), Some(-25_567 * 24), None, Some(24)];
+        let of = |moments: &[Option<i64>]| -> Vec<Option<i32>> {
+            let moments: Int64Chunked = moments.iter().map(|hours| hours.map(|hours| hours * HOUR)).collect();
+            let moments = moments.with_name("at".into()).into_datetime(TimeUnit::Microseconds, None).into_column();
+            let frame = DataFrame::new(moments.len(), vec![moments]).unwrap();
+            let days = frame.lazy().select([day(col("at"))]).collect().unwrap();
+            days.column("at").unwrap().date().unwrap().physical().iter().collect()
+        };
+        let expected = [Some(0), Some(0), Some(-1), Some(-1), Some(-25_567), None, Some(1)];
+        assert_eq!(of(&moments), expected);
+        assert_eq!(of(&moments[..5]), expected[..5]);
+    }
+}

@@ -79,3 +79,35 @@ fn first_code(predicates: &[Column], codes: &[u8]) -> PolarsResult<Column> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codes(frame: DataFrame, expr: Expr) -> Vec<Option<u8>> {
+        let found = frame.lazy().select([expr.alias("code")]).collect().unwrap();
+        found.column("code").unwrap().u8().unwrap().iter().collect()
+    }
+
+    #[test]
+    fn the_first_predicate_that_holds_is_told() {
+        let frame = df!["a" => [Some(true), Some(false), None, Some(false)], "b" => [true, true, true, false]].unwrap();
+        let told = |predicates| codes(frame.clone(), first_of(predicates));
+        assert_eq!(told(vec![(7, col("a")), (9, col("b"))]), [Some(7), Some(9), Some(9), None]);
+        assert_eq!(told(vec![(7, col("b").and(lit(false)))]), [None; 4]);
+        // A predicate that is the same for all rows.
+        assert_eq!(told(vec![(7, col("a")), (9, lit(true))]), [Some(7), Some(9), Some(9), Some(9)]);
+    }
+
+    #[test]
+    fn values_are_judged_one_by_one_where_one_is_wrong() {
+        let wrong = |x: Option<i64>| x.map_or(Some(0), |x| (x > 5).then_some(1));
+        let of = |values: &[Option<i64>]| -> Vec<Option<u8>> {
+            let values: Int64Chunked = values.iter().copied().collect();
+            coded(&values, &[3, 4], wrong).u8().unwrap().iter().collect()
+        };
+        assert_eq!(of(&[Some(1), Some(5)]), [None, None]);
+        assert_eq!(of(&[Some(1), Some(6)]), [None, Some(4)]);
+        assert_eq!(of(&[None, Some(6), Some(2)]), [Some(3), Some(4), None]);
+    }
+}

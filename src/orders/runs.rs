@@ -178,3 +178,25 @@ fn end<T: Ord + Copy>(run: &[T], fold: Fold) -> Option<T> {
         _ => run.iter().max().copied(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows are summed where all keys equal those before them: nulls, long texts and more rows than are looked at together among them.
+    #[test]
+    fn equal_neighbours_become_one_row() {
+        let long = "an order id of more than twelve bytes";
+        let ids = [Some(1), Some(1), None, None, Some(1), Some(2), Some(2), Some(2), Some(2), Some(2), Some(3)];
+        let orders = ["a", "a", "a", "b", "b", long, long, "c", "c", "c", "c"];
+        let frame = df!["id" => ids.map(|id: Option<i64>| id), "order" => orders, "units" => [1i64, 2, 3, 4, 5, 6, 7, 8, 9, -10, 11]].unwrap();
+        let found = runs(&frame, 2, "lines", &[("units".into(), Fold::Sum)]).unwrap();
+        let ids: Vec<Option<i64>> = found.column("id").unwrap().i64().unwrap().iter().collect();
+        assert_eq!(ids, [Some(1), None, None, Some(1), Some(2), Some(2), Some(3)]);
+        let sums: Vec<Option<i128>> = found.column("units").unwrap().i128().unwrap().iter().collect();
+        assert_eq!(sums, [3, 3, 4, 5, 13, 7, 11].map(Some));
+        let lines: Vec<Option<u32>> = found.column("lines").unwrap().u32().unwrap().iter().collect();
+        assert_eq!(lines, [2, 1, 1, 1, 2, 3, 1].map(Some));
+        assert_eq!(runs(&frame.clear(), 2, "lines", &[("units".into(), Fold::Sum)]).unwrap().height(), 0);
+    }
+}
