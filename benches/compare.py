@@ -163,7 +163,6 @@ def of_size(binary, lines, folder, out):
         out.append(f"\n- {kind}: {whole[source][theirs] / whole[source][ours]:.1f} × as fast as the notebook, with "
                    f"{memory[source][ours] / memory[source][theirs]:.2f} of its memory; {whole[source][ours] / bare:.2f} × custseg's own way to R, F and M.")
     out.append("\n")
-    custseg(binary, "run", pipeline, *over(parquet))
     segments = duckdb.sql(f"select count(*), sum(frequency), round(sum(monetary) * 100) from '{to}/current/segments/*/*.parquet'").fetchall()[0]
     expected = tuple(int(number) for number in segments)
     for source, by in found.items():

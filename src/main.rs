@@ -82,8 +82,8 @@ fn on_signals() -> Result<(), Error> {
     Ok(())
 }
 
-/// Polars reads its number of threads and its memory budget from the environment once, and setting that in-process is unsafe; so the
-/// program starts itself anew with them set, first with what a file says, which may name the others. Returns where there is nothing
+/// Polars reads its number of threads and its memory budget from the environment once, glibc its number of arenas, and setting that
+/// in-process is unsafe; so the program starts itself anew with them set, first with what a file says, which may name the others. Returns where there is nothing
 /// to do.
 fn started_anew(machine: &Machine) -> Result<(), Error> {
     let started = std::env::var(STARTED).unwrap_or_default();

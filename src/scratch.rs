@@ -21,13 +21,24 @@ impl Scratch {
         Self(path)
     }
 
+    /// What is made now, and where it stands: known at once, so that no signal comes between.
+    ///
+    /// # Errors
+    /// What cannot be made.
+    pub fn made<T>(make: impl FnOnce() -> io::Result<(T, PathBuf)>) -> io::Result<(T, Self)> {
+        let mut there = there();
+        let (made, path) = make()?;
+        there.push(path.clone());
+        Ok((made, Self(path)))
+    }
+
     /// A new folder where the system keeps temporary files (`TMPDIR`).
     ///
     /// # Errors
     /// What the operating system says.
     pub fn folder() -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("custseg-").tempdir()?;
-        Ok(Self::at(folder.keep()))
+        Self::made(|| Ok(((), tempfile::Builder::new().prefix("custseg-").tempdir()?.keep())))
+            .map(|((), folder)| folder)
     }
 
     /// Where it stands.

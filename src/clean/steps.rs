@@ -208,8 +208,8 @@ impl Step {
 /// Whether a line's order id begins with a prefix.
 pub fn begins(prefix: &str) -> Expr {
     let prefix = prefix.to_owned();
-    verdicts::made_of(col(ORDER_ID).cast(DataType::String), DataType::Boolean, move |ids| {
-        let ids = ids.str()?;
+    verdicts::made_of(vec![col(ORDER_ID).cast(DataType::String)], DataType::Boolean, move |ids| {
+        let ids = ids[0].str()?;
         let name = ids.name().clone();
         if ids.null_count() > 0 {
             let found = ids.iter().map(|id| id.is_some_and(|id| id.starts_with(&prefix)));

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::model::kmeans::squared;
-use crate::model::points::Points;
+use crate::model::points::{Distinct, Points};
 
 /// Above this many distinct points silhouettes are those of a sample, since comparing all with all costs the square.
 const EXACT_LIMIT: usize = 50_000;
@@ -19,11 +19,11 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    /// The clouds of points by the codes of their groups, of which there are `n`.
-    pub fn all(points: &Points, codes: &[usize], n: usize) -> Vec<Self> {
+    /// The clouds of points by the codes of their groups, of which there are `n`; `distinct` says which of the points are equal.
+    pub fn all(points: &Points, distinct: &Distinct, codes: &[usize], n: usize) -> Vec<Self> {
         let empty = Self { axes: vec![Vec::new(); points.axes()], weight: Vec::new() };
         let mut clouds = vec![empty; n];
-        for members in points.distinct().iter() {
+        for members in distinct.iter() {
             let point = points.at(members[0] as usize);
             // Those on one spot may be in several groups.
             for member in members {

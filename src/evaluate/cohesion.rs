@@ -90,7 +90,7 @@ struct Rows {
 impl Rows {
     fn add(&mut self, date: NaiveDate, grouped: &Grouped<'_>) {
         let Grouped { grouping, space, ids, points, codes, names } = grouped;
-        let all = Cloud::all(points, codes, names.len());
+        let all = Cloud::all(points, &points.distinct(), codes, names.len());
         let widths = Silhouettes::of(&all);
         let of_points = widths.as_ref().and_then(|widths| widths.of_points(&all, points, codes));
         for (id, width) in ids.iter().zip(of_points.into_iter().flatten()) {
@@ -120,8 +120,9 @@ impl Rows {
 /// What came of each number of clusters: `(k, metric, value)`.
 pub fn by_number(clustered: &Clustered) -> Vec<(usize, &'static str, Option<f64>)> {
     let points = &clustered.standing.points;
+    let distinct = points.distinct();
     let one = |clustering: &Clustering| {
-        let clouds = Cloud::all(points, &clustering.codes, clustering.k);
+        let clouds = Cloud::all(points, &distinct, &clustering.codes, clustering.k);
         let largest = clouds.iter().map(Cloud::len).max().unwrap_or(0) as f64 / points.len().max(1) as f64;
         let k = clustering.k;
         let silhouette = Silhouettes::of(&clouds).map(|widths| widths.mean(None).0);

@@ -73,9 +73,9 @@ pub(super) fn whole_number(name: &'static str, cell: &str, source: &Source) -> P
     let wrong = |x: f64| (x.round_ties_even() != x || x.abs() > MONEY_LIMIT).then_some(1);
     Parsed {
         cell: cell.to_owned(),
-        value: made_of(number(cell, source), DataType::Int64, |numbers| match whole(numbers.dtype()) {
-            true => numbers.cast(&DataType::Int64),
-            false => Ok(rounded(numbers.cast(&DataType::Float64)?.f64()?, |x| x)),
+        value: made_of(vec![number(cell, source)], DataType::Int64, |numbers| match whole(numbers[0].dtype()) {
+            true => numbers[0].cast(&DataType::Int64),
+            false => Ok(rounded(numbers[0].cast(&DataType::Float64)?.f64()?, |x| x)),
         }),
         faults: vec![missing(name), faulty(name, &format!("{name} not a whole number"))],
         judge: judge(number(cell, source), cell, source, wrong),
@@ -94,8 +94,8 @@ pub(super) fn minor_units(name: &'static str, cell: &str, source: &Source, facto
     };
     Parsed {
         cell: cell.to_owned(),
-        value: made_of(number(cell, source), DataType::Int64, move |numbers| {
-            Ok(rounded(numbers.cast(&DataType::Float64)?.f64()?, |x| (x * factor).round_ties_even()))
+        value: made_of(vec![number(cell, source)], DataType::Int64, move |numbers| {
+            Ok(rounded(numbers[0].cast(&DataType::Float64)?.f64()?, |x| (x * factor).round_ties_even()))
         }),
         faults: vec![
             missing(name),

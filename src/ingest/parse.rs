@@ -139,7 +139,7 @@ fn first_that_holds(found: Vec<Expr>) -> Judge {
 /// The code of lines that are worth more than can be counted.
 pub(super) fn beyond([quantity, price]: [Expr; 2], code: u8) -> Expr {
     let far = |quantity: i64, price: i64| (quantity as f64 * price as f64).abs() > MONEY_LIMIT;
-    let judged = move |columns: &mut [Column]| {
+    made_of(vec![quantity, price], DataType::UInt8, move |columns| {
         let (quantities, prices) = (columns[0].i64()?, columns[1].i64()?);
         let name = quantities.name().clone();
         if let (Ok(quantities), Ok(prices)) = (quantities.cont_slice(), prices.cont_slice())
@@ -151,15 +151,14 @@ pub(super) fn beyond([quantity, price]: [Expr; 2], code: u8) -> Expr {
         let codes =
             both.map(|both| matches!(both, (Some(quantity), Some(price)) if far(quantity, price)).then_some(code));
         Ok(codes.collect::<UInt8Chunked>().with_name(name).into_column())
-    };
-    quantity.map_many(judged, &[price], |_, fields| Ok(Field::new(fields[0].name().clone(), DataType::UInt8)))
+    })
 }
 
 /// The local day of moments.
 pub(super) fn day(moment: Expr) -> Expr {
     const MICROS: i64 = 24 * 60 * 60 * 1_000_000;
-    made_of(moment, DataType::Date, |moments| {
-        let moments = moments.to_physical_repr();
+    made_of(vec![moment], DataType::Date, |moments| {
+        let moments = moments[0].to_physical_repr();
         let moments = moments.i64()?;
         // Lines of one day stand together, and to see that a moment is of the same day as the one before costs less than to divide it.
         let (mut start, mut day) = (0i64, 0i32);

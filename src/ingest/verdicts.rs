@@ -3,7 +3,7 @@
 
 use polars::prelude::*;
 
-/// No fault: codes are below it.
+/// No fault. Codes are below it: a pipeline has at most thirty steps, and none more than seven reasons.
 const SOUND: u8 = u8::MAX;
 
 /// The codes of what is wrong with values, row by row. Where nothing is, the column takes no memory.
@@ -22,28 +22,26 @@ pub(super) fn coded<T: PolarsNumericType>(
 
 /// Codes by a function of a column; of many columns, as those of one alone are computed on threads of their own.
 pub(super) fn judged(value: Expr, codes: impl Fn(&Column) -> PolarsResult<Column> + Send + Sync + 'static) -> Expr {
-    made_of(value, DataType::UInt8, codes)
+    made_of(vec![value], DataType::UInt8, move |columns| codes(&columns[0]))
 }
 
-/// A column by a function of another, row by row.
+/// A column by a function of others, row by row, under the name of the first; null where there are none.
 pub fn made_of(
-    value: Expr,
+    mut values: Vec<Expr>,
     dtype: DataType,
-    make: impl Fn(&Column) -> PolarsResult<Column> + Send + Sync + 'static,
+    make: impl Fn(&[Column]) -> PolarsResult<Column> + Send + Sync + 'static,
 ) -> Expr {
-    let made = move |columns: &mut [Column]| make(&columns[0]);
-    value.map_many(made, &[], move |_, fields| Ok(Field::new(fields[0].name().clone(), dtype.clone())))
+    if values.is_empty() {
+        return lit(NULL).cast(dtype);
+    }
+    let (first, made) = (values.remove(0), move |columns: &mut [Column]| make(columns));
+    first.map_many(made, &values, move |_, fields| Ok(Field::new(fields[0].name().clone(), dtype.clone())))
 }
 
 /// The code of the first predicate that holds; null where none does.
 pub fn first_of(predicates: Vec<(u8, Expr)>) -> Expr {
-    let (codes, mut predicates): (Vec<u8>, Vec<Expr>) = predicates.into_iter().unzip();
-    if predicates.is_empty() {
-        return lit(NULL).cast(DataType::UInt8);
-    }
-    let first = predicates.remove(0);
-    let made = move |columns: &mut [Column]| first_code(columns, &codes);
-    first.map_many(made, &predicates, |_, fields| Ok(Field::new(fields[0].name().clone(), DataType::UInt8)))
+    let (codes, predicates): (Vec<u8>, Vec<Expr>) = predicates.into_iter().unzip();
+    made_of(predicates, DataType::UInt8, move |predicates| first_code(predicates, &codes))
 }
 
 fn first_code(predicates: &[Column], codes: &[u8]) -> PolarsResult<Column> {

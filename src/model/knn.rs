@@ -62,7 +62,7 @@ pub type Query<'a> = (&'a [f64], Option<usize>);
 
 /// What one query leaves for the next to write over.
 #[derive(Default)]
-pub struct Scratch {
+struct Scratch {
     spots: Vec<Spot>,
     neighbours: Vec<Neighbour>,
     votes: Votes,

@@ -111,8 +111,12 @@ fn whole(path: &Path, write: impl FnOnce(&mut File) -> Result<(), PublishError>)
     let place = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // As the system's own tools make files: the user's mask decides who may read it.
     let everybody = fs::Permissions::from_mode(0o666);
-    let mut file = tempfile::Builder::new().permissions(everybody).tempfile_in(place).map_err(at(place))?;
-    let _scratch = Scratch::at(file.path().to_owned());
+    let (mut file, _scratch) = Scratch::made(|| {
+        let file = tempfile::Builder::new().permissions(everybody).tempfile_in(place)?;
+        let path = file.path().to_owned();
+        Ok((file, path))
+    })
+    .map_err(at(place))?;
     write(file.as_file_mut())?;
     file.persist(path).map_err(|error| at(path)(error.error))?;
     Ok(())

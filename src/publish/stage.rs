@@ -45,9 +45,9 @@ pub fn stage(params: &PublishParams, run_id: &str) -> Result<Staging, PublishErr
         let words = io::Error::new(io::ErrorKind::AlreadyExists, "stands where the link to the newest run is to be");
         return Err(at(&current)(words));
     }
-    // It is known before it is there, so that no signal can come between.
-    let folder = Scratch::at(to.join("runs").join(format!("{STAGING}{run_id}")));
-    fs::create_dir(folder.path()).map_err(at(folder.path()))?;
+    let path = to.join("runs").join(format!("{STAGING}{run_id}"));
+    let made = Scratch::made(|| Ok((fs::create_dir(&path)?, path.clone())));
+    let ((), folder) = made.map_err(at(&path))?;
     Ok(Staging { to, folder, run_id: run_id.to_owned(), keep_runs, mirror, _lock: lock })
 }
 
