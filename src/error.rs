@@ -117,8 +117,6 @@ impl Error {
         move |source| match source {
             _ if let Some(error) = CsvError::of(&source) => Self::Csv(error),
             PolarsError::IO { .. } => Self::Engine { stage: "orders", source },
-            // The writer of rejects wraps what the operating system says, such as that the disk is full.
-            _ if source.to_string().contains("(os error ") => Self::Engine { stage: "orders", source },
             _ => {
                 let words = source.to_string();
                 let files: Vec<&str> = ingest.files().map(|file| file.name.as_str()).collect();

@@ -2,7 +2,9 @@
 
 pub mod error;
 pub mod columns;
+pub mod equal;
 pub mod scratch;
+pub mod watched;
 pub mod progress;
 pub mod remote;
 pub mod config;

@@ -59,15 +59,7 @@ fn first_code(predicates: &[Column], codes: &[u8]) -> PolarsResult<Column> {
             found.fill(*code);
             continue;
         }
-        let mut passed = 0;
-        for chunk in holds.downcast_iter() {
-            let mut mark = |row: usize| found[passed + row] = *code;
-            match chunk.validity() {
-                None => chunk.values().true_idx_iter().for_each(&mut mark),
-                Some(there) => (chunk.values() & there).true_idx_iter().for_each(&mut mark),
-            }
-            passed += chunk.len();
-        }
+        each_that_holds(holds, |row| found[row] = *code);
     }
     Ok(match found {
         None => Column::full_null(name, rows, &DataType::UInt8),
@@ -76,6 +68,19 @@ fn first_code(predicates: &[Column], codes: &[u8]) -> PolarsResult<Column> {
             codes.collect::<UInt8Chunked>().with_name(name).into_column()
         }
     })
+}
+
+/// Calls a function for every row in which a predicate holds.
+pub fn each_that_holds(predicate: &BooleanChunked, mut call: impl FnMut(usize)) {
+    let mut passed = 0;
+    for chunk in predicate.downcast_iter() {
+        let mut call = |row: usize| call(passed + row);
+        match chunk.validity() {
+            None => chunk.values().true_idx_iter().for_each(&mut call),
+            Some(there) => (chunk.values() & there).true_idx_iter().for_each(&mut call),
+        }
+        passed += chunk.len();
+    }
 }
 
 #[cfg(test)]

@@ -5,12 +5,10 @@
 
 use polars::prelude::*;
 
-use super::{OrderBook, all_streamed};
+use super::OrderBook;
 use crate::clean::Reason;
 use crate::columns::*;
-
-/// Code for rows that no step objects to: beyond every reason.
-const ACCEPTED: u32 = u32::MAX;
+use crate::equal;
 
 /// One row a step and reason, and a first one for the raw rows.
 ///
@@ -22,33 +20,27 @@ const ACCEPTED: u32 = u32::MAX;
 /// What Polars says of the aggregation.
 pub fn ledger(book: &OrderBook) -> PolarsResult<DataFrame> {
     let n = book.reasons.len();
-    let fate = col(REASON).cast(DataType::UInt32).fill_null(lit(ACCEPTED)).alias(REASON);
-    let rows = book.frame.clone().lazy().with_column(fate);
-    let sums = [col(LINES).cast(DataType::UInt64).sum(), col(MONEY).sum()];
-    let sums = rows.clone().group_by([col(REASON)]).agg(sums);
-    let furthest = |key: Vec<Expr>, present: &str| {
-        let known = rows.clone().filter(col(present).is_not_null());
-        let each = known.group_by(key).agg([col(REASON).max()]);
-        each.group_by([col(REASON)]).agg([len().alias(N)])
+    let fates = book.fates()?;
+    let money = || -> PolarsResult<Vec<i128>> {
+        let mut money = vec![0; n + 1];
+        let of_rows = book.frame.column(MONEY)?.i128()?;
+        fates.iter().zip(of_rows.iter()).for_each(|(fate, of_row)| money[usize::from(*fate)] += of_row.unwrap_or(0));
+        Ok(money)
     };
-    let customers = furthest(vec![col(CUSTOMER_ID)], CUSTOMER_ID);
-    let orders = match book.has_orders {
-        true => furthest(book.order_key(), ORDER_ID),
-        false => furthest(book.order_key(), CUSTOMER_ID),
+    let furthest = |key: &[&'static str]| -> PolarsResult<Vec<i128>> {
+        let key = key.iter().map(|name| book.frame.column(name)).collect::<PolarsResult<Vec<_>>>()?;
+        let known: Vec<bool> = key[0].is_not_null().iter().map(Option::unwrap_or_default).collect();
+        let further = |a: u32, b: u32| fates[a as usize] > fates[b as usize];
+        let mut reached = vec![0i128; n + 1];
+        let firsts = equal::firsts(&key, &known, further)?;
+        firsts.into_iter().for_each(|row| reached[usize::from(fates[row as usize])] += 1);
+        Ok(reached)
     };
-    let [sums, customers, orders] = all_streamed([sums, customers, orders])?;
-    let by_fate = |frame: &DataFrame, name: &str| -> PolarsResult<Vec<i128>> {
-        // Slot i holds what reason i removes; the last slot what is accepted.
-        let mut slots = vec![0i128; n + 1];
-        let fates = frame.column(REASON)?.u32()?.clone();
-        let values = frame.column(name)?.cast(&DataType::Int128)?;
-        for (fate, value) in fates.iter().zip(values.i128()?.iter()) {
-            let slot = fate.map_or(n, |fate| (fate as usize).min(n));
-            slots[slot] += value.unwrap_or(0);
-        }
-        Ok(slots)
-    };
-    let removed = [by_fate(&sums, LINES)?, by_fate(&customers, N)?, by_fate(&orders, N)?, by_fate(&sums, MONEY)?];
+    let rows = || book.rows_by_reason().map(|rows| rows.into_iter().map(i128::from).collect());
+    let ((rows, money), (customers, orders)) =
+        rayon::join(|| (rows(), money()), || rayon::join(|| furthest(&[CUSTOMER_ID]), || furthest(book.order_key())));
+    // Slot i holds what reason i removes; the last slot what is accepted.
+    let removed: [Vec<i128>; 4] = [rows?, customers?, orders?, money?];
     let shown: Vec<usize> = (0..n).filter(|&i| book.reasons[i].declared || removed[0][i] > 0).collect();
     let step = ["raw"].into_iter().chain(shown.iter().map(|&i| book.reasons[i].step.as_str()));
     let reason = [None].into_iter().chain(shown.iter().map(|&i| Some(book.reasons[i].reason.as_str())));

@@ -12,6 +12,7 @@ use crate::columns::{
 };
 use crate::ingest::Money;
 
+mod groups;
 pub mod ledger;
 pub mod rejects;
 mod runs;
@@ -20,6 +21,7 @@ pub mod tally;
 pub use rejects::{Rejects, first_reject};
 pub use tally::{Count, Tally};
 
+use rejects::Writing;
 use runs::Fold;
 
 /// What happened, by order and day.
@@ -92,17 +94,20 @@ pub struct Asked<'a> {
     pub further: Further,
 }
 
-/// The consumers of the scan: the group-by, the rejects, and those of tallies that compare lines.
+/// The consumers of the scan: the group-by, past which the rejected lines are told, and those of tallies that compare lines.
 fn plans(
     lines: &MarkedLines,
     tallies: &[Tally],
     further: Further,
-    rejects: Option<&Rejects<'_>>,
+    told: impl FnOnce(Vec<PlSmallStr>) -> PolarsResult<LazyFrame>,
 ) -> PolarsResult<Vec<DslPlan>> {
+    const KEYS: [&str; 4] = [CUSTOMER_ID, ORDER_ID, DAY, REASON];
     let mut folds =
         vec![(col(QUANTITY).alias(UNITS), Fold::Sum), (col(MONEY), Fold::Sum), (col(ORDERED_AT), Fold::Max)];
     folds.extend(tally::folds(tallies));
-    let grouped = runs::grouped(lines.frame.clone(), &[CUSTOMER_ID, ORDER_ID, DAY, REASON], LINES, folds)?;
+    let read = folds.iter().flat_map(|(fold, _)| fold.clone().meta().root_names());
+    let grouped = told(KEYS.into_iter().map(PlSmallStr::from).chain(read).collect())?;
+    let grouped = runs::grouped(grouped, &KEYS, LINES, folds)?;
     let mut plans = vec![grouped.logical_plan];
     plans.extend(tally::comparisons(tallies, &lines.frame).into_iter().map(|plan| plan.logical_plan));
     let bought = lines.frame.clone().filter(col(REASON).is_null().and(lines.returned().not()));
@@ -114,8 +119,6 @@ fn plans(
         let money = col(MONEY).cast(DataType::Int128).sum();
         plans.push(bought.group_by([col(CUSTOMER_ID), col(CATEGORY), col(DAY)]).agg([money]).logical_plan);
     }
-    let Some(rejects) = rejects else { return Ok(plans) };
-    plans.push(rejects::sink(rejects, lines)?.logical_plan);
     Ok(plans)
 }
 
@@ -164,14 +167,9 @@ pub fn first_lines(lines: LazyFrame, limit: u32) -> PolarsResult<DataFrame> {
 /// # Errors
 /// What Polars says.
 fn streamed(plan: LazyFrame) -> PolarsResult<DataFrame> {
-    all_streamed([plan]).map(|[frame]| frame)
-}
-
-/// What plans give, at once.
-fn all_streamed<const N: usize>(plans: [LazyFrame; N]) -> PolarsResult<[DataFrame; N]> {
-    let plans = plans.into_iter().map(|plan| plan.logical_plan).collect();
+    let plans = vec![plan.logical_plan];
     let frames = LazyFrame::collect_all_with_engine(plans, Engine::Streaming, OptFlags::default())?;
-    frames.try_into().map_err(|_| polars_err!(ComputeError: "another number of tables than asked for"))
+    Ok(frames.into_iter().next().unwrap_or_default())
 }
 
 /// The optimised plan of the scan, for people to read.
@@ -184,7 +182,8 @@ pub fn explain(
     further: Further,
     rejects: &Rejects<'_>,
 ) -> PolarsResult<String> {
-    LazyFrame::explain_all(plans(lines, tallies, further, Some(rejects))?, OptFlags::default())
+    let told = |columns| rejects::shown(rejects, lines, columns);
+    LazyFrame::explain_all(plans(lines, tallies, further, told)?, OptFlags::default())
 }
 
 /// Reads the source once: writes the rejected rows, where they are wanted, and returns what happened.
@@ -197,8 +196,20 @@ pub fn scan(
     tallies: &[Tally],
     rejects: Option<&Rejects<'_>>,
 ) -> PolarsResult<OrderBook> {
-    let plans = plans(&lines, tallies, asked.further, rejects)?;
-    let mut frames = LazyFrame::collect_all_with_engine(plans, Engine::Streaming, OptFlags::default())?.into_iter();
+    let writing = rejects.map(|rejects| Writing::begin(rejects, &lines)).transpose()?;
+    let told = |columns| {
+        Ok(match &writing {
+            Some(writing) => writing.told(lines.frame.clone(), columns),
+            None => lines.frame.clone(),
+        })
+    };
+    let passed = plans(&lines, tallies, asked.further, told)
+        .and_then(|plans| LazyFrame::collect_all_with_engine(plans, Engine::Streaming, OptFlags::default()));
+    let passed = match writing {
+        Some(writing) => writing.end(passed)?,
+        None => passed?,
+    };
+    let mut frames = passed.into_iter();
     let (mut frame, counts) = tally::split(&mut frames, tallies)?;
     let mut next = |wanted: bool| if wanted { frames.next() } else { None };
     let (mut products, mut categories) = (next(asked.further.products), next(asked.further.categories));
@@ -220,7 +231,7 @@ pub fn scan(
 /// Makes columns text.
 fn as_text(frame: &mut DataFrame, names: &[&str]) -> PolarsResult<()> {
     for name in names {
-        let text = frame.column(name)?.cast(&DataType::String)?;
+        let text = frame.column(name)?.rechunk().cast(&DataType::String)?;
         frame.with_column(text)?;
     }
     Ok(())
@@ -241,14 +252,18 @@ impl OrderBook {
     /// # Errors
     /// What Polars says.
     pub fn rows_by_reason(&self) -> PolarsResult<Vec<u64>> {
-        let sums = self.frame.clone().lazy().group_by([col(REASON)]).agg([col(LINES).cast(DataType::UInt64).sum()]);
-        let sums = sums.collect()?;
         let mut rows = vec![0; self.reasons.len() + 1];
-        for (reason, lines) in sums.column(REASON)?.u8()?.iter().zip(sums.column(LINES)?.u64()?.iter()) {
-            let slot = reason.map_or(self.reasons.len(), |code| usize::from(code).min(self.reasons.len()));
-            rows[slot] += lines.unwrap_or(0);
+        for (fate, lines) in self.fates()?.into_iter().zip(self.frame.column(LINES)?.u32()?.iter()) {
+            rows[usize::from(fate)] += u64::from(lines.unwrap_or(0));
         }
         Ok(rows)
+    }
+
+    /// What became of each row: the code of its reason, or the number of reasons where it was accepted.
+    fn fates(&self) -> PolarsResult<Vec<u8>> {
+        let accepted = self.reasons.len() as u8;
+        let fate = |reason: Option<u8>| reason.map_or(accepted, |code| code.min(accepted));
+        Ok(self.frame.column(REASON)?.u8()?.iter().map(fate).collect())
     }
 
     /// First and last day with an accepted line; `None` where there is none.
@@ -287,10 +302,10 @@ impl OrderBook {
     }
 
     /// What identifies an order: its id, or the customer's day where the source knows no orders.
-    pub fn order_key(&self) -> Vec<Expr> {
+    pub fn order_key(&self) -> &'static [&'static str] {
         match self.has_orders {
-            true => vec![col(ORDER_ID)],
-            false => vec![col(CUSTOMER_ID), col(DAY)],
+            true => &[ORDER_ID],
+            false => &[CUSTOMER_ID, DAY],
         }
     }
 }

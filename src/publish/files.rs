@@ -10,6 +10,7 @@ use polars::prelude::*;
 use super::manifest::Output;
 use super::{PublishError, at, footer};
 use crate::scratch::Scratch;
+use crate::watched::Watched;
 
 /// Writes a table into a file of a staging folder, and reads it back.
 ///
@@ -23,12 +24,12 @@ pub(super) fn write(
 ) -> Result<Output, PublishError> {
     let path = folder.join(name);
     folders(folder, Path::new(name))?;
-    let mut file = Watched { file: File::create(&path).map_err(at(&path))?, refused: None };
+    let mut file = Watched::create(&path).map_err(at(&path))?;
     let written = ParquetWriter::new(&mut file)
         .with_compression(ParquetCompression::Zstd(None))
         .with_key_value_metadata(Some(metadata.clone()))
         .finish(table.rechunk_mut());
-    match (written, file.refused) {
+    match (written, file.refused()) {
         (_, Some(refused)) => Err(at(&path)(refused)),
         (Err(source), None) => Err(PublishError::Write { path, source }),
         (Ok(_), None) => footer::verify(folder, name, Some(table)),
@@ -51,24 +52,6 @@ pub(super) fn folders(within: &Path, file: &Path) -> Result<(), PublishError> {
         }
     }
     Ok(())
-}
-
-/// A file that remembers what the operating system refused, of which Polars tells no more than that there was something.
-struct Watched {
-    file: File,
-    refused: Option<io::Error>,
-}
-
-impl Write for Watched {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes).inspect_err(|error| {
-            self.refused = error.raw_os_error().map(io::Error::from_raw_os_error);
-        })
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
 }
 
 /// The suffix of a file that can be written: csv or parquet.
