@@ -34,7 +34,10 @@ pub(super) fn explain(p: &Pipeline, out: &mut impl Write) -> Result<(), Error> {
     let names = pipeline::reject_names(p, Path::new("rejects.parquet"));
     let tallies = checks::tallies(&p.checks)?;
     let plan = orders::explain(&marked, &tallies, pipeline::further(p), &names).map_err(engine("orders"))?;
-    writeln!(out, "\n# orders: the one scan, with two consumers: the order book and the rejects\n{plan}\n")?;
+    writeln!(
+        out,
+        "\n# orders: the one scan: the order book, and past REJECTS the rejected lines to their file\n{plan}\n"
+    )?;
     // The log of a made-up run would only mislead.
     let stages = with_default(NoSubscriber::default(), || later_stages(p))?;
     for (stage, grain, schema) in stages {

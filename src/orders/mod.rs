@@ -205,11 +205,16 @@ pub fn scan(
     };
     let passed = plans(&lines, tallies, asked.further, told)
         .and_then(|plans| LazyFrame::collect_all_with_engine(plans, Engine::Streaming, OptFlags::default()));
-    let passed = match writing {
-        Some(writing) => writing.end(passed)?,
-        None => passed?,
-    };
-    let mut frames = passed.into_iter();
+    let book = || booked(passed?, lines, asked, tallies);
+    match writing {
+        Some(writing) => writing.end(book),
+        None => book(),
+    }
+}
+
+/// The order book, from what the consumers of the scan gave.
+fn booked(frames: Vec<DataFrame>, lines: MarkedLines, asked: Asked<'_>, tallies: &[Tally]) -> PolarsResult<OrderBook> {
+    let mut frames = frames.into_iter();
     let (mut frame, counts) = tally::split(&mut frames, tallies)?;
     let mut next = |wanted: bool| if wanted { frames.next() } else { None };
     let (mut products, mut categories) = (next(asked.further.products), next(asked.further.categories));
@@ -253,8 +258,10 @@ impl OrderBook {
     /// What Polars says.
     pub fn rows_by_reason(&self) -> PolarsResult<Vec<u64>> {
         let mut rows = vec![0; self.reasons.len() + 1];
-        for (fate, lines) in self.fates()?.into_iter().zip(self.frame.column(LINES)?.u32()?.iter()) {
-            rows[usize::from(fate)] += u64::from(lines.unwrap_or(0));
+        // Of what a cluster counted there are more in a group than 32 bits hold.
+        let lines = self.frame.column(LINES)?.cast(&DataType::UInt64)?;
+        for (fate, lines) in self.fates()?.into_iter().zip(lines.u64()?.iter()) {
+            rows[usize::from(fate)] += lines.unwrap_or(0);
         }
         Ok(rows)
     }

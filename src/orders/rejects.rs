@@ -54,14 +54,15 @@ impl Writing {
         told(lines, columns, self.table.clone(), self.pieces.clone())
     }
 
-    /// Waits until all is written that passed, if it did.
-    pub(super) fn end<T>(self, passed: PolarsResult<T>) -> PolarsResult<T> {
+    /// Does something while the last of what passed is written, and waits for both.
+    pub(super) fn end<T>(self, meanwhile: impl FnOnce() -> PolarsResult<T>) -> PolarsResult<T> {
         // The plan may outlive its execution and hold the channel open, so that the end has to be said. Whether anybody hears it, the
         // writer tells.
         let _ = self.pieces.send(None);
+        let done = meanwhile();
         let written = self.thread.join().map_err(|_| polars_err!(ComputeError: "the writer of the rejects fell"))?;
         // Where the writer fails the scan does too, and knows less of it.
-        written.and(passed)
+        written.and(done)
     }
 }
 
