@@ -70,7 +70,7 @@ impl Hashed {
 fn hashed(columns: &[Box<dyn Cells>], from: usize, counts: &[bool]) -> Vec<Vec<Hashed>> {
     let mut hashes = vec![0u64; counts.len()];
     columns.iter().for_each(|column| column.fold(from, &mut hashes));
-    let mut parts = vec![Vec::with_capacity(counts.len() / PARTS * 5 / 4); PARTS];
+    let mut parts: Vec<_> = (0..PARTS).map(|_| Vec::with_capacity(counts.len() / PARTS * 5 / 4)).collect();
     for ((hash, row), _) in hashes.into_iter().zip(from as u32..).zip(counts).filter(|(_, counts)| **counts) {
         let hash = hash as u32;
         parts[Hashed::part(hash)].push(Hashed { hash, row });

@@ -72,7 +72,8 @@ mod tests {
             2 => 1 << 31,
             _ => row,
         };
-        let text = |row: u32| (row % 3 == 0).then(|| "a text of more than twelve bytes, ".repeat(row as usize % 5));
+        let text =
+            |row: u32| row.is_multiple_of(3).then(|| "a text of more than twelve bytes, ".repeat(row as usize % 5));
         let numbers = Column::new(SOURCE_ROW.into(), (0..rows).map(number).collect::<Vec<_>>());
         let texts = Column::new(TEXT.into(), (0..rows).map(text).collect::<Vec<_>>());
         let words = Column::new("word".into(), (0..rows).map(|row| ["a", "b"][row as usize % 2]).collect::<Vec<_>>());
