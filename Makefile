@@ -1,6 +1,6 @@
 # Every target is a line or two of cargo; `make` is a convenience, not a requirement.
 .DEFAULT_GOAL := help
-.PHONY: help pipeline test test-sklearn test-remote test-notebook test-browser test-lineage test-sail test-spark test-airflow check deny bench online-retail
+.PHONY: help pipeline test test-sklearn test-remote test-notebook test-browser test-lineage test-sail test-spark test-airflow check deny bench fuzz online-retail
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +88,15 @@ bench: ## Time custseg beside DuckDB, Polars, pandas and scikit-learn into bench
 	cargo build --release --locked
 	.venv/bin/python benches/compare.py --binary "$${CARGO_TARGET_DIR:-target}/release/custseg"
 	cargo bench --locked --bench ledger --bench stages --bench snapshots
+
+# A target folder of its own: what is built with the fuzzer's counters must not be taken for the program.
+FUZZ_SECONDS ?= 600
+fuzz: ## Fuzz the YAML and the rows of CSV side by side, FUZZ_SECONDS each (600).
+	cd fuzz && RUSTC_WRAPPER="$$PWD/instrument" cargo build --release --locked --target-dir target
+	mkdir -p fuzz/found/yaml fuzz/found/rows
+	cd fuzz && fuzz() { \
+		target/release/$$1 found/$$1 corpus/$$1 -artifact_prefix=found/$$1- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1; \
+	} && { fuzz yaml & yaml=$$!; fuzz rows && wait $$yaml; }
 
 online-retail: ## Fetch UCI Online Retail (CC BY 4.0) and run its pipeline over the workbook.
 	curl --fail --location --output data/raw/online_retail.zip https://archive.ics.uci.edu/static/public/352/online+retail.zip

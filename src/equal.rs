@@ -55,14 +55,13 @@ struct Hashed {
 }
 
 impl Hashed {
-    /// Tables look at the lowest and the highest bits of a hash.
+    /// Spread over 64 bits, the lowest and the highest of which tables look at: rows of one part have some bits in common.
     fn spread(&self) -> u64 {
-        u64::from(self.hash) << 32 | u64::from(self.hash)
+        u64::from(self.hash).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32)
     }
 
-    /// Of bits that tables look at least.
     fn part(hash: u32) -> usize {
-        (hash >> 18) as usize % PARTS
+        hash as usize % PARTS
     }
 }
 
