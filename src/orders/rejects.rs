@@ -159,7 +159,7 @@ impl Table {
             .filter(move |name| known.insert(*name))
     }
 
-    /// The rejected ones of some lines. As expressions over a filter this took longer, most of it for conditions.
+    /// The rejected ones of some lines.
     fn rejected(&self, lines: &DataFrame) -> PolarsResult<DataFrame> {
         let (reasons, files) = (lines.column(REASON)?, lines.column(SOURCE_FILE)?);
         let mut rows = Vec::new();
