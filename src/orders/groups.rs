@@ -1,5 +1,5 @@
 //! Row groups of the rejects: as Polars writes them, but for two columns. Numbers of rows ascend, so that their differences take a
-//! quarter of the room and less time; and texts are nearly never there, so that to look for those that are equal is in vain.
+//! fraction of the room and less time; and texts are nearly never there, so that to look for those that are equal is in vain.
 
 use std::io::Write;
 use std::sync::PoisonError;

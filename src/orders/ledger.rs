@@ -21,12 +21,6 @@ use crate::equal;
 pub fn ledger(book: &OrderBook) -> PolarsResult<DataFrame> {
     let n = book.reasons.len();
     let fates = book.fates()?;
-    let money = || -> PolarsResult<Vec<i128>> {
-        let mut money = vec![0; n + 1];
-        let of_rows = book.frame.column(MONEY)?.i128()?;
-        fates.iter().zip(of_rows.iter()).for_each(|(fate, of_row)| money[usize::from(*fate)] += of_row.unwrap_or(0));
-        Ok(money)
-    };
     let furthest = |key: &[&'static str]| -> PolarsResult<Vec<i128>> {
         let key = key.iter().map(|name| book.frame.column(name)).collect::<PolarsResult<Vec<_>>>()?;
         let known: Vec<bool> = key[0].is_not_null().iter().map(Option::unwrap_or_default).collect();
@@ -36,11 +30,12 @@ pub fn ledger(book: &OrderBook) -> PolarsResult<DataFrame> {
         firsts.into_iter().for_each(|row| reached[usize::from(fates[row as usize])] += 1);
         Ok(reached)
     };
-    let rows = || book.rows_by_reason().map(|rows| rows.into_iter().map(i128::from).collect());
-    let ((rows, money), (customers, orders)) =
-        rayon::join(|| (rows(), money()), || rayon::join(|| furthest(&[CUSTOMER_ID]), || furthest(book.order_key())));
+    let ((rows, money), (customers, orders)) = rayon::join(
+        || (book.by_reason(LINES), book.by_reason(MONEY)),
+        || rayon::join(|| furthest(&[CUSTOMER_ID]), || furthest(book.order_key())),
+    );
     // Slot i holds what reason i removes; the last slot what is accepted.
-    let removed: [Vec<i128>; 4] = [rows?, customers?, orders?, money?];
+    let removed = [rows?, customers?, orders?, money?];
     let shown: Vec<usize> = (0..n).filter(|&i| book.reasons[i].declared || removed[0][i] > 0).collect();
     let step = ["raw"].into_iter().chain(shown.iter().map(|&i| book.reasons[i].step.as_str()));
     let reason = [None].into_iter().chain(shown.iter().map(|&i| Some(book.reasons[i].reason.as_str())));

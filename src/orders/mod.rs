@@ -233,7 +233,7 @@ fn booked(frames: Vec<DataFrame>, lines: MarkedLines, asked: Asked<'_>, tallies:
     Ok(OrderBook { frame, reasons: lines.reasons, money, returns, counts, pairs, products, categories, has_orders })
 }
 
-/// Makes columns text.
+/// Makes columns text, each in one piece: ids are compared by their places, which costs more where a piece has to be found first.
 fn as_text(frame: &mut DataFrame, names: &[&str]) -> PolarsResult<()> {
     for name in names {
         let text = frame.column(name)?.rechunk().cast(&DataType::String)?;
@@ -257,13 +257,17 @@ impl OrderBook {
     /// # Errors
     /// What Polars says.
     pub fn rows_by_reason(&self) -> PolarsResult<Vec<u64>> {
-        let mut rows = vec![0; self.reasons.len() + 1];
-        // Of what a cluster counted there are more in a group than 32 bits hold.
-        let lines = self.frame.column(LINES)?.cast(&DataType::UInt64)?;
-        for (fate, lines) in self.fates()?.into_iter().zip(lines.u64()?.iter()) {
-            rows[usize::from(fate)] += lines.unwrap_or(0);
-        }
-        Ok(rows)
+        Ok(self.by_reason(LINES)?.into_iter().map(|rows| rows as u64).collect())
+    }
+
+    /// The sums of a column by reason, in the order of [`Self::rows_by_reason`].
+    fn by_reason(&self, name: &str) -> PolarsResult<Vec<i128>> {
+        let mut sums = vec![0; self.reasons.len() + 1];
+        // Lines are counted in 32 bits here, and in 64 on a cluster.
+        let values = self.frame.column(name)?.cast(&DataType::Int128)?;
+        let values = values.i128()?.iter().map(Option::unwrap_or_default);
+        self.fates()?.into_iter().zip(values).for_each(|(fate, value)| sums[usize::from(fate)] += value);
+        Ok(sums)
     }
 
     /// What became of each row: the code of its reason, or the number of reasons where it was accepted.

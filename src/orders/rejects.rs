@@ -41,8 +41,7 @@ impl Writing {
     /// Makes the file.
     pub(super) fn begin(rejects: &Rejects<'_>, lines: &MarkedLines) -> PolarsResult<Self> {
         let table = Arc::new(Table::new(rejects, lines)?);
-        let mut looked_at = lines.frame.clone().select(table.looked_at().map(col).collect::<Vec<_>>());
-        let none = table.rejected(&DataFrame::empty_with_schema(&*looked_at.collect_schema()?))?;
+        let none = table.rejected(&DataFrame::empty_with_schema(&*lines.frame.clone().collect_schema()?))?;
         let (file, metadata) = (Watched::create(rejects.path)?, rejects.metadata.clone());
         let (pieces, waiting) = sync_channel(WAITING);
         let thread = thread::spawn(move || write(file, none, metadata, waiting));
@@ -147,16 +146,11 @@ impl Table {
         })
     }
 
-    /// The columns of lines that the rejects are made of.
+    /// The columns of lines that the rejects are made of, some of them more than once.
     fn looked_at(&self) -> impl Iterator<Item = &str> {
         let cells = self.cells.iter().flatten().map(String::as_str);
         let kept = self.kept.iter().map(|(_, column)| column.as_str());
-        let mut known = PlHashSet::new();
-        [REASON, SOURCE_FILE, SOURCE_ROW, TEXT]
-            .into_iter()
-            .chain(cells)
-            .chain(kept)
-            .filter(move |name| known.insert(*name))
+        [REASON, SOURCE_FILE, SOURCE_ROW, TEXT].into_iter().chain(cells).chain(kept)
     }
 
     /// The rejected ones of some lines.
