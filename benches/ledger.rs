@@ -24,16 +24,20 @@ fn write(source: &Path, folder: &Path) {
     let path = PlRefPath::try_from_path(source).expect("a path");
     let lines = LazyFrame::scan_parquet(path, Default::default()).expect("Online Retail");
     let copy = |i: i64| {
-        let order = concat_str([col("InvoiceNo").cast(DataType::String), lit(format!("_{i}"))], "", true);
+        let order =
+            concat_str([col("InvoiceNo").cast(DataType::String), lit(format!("_{i}"))], "", true);
         lines.clone().with_columns([col("CustomerID") + lit(i * 10_000), order.alias("InvoiceNo")])
     };
-    let all = concat((0..TIMES).map(copy).collect::<Vec<_>>(), UnionArgs::default()).expect("a plan");
+    let all =
+        concat((0..TIMES).map(copy).collect::<Vec<_>>(), UnionArgs::default()).expect("a plan");
     let mut all = all.collect().expect("Online Retail");
     let parquet = File::create(folder.join("lines.parquet")).expect("a file");
     ParquetWriter::new(parquet).finish(&mut all).expect("written");
     let moment = col("InvoiceDate").dt().to_string("%m/%d/%Y %H:%M");
     let mut text = all.lazy().with_column(moment).collect().expect("text");
-    CsvWriter::new(File::create(folder.join("lines.csv")).expect("a file")).finish(&mut text).expect("written");
+    CsvWriter::new(File::create(folder.join("lines.csv")).expect("a file"))
+        .finish(&mut text)
+        .expect("written");
 }
 
 fn load(folder: &Path, file: &str, set: &[&str]) -> Pipeline {
@@ -42,13 +46,15 @@ fn load(folder: &Path, file: &str, set: &[&str]) -> Pipeline {
     let to = format!("publish.to={}", folder.join("out").display());
     let set = [paths, to].into_iter().chain(set.iter().map(|one| (*one).to_owned())).collect();
     let pipeline = Some(root.join("pipelines/online_retail.yaml"));
-    config::load(&Request { pipeline, set, ..Request::default() }).expect("the shipped pipeline is good")
+    config::load(&Request { pipeline, set, ..Request::default() })
+        .expect("the shipped pipeline is good")
 }
 
 /// Only what recency, frequency and monetary value need: the accepted lines, grouped.
 fn bare(p: &Pipeline) -> DataFrame {
     let lines = pipeline::mark(p, Reading::Rows, None).expect("a plan");
-    let sums = [col(QUANTITY).sum(), col(MONEY).cast(DataType::Int128).sum(), col(ORDERED_AT).max()];
+    let sums =
+        [col(QUANTITY).sum(), col(MONEY).cast(DataType::Int128).sum(), col(ORDERED_AT).max()];
     let accepted = lines.frame.filter(col(REASON).is_null());
     let grouped = accepted.group_by([col(CUSTOMER_ID), col(ORDER_ID), col(DAY)]).agg(sums);
     let plans = vec![grouped.logical_plan];
@@ -65,7 +71,9 @@ fn accounted(p: &Pipeline, rejects: &Path) -> DataFrame {
 
 fn ledger_and_rejects(c: &mut Criterion) {
     let data = std::env::var_os("CUSTSEG_REFERENCE_DATA").map(PathBuf::from);
-    let source = data.map(|data| data.join("online-retail/online_retail.parquet")).filter(|path| path.exists());
+    let source = data
+        .map(|data| data.join("online-retail/online_retail.parquet"))
+        .filter(|path| path.exists());
     let Some(source) = source else {
         eprintln!("skipped: CUSTSEG_REFERENCE_DATA has no online-retail/online_retail.parquet");
         return;
@@ -90,7 +98,11 @@ fn ledger_and_rejects(c: &mut Criterion) {
         }
         let p = load(folder.path(), file, &["clean.3={drop_duplicates: exact}"]);
         group.bench_function("drop_duplicates", |b| b.iter(|| accounted(&p, &rejects)));
-        let p = load(folder.path(), file, &["clean.3={drop_duplicates: [order_id, product_id, quantity]}"]);
+        let p = load(
+            folder.path(),
+            file,
+            &["clean.3={drop_duplicates: [order_id, product_id, quantity]}"],
+        );
         group.bench_function("drop_duplicates_by_key", |b| b.iter(|| accounted(&p, &rejects)));
         let p = load(folder.path(), file, &["clean.1.cancellations.policy=match"]);
         group.bench_function("pair", |b| b.iter(|| pipeline::pair(&p).expect("pairs")));

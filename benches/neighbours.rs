@@ -16,7 +16,8 @@ use custseg::ingest::Reading;
 use custseg::model::knn::Knn;
 use custseg::model::points::Points;
 use custseg::model::{
-    Balance, Encoding, FeatureParams, KmeansParams, Metric, Missing, Scaling, Voting, Weights, kmeans,
+    Balance, Encoding, FeatureParams, KmeansParams, Metric, Missing, Scaling, Voting, Weights,
+    kmeans,
 };
 use custseg::pipeline;
 use custseg::simulate::{Shape, Simulation, write};
@@ -39,7 +40,8 @@ const FEATURES: [&str; 8] = [
 /// Segmented customers of a made-up shop, in the order of their ids.
 fn customers(folder: &Path) -> DataFrame {
     let lines = folder.join("customers.parquet");
-    let simulation = Simulation { customers: 60_000, lines: 4_000_000, seed: 1, shape: Shape::OnlineRetail };
+    let simulation =
+        Simulation { customers: 60_000, lines: 4_000_000, seed: 1, shape: Shape::OnlineRetail };
     write::write(&simulation, &lines).expect("made-up lines");
     let set = [
         format!("ingest.transactions.paths=[{}]", lines.display()),
@@ -48,7 +50,8 @@ fn customers(folder: &Path) -> DataFrame {
     ];
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let pipeline = Some(root.join("pipelines/online_retail.yaml"));
-    let p = config::load(&Request { pipeline, set: set.into(), ..Request::default() }).expect("a good pipeline");
+    let p = config::load(&Request { pipeline, set: set.into(), ..Request::default() })
+        .expect("a good pipeline");
     let lines = pipeline::mark(&p, Reading::Rows, None).expect("a plan");
     let book = pipeline::scan(&p, lines, None, None).expect("a scan");
     let dates = custseg::rfm::dates(&p.rfm, &book).expect("dates");
@@ -60,12 +63,15 @@ fn customers(folder: &Path) -> DataFrame {
 /// Standardised columns; all but days as logarithms, and what is missing as zero.
 fn points(customers: &DataFrame, rows: Range<usize>, width: usize) -> Points {
     let axis = |name: &&str| -> Vec<f64> {
-        let column = customers.column(name).expect("a feature").cast(&DataType::Float64).expect("numbers");
+        let column =
+            customers.column(name).expect("a feature").cast(&DataType::Float64).expect("numbers");
         let values = column.f64().expect("floats").iter().map(|value| value.unwrap_or(0.0));
-        let values: Vec<f64> =
-            values.map(|value| if name.ends_with("_days") { value } else { value.max(0.0).ln_1p() }).collect();
+        let values: Vec<f64> = values
+            .map(|value| if name.ends_with("_days") { value } else { value.max(0.0).ln_1p() })
+            .collect();
         let mean = values.iter().sum::<f64>() / values.len() as f64;
-        let deviation = (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt();
+        let deviation =
+            (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt();
         values.into_iter().map(|value| (value - mean) / deviation).collect()
     };
     let axes: Vec<Vec<f64>> = FEATURES[..width].iter().map(axis).collect();
@@ -94,12 +100,15 @@ fn neighbours(c: &mut Criterion) {
     let mut known = names.clone();
     known.sort_unstable();
     known.dedup();
-    let labels: Vec<usize> = names.iter().map(|name| known.binary_search(name).unwrap_or(0)).collect();
+    let labels: Vec<usize> =
+        names.iter().map(|name| known.binary_search(name).unwrap_or(0)).collect();
     let mut group = c.benchmark_group("neighbours");
     group.sample_size(10);
     for width in [3, 8] {
-        let [train, asked] = [0..CUSTOMERS, CUSTOMERS..2 * CUSTOMERS].map(|rows| points(&customers, rows, width));
-        let voting = Voting { weights: Weights::Uniform, metric: Metric::Euclidean, balance: Balance::None };
+        let [train, asked] =
+            [0..CUSTOMERS, CUSTOMERS..2 * CUSTOMERS].map(|rows| points(&customers, rows, width));
+        let voting =
+            Voting { weights: Weights::Uniform, metric: Metric::Euclidean, balance: Balance::None };
         let knn = Knn::fit(voting, &train, &labels[..CUSTOMERS], known.len()).expect("a model");
         let answers = || {
             let queries = (0..asked.len()).into_par_iter().map(|place| (asked.at(place), None));
@@ -125,9 +134,12 @@ fn neighbours(c: &mut Criterion) {
         seed: 1,
     };
     let some = customers.head(Some(CUSTOMERS));
-    group.bench_function("kmeans_sweep", |b| b.iter(|| kmeans::cluster(&params, &some).expect("clusters")));
+    group.bench_function("kmeans_sweep", |b| {
+        b.iter(|| kmeans::cluster(&params, &some).expect("clusters"))
+    });
     let clustered = kmeans::cluster(&params, &some).expect("clusters");
-    let wcss: String = clustered.tried.iter().map(|one| format!("{},{:e}\n", one.k, one.wcss)).collect();
+    let wcss: String =
+        clustered.tried.iter().map(|one| format!("{},{:e}\n", one.k, one.wcss)).collect();
     fs::write(folder.join("wcss.csv"), wcss).expect("a file");
     told(&folder.join("kmeans.csv"), &clustered.standing.points, &vec![0; CUSTOMERS]);
     group.finish();

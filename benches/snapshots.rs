@@ -13,7 +13,9 @@ use custseg::pipeline::{self, How};
 
 fn snapshots(c: &mut Criterion) {
     let data = std::env::var_os("CUSTSEG_REFERENCE_DATA").map(PathBuf::from);
-    let source = data.map(|data| data.join("online-retail/online_retail.parquet")).filter(|path| path.exists());
+    let source = data
+        .map(|data| data.join("online-retail/online_retail.parquet"))
+        .filter(|path| path.exists());
     let Some(source) = source else {
         eprintln!("skipped: CUSTSEG_REFERENCE_DATA has no online-retail/online_retail.parquet");
         return;
@@ -39,8 +41,11 @@ fn snapshots(c: &mut Criterion) {
         ];
         let set = set.into_iter().chain(models.map(str::to_owned)).collect();
         let pipeline = Some(root.join("pipelines/online_retail.yaml"));
-        let p = config::load(&Request { pipeline, set, ..Request::default() }).expect("the shipped pipeline is good");
-        group.bench_function(name, |b| b.iter(|| pipeline::run(&p, How::default()).map(|_| ()).expect("a run")));
+        let p = config::load(&Request { pipeline, set, ..Request::default() })
+            .expect("the shipped pipeline is good");
+        group.bench_function(name, |b| {
+            b.iter(|| pipeline::run(&p, How::default()).map(|_| ()).expect("a run"))
+        });
     }
     group.finish();
 }

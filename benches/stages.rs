@@ -13,7 +13,8 @@ fn stages(c: &mut Criterion) {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let to = tempfile::tempdir().expect("a temporary folder");
     let set = vec![format!("publish.to={}", to.path().display())];
-    let request = Request { pipeline: Some(root.join("pipelines/cdnow.yaml")), set, ..Request::default() };
+    let request =
+        Request { pipeline: Some(root.join("pipelines/cdnow.yaml")), set, ..Request::default() };
     let p = config::load(&request).expect("the shipped pipeline is good");
     let known = pipeline::known(&p).expect("tables");
     let scan = || {
@@ -31,21 +32,32 @@ fn stages(c: &mut Criterion) {
     group.sample_size(10);
     group.bench_function("check", |b| b.iter(|| config::load(&request).expect("good")));
     group.bench_function("orders", |b| b.iter(scan));
-    group.bench_function("rfm", |b| b.iter(|| pipeline::rfm(&p, &book, None, None, dates.clone()).expect("snapshots")));
-    group.bench_function("score", |b| b.iter(|| pipeline::score(&p, snapshots.clone(), None).expect("scores")));
-    group.bench_function("segment", |b| b.iter(|| pipeline::segment(&p, scored.clone()).expect("segments")));
+    group.bench_function("rfm", |b| {
+        b.iter(|| pipeline::rfm(&p, &book, None, None, dates.clone()).expect("snapshots"))
+    });
+    group.bench_function("score", |b| {
+        b.iter(|| pipeline::score(&p, snapshots.clone(), None).expect("scores"))
+    });
+    group.bench_function("segment", |b| {
+        b.iter(|| pipeline::segment(&p, scored.clone()).expect("segments"))
+    });
     group.bench_function("model", |b| {
-        b.iter(|| pipeline::assign(&p, &book, &known.labels, &segmented, &earlier).expect("answers"))
+        b.iter(|| {
+            pipeline::assign(&p, &book, &known.labels, &segmented, &earlier).expect("answers")
+        })
     });
     group.bench_function("evaluate", |b| {
         b.iter(|| {
-            let none = custseg::pipeline::Pipeline { models: vec![], clusterings: vec![], ..p.clone() };
+            let none =
+                custseg::pipeline::Pipeline { models: vec![], clusterings: vec![], ..p.clone() };
             let assigned = pipeline::assign(&none, &book, &known.labels, &segmented, &[]);
             let evidence = pipeline::evidence(&p, &book, &scored, &[]).expect("bins");
             pipeline::evaluate(evidence, assigned.expect("no model")).expect("tables")
         })
     });
-    group.bench_function("run", |b| b.iter(|| pipeline::run(&p, Default::default()).expect("a run")));
+    group.bench_function("run", |b| {
+        b.iter(|| pipeline::run(&p, Default::default()).expect("a run"))
+    });
     group.finish();
 }
 

@@ -34,7 +34,13 @@ pub(crate) struct Machine {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) env_file: Option<PathBuf>,
     /// How log lines are written to standard error.
-    #[arg(long, global = true, env = "CUSTSEG_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    #[arg(
+        long,
+        global = true,
+        env = "CUSTSEG_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
     pub(crate) log_format: LogFormat,
     /// Say more: -v debug, -vv trace. RUST_LOG, where set, says it more finely.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]

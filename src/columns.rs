@@ -294,16 +294,25 @@ const GRAINS: &[(&str, &str)] = &[
     ("metrics", "A figure of a model or baseline, over all labels or of one."),
     ("confusion", "A cell of a model's confusion matrix."),
     ("reliability", "A tenth of a model's confidence."),
-    ("cohesion", "A group of a grouping, in a space; the row without a segment is the whole grouping."),
+    (
+        "cohesion",
+        "A group of a grouping, in a space; the row without a segment is the whole grouping.",
+    ),
     (
         "silhouettes",
         "A customer of the newest snapshot in a grouping; above 50,000, those of a sample of about 10,000.",
     ),
     ("clusters", "A feature of a cluster."),
     ("k_sweep", "A figure of a number of clusters or neighbours that was tried."),
-    ("migration", "A way from one segment to another between two snapshots that follow each other."),
+    (
+        "migration",
+        "A way from one segment to another between two snapshots that follow each other.",
+    ),
     ("drift", "A dimension, or the segment, of a snapshot under the cut points of another."),
-    ("validity", "A segment at a snapshot, and what it did in the time after; the row without a segment is everybody."),
+    (
+        "validity",
+        "A segment at a snapshot, and what it did in the time after; the row without a segment is everybody.",
+    ),
     ("sensitivity", "Another definition of frequency or of monetary value, at a snapshot."),
     ("returns", "A piece of a return, with the order that it undoes."),
     ("outliers", "The customers of a snapshot beyond a quantile of monetary value."),
@@ -325,13 +334,20 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("reliability", LOWER, "Lower end of the confidence."),
     ("reliability", UPPER, "Upper end of the confidence."),
     ("validity", MONEY, "Money that the segment spent within the horizon."),
-    ("validity", MONEY_SHARE, "Share of all that the snapshot's customers spent within the horizon, 0 to 1."),
+    (
+        "validity",
+        MONEY_SHARE,
+        "Share of all that the snapshot's customers spent within the horizon, 0 to 1.",
+    ),
     ("clusters", SHARE, "Share of the customers that are in the cluster, 0 to 1."),
 ];
 
 /// What a column of a published table means.
 pub fn meaning_in(table: &str, column: &str) -> Option<&'static str> {
-    let own = ELSEWHERE.iter().find(|(of, name, _)| (*of, *name) == (table, column)).map(|(.., meaning)| *meaning);
+    let own = ELSEWHERE
+        .iter()
+        .find(|(of, name, _)| (*of, *name) == (table, column))
+        .map(|(.., meaning)| *meaning);
     own.or_else(|| meaning(column))
 }
 

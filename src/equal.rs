@@ -23,10 +23,15 @@ pub fn firsts(
     counts: &[bool],
     before: impl Fn(u32, u32) -> bool + Sync,
 ) -> PolarsResult<Vec<u32>> {
-    let columns: Vec<Box<dyn Cells>> = columns.iter().map(|column| cells_of(column)).collect::<PolarsResult<_>>()?;
-    u32::try_from(counts.len()).map_err(|_| polars_err!(ComputeError: "more lines than can be compared"))?;
-    let pieces: Vec<Vec<Vec<Hashed>>> =
-        counts.par_chunks(ROWS).enumerate().map(|(piece, counts)| hashed(&columns, piece * ROWS, counts)).collect();
+    let columns: Vec<Box<dyn Cells>> =
+        columns.iter().map(|column| cells_of(column)).collect::<PolarsResult<_>>()?;
+    u32::try_from(counts.len())
+        .map_err(|_| polars_err!(ComputeError: "more lines than can be compared"))?;
+    let pieces: Vec<Vec<Vec<Hashed>>> = counts
+        .par_chunks(ROWS)
+        .enumerate()
+        .map(|(piece, counts)| hashed(&columns, piece * ROWS, counts))
+        .collect();
     let equal = |a: u32, b: u32| columns.iter().all(|column| column.same(a as usize, b as usize));
     let of_part = |part: usize| {
         let rows = || pieces.iter().map(|piece| &piece[part]);
@@ -37,7 +42,9 @@ pub fn firsts(
                 Entry::Vacant(place) => {
                     place.insert(*row);
                 }
-                Entry::Occupied(mut first) if before(row.row, first.get().row) => *first.get_mut() = *row,
+                Entry::Occupied(mut first) if before(row.row, first.get().row) => {
+                    *first.get_mut() = *row
+                }
                 Entry::Occupied(_) => {}
             }
         }
@@ -69,8 +76,11 @@ impl Hashed {
 fn hashed(columns: &[Box<dyn Cells>], from: usize, counts: &[bool]) -> Vec<Vec<Hashed>> {
     let mut hashes = vec![0u64; counts.len()];
     columns.iter().for_each(|column| column.fold(from, &mut hashes));
-    let mut parts: Vec<_> = (0..PARTS).map(|_| Vec::with_capacity(counts.len() / PARTS * 5 / 4)).collect();
-    for ((hash, row), _) in hashes.into_iter().zip(from as u32..).zip(counts).filter(|(_, counts)| **counts) {
+    let mut parts: Vec<_> =
+        (0..PARTS).map(|_| Vec::with_capacity(counts.len() / PARTS * 5 / 4)).collect();
+    for ((hash, row), _) in
+        hashes.into_iter().zip(from as u32..).zip(counts).filter(|(_, counts)| **counts)
+    {
         let hash = hash as u32;
         parts[Hashed::part(hash)].push(Hashed { hash, row });
     }

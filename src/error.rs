@@ -120,7 +120,11 @@ impl Error {
             _ => {
                 let words = source.to_string();
                 let files: Vec<&str> = ingest.files().map(|file| file.name.as_str()).collect();
-                Self::Data(format!("{}: {}", files.join(", "), words.lines().next().unwrap_or_default()))
+                Self::Data(format!(
+                    "{}: {}",
+                    files.join(", "),
+                    words.lines().next().unwrap_or_default()
+                ))
             }
         }
     }
@@ -144,7 +148,11 @@ impl Error {
             Self::Artefact(_) => 2,
             Self::Publish(PublishError::Gates { .. }) => 1,
             Self::Publish(PublishError::Suffix(_)) => 2,
-            Self::Input { .. } | Self::Spark { .. } | Self::Publish(_) | Self::Shown(_) | Self::Engine { .. } => 4,
+            Self::Input { .. }
+            | Self::Spark { .. }
+            | Self::Publish(_)
+            | Self::Shown(_)
+            | Self::Engine { .. } => 4,
             Self::Simulate(WriteError::Suffix(_)) => 2,
             Self::Simulate(_) | Self::Output(_) => 4,
         }

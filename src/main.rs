@@ -91,11 +91,16 @@ fn started_anew(machine: &Machine) -> Result<(), Error> {
         return Err(start("env-file", variables(path)?));
     }
     let threads = machine.threads.map(|threads| threads.to_string());
-    let threads =
-        threads.iter().flat_map(|n| ["POLARS_MAX_THREADS", "RAYON_NUM_THREADS"].map(|name| (name, n.clone())));
-    let memory = machine.memory_limit.map(|mebibytes| ("POLARS_OOC_MEMORY_BUDGET_MB", mebibytes.to_string()));
-    let named: Vec<(String, String)> = threads.chain(memory).map(|(name, value)| (name.to_owned(), value)).collect();
-    let settings: Vec<(String, String)> = named.iter().cloned().chain(arenas(machine.threads)).collect();
+    let threads = threads
+        .iter()
+        .flat_map(|n| ["POLARS_MAX_THREADS", "RAYON_NUM_THREADS"].map(|name| (name, n.clone())));
+    let memory = machine
+        .memory_limit
+        .map(|mebibytes| ("POLARS_OOC_MEMORY_BUDGET_MB", mebibytes.to_string()));
+    let named: Vec<(String, String)> =
+        threads.chain(memory).map(|(name, value)| (name.to_owned(), value)).collect();
+    let settings: Vec<(String, String)> =
+        named.iter().cloned().chain(arenas(machine.threads)).collect();
     if settings.is_empty() || started == "machine" {
         return Ok(());
     }
@@ -109,7 +114,8 @@ fn started_anew(machine: &Machine) -> Result<(), Error> {
 fn arenas(threads: Option<u16>) -> Option<(String, String)> {
     const ARENAS: &str = "MALLOC_ARENA_MAX";
     let wanted = cfg!(target_env = "gnu") && std::env::var_os(ARENAS).is_none();
-    let cores = threads.map(usize::from).or_else(|| Some(thread::available_parallelism().ok()?.get()));
+    let cores =
+        threads.map(usize::from).or_else(|| Some(thread::available_parallelism().ok()?.get()));
     let cores = cores.filter(|_| wanted)?;
     Some((ARENAS.to_owned(), cores.to_string()))
 }
@@ -134,7 +140,8 @@ fn variables(path: &Path) -> Result<Vec<(String, String)>, Error> {
     })?;
     let mut found = Vec::new();
     for (idx, line) in lines.enumerate() {
-        let (name, value) = line.map_err(|_| wrong(format!("entry {} is not NAME=VALUE", idx + 1)))?;
+        let (name, value) =
+            line.map_err(|_| wrong(format!("entry {} is not NAME=VALUE", idx + 1)))?;
         if std::env::var_os(&name).is_none() {
             found.push((name, value));
         }

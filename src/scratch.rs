@@ -84,6 +84,10 @@ fn there() -> MutexGuard<'static, Vec<PathBuf>> {
 /// # Errors
 /// What the operating system says.
 pub fn remove(path: &Path) -> io::Result<()> {
-    let gone = if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    let gone = if path.is_dir() && !path.is_symlink() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
     gone.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }

@@ -34,10 +34,16 @@ static SHOP: LazyLock<TempDir> = LazyLock::new(|| {
 
 fuzz_target!(|case: &[u8]| {
     let Some((&choice, bytes)) = case.split_first() else { return };
-    let header: &[u8] = if choice & 1 == 0 { b"order,product,units,bought,price,customer,country\n" } else { b"" };
+    let header: &[u8] =
+        if choice & 1 == 0 { b"order,product,units,bought,price,customer,country\n" } else { b"" };
     fs::write(SHOP.path().join("shop.csv"), [header, bytes].concat()).unwrap();
-    let reading = format!("ingest.transactions.csv={}", READINGS[usize::from(choice >> 1) % READINGS.len()]);
-    let request = Request { pipeline: Some(SHOP.path().join("shop.yaml")), set: vec![reading], ..Request::default() };
+    let reading =
+        format!("ingest.transactions.csv={}", READINGS[usize::from(choice >> 1) % READINGS.len()]);
+    let request = Request {
+        pipeline: Some(SHOP.path().join("shop.yaml")),
+        set: vec![reading],
+        ..Request::default()
+    };
     let Ok(p) = config::load(&request) else { return };
     let path = SHOP.path().join("rejects.parquet");
     let lines = pipeline::mark(&p, Reading::Rows, None).expect("a plan");

@@ -26,7 +26,9 @@ fuzz_target!(|text: &[u8]| {
     }
     let path = SHOP.path().join("shop.yaml");
     fs::write(&path, text).unwrap();
-    if let Err(problems) = config::load(&Request { pipeline: Some(path), set: Vec::new(), ..Request::default() }) {
+    if let Err(problems) =
+        config::load(&Request { pipeline: Some(path), set: Vec::new(), ..Request::default() })
+    {
         assert!(!problems.to_string().is_empty());
     }
 });

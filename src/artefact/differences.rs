@@ -16,7 +16,8 @@ pub enum Which {
 impl Which {
     /// Paths that are looked at, and paths below them that are not.
     fn paths(self) -> (&'static [&'static str], &'static [&'static str]) {
-        const ALL: &[&str] = &["orders", "timezone", "money", "clean", "rfm", "score", "segment", "models"];
+        const ALL: &[&str] =
+            &["orders", "timezone", "money", "clean", "rfm", "score", "segment", "models"];
         // Snapshots are chosen anew, cut points are given, and a weighted mean of the scores changes none of them.
         match self {
             Self::Scores => {
@@ -49,7 +50,13 @@ pub fn differences(one: &Value, other: &Value, which: Which) -> Option<String> {
     (!found.is_empty()).then(|| found.join("; "))
 }
 
-fn compare(path: &str, one: Option<&Value>, other: Option<&Value>, except: &[&str], found: &mut Vec<String>) {
+fn compare(
+    path: &str,
+    one: Option<&Value>,
+    other: Option<&Value>,
+    except: &[&str],
+    found: &mut Vec<String>,
+) {
     if except.contains(&path) || one == other {
         return;
     }
@@ -88,8 +95,7 @@ mod tests {
     #[test]
     fn differences_name_paths_and_both_sides() {
         let one = json!({ "rfm": { "window": "all", "snapshots": "last" }, "score": { "bins": 5 }, "models": {} });
-        let other =
-            json!({ "rfm": { "window": "90d", "snapshots": "2011-01-01" }, "score": { "bins": 5 }, "models": 1 });
+        let other = json!({ "rfm": { "window": "90d", "snapshots": "2011-01-01" }, "score": { "bins": 5 }, "models": 1 });
         let words = "`rfm.window` is \"all\" here and \"90d\" there";
         assert_eq!(differences(&one, &other, Which::Scores).unwrap(), words);
         assert_eq!(

@@ -31,7 +31,9 @@ mod record;
 pub use differences::{Which, differences};
 pub use exact::Exact;
 use record::NO_HASH;
-pub use record::{Artefact, CalibrationRecord, ClusteringRecord, FeatureRecord, KeptCut, KeptCuts, ModelRecord};
+pub use record::{
+    Artefact, CalibrationRecord, ClusteringRecord, FeatureRecord, KeptCut, KeptCuts, ModelRecord,
+};
 
 /// Number of the format that this program writes.
 pub const FORMAT: u32 = 1;
@@ -84,7 +86,9 @@ pub enum ArtefactError {
         reason: String,
     },
     /// Scores of this artefact depend on who else is there.
-    #[error("the artefact of `{0}` has no cut points: its scores go by rank, which depends on who else is there")]
+    #[error(
+        "the artefact of `{0}` has no cut points: its scores go by rank, which depends on who else is there"
+    )]
     NoCutPoints(String),
     /// It was made by other definitions.
     #[error("the artefact was made by other definitions: {0}")]
@@ -116,10 +120,14 @@ impl Opened {
         let folder = folder.canonicalize().unwrap_or(folder);
         let path = folder.join(RECORD);
         let damaged = |reason: String| ArtefactError::Damaged { path: path.clone(), reason };
-        let read = |path: &Path| fs::read(path).map_err(|source| ArtefactError::Io { path: path.to_owned(), source });
+        let read = |path: &Path| {
+            fs::read(path).map_err(|source| ArtefactError::Io { path: path.to_owned(), source })
+        };
         let bytes = read(&path)?;
-        let json: Value = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let format = json["format"].as_u64().ok_or_else(|| damaged("it names no format".to_owned()))?;
+        let json: Value =
+            serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let format =
+            json["format"].as_u64().ok_or_else(|| damaged("it names no format".to_owned()))?;
         if format < u64::from(OLDEST) {
             let advice = "run the pipeline again to make a new one";
             return Err(ArtefactError::Format { path, format, advice });
@@ -128,7 +136,8 @@ impl Opened {
             let advice = "a newer program made it";
             return Err(ArtefactError::Format { path, format, advice });
         }
-        let record: Artefact = serde_json::from_value(json).map_err(|error| damaged(error.to_string()))?;
+        let record: Artefact =
+            serde_json::from_value(json).map_err(|error| damaged(error.to_string()))?;
         let written = String::from_utf8_lossy(&bytes).replacen(&record.blake3, NO_HASH, 1);
         if hash(written.as_bytes()) != record.blake3 {
             return Err(damaged("it is not as it was written".to_owned()));
@@ -148,8 +157,10 @@ impl Opened {
     /// A file that is no JSON.
     pub fn pipeline(&self) -> Result<Value, ArtefactError> {
         let path = self.folder.join(PIPELINE);
-        let bytes = fs::read(&path).map_err(|source| ArtefactError::Io { path: path.clone(), source })?;
-        serde_json::from_slice(&bytes).map_err(|error| ArtefactError::Damaged { path, reason: error.to_string() })
+        let bytes =
+            fs::read(&path).map_err(|source| ArtefactError::Io { path: path.clone(), source })?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| ArtefactError::Damaged { path, reason: error.to_string() })
     }
 
     /// The models as they were asked, for a pipeline that has them.
@@ -164,15 +175,18 @@ impl Opened {
         let path = self.folder.join(format!("{}.parquet", params.name));
         let damaged = |reason: String| ArtefactError::Damaged { path: path.clone(), reason };
         let record = self.record.models.iter().find(|record| record.name == params.name);
-        let record = record.ok_or_else(|| damaged("the record does not know this model".to_owned()))?;
-        let file = File::open(&path).map_err(|source| ArtefactError::Io { path: path.clone(), source })?;
+        let record =
+            record.ok_or_else(|| damaged("the record does not know this model".to_owned()))?;
+        let file =
+            File::open(&path).map_err(|source| ArtefactError::Io { path: path.clone(), source })?;
         let read = || -> PolarsResult<(DataFrame, Labels)> {
             let frame = ParquetReader::new(file).finish()?;
             let labels = text(&frame, LABEL)?.iter().map(Some).collect();
             Ok((frame, labels))
         };
         let (frame, labels) = read().map_err(|error| damaged(error.to_string()))?;
-        let customers = Customers::of(&params.features, &frame).map_err(|error| damaged(error.to_string()))?;
+        let customers =
+            Customers::of(&params.features, &frame).map_err(|error| damaged(error.to_string()))?;
         let trained = Trained::calibrated(
             params,
             record.k,
@@ -180,7 +194,11 @@ impl Opened {
             Some(record.calibration.calibrator()),
         )?;
         let same = trained.samples.names == record.labels && ModelRecord::of(&trained) == *record;
-        if same { Ok(trained) } else { Err(damaged("the model does not come out as it was".to_owned())) }
+        if same {
+            Ok(trained)
+        } else {
+            Err(damaged("the model does not come out as it was".to_owned()))
+        }
     }
 }
 

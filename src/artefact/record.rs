@@ -103,7 +103,9 @@ impl CalibrationRecord {
     fn of(calibrator: &Calibrator) -> Self {
         match calibrator {
             Calibrator::None => Self::None,
-            Calibrator::Isotonic(line) => Self::Isotonic(line.iter().map(|(x, y)| [Exact(*x), Exact(*y)]).collect()),
+            Calibrator::Isotonic(line) => {
+                Self::Isotonic(line.iter().map(|(x, y)| [Exact(*x), Exact(*y)]).collect())
+            }
             Calibrator::Platt { a, b } => Self::Platt([Exact(*a), Exact(*b)]),
         }
     }
@@ -112,7 +114,9 @@ impl CalibrationRecord {
     pub fn calibrator(&self) -> Calibrator {
         match self {
             Self::None => Calibrator::None,
-            Self::Isotonic(line) => Calibrator::Isotonic(line.iter().map(|[Exact(x), Exact(y)]| (*x, *y)).collect()),
+            Self::Isotonic(line) => {
+                Calibrator::Isotonic(line.iter().map(|[Exact(x), Exact(y)]| (*x, *y)).collect())
+            }
             Self::Platt([Exact(a), Exact(b)]) => Calibrator::Platt { a: *a, b: *b },
         }
     }
@@ -154,8 +158,12 @@ impl Artefact {
     /// # Errors
     /// Scores by rank, or a record that does not hold what it should.
     pub fn yardstick(&self) -> Result<Yardstick, ArtefactError> {
-        let kept = self.cut_points.as_ref().ok_or_else(|| ArtefactError::NoCutPoints(self.pipeline.clone()))?;
-        let points = kept.dimensions.each_ref().map(|cut| CutPoints::new(plain(&cut.points), cut.upper));
+        let kept = self
+            .cut_points
+            .as_ref()
+            .ok_or_else(|| ArtefactError::NoCutPoints(self.pipeline.clone()))?;
+        let points =
+            kept.dimensions.each_ref().map(|cut| CutPoints::new(plain(&cut.points), cut.upper));
         let counts = kept.dimensions.each_ref().map(|cut| cut.customers.clone());
         Ok(Yardstick { date: date(&kept.snapshot)?, points, counts })
     }
@@ -168,7 +176,8 @@ impl Artefact {
         let one = |params: &KmeansParams| {
             let record = self.clusterings.iter().find(|record| record.name == params.name);
             let reason = || format!("it does not know the clustering `{}`", params.name);
-            let record = record.ok_or_else(|| ArtefactError::Damaged { path: RECORD.into(), reason: reason() })?;
+            let record = record
+                .ok_or_else(|| ArtefactError::Damaged { path: RECORD.into(), reason: reason() })?;
             Ok(Places {
                 params: params.clone(),
                 space: Space { axes: record.features.iter().map(FeatureRecord::axes).collect() },
@@ -230,7 +239,9 @@ impl FeatureRecord {
     }
 
     fn axes(&self) -> Axes {
-        let Self { centre: Exact(centre), spread: Exact(spread), fill: Exact(fill), indicator, .. } = *self;
+        let Self {
+            centre: Exact(centre), spread: Exact(spread), fill: Exact(fill), indicator, ..
+        } = *self;
         Axes { centre, spread, fill, indicator, levels: self.levels.clone() }
     }
 }
@@ -240,7 +251,13 @@ impl ClusteringRecord {
     pub fn of(places: &Places) -> Self {
         Self {
             name: places.params.name.clone(),
-            features: places.params.features.iter().zip(&places.space.axes).map(FeatureRecord::of).collect(),
+            features: places
+                .params
+                .features
+                .iter()
+                .zip(&places.space.axes)
+                .map(FeatureRecord::of)
+                .collect(),
             clusters: places.names.clone(),
             centroids: places.centroids.iter().map(|centroid| exact(centroid)).collect(),
         }
@@ -256,11 +273,20 @@ impl ModelRecord {
             k: trained.k,
             calibration: CalibrationRecord::of(&trained.calibrator),
             labels: trained.samples.names.clone(),
-            features: trained.params.features.iter().zip(&trained.space.axes).map(FeatureRecord::of).collect(),
+            features: trained
+                .params
+                .features
+                .iter()
+                .zip(&trained.space.axes)
+                .map(FeatureRecord::of)
+                .collect(),
         }
     }
 }
 
 fn date(text: &str) -> Result<NaiveDate, ArtefactError> {
-    text.parse().map_err(|_| ArtefactError::Damaged { path: RECORD.into(), reason: format!("`{text}` is no date") })
+    text.parse().map_err(|_| ArtefactError::Damaged {
+        path: RECORD.into(),
+        reason: format!("`{text}` is no date"),
+    })
 }

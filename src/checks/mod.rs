@@ -177,7 +177,10 @@ pub fn tallies(checks: &[Check]) -> Result<Vec<Tally>, KeyedError> {
         let lines = match &check.holds {
             Holds::RowCount { .. } | Holds::Freshness { .. } | Holds::StepShare { .. } => continue,
             Holds::Unique(columns) => {
-                tallies.push(Tally::Repeats { columns: columns.clone(), accepted: check.of == Of::Accepted });
+                tallies.push(Tally::Repeats {
+                    columns: columns.clone(),
+                    accepted: check.of == Of::Accepted,
+                });
                 continue;
             }
             Holds::MissingShare { value, .. } => conform::empty(value.clone()),
@@ -187,11 +190,14 @@ pub fn tallies(checks: &[Check]) -> Result<Vec<Tally>, KeyedError> {
                 // NaN is outside every range, and Polars takes it for the largest number.
                 low.into_iter().chain(high).fold(value.clone().is_nan(), |any, one| any.or(one))
             }
-            Holds::AcceptedValues { value, values, .. } => none_of(value, values.iter().map(String::as_str)),
+            Holds::AcceptedValues { value, values, .. } => {
+                none_of(value, values.iter().map(String::as_str))
+            }
             Holds::Referential { value, table, .. } => {
                 let known = Keyed::read(table, KEY)?;
                 let words = known.frame.column(KEY).and_then(|keys| keys.str().cloned());
-                let words = words.map_err(|source| KeyedError::Read { name: KEY.to_owned(), source })?;
+                let words =
+                    words.map_err(|source| KeyedError::Read { name: KEY.to_owned(), source })?;
                 none_of(value, words.iter().flatten())
             }
         };
@@ -250,27 +256,52 @@ pub fn judge(checks: &[Check], book: &OrderBook, files: &[&str]) -> PolarsResult
                 };
                 shared(found(), rows, *max_share, &words)
             }
-            Holds::AcceptedValues { max_share, .. } => shared(found(), rows, *max_share, "of another value"),
+            Holds::AcceptedValues { max_share, .. } => {
+                shared(found(), rows, *max_share, "of another value")
+            }
             Holds::Referential { max_share, .. } => shared(found(), rows, *max_share, "unknown"),
             Holds::StepShare { position, max_share } => {
-                let of_step = |idx: usize| book.reasons.get(idx).is_some_and(|r| r.position == Some(*position));
-                let first = (0..by_reason.len()).find(|&idx| of_step(idx)).unwrap_or(by_reason.len());
-                let removed: u64 = (0..by_reason.len()).filter(|&idx| of_step(idx)).map(|idx| by_reason[idx]).sum();
+                let of_step = |idx: usize| {
+                    book.reasons.get(idx).is_some_and(|r| r.position == Some(*position))
+                };
+                let first =
+                    (0..by_reason.len()).find(|&idx| of_step(idx)).unwrap_or(by_reason.len());
+                let removed: u64 = (0..by_reason.len())
+                    .filter(|&idx| of_step(idx))
+                    .map(|idx| by_reason[idx])
+                    .sum();
                 looked_at = by_reason[first..].iter().sum();
                 shared(Found { lines: removed, first: None }, looked_at, *max_share, "rejected")
             }
         };
         let first = found.filter(|_| !passed).and_then(|found| found.first);
-        let first = first.and_then(|(file, row)| Some(format!("{}, row {row}", files.get(file as usize)?)));
+        let first =
+            first.and_then(|(file, row)| Some(format!("{}, row {row}", files.get(file as usize)?)));
         let lines = found.map(|found| found.lines);
         let Check { name, on, severity, of, .. } = check.clone();
-        verdicts.push(Verdict { check: name, on, severity, of, passed, measured, expected, lines, looked_at, first });
+        verdicts.push(Verdict {
+            check: name,
+            on,
+            severity,
+            of,
+            passed,
+            measured,
+            expected,
+            lines,
+            looked_at,
+            first,
+        });
     }
     Ok(verdicts)
 }
 
 /// The share of lines at fault against the largest that may be.
-fn shared(found: Found, rows: u64, max_share: f64, words: &str) -> (f64, bool, String, Option<Found>) {
+fn shared(
+    found: Found,
+    rows: u64,
+    max_share: f64,
+    words: &str,
+) -> (f64, bool, String, Option<Found>) {
     let share = if rows == 0 { 0.0 } else { found.lines as f64 / rows as f64 };
     let expected = match max_share {
         0.0 => format!("none {words}"),
@@ -291,7 +322,18 @@ fn range_words<T: std::fmt::Display>(min: Option<&T>, max: Option<&T>) -> String
 /// Every verdict in words, a line each.
 pub fn in_words(verdicts: &[Verdict]) -> String {
     let line = |verdict: &Verdict| {
-        let Verdict { check, on, severity, of, passed, measured, expected, lines, looked_at, first } = verdict;
+        let Verdict {
+            check,
+            on,
+            severity,
+            of,
+            passed,
+            measured,
+            expected,
+            lines,
+            looked_at,
+            first,
+        } = verdict;
         let mark = match (passed, severity) {
             (true, _) => "ok  ",
             (false, Severity::Warn) => "warn",

@@ -84,7 +84,10 @@ pub fn mark(steps: &[Step], lines: Lines, pairs: Option<&Pairs>) -> PolarsResult
         cell,
         position: None,
     }));
-    let returns = steps.iter().find_map(Step::kept_returns).map(|(prefix, policy)| (prefix.to_owned(), policy));
+    let returns = steps
+        .iter()
+        .find_map(Step::kept_returns)
+        .map(|(prefix, policy)| (prefix.to_owned(), policy));
     for (position, step) in steps.iter().enumerate() {
         let words = |reason| Reason {
             step: step.name().to_owned(),
@@ -95,7 +98,9 @@ pub fn mark(steps: &[Step], lines: Lines, pairs: Option<&Pairs>) -> PolarsResult
         };
         match step.objections(returned(returns.as_ref()), &schema) {
             steps::Objections::Rowwise(objections) => {
-                objections.into_iter().for_each(|(reason, predicate)| marker.object(words(reason), predicate));
+                objections
+                    .into_iter()
+                    .for_each(|(reason, predicate)| marker.object(words(reason), predicate));
             }
             // A step that compares lines needs the verdicts before it: lines that an earlier step rejected must not
             // count as the first of their kind.
@@ -109,14 +114,18 @@ pub fn mark(steps: &[Step], lines: Lines, pairs: Option<&Pairs>) -> PolarsResult
     let said = |step: &Step| matches!(step, Step::DropMissing(fields) if fields.contains(&LineField::CustomerId));
     if !steps.iter().any(said) {
         let step = "clean".to_owned();
-        let nobody = Reason { step, reason: NOBODY.to_owned(), declared: false, cell: None, position: None };
+        let nobody =
+            Reason { step, reason: NOBODY.to_owned(), declared: false, cell: None, position: None };
         marker.object(nobody, conform::blank(CUSTOMER_ID, schema.get(CUSTOMER_ID)));
     }
     if let Some(position) = steps.iter().position(Step::matches_returns) {
         let unmatched = pairs.map_or(lit(false), |pairs| pairs.is_unmatched(line_number()));
         let (step, reason) = (steps[position].name().to_owned(), UNMATCHED.to_owned());
         marker.settle();
-        marker.object(Reason { step, reason, declared: true, cell: None, position: Some(position) }, unmatched);
+        marker.object(
+            Reason { step, reason, declared: true, cell: None, position: Some(position) },
+            unmatched,
+        );
     }
     marker.settle();
     // The tickets of CSV are used once: however many consumers there are, they share what was read.
@@ -146,14 +155,16 @@ impl Marker {
     fn settle(&mut self) {
         if !self.pending.is_empty() {
             let verdict = verdicts::first_of(std::mem::take(&mut self.pending));
-            self.frame = self.frame.clone().with_column(col(REASON).fill_null(verdict).alias(REASON));
+            self.frame =
+                self.frame.clone().with_column(col(REASON).fill_null(verdict).alias(REASON));
         }
     }
 }
 
 /// A line's place among all lines of the run: first by file, then by row.
 pub fn line_number() -> Expr {
-    col(SOURCE_FILE).cast(DataType::UInt64) * lit(1u64 << 32) + col(SOURCE_ROW).cast(DataType::UInt64)
+    col(SOURCE_FILE).cast(DataType::UInt64) * lit(1u64 << 32)
+        + col(SOURCE_ROW).cast(DataType::UInt64)
 }
 
 /// Whether an accepted line has an equal one before it: in an earlier file, or further up in its own.

@@ -8,8 +8,18 @@ use crate::columns::*;
 use crate::ingest::{Money, conform};
 
 /// Names that a predicate may use besides the source's own columns.
-pub const NAMES: [&str; 10] =
-    [CUSTOMER_ID, ORDER_ID, ORDERED_AT, DAY, PRODUCT_ID, QUANTITY, UNIT_PRICE, AMOUNT, CURRENCY, CATEGORY];
+pub const NAMES: [&str; 10] = [
+    CUSTOMER_ID,
+    ORDER_ID,
+    ORDERED_AT,
+    DAY,
+    PRODUCT_ID,
+    QUANTITY,
+    UNIT_PRICE,
+    AMOUNT,
+    CURRENCY,
+    CATEGORY,
+];
 
 /// A parsed predicate.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +55,12 @@ impl Predicate {
     ///
     /// # Errors
     /// What is wrong with it, before any line is read.
-    pub fn parse(sql: &str, mapped: &[&str], source: &[String], money: &Money) -> Result<Self, PredicateError> {
+    pub fn parse(
+        sql: &str,
+        mapped: &[&str],
+        source: &[String],
+        money: &Money,
+    ) -> Result<Self, PredicateError> {
         let parsed = rowwise(sql)?;
         let mut source_columns = Vec::new();
         for name in parsed.clone().meta().root_names() {
@@ -63,7 +78,9 @@ impl Predicate {
             }
             Expr::Column(name) => line_column(name, money),
             // DATE '2011-12-10'; Polars warns of the cast that polars-sql makes of it.
-            Expr::Cast { expr, dtype: DataTypeExpr::Literal(DataType::Date), .. } => day(expr).unwrap_or(e),
+            Expr::Cast { expr, dtype: DataTypeExpr::Literal(DataType::Date), .. } => {
+                day(expr).unwrap_or(e)
+            }
             _ => e,
         });
         let predicate = Self { sql: sql.to_owned(), keep, source_columns };
@@ -80,8 +97,12 @@ impl Predicate {
             QUANTITY | UNIT_PRICE | AMOUNT => (name.to_owned(), DataType::Int64),
             _ => (name.to_owned(), DataType::String),
         });
-        let theirs = self.source_columns.iter().map(|name| (conform::carried_name(name), DataType::String));
-        let schema: Schema = ours.chain(theirs).map(|(name, dtype)| (PlSmallStr::from_string(name), dtype)).collect();
+        let theirs =
+            self.source_columns.iter().map(|name| (conform::carried_name(name), DataType::String));
+        let schema: Schema = ours
+            .chain(theirs)
+            .map(|(name, dtype)| (PlSmallStr::from_string(name), dtype))
+            .collect();
         is_true_or_false(&self.keep, &schema)
     }
 }
@@ -103,11 +124,14 @@ fn rowwise(sql: &str) -> Result<Expr, PredicateError> {
 
 /// Tries an expression on a frame without rows.
 fn is_true_or_false(expr: &Expr, schema: &Schema) -> Result<(), PredicateError> {
-    let tried = DataFrame::empty_with_schema(schema).lazy().select([expr.clone().alias(REASON)]).collect();
+    let tried =
+        DataFrame::empty_with_schema(schema).lazy().select([expr.clone().alias(REASON)]).collect();
     let dtype = tried.map_err(|error| PredicateError::Type(first_line(&error)))?;
     match dtype.dtypes().as_slice() {
         [DataType::Boolean] => Ok(()),
-        [other] => Err(PredicateError::Type(format!("expected something true or false, found {other}"))),
+        [other] => {
+            Err(PredicateError::Type(format!("expected something true or false, found {other}")))
+        }
         _ => Err(PredicateError::NotRowwise),
     }
 }

@@ -8,15 +8,23 @@ use crate::equal;
 pub(super) fn repeated(cells: Vec<Expr>, counts: Expr, number: Expr) -> Expr {
     let arguments = [vec![number], cells].concat();
     let mark = |columns: &mut [Column]| {
-        let [counts, number, cells @ ..] = columns else { polars_bail!(ComputeError: "no column to compare") };
+        let [counts, number, cells @ ..] = columns else {
+            polars_bail!(ComputeError: "no column to compare")
+        };
         let name = counts.name().clone();
         let found = mark(counts.bool()?, number.u64()?, cells)?;
         Ok(BooleanChunked::from_slice(name, &found).into_column())
     };
-    counts.apply_many(mark, &arguments, |_, fields| Ok(Field::new(fields[0].name().clone(), DataType::Boolean)))
+    counts.apply_many(mark, &arguments, |_, fields| {
+        Ok(Field::new(fields[0].name().clone(), DataType::Boolean))
+    })
 }
 
-fn mark(counts: &BooleanChunked, number: &UInt64Chunked, cells: &[Column]) -> PolarsResult<Vec<bool>> {
+fn mark(
+    counts: &BooleanChunked,
+    number: &UInt64Chunked,
+    cells: &[Column],
+) -> PolarsResult<Vec<bool>> {
     let (counts, number) = (counts.rechunk().into_owned(), number.rechunk().into_owned());
     let mut found: Vec<bool> = counts.iter().map(|counts| counts == Some(true)).collect();
     // Lines may come in any order; the first by its number is no repetition.
@@ -40,8 +48,11 @@ mod tests {
         let counts = Column::new("counts".into(), counts);
         let number = Column::new("number".into(), number);
         let frame = frame.hstack(&[counts, number]).unwrap();
-        let found =
-            frame.lazy().select([repeated(cells, col("counts"), col("number")).alias("found")]).collect().unwrap();
+        let found = frame
+            .lazy()
+            .select([repeated(cells, col("counts"), col("number")).alias("found")])
+            .collect()
+            .unwrap();
         found.column("found").unwrap().bool().unwrap().iter().map(|found| found.unwrap()).collect()
     }
 
@@ -51,7 +62,8 @@ mod tests {
             "lists".into(),
             [Series::new("".into(), [1]), Series::new("".into(), [1]), Series::new("".into(), [2])],
         );
-        let days = Column::new("days".into(), [Some(1), Some(1), None]).cast(&DataType::Date).unwrap();
+        let days =
+            Column::new("days".into(), [Some(1), Some(1), None]).cast(&DataType::Date).unwrap();
         let kinds = Column::new("kinds".into(), ["a", "a", "b"])
             .cast(&DataType::from_categories(Categories::global()))
             .unwrap();
@@ -70,7 +82,11 @@ mod tests {
             let frame = DataFrame::new(3, vec![column]).unwrap();
             assert_eq!(marked(frame.clone(), vec![true; 3], vec![1, 2, 3]), expected, "{name}");
             // The first by its number stays, wherever it stands; what does not count is neither first nor later.
-            assert_eq!(marked(frame.clone(), vec![true; 3], vec![2, 1, 3]), [true, false, false], "{name}");
+            assert_eq!(
+                marked(frame.clone(), vec![true; 3], vec![2, 1, 3]),
+                [true, false, false],
+                "{name}"
+            );
             assert_eq!(marked(frame, vec![false, true, true], vec![1, 2, 3]), [false; 3], "{name}");
         }
     }
@@ -81,8 +97,9 @@ mod tests {
         // Numbers that go round and round in no order, two columns of a few values each.
         let at = |row: u64, of: u64| row.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17) % of;
         let number: Vec<u64> = (0..rows).map(|row| row.wrapping_mul(48_271) % 1_000_003).collect();
-        let texts: Vec<Option<String>> =
-            (0..rows).map(|row| Some(at(row, 211)).filter(|n| *n != 7).map(|n| n.to_string())).collect();
+        let texts: Vec<Option<String>> = (0..rows)
+            .map(|row| Some(at(row, 211)).filter(|n| *n != 7).map(|n| n.to_string()))
+            .collect();
         let numbers: Vec<u64> = (0..rows).map(|row| at(row ^ 0xff, 199)).collect();
         let counts: Vec<bool> = (0..rows).map(|row| at(row, 5) != 0).collect();
         let mut first: HashMap<(Option<String>, u64), u64> = HashMap::new();

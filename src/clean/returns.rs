@@ -7,11 +7,13 @@
 use polars::prelude::*;
 
 use crate::columns::{
-    CUSTOMER_ID, DAY, LINE, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, RETURNED, UNDONE_ORDER_ID, UNITS,
+    CUSTOMER_ID, DAY, LINE, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, RETURNED,
+    UNDONE_ORDER_ID, UNITS,
 };
 
 /// Columns that [`Pairs::of`] needs of the lines.
-pub const CANDIDATE: [&str; 9] = [CUSTOMER_ID, PRODUCT_ID, ORDER_ID, ORDERED_AT, DAY, QUANTITY, MONEY, LINE, RETURNED];
+pub const CANDIDATE: [&str; 9] =
+    [CUSTOMER_ID, PRODUCT_ID, ORDER_ID, ORDERED_AT, DAY, QUANTITY, MONEY, LINE, RETURNED];
 
 /// What the returns undo.
 #[derive(Debug, Clone)]
@@ -42,13 +44,22 @@ impl Pairs {
     pub fn of(candidates: &DataFrame) -> PolarsResult<Self> {
         let text = [CUSTOMER_ID, PRODUCT_ID, ORDER_ID].map(|name| col(name).cast(DataType::String));
         // Lines that still tie undo the same whichever comes first.
-        let order = [CUSTOMER_ID, PRODUCT_ID, ORDERED_AT, RETURNED, ORDER_ID, QUANTITY, MONEY, LINE];
-        let sorted = candidates.clone().lazy().with_columns(text).sort(order, Default::default()).collect()?;
-        let (customers, products) = (sorted.column(CUSTOMER_ID)?.str()?, sorted.column(PRODUCT_ID)?.str()?);
-        let (orders, returned) = (sorted.column(ORDER_ID)?.str()?, sorted.column(RETURNED)?.bool()?);
+        let order =
+            [CUSTOMER_ID, PRODUCT_ID, ORDERED_AT, RETURNED, ORDER_ID, QUANTITY, MONEY, LINE];
+        let sorted = candidates
+            .clone()
+            .lazy()
+            .with_columns(text)
+            .sort(order, Default::default())
+            .collect()?;
+        let (customers, products) =
+            (sorted.column(CUSTOMER_ID)?.str()?, sorted.column(PRODUCT_ID)?.str()?);
+        let (orders, returned) =
+            (sorted.column(ORDER_ID)?.str()?, sorted.column(RETURNED)?.bool()?);
         let (units, money) = (sorted.column(QUANTITY)?.i64()?, sorted.column(MONEY)?.i64()?);
         let lines = sorted.column(LINE)?.u64()?;
-        let (mut open, mut pieces, mut unmatched): (Vec<Open<'_>>, Vec<Piece<'_>>, Vec<u64>) = Default::default();
+        let (mut open, mut pieces, mut unmatched): (Vec<Open<'_>>, Vec<Piece<'_>>, Vec<u64>) =
+            Default::default();
         let mut of = (None, None);
         for row in 0..sorted.height() {
             let whose = (customers.get(row), products.get(row));
@@ -70,11 +81,18 @@ impl Pairs {
                 open.push(Open { order: orders.get(row), bought: n, left: n, money: worth });
             }
         }
-        let rows = IdxCa::from_vec(LINE.into(), pieces.iter().map(|piece| piece.0 as IdxSize).collect());
-        let mut table = sorted.select([CUSTOMER_ID, ORDER_ID, PRODUCT_ID, ORDERED_AT, DAY])?.take(&rows)?;
-        table.with_column(Column::new(UNITS.into(), pieces.iter().map(|piece| piece.1).collect::<Vec<_>>()))?;
-        table
-            .with_column(Column::new(UNDONE_ORDER_ID.into(), pieces.iter().map(|piece| piece.2).collect::<Vec<_>>()))?;
+        let rows =
+            IdxCa::from_vec(LINE.into(), pieces.iter().map(|piece| piece.0 as IdxSize).collect());
+        let mut table =
+            sorted.select([CUSTOMER_ID, ORDER_ID, PRODUCT_ID, ORDERED_AT, DAY])?.take(&rows)?;
+        table.with_column(Column::new(
+            UNITS.into(),
+            pieces.iter().map(|piece| piece.1).collect::<Vec<_>>(),
+        ))?;
+        table.with_column(Column::new(
+            UNDONE_ORDER_ID.into(),
+            pieces.iter().map(|piece| piece.2).collect::<Vec<_>>(),
+        ))?;
         unmatched.sort_unstable();
         Ok(Self { table, unmatched })
     }
@@ -107,7 +125,8 @@ impl Pairs {
 fn undo<'a>(open: &mut [Open<'a>], mut units: i64, money: i64) -> Vec<(i64, Option<&'a str>)> {
     let whole = |purchase: &Open<'_>| purchase.left == units && units > 0;
     let at_price = |purchase: &Open<'_>| {
-        i128::from(purchase.money) * i128::from(units) == -i128::from(money) * i128::from(purchase.bought)
+        i128::from(purchase.money) * i128::from(units)
+            == -i128::from(money) * i128::from(purchase.bought)
     };
     let exact = open.iter().rposition(|purchase| whole(purchase) && at_price(purchase));
     let exact = exact.or_else(|| open.iter().rposition(whole));
@@ -148,8 +167,10 @@ mod tests {
             ("nothing comes back", 0, 0, &[]),
         ];
         for (name, units, money, expected) in cases {
-            let mut purchases = [open(2, 20, "a"), open(4, 80, "b"), open(9, 90, "c"), open(4, 40, "d")];
-            let expected: Vec<_> = expected.iter().map(|(units, order)| (*units, Some(*order))).collect();
+            let mut purchases =
+                [open(2, 20, "a"), open(4, 80, "b"), open(9, 90, "c"), open(4, 40, "d")];
+            let expected: Vec<_> =
+                expected.iter().map(|(units, order)| (*units, Some(*order))).collect();
             assert_eq!(undo(&mut purchases, units, money), expected, "{name}");
         }
     }

@@ -4,7 +4,9 @@ use chrono::NaiveDate;
 use polars::prelude::*;
 
 use super::Predicate;
-use crate::columns::{AMOUNT, CUSTOMER_ID, DAY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, UNIT_PRICE};
+use crate::columns::{
+    AMOUNT, CUSTOMER_ID, DAY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, UNIT_PRICE,
+};
 use crate::ingest::conform::{self, blank};
 use crate::ingest::verdicts;
 
@@ -147,7 +149,9 @@ impl Step {
             Self::DropMissing(fields) | Self::KeepPositive(fields) => named(fields),
             Self::DropDuplicates(Repeated::By(fields)) => named(fields),
             Self::DropDuplicates(Repeated::Exact) => false,
-            Self::Cancellations { .. } => column == ORDER_ID || (column == PRODUCT_ID && self.matches_returns()),
+            Self::Cancellations { .. } => {
+                column == ORDER_ID || (column == PRODUCT_ID && self.matches_returns())
+            }
             Self::NonProductLines { .. } => column == PRODUCT_ID,
             Self::Where(predicate) => conform::looks_at(&predicate.keep, column),
             Self::DateRange { .. } => column == DAY,
@@ -160,11 +164,19 @@ impl Step {
             Self::DropMissing(fields) => Objections::Rowwise(
                 fields
                     .iter()
-                    .map(|f| (format!("{} missing", f.column()), blank(f.column(), schema.get(f.column()))))
+                    .map(|f| {
+                        (
+                            format!("{} missing", f.column()),
+                            blank(f.column(), schema.get(f.column())),
+                        )
+                    })
                     .collect(),
             ),
             Self::Cancellations { order_id_prefix, policy: ReturnPolicy::Drop } => {
-                Objections::Rowwise(vec![(format!("order_id begins with {order_id_prefix}"), begins(order_id_prefix))])
+                Objections::Rowwise(vec![(
+                    format!("order_id begins with {order_id_prefix}"),
+                    begins(order_id_prefix),
+                )])
             }
             Self::Cancellations { .. } => Objections::Rowwise(Vec::new()),
             Self::KeepPositive(fields) => {
@@ -185,8 +197,10 @@ impl Step {
             Self::NonProductLines { codes, pattern } => {
                 let id = || col(PRODUCT_ID).cast(DataType::String);
                 let listed = codes.iter().map(|code| id().eq(lit(code.as_str())));
-                let matched = pattern.iter().map(|pattern| id().str().contains(lit(pattern.as_str()), true));
-                let any = listed.chain(matched).reduce(|any, one| any.or(one)).unwrap_or(lit(false));
+                let matched =
+                    pattern.iter().map(|pattern| id().str().contains(lit(pattern.as_str()), true));
+                let any =
+                    listed.chain(matched).reduce(|any, one| any.or(one)).unwrap_or(lit(false));
                 Objections::Rowwise(vec![("no product".to_owned(), any.fill_null(lit(false)))])
             }
             Self::Where(predicate) => {
@@ -196,9 +210,14 @@ impl Step {
             }
             Self::DateRange { from, until } => {
                 let day = |date: &NaiveDate| lit(*date).cast(DataType::Date);
-                let before = from.iter().map(|date| (format!("before {date}"), col(DAY).lt(day(date))));
-                let after = until.iter().map(|date| (format!("on or after {date}"), col(DAY).gt_eq(day(date))));
-                let outside = before.chain(after).map(|(reason, predicate)| (reason, predicate.fill_null(lit(false))));
+                let before =
+                    from.iter().map(|date| (format!("before {date}"), col(DAY).lt(day(date))));
+                let after = until
+                    .iter()
+                    .map(|date| (format!("on or after {date}"), col(DAY).gt_eq(day(date))));
+                let outside = before
+                    .chain(after)
+                    .map(|(reason, predicate)| (reason, predicate.fill_null(lit(false))));
                 Objections::Rowwise(outside.collect())
             }
         }
@@ -218,7 +237,10 @@ pub fn begins(prefix: &str) -> Expr {
         // Four bytes of a text stand beside its length; the first of them mostly decides, and costs less than a call.
         let first = prefix.as_bytes().first().copied().unwrap_or_default();
         let found = ids.downcast_iter().flat_map(|ids| {
-            let maybe = ids.views().iter().map(|view| view.prefix.to_le_bytes()[0] == first || prefix.is_empty());
+            let maybe = ids
+                .views()
+                .iter()
+                .map(|view| view.prefix.to_le_bytes()[0] == first || prefix.is_empty());
             maybe.enumerate().map(|(row, maybe)| maybe && ids.value(row).starts_with(&prefix))
         });
         Ok(BooleanChunked::from_iter_values(name, found).into_column())

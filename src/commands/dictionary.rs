@@ -15,16 +15,29 @@ pub(super) fn dictionary(run: &Path, out: &mut impl Write) -> Result<(), Error> 
     let mut told = Vec::new();
     for output in run.manifest["outputs"].as_array().into_iter().flatten() {
         let path = output["path"].as_str().unwrap_or_default();
-        let Some(table) = path.strip_suffix(".parquet").map(|table| table.split('/').next().unwrap_or_default()) else {
+        let Some(table) =
+            path.strip_suffix(".parquet").map(|table| table.split('/').next().unwrap_or_default())
+        else {
             continue;
         };
         let (Some(grain), false) = (columns::grain(table), told.contains(&table)) else { continue };
         told.push(table);
-        let file = if table == SEGMENTS { format!("{SEGMENTS}/snapshot=…/part-0.parquet") } else { path.to_owned() };
+        let file = if table == SEGMENTS {
+            format!("{SEGMENTS}/snapshot=…/part-0.parquet")
+        } else {
+            path.to_owned()
+        };
         writeln!(out, "## `{file}`\n\n{grain}\n\n| column | type | |\n|---|---|---|")?;
         for column in anatomy(&run.folder.join(path)).map_err(Error::Shown)?.columns {
-            let meaning = columns::meaning_in(table, &column.name).unwrap_or("A column of the source, carried along.");
-            writeln!(out, "| `{}` | `{}` | {} |", column.name, column.r#type, meaning.replace('|', "\\|"))?;
+            let meaning = columns::meaning_in(table, &column.name)
+                .unwrap_or("A column of the source, carried along.");
+            writeln!(
+                out,
+                "| `{}` | `{}` | {} |",
+                column.name,
+                column.r#type,
+                meaning.replace('|', "\\|")
+            )?;
         }
         writeln!(out)?;
     }

@@ -53,7 +53,11 @@ fn compare(runs: [Published; 2], snapshot: Option<NaiveDate>) -> Result<Pair, Er
         wanted.ok_or_else(|| {
             let dates: Vec<String> = dates.iter().map(ToString::to_string).collect();
             let wanted = snapshot.map_or_else(String::new, |date| format!(" {date}"));
-            Error::Usage(format!("{} has no snapshot{wanted}; it has {}", run.folder.display(), dates.join(", ")))
+            Error::Usage(format!(
+                "{} has no snapshot{wanted}; it has {}",
+                run.folder.display(),
+                dates.join(", ")
+            ))
         })
     };
     let dates = [date(&runs[0])?, date(&runs[1])?];
@@ -69,7 +73,8 @@ fn compare(runs: [Published; 2], snapshot: Option<NaiveDate>) -> Result<Pair, Er
         Ok((moves, segments, metrics))
     };
     let (moves, segments, metrics) = made().map_err(Error::engine("diff"))?;
-    let definitions = differences(&runs[0].manifest["definition"], &runs[1].manifest["definition"], Which::Runs);
+    let definitions =
+        differences(&runs[0].manifest["definition"], &runs[1].manifest["definition"], Which::Runs);
     Ok(Pair { runs, dates, moves, segments, metrics, definitions })
 }
 
@@ -96,9 +101,15 @@ fn totals(moves: &DataFrame) -> PolarsResult<[(u32, f64); 4]> {
 fn in_words(pair: &Pair) -> PolarsResult<String> {
     let [one, other] = &pair.runs;
     let named = |run: &Published, date: NaiveDate| {
-        format!("{} {} at {date} (version {})", run.text("pipeline"), run.text("run_id"), run.text("version"))
+        format!(
+            "{} {} at {date} (version {})",
+            run.text("pipeline"),
+            run.text("run_id"),
+            run.text("version")
+        )
     };
-    let mut text = format!("one    {}\nother  {}\n", named(one, pair.dates[0]), named(other, pair.dates[1]));
+    let mut text =
+        format!("one    {}\nother  {}\n", named(one, pair.dates[0]), named(other, pair.dates[1]));
     if let Some(words) = &pair.definitions {
         text += &format!("defined otherwise: {words}\n");
     }
@@ -131,7 +142,10 @@ fn in_words(pair: &Pair) -> PolarsResult<String> {
                 other => cell(name, other),
             };
             let columns = [MODEL, PROTOCOL, METRIC, VALUE, &value];
-            text += &format!("\nfigures, in the one and in the other\n{}\n", drawn(&pair.metrics, &columns, figure)?);
+            text += &format!(
+                "\nfigures, in the one and in the other\n{}\n",
+                drawn(&pair.metrics, &columns, figure)?
+            );
         }
     }
     Ok(text)

@@ -10,7 +10,9 @@ use tracing::subscriber::{NoSubscriber, with_default};
 use super::schema_line;
 use custseg::checks;
 use custseg::clean::Step;
-use custseg::columns::{CATEGORY, CUSTOMER_ID, DAY, MONEY, ORDER_ID, confidence, label, margin, novelty};
+use custseg::columns::{
+    CATEGORY, CUSTOMER_ID, DAY, MONEY, ORDER_ID, confidence, label, margin, novelty,
+};
 use custseg::error::Error;
 use custseg::ingest::{self, Reading};
 use custseg::orders;
@@ -33,7 +35,8 @@ pub(super) fn explain(p: &Pipeline, out: &mut impl Write) -> Result<(), Error> {
     }
     let names = pipeline::reject_names(p, Path::new("rejects.parquet"));
     let tallies = checks::tallies(&p.checks)?;
-    let plan = orders::explain(&marked, &tallies, pipeline::further(p), &names).map_err(engine("orders"))?;
+    let plan = orders::explain(&marked, &tallies, pipeline::further(p), &names)
+        .map_err(engine("orders"))?;
     writeln!(
         out,
         "\n# orders: the one scan: the order book, and past REJECTS the rejected lines to their file\n{plan}\n"
@@ -51,8 +54,13 @@ fn later_stages(p: &Pipeline) -> Result<Vec<(&'static str, &'static str, Schema)
     let book = made_up(p, 4).map_err(Error::engine("orders"))?;
     let orders = book.frame.schema().as_ref().clone();
     let customers = pipeline::known(p)?.customers;
-    let snapshots =
-        pipeline::rfm(p, &book, customers.as_ref(), None, vec![NaiveDate::default().succ_opt().unwrap_or_default()])?;
+    let snapshots = pipeline::rfm(
+        p,
+        &book,
+        customers.as_ref(),
+        None,
+        vec![NaiveDate::default().succ_opt().unwrap_or_default()],
+    )?;
     let rfm = snapshots.frame.schema().as_ref().clone();
     let scored = pipeline::score(p, snapshots, None)?;
     let score = scored.frame.schema().as_ref().clone();
@@ -60,7 +68,8 @@ fn later_stages(p: &Pipeline) -> Result<Vec<(&'static str, &'static str, Schema)
     let segment = segmented.frame.schema().as_ref().clone();
     // What models add does not depend on the data, which they could not do without.
     let mut assigned = segment.clone();
-    let names = p.clusterings.iter().map(|one| &one.name).chain(p.models.iter().map(|model| &model.name));
+    let names =
+        p.clusterings.iter().map(|one| &one.name).chain(p.models.iter().map(|model| &model.name));
     for name in names {
         assigned.insert(label(name).into(), DataType::String);
         for column in [confidence(name), margin(name), novelty(name)] {
@@ -91,10 +100,13 @@ fn made_up(p: &Pipeline, customers: usize) -> PolarsResult<OrderBook> {
     let returns = Step::policy(&p.clean);
     let (reasons, counts) = (Vec::new(), Vec::new());
     let further = pipeline::further(p);
-    let empty = |names: [&str; 4]| DataFrame::empty_with_schema(&typed.try_project(names).unwrap_or_default());
+    let empty = |names: [&str; 4]| {
+        DataFrame::empty_with_schema(&typed.try_project(names).unwrap_or_default())
+    };
     let products = further.products.then(|| empty([CUSTOMER_ID, ORDER_ID, DAY, MONEY]));
     let categories = further.categories.then(|| empty([CUSTOMER_ID, ORDER_ID, DAY, MONEY]));
-    let categories = categories.map(|mut frame| frame.rename(ORDER_ID, CATEGORY.into()).cloned()).transpose()?;
+    let categories =
+        categories.map(|mut frame| frame.rename(ORDER_ID, CATEGORY.into()).cloned()).transpose()?;
     Ok(OrderBook {
         frame,
         reasons,

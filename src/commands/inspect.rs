@@ -29,9 +29,19 @@ pub(super) fn inspect(path: &Path, as_json: bool, out: &mut impl Write) -> Resul
 /// A run: its name and its files.
 fn told(run: &Published, out: &mut impl Write) -> Result<(), Error> {
     let rows = &run.manifest["rows"];
-    writeln!(out, "run {} of pipeline {}, custseg {}", run.text("run_id"), run.text("pipeline"), run.text("version"))?;
+    writeln!(
+        out,
+        "run {} of pipeline {}, custseg {}",
+        run.text("run_id"),
+        run.text("pipeline"),
+        run.text("version")
+    )?;
     writeln!(out, "  folder      {}", run.folder.display())?;
-    writeln!(out, "  snapshots   {}", run.snapshots().iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))?;
+    writeln!(
+        out,
+        "  snapshots   {}",
+        run.snapshots().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )?;
     writeln!(
         out,
         "  rows        {} raw, {} accepted, {} of customers",
@@ -44,7 +54,11 @@ fn told(run: &Published, out: &mut impl Write) -> Result<(), Error> {
     writeln!(
         out,
         "  whole       {}",
-        if run.is_whole() { "yes: every file has the bytes that it was written with" } else { "NO" }
+        if run.is_whole() {
+            "yes: every file has the bytes that it was written with"
+        } else {
+            "NO"
+        }
     )?;
     writeln!(out)?;
     let outputs = run.manifest["outputs"].as_array().into_iter().flatten().map(|output| {
@@ -60,13 +74,24 @@ fn told(run: &Published, out: &mut impl Write) -> Result<(), Error> {
 /// A Parquet file.
 fn drawn(path: &Path, found: &Anatomy, out: &mut impl Write) -> Result<(), Error> {
     let Anatomy { rows, bytes, created_by, metadata, row_groups, columns } = found;
-    writeln!(out, "{}: {rows} rows, {} columns, {}", path.display(), columns.len(), BinaryBytes(*bytes))?;
+    writeln!(
+        out,
+        "{}: {rows} rows, {} columns, {}",
+        path.display(),
+        columns.len(),
+        BinaryBytes(*bytes)
+    )?;
     if let Some(created_by) = created_by {
         writeln!(out, "  written by  {created_by}")?;
     }
-    let groups: Vec<String> = row_groups.iter().take(8).map(|group| group.rows.to_string()).collect();
+    let groups: Vec<String> =
+        row_groups.iter().take(8).map(|group| group.rows.to_string()).collect();
     let more = if row_groups.len() > groups.len() { ", …" } else { "" };
-    let of = if groups.is_empty() { String::new() } else { format!(" of {}{more} rows", groups.join(", ")) };
+    let of = if groups.is_empty() {
+        String::new()
+    } else {
+        format!(" of {}{more} rows", groups.join(", "))
+    };
     writeln!(out, "  row groups  {}{of}", row_groups.len())?;
     for (key, value) in metadata {
         let mut shown: String = value.chars().take(120).collect();
@@ -76,9 +101,21 @@ fn drawn(path: &Path, found: &Anatomy, out: &mut impl Write) -> Result<(), Error
         writeln!(out, "  {key} = {shown}")?;
     }
     writeln!(out)?;
-    let header = ["column", "type", "nulls", "smallest", "largest", "compression", "size", "share", "unpacked"];
+    let header = [
+        "column",
+        "type",
+        "nulls",
+        "smallest",
+        "largest",
+        "compression",
+        "size",
+        "share",
+        "unpacked",
+    ];
     let all: i64 = columns.iter().map(|column| column.bytes).sum();
-    let short = |text: &Option<String>| text.as_deref().unwrap_or_default().chars().take(24).collect::<String>();
+    let short = |text: &Option<String>| {
+        text.as_deref().unwrap_or_default().chars().take(24).collect::<String>()
+    };
     let rows = columns.iter().map(|column| {
         [
             column.name.clone(),

@@ -29,7 +29,9 @@ static GOING_ON: Mutex<Option<Told>> = Mutex::new(None);
 
 /// Begins to tell of a run.
 pub(super) fn begin(p: &Pipeline, to: &str) -> Result<(), Error> {
-    if let Some((scheme, _)) = to.split_once("://").filter(|(scheme, _)| !["http", "https"].contains(scheme)) {
+    if let Some((scheme, _)) =
+        to.split_once("://").filter(|(scheme, _)| !["http", "https"].contains(scheme))
+    {
         return Err(Error::Usage(format!(
             "--lineage: expected a file or an http:// or https:// URL, found `{scheme}://`"
         )));
@@ -38,9 +40,13 @@ pub(super) fn begin(p: &Pipeline, to: &str) -> Result<(), Error> {
     let parent = variable("OPENLINEAGE_PARENT_ID");
     let parent = parent
         .map(|text| {
-            Parent::read(&text).filter(|parent| uuid::Uuid::parse_str(&parent.run).is_ok()).ok_or_else(|| {
-                Error::Usage(format!("OPENLINEAGE_PARENT_ID: expected namespace/job/uuid, found `{text}`"))
-            })
+            Parent::read(&text)
+                .filter(|parent| uuid::Uuid::parse_str(&parent.run).is_ok())
+                .ok_or_else(|| {
+                    Error::Usage(format!(
+                        "OPENLINEAGE_PARENT_ID: expected namespace/job/uuid, found `{text}`"
+                    ))
+                })
         })
         .transpose()?;
     let namespace = variable("OPENLINEAGE_NAMESPACE").unwrap_or_else(|| "custseg".to_owned());
@@ -71,7 +77,8 @@ fn going_on() -> std::sync::MutexGuard<'static, Option<Told>> {
 
 impl Told {
     fn tell(&self, state: &State<'_>) {
-        let at = DateTime::<Utc>::from(SystemTime::now()).to_rfc3339_opts(SecondsFormat::Millis, true);
+        let at =
+            DateTime::<Utc>::from(SystemTime::now()).to_rfc3339_opts(SecondsFormat::Millis, true);
         let event = lineage::event(&self.pipeline, &self.run, state, &at);
         let sent = match self.to.starts_with("http://") || self.to.starts_with("https://") {
             true => post(&self.to, &event),
@@ -84,7 +91,11 @@ impl Told {
 }
 
 fn append(path: &str, event: &Value) -> Result<(), String> {
-    let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(|error| error.to_string())?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map_err(|error| error.to_string())?;
     // One write a line, so that runs side by side do not mix theirs.
     file.write_all(format!("{event}\n").as_bytes()).map_err(|error| error.to_string())
 }
@@ -93,14 +104,19 @@ fn append(path: &str, event: &Value) -> Result<(), String> {
 fn post(url: &str, event: &Value) -> Result<(), String> {
     let mut url = url::Url::parse(url).map_err(|error| error.to_string())?;
     if url.path() == "/" {
-        url.set_path(&std::env::var("OPENLINEAGE_ENDPOINT").unwrap_or_else(|_| "api/v1/lineage".to_owned()));
+        url.set_path(
+            &std::env::var("OPENLINEAGE_ENDPOINT").unwrap_or_else(|_| "api/v1/lineage".to_owned()),
+        );
     }
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
     runtime
         .block_on(async {
             let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
-            let mut request = client.post(url).header("content-type", "application/json").body(event.to_string());
+            let mut request =
+                client.post(url).header("content-type", "application/json").body(event.to_string());
             if let Ok(key) = std::env::var("OPENLINEAGE_API_KEY") {
                 request = request.bearer_auth(key);
             }

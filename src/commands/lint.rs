@@ -16,7 +16,11 @@ use custseg::segment::map::Code;
 /// Codes that are shown of each kind.
 const SHOWN: usize = 20;
 
-pub(super) fn lint(file: &Path, manifest: Option<&Path>, out: &mut impl Write) -> Result<(), Error> {
+pub(super) fn lint(
+    file: &Path,
+    manifest: Option<&Path>,
+    out: &mut impl Write,
+) -> Result<(), Error> {
     let map = config::load_map(file)?;
     let achieved = manifest.map(achieved).transpose()?;
     let highest = achieved.iter().flatten().flatten().max().copied().unwrap_or(0);
@@ -67,7 +71,13 @@ pub(super) fn lint(file: &Path, manifest: Option<&Path>, out: &mut impl Write) -
     }
 }
 
-fn list(map: &SegmentMap, kind: &str, words: &str, codes: &[Code], out: &mut impl Write) -> Result<(), Error> {
+fn list(
+    map: &SegmentMap,
+    kind: &str,
+    words: &str,
+    codes: &[Code],
+    out: &mut impl Write,
+) -> Result<(), Error> {
     if codes.is_empty() {
         return Ok(());
     }
@@ -80,9 +90,11 @@ fn list(map: &SegmentMap, kind: &str, words: &str, codes: &[Code], out: &mut imp
 /// The scores of each dimension that some customer had at some snapshot of a run.
 fn achieved(manifest: &Path) -> Result<[Vec<u8>; 3], Error> {
     let wrong = |words: String| Error::Usage(format!("{}: {words}", manifest.display()));
-    let bytes = fs::read(manifest).map_err(|source| Error::Input { path: manifest.to_owned(), source })?;
+    let bytes =
+        fs::read(manifest).map_err(|source| Error::Input { path: manifest.to_owned(), source })?;
     let json: Value = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
-    let cuts = json["cut_points"].as_array().ok_or_else(|| wrong("no manifest of a run".to_owned()))?;
+    let cuts =
+        json["cut_points"].as_array().ok_or_else(|| wrong("no manifest of a run".to_owned()))?;
     Ok(Dimension::ALL.map(|dimension| {
         let own = cuts.iter().filter(|cut| cut["dimension"] == dimension.value());
         let scores = own.flat_map(|cut| cut["achieved"].as_array().into_iter().flatten());

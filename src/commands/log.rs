@@ -20,8 +20,10 @@ use crate::cli::{LogFormat, Machine};
 use custseg::progress;
 
 /// Spans of this name are stages.
-const STAGES: [&str; 11] =
-    ["ingest", "clean", "orders", "checks", "rfm", "score", "segment", "model", "evaluate", "artefact", "publish"];
+const STAGES: [&str; 11] = [
+    "ingest", "clean", "orders", "checks", "rfm", "score", "segment", "model", "evaluate",
+    "artefact", "publish",
+];
 
 /// The stage that reads the source, whose course is counted.
 const SCAN: &str = "orders";
@@ -53,11 +55,14 @@ pub(crate) fn start(machine: &Machine) {
     let terminal = io::stderr().is_terminal();
     JSON.get_or_init(|| json);
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let closing = if machine.verbose > 0 { fmt::format::FmtSpan::CLOSE } else { fmt::format::FmtSpan::NONE };
+    let closing =
+        if machine.verbose > 0 { fmt::format::FmtSpan::CLOSE } else { fmt::format::FmtSpan::NONE };
     let lines = fmt::layer().with_writer(BesideTheBar::default);
     let lines = match json {
         true => lines.json().boxed(),
-        false => lines.with_ansi(colour).with_target(false).with_span_events(closing).compact().boxed(),
+        false => {
+            lines.with_ansi(colour).with_target(false).with_span_events(closing).compact().boxed()
+        }
     };
     tracing_subscriber::registry().with(filter).with(lines).with(Stages { told: json }).init();
     if !machine.quiet {
@@ -76,7 +81,10 @@ pub(crate) fn failure(words: &str, exit_code: u8) {
     match is_json() {
         true => {
             let message = words.trim_start_matches("error: ");
-            say(&format!("{}\n", line("ERROR", &json!({ "message": message, "exit_code": exit_code }))));
+            say(&format!(
+                "{}\n",
+                line("ERROR", &json!({ "message": message, "exit_code": exit_code }))
+            ));
         }
         false => say(&format!("{words}\n")),
     }
@@ -158,7 +166,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Stages {
         let extensions = span.extensions();
         let Some(course) = extensions.get::<Course>() else { return };
         let seconds = (course.began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-        let mut fields = json!({ "message": "stage done", "stage": span.name(), "seconds": seconds });
+        let mut fields =
+            json!({ "message": "stage done", "stage": span.name(), "seconds": seconds });
         if let Some(rows) = course.rows {
             fields["rows"] = json!(rows);
         }
@@ -188,13 +197,22 @@ fn watch(terminal: bool) {
             let seconds = since.elapsed().as_secs_f64();
             match bar {
                 // What is over at once needs no bar.
-                Some(bar) if seconds > 0.3 && !bar.is_finished() => draw(bar, stage, rows, share, seconds),
+                Some(bar) if seconds > 0.3 && !bar.is_finished() => {
+                    draw(bar, stage, rows, share, seconds)
+                }
                 Some(_) => {}
                 None if told.elapsed() >= SIGN && since.elapsed() >= SIGN => {
                     told = Instant::now();
-                    let percent = share.map(|share| (share * 100.0).floor() as u64).filter(|_| stage == SCAN);
+                    let percent =
+                        share.map(|share| (share * 100.0).floor() as u64).filter(|_| stage == SCAN);
                     let rows = Some(rows).filter(|_| stage == SCAN);
-                    info!(stage, rows, percent, seconds = since.elapsed().as_secs(), "still at work");
+                    info!(
+                        stage,
+                        rows,
+                        percent,
+                        seconds = since.elapsed().as_secs(),
+                        "still at work"
+                    );
                 }
                 None => {}
             }

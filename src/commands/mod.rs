@@ -40,9 +40,17 @@ pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Er
         Command::Run { load, engine, publish_anyway, only_new, skip_code, lineage } => {
             let told = lineage.is_some().then_some(lineage::scanned as fn(&Scanned<'_>));
             let how = How { publish_anyway: *publish_anyway, only_new: *only_new, told };
-            run::run(&loaded_for(load, engine.as_deref())?, how, *skip_code, lineage.as_deref(), out)
+            run::run(
+                &loaded_for(load, engine.as_deref())?,
+                how,
+                *skip_code,
+                lineage.as_deref(),
+                out,
+            )
         }
-        Command::Diff { one, other, snapshot, json } => diff::diff([local(one)?, local(other)?], *snapshot, *json, out),
+        Command::Diff { one, other, snapshot, json } => {
+            diff::diff([local(one)?, local(other)?], *snapshot, *json, out)
+        }
         Command::Report { run, out: to } => report::report(local(run)?, to, out),
         Command::Simulate(asked) => simulate::simulate(asked, out),
         Command::Score(asked) => {
@@ -79,7 +87,10 @@ pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Er
 /// A path of this machine; only runs read from stores and write to them.
 fn local(path: &Path) -> Result<&Path, Error> {
     match is_remote(&path.to_string_lossy()) {
-        true => Err(Error::Usage(format!("{}: only `run` and paths of sources go to object stores", path.display()))),
+        true => Err(Error::Usage(format!(
+            "{}: only `run` and paths of sources go to object stores",
+            path.display()
+        ))),
         false => Ok(path),
     }
 }

@@ -13,13 +13,19 @@ use custseg::orders;
 use custseg::pipeline::{self, Pipeline};
 use custseg::rfm;
 
-pub(super) fn peek(p: &Pipeline, stage: Stage, rows: usize, out: &mut impl Write) -> Result<(), Error> {
+pub(super) fn peek(
+    p: &Pipeline,
+    stage: Stage,
+    rows: usize,
+    out: &mut impl Write,
+) -> Result<(), Error> {
     for (name, frame) in after(p, stage, rows)? {
         if !name.is_empty() {
             writeln!(out, "\n# {name}")?;
         }
         let head = frame.head(Some(rows));
-        let columns: Vec<&str> = head.get_column_names().into_iter().map(|name| name.as_str()).collect();
+        let columns: Vec<&str> =
+            head.get_column_names().into_iter().map(|name| name.as_str()).collect();
         writeln!(out, "{}", drawn(&head, &columns, plain).map_err(Error::engine("peek"))?)?;
     }
     Ok(())
@@ -45,10 +51,12 @@ fn after(p: &Pipeline, stage: Stage, rows: usize) -> Result<Vec<(String, DataFra
     let lines = pipeline::mark(p, Reading::Rows, pairs.as_ref())?;
     let book = pipeline::scan(p, lines, pairs, None)?;
     if stage == Stage::Orders {
-        let sorted = book.frame.sort([CUSTOMER_ID, ORDER_ID, DAY, REASON], SortMultipleOptions::default());
+        let sorted =
+            book.frame.sort([CUSTOMER_ID, ORDER_ID, DAY, REASON], SortMultipleOptions::default());
         return one(sorted.map_err(Error::engine("orders"))?);
     }
-    let snapshots = pipeline::rfm(p, &book, known.customers.as_ref(), None, rfm::dates(&p.rfm, &book)?)?;
+    let snapshots =
+        pipeline::rfm(p, &book, known.customers.as_ref(), None, rfm::dates(&p.rfm, &book)?)?;
     if stage == Stage::Rfm {
         return one(snapshots.frame);
     }

@@ -8,5 +8,7 @@ use custseg::spark;
 
 pub(super) fn plan(p: &Pipeline, to: Option<&str>, out: &mut impl Write) -> Result<(), Error> {
     let to = to.map_or_else(|| p.publish.place(), str::to_owned);
-    Ok(out.write_all(spark::script(p, false)?.to_sql(&p.name, &spark::url(to.trim_end_matches('/'))).as_bytes())?)
+    Ok(out.write_all(
+        spark::script(p, false)?.to_sql(&p.name, &spark::url(to.trim_end_matches('/'))).as_bytes(),
+    )?)
 }

@@ -43,7 +43,11 @@ fn told(p: &Pipeline, how: How, skip_code: bool, out: &mut impl Write) -> Result
     let (manifest, stayed) = match outcome {
         Outcome::NothingNew(run) => {
             info!("nothing is new: inputs, definitions and version are those of the published run");
-            lineage::end(&State::Complete { run_id: run.text("run_id"), outputs: &[], tables: None });
+            lineage::end(&State::Complete {
+                run_id: run.text("run_id"),
+                outputs: &[],
+                tables: None,
+            });
             let line = json!({
                 "run_id": run.text("run_id"),
                 "pipeline": p.name,
@@ -71,7 +75,8 @@ fn told(p: &Pipeline, how: How, skip_code: bool, out: &mut impl Write) -> Result
         }
     };
     let stayed: Vec<String> = stayed.iter().map(ToString::to_string).collect();
-    let measured: Vec<&String> = manifest.snapshots.iter().filter(|date| !stayed.contains(date)).collect();
+    let measured: Vec<&String> =
+        manifest.snapshots.iter().filter(|date| !stayed.contains(date)).collect();
     let line = json!({
         "run_id": manifest.run_id,
         "pipeline": manifest.pipeline,

@@ -28,7 +28,10 @@ pub(super) fn runs(asked: &Runs, out: &mut impl Write) -> Result<(), Error> {
         Runs::Prune { place, keep, dry_run } => {
             let keep = *keep as usize;
             let gone = match dry_run {
-                true => runs::too_old(&runs::list(place).map_err(Error::Shown)?, keep).into_iter().cloned().collect(),
+                true => runs::too_old(&runs::list(place).map_err(Error::Shown)?, keep)
+                    .into_iter()
+                    .cloned()
+                    .collect(),
                 false => runs::prune_at(place, keep).map_err(Error::Shown)?,
             };
             let verb = if *dry_run { "would go" } else { "removed" };
@@ -75,7 +78,14 @@ fn drawn(found: &[Run]) -> String {
     let row = |run: &Run| {
         let manifest = run.manifest.as_ref();
         let dates: Vec<&str> = manifest
-            .map(|manifest| manifest["snapshots"].as_array().into_iter().flatten().filter_map(Value::as_str).collect())
+            .map(|manifest| {
+                manifest["snapshots"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str)
+                    .collect()
+            })
             .unwrap_or_default();
         let snapshots = match dates.as_slice() {
             [] => String::new(),

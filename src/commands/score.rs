@@ -22,7 +22,8 @@ pub(super) fn score(asked: &Score, out: &mut impl Write) -> Result<(), Error> {
     if asked.stdio {
         return stdio::answer(&opened, recipe, out);
     }
-    let scorer = Scorer::of(load(&opened, given(asked, &recipe)?, &asked.set)?, &opened, asked.as_of)?;
+    let scorer =
+        Scorer::of(load(&opened, given(asked, &recipe)?, &asked.set)?, &opened, asked.as_of)?;
     let mut frame = scorer.sources()?;
     match &asked.to {
         None => {
@@ -48,12 +49,16 @@ pub(super) fn load(
 /// The sources in place of the pipeline's own.
 fn given(asked: &Score, recipe: &Value) -> Result<Vec<(String, String)>, Error> {
     let n = usize::from(asked.source);
-    let source =
-        source(recipe, n).ok_or_else(|| Error::Usage(format!("--source {n}: the pipeline has no such source")))?;
+    let source = source(recipe, n)
+        .ok_or_else(|| Error::Usage(format!("--source {n}: the pipeline has no such source")))?;
     if recipe["ingest"]["transactions"].is_array() {
-        warn!(source = n, "the pipeline has several sources; customers are scored by what is given of this one alone");
+        warn!(
+            source = n,
+            "the pipeline has several sources; customers are scored by what is given of this one alone"
+        );
     }
-    let mut given = vec![("INPUT".to_owned(), transactions(source.clone(), &paths(&asked.inputs)?))];
+    let mut given =
+        vec![("INPUT".to_owned(), transactions(source.clone(), &paths(&asked.inputs)?))];
     if let Some(mut customers) = recipe["ingest"].get("customers").cloned() {
         customers["paths"] = paths(&asked.customers)?;
         let customers = if asked.customers.is_empty() { Value::Null } else { customers };
@@ -85,9 +90,13 @@ fn paths(given: &[String]) -> Result<Value, Error> {
             true => here.to_str().map(|here| Path::new(&glob::Pattern::escape(here)).join(path)),
             false => Some(here.join(path)),
         };
-        let full = full.filter(|_| !path.is_empty()).and_then(|full| full.to_str().map(str::to_owned));
+        let full =
+            full.filter(|_| !path.is_empty()).and_then(|full| full.to_str().map(str::to_owned));
         full.ok_or_else(|| {
-            Error::Usage(format!("`{path}`, seen from {}, is no path that can be written as text", here.display()))
+            Error::Usage(format!(
+                "`{path}`, seen from {}, is no path that can be written as text",
+                here.display()
+            ))
         })
     };
     Ok(json!(given.iter().map(one).collect::<Result<Vec<_>, _>>()?))

@@ -16,6 +16,10 @@ pub(super) fn simulate(asked: &Simulated, out: &mut impl Write) -> Result<(), Er
     };
     write::write(&Simulation { customers: *customers, lines: *lines, seed: *seed, shape }, to)?;
     let (first, end) = (shape.first().to_string(), shape.end().to_string());
-    writeln!(out, "{}", json!({ "path": to, "lines": lines, "customers": customers, "from": first, "until": end }))?;
+    writeln!(
+        out,
+        "{}",
+        json!({ "path": to, "lines": lines, "customers": customers, "from": first, "until": end })
+    )?;
     Ok(())
 }

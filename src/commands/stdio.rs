@@ -32,8 +32,10 @@ pub(super) fn answer(opened: &Opened, recipe: Value, out: &mut impl Write) -> Re
         let read = input.read_until(b'\n', &mut line)?;
         if read > 0 {
             let text = String::from_utf8(line);
-            let text =
-                text.map_err(|_| Error::Row { line: number + chunk.len() + 1, words: "no UTF-8 text".to_owned() })?;
+            let text = text.map_err(|_| Error::Row {
+                line: number + chunk.len() + 1,
+                words: "no UTF-8 text".to_owned(),
+            })?;
             chunk.push(text.trim_end_matches(['\n', '\r']).to_owned());
         }
         // Whoever asks line by line gets its answers so; whoever sends many at once gets them together.
@@ -60,7 +62,8 @@ fn without_sources(opened: &Opened, recipe: &Value) -> Result<custseg::pipeline:
         let mut names: Vec<&str> = columns.into_iter().filter_map(Value::as_str).collect();
         names.sort_unstable();
         names.dedup();
-        let names: Vec<String> = names.into_iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
+        let names: Vec<String> =
+            names.into_iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
         let path = folder.path().join(name);
         tempfile::NamedTempFile::new_in(folder.path()).and_then(|mut file| {
             writeln!(file, "{}", names.join(separator))?;
@@ -69,7 +72,8 @@ fn without_sources(opened: &Opened, recipe: &Value) -> Result<custseg::pipeline:
         Ok(json!([path]))
     };
     let source = score::source(recipe, 1).cloned().unwrap_or_default();
-    let columns = source["columns"].as_object().into_iter().flatten().map(|(_, name)| name).collect();
+    let columns =
+        source["columns"].as_object().into_iter().flatten().map(|(_, name)| name).collect();
     let lines = empty("lines.csv", &source, columns)?;
     let mut given = vec![
         ("source".to_owned(), score::transactions(source, &lines)),
@@ -78,7 +82,8 @@ fn without_sources(opened: &Opened, recipe: &Value) -> Result<custseg::pipeline:
     ];
     if let Some(customers) = recipe["ingest"].get("customers") {
         let attributes = customers["attributes"].as_array().into_iter().flatten();
-        let path = empty("customers.csv", customers, attributes.chain([&customers["key"]]).collect())?;
+        let path =
+            empty("customers.csv", customers, attributes.chain([&customers["key"]]).collect())?;
         given.push(("customers".to_owned(), format!("ingest.customers.paths={path}")));
     }
     score::load(opened, given, &[])
@@ -87,18 +92,30 @@ fn without_sources(opened: &Opened, recipe: &Value) -> Result<custseg::pipeline:
 /// The columns that are written.
 fn shown(scorer: &Scorer) -> Vec<String> {
     let own = [CUSTOMER_ID, R_SCORE, F_SCORE, M_SCORE, RFM_CODE, SEGMENT].map(str::to_owned);
-    let of_models = scorer.models().flat_map(|model| [label(model), confidence(model), margin(model), novelty(model)]);
+    let of_models = scorer
+        .models()
+        .flat_map(|model| [label(model), confidence(model), margin(model), novelty(model)]);
     own.into_iter().chain(of_models).collect()
 }
 
 /// Lines as customers of the snapshot that the artefact is of.
-fn read(scorer: &Scorer, columns: &[InputColumn], lines: &[String], before: usize) -> Result<DataFrame, Error> {
+fn read(
+    scorer: &Scorer,
+    columns: &[InputColumn],
+    lines: &[String],
+    before: usize,
+) -> Result<DataFrame, Error> {
     let mut cells: Vec<Vec<Option<&str>>> = vec![Vec::with_capacity(lines.len()); columns.len()];
     for (i, line) in lines.iter().enumerate() {
         let parts: Vec<&str> = line.split('\t').collect();
         if parts.len() != columns.len() {
             let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-            let words = format!("{} fields instead of {}: {}", parts.len(), columns.len(), names.join(", "));
+            let words = format!(
+                "{} fields instead of {}: {}",
+                parts.len(),
+                columns.len(),
+                names.join(", ")
+            );
             return Err(Error::Row { line: before + i + 1, words });
         }
         for (cells, part) in cells.iter_mut().zip(parts) {
@@ -109,20 +126,33 @@ fn read(scorer: &Scorer, columns: &[InputColumn], lines: &[String], before: usiz
     for (InputColumn { name, kind }, cells) in columns.iter().zip(&cells) {
         let wrong = |row: usize| {
             let cell = cells[row].unwrap_or(NULL_TEXT);
-            Error::Row { line: before + row + 1, words: format!("{name}: `{cell}` is {}", kind.refused()) }
+            Error::Row {
+                line: before + row + 1,
+                words: format!("{name}: `{cell}` is {}", kind.refused()),
+            }
         };
         let label = PlSmallStr::from_str(name);
         found.push(match kind {
             InputKind::Text => Column::new(label, cells),
-            InputKind::Id => Column::new(label, needed(cells, |cell| Some(cell.to_owned())).map_err(wrong)?),
-            InputKind::Days => Column::new(label, needed(cells, |cell| cell.parse::<i32>().ok()).map_err(wrong)?),
-            InputKind::Count => Column::new(label, needed(cells, |cell| cell.parse::<u32>().ok()).map_err(wrong)?),
+            InputKind::Id => {
+                Column::new(label, needed(cells, |cell| Some(cell.to_owned())).map_err(wrong)?)
+            }
+            InputKind::Days => {
+                Column::new(label, needed(cells, |cell| cell.parse::<i32>().ok()).map_err(wrong)?)
+            }
+            InputKind::Count => {
+                Column::new(label, needed(cells, |cell| cell.parse::<u32>().ok()).map_err(wrong)?)
+            }
             InputKind::Money => Column::new(label, needed(cells, finite).map_err(wrong)?),
             InputKind::Number => {
-                let odd = cells.iter().position(|cell| cell.is_some_and(|cell| finite(cell).is_none()));
+                let odd =
+                    cells.iter().position(|cell| cell.is_some_and(|cell| finite(cell).is_none()));
                 match odd {
                     Some(row) => return Err(wrong(row)),
-                    None => Column::new(label, cells.iter().map(|cell| cell.and_then(finite)).collect::<Vec<_>>()),
+                    None => Column::new(
+                        label,
+                        cells.iter().map(|cell| cell.and_then(finite)).collect::<Vec<_>>(),
+                    ),
                 }
             }
         });
@@ -140,14 +170,19 @@ fn needed<T>(cells: &[Option<&str>], parse: impl Fn(&str) -> Option<T>) -> Resul
 }
 
 fn write(frame: &DataFrame, columns: &[String], out: &mut impl Write) -> Result<(), Error> {
-    let columns: Vec<&Column> =
-        columns.iter().map(|name| frame.column(name)).collect::<PolarsResult<_>>().map_err(Error::engine("score"))?;
+    let columns: Vec<&Column> = columns
+        .iter()
+        .map(|name| frame.column(name))
+        .collect::<PolarsResult<_>>()
+        .map_err(Error::engine("score"))?;
     for row in 0..frame.height() {
         for (i, column) in columns.iter().enumerate() {
             let tab = if i > 0 { "\t" } else { "" };
             match column.get(row).map_err(Error::engine("score"))? {
                 // Polars has two kinds of text, and writes one of them in quotes.
-                value if value.get_str().is_some() => write!(out, "{tab}{}", value.get_str().unwrap_or_default())?,
+                value if value.get_str().is_some() => {
+                    write!(out, "{tab}{}", value.get_str().unwrap_or_default())?
+                }
                 AnyValue::Null => write!(out, "{tab}{NULL_TEXT}")?,
                 AnyValue::Float64(number) => write!(out, "{tab}{number}")?,
                 other => write!(out, "{tab}{other}")?,

@@ -16,7 +16,12 @@ use custseg::pipeline::Pipeline;
 use custseg::publish::{CustomersRead, Manifest};
 
 /// Prints the summary, unless the user asked for quiet.
-pub(super) fn print(p: &Pipeline, tables: &Tables, manifest: &Manifest, out: &mut impl Write) -> Result<(), Error> {
+pub(super) fn print(
+    p: &Pipeline,
+    tables: &Tables,
+    manifest: &Manifest,
+    out: &mut impl Write,
+) -> Result<(), Error> {
     if !enabled!(tracing::Level::INFO) {
         return Ok(());
     }
@@ -35,7 +40,8 @@ pub(super) fn print(p: &Pipeline, tables: &Tables, manifest: &Manifest, out: &mu
             text += &format!("\nledger, money in {currency}\n{}\n", drawn(table, &ledger, cell)?);
         }
         if let Some(table) = tables.get("segment_profile") {
-            let of_newest = table.clone().lazy().filter(col(SNAPSHOT).cast(DataType::String).eq(lit(newest)));
+            let of_newest =
+                table.clone().lazy().filter(col(SNAPSHOT).cast(DataType::String).eq(lit(newest)));
             if let Some(returns) = tables.get("returns") {
                 text += &returns_in_words(returns)?;
             }
@@ -74,12 +80,17 @@ pub(super) fn print(p: &Pipeline, tables: &Tables, manifest: &Manifest, out: &mu
 fn model_in_words(name: &str, manifest: &Manifest) -> String {
     let of_model = |suffix: &str, protocol: &str, metric: &str| {
         let model = format!("{name}{suffix}");
-        let found = manifest.metrics.iter().find(|m| m.model == model && m.protocol == protocol && m.metric == metric);
+        let found = manifest
+            .metrics
+            .iter()
+            .find(|m| m.model == model && m.protocol == protocol && m.metric == metric);
         found.and_then(|found| found.value)
     };
     let tried = manifest.metrics.iter().find(|found| found.model == name);
     let Some(protocol) = tried.map(|found| found.protocol.as_str()) else {
-        return format!("\nmodel {name}: the source does not go back far enough to try it on a later time\n");
+        return format!(
+            "\nmodel {name}: the source does not go back far enough to try it on a later time\n"
+        );
     };
     let on = match Protocol::ALL.into_iter().find(|known| known.name() == protocol) {
         Some(Protocol::OutOfTime) => "learnt from the time before, tried on the time after",
@@ -88,7 +99,8 @@ fn model_in_words(name: &str, manifest: &Manifest) -> String {
     let n = tried.map_or(0, |found| found.n);
     let mut text = format!("\nmodel {name}, {on}: {} customers\n", grouped(&n.to_string()));
     for metric in ["accuracy", "balanced_accuracy", "macro_f1"] {
-        let figure = |suffix: &str| of_model(suffix, protocol, metric).map(|value| format!("{value:.3}"));
+        let figure =
+            |suffix: &str| of_model(suffix, protocol, metric).map(|value| format!("{value:.3}"));
         let own = figure("").unwrap_or_else(|| "–".to_owned());
         text += &format!("  {:<30} {own}", format!("{protocol}.{metric}"));
         for (words, suffix) in [("majority", MAJORITY), ("as before", PERSISTENCE)] {
@@ -105,17 +117,25 @@ fn model_in_words(name: &str, manifest: &Manifest) -> String {
 /// How many returned units undid a purchase, and how many none.
 fn returns_in_words(returns: &DataFrame) -> PolarsResult<String> {
     let matched = col(UNDONE_ORDER_ID).is_not_null();
-    let by_fate =
-        returns.clone().lazy().group_by([matched.alias(UNDONE_ORDER_ID)]).agg([col(UNITS).sum()]).collect()?;
+    let by_fate = returns
+        .clone()
+        .lazy()
+        .group_by([matched.alias(UNDONE_ORDER_ID)])
+        .agg([col(UNITS).sum()])
+        .collect()?;
     let (mut paired, mut unpaired) = (0, 0);
-    for (fate, units) in by_fate.column(UNDONE_ORDER_ID)?.bool()?.iter().zip(by_fate.column(UNITS)?.i64()?.iter()) {
+    for (fate, units) in
+        by_fate.column(UNDONE_ORDER_ID)?.bool()?.iter().zip(by_fate.column(UNITS)?.i64()?.iter())
+    {
         match fate {
             Some(true) => paired = units.unwrap_or(0),
             _ => unpaired = units.unwrap_or(0),
         }
     }
     let [paired, unpaired] = [paired, unpaired].map(|units: i64| grouped(&units.to_string()));
-    Ok(format!("\nreturned units: {paired} undo an earlier purchase, {unpaired} have none to undo\n"))
+    Ok(format!(
+        "\nreturned units: {paired} undo an earlier purchase, {unpaired} have none to undo\n"
+    ))
 }
 
 pub(super) fn cell(name: &str, value: AnyValue<'_>) -> String {
@@ -124,7 +144,9 @@ pub(super) fn cell(name: &str, value: AnyValue<'_>) -> String {
     }
     match value {
         AnyValue::Null => String::new(),
-        AnyValue::Float64(share) if name == SHARE || name == MONEY_SHARE => format!("{:.1} %", share * 100.0),
+        AnyValue::Float64(share) if name == SHARE || name == MONEY_SHARE => {
+            format!("{:.1} %", share * 100.0)
+        }
         AnyValue::Float64(money) => {
             let text = format!("{money:.2}");
             let (whole, part) = text.split_once('.').unwrap_or((&text, ""));

@@ -20,8 +20,9 @@ pub(super) fn drawn(
         table.add_row(cells);
     }
     for (idx, name) in columns.iter().enumerate() {
-        let column =
-            table.column_mut(idx).filter(|_| frame.column(name).is_ok_and(|c| c.dtype().is_primitive_numeric()));
+        let column = table
+            .column_mut(idx)
+            .filter(|_| frame.column(name).is_ok_and(|c| c.dtype().is_primitive_numeric()));
         if let Some(column) = column {
             column.set_cell_alignment(CellAlignment::Right);
         }

@@ -22,25 +22,29 @@ pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Resu
     let pairs = pipeline::pair(p)?;
     let lines = pipeline::mark(p, Reading::Rows, pairs.as_ref())?;
     let book = pipeline::scan(p, lines, pairs, None)?;
-    let snapshots = pipeline::rfm(p, &book, known.customers.as_ref(), None, rfm::dates(&p.rfm, &book)?)?;
+    let snapshots =
+        pipeline::rfm(p, &book, known.customers.as_ref(), None, rfm::dates(&p.rfm, &book)?)?;
     let told = Pipeline { why: true, ..p.clone() };
     let of_customers = known.customers.as_ref();
     let kept = pipeline::kept(p, &book, of_customers)?;
     let earlier = pipeline::earlier(p, &book, of_customers, kept.as_ref(), &snapshots.dates)?;
     let segmented = pipeline::segment(&told, pipeline::score(p, snapshots, kept)?)?;
-    let mine = segmented.frame.clone().lazy().filter(col(CUSTOMER_ID).eq(lit(customer_id))).collect();
+    let mine =
+        segmented.frame.clone().lazy().filter(col(CUSTOMER_ID).eq(lit(customer_id))).collect();
     let mine = mine.map_err(Error::engine("why"))?;
     if mine.height() == 0 {
         return Err(Error::Usage(format!("no snapshot has a customer `{customer_id}`")));
     }
     let assigned = pipeline::assign(p, &book, &known.labels, &segmented, &earlier)?;
     for (date, row) in by_snapshot(&mine).map_err(Error::engine("why"))? {
-        let cuts: Vec<_> = segmented.cuts.iter().filter(|cut| cut.snapshot == date).cloned().collect();
+        let cuts: Vec<_> =
+            segmented.cuts.iter().filter(|cut| cut.snapshot == date).cloned().collect();
         let number = |name: &str| -> PolarsResult<f64> { row.column(name)?.get(0)?.try_extract() };
         let read = || -> PolarsResult<([f64; 3], [u8; 3], String)> {
             let [r, f, m] = Dimension::ALL;
             let values = [number(r.value())?, number(f.value())?, number(m.value())?];
-            let code = [number(r.score())? as u8, number(f.score())? as u8, number(m.score())? as u8];
+            let code =
+                [number(r.score())? as u8, number(f.score())? as u8, number(m.score())? as u8];
             Ok((values, code, plain(SEGMENT, row.column(SEGMENT)?.get(0)?)))
         };
         let (values, code, segment) = read().map_err(Error::engine("why"))?;
@@ -52,7 +56,9 @@ pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Resu
         let about = p.segment.segments.iter().find(|known| known.name == segment);
         match number(RULE) {
             Ok(rule) => writeln!(out, "  rule {rule} of map {} names {segment}", p.segment.name)?,
-            Err(_) => writeln!(out, "  no rule of map {} matches, so it is {segment}", p.segment.name)?,
+            Err(_) => {
+                writeln!(out, "  no rule of map {} matches, so it is {segment}", p.segment.name)?
+            }
         }
         if let Some(about) = about {
             writeln!(out, "  {} {}", about.description, about.action)?;
@@ -68,7 +74,9 @@ pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Resu
 fn neighbours(model: &Trained, row: &DataFrame, out: &mut impl Write) -> Result<(), Error> {
     let customer = Customers::of(&model.params.features, row).map_err(Error::engine("why"))?;
     let name = &model.params.name;
-    let Some((answer, nearest)) = model.answers(&customer)?.pop().flatten().zip(model.neighbours(&customer)?) else {
+    let Some((answer, nearest)) =
+        model.answers(&customer)?.pop().flatten().zip(model.neighbours(&customer)?)
+    else {
         return Ok(writeln!(out, "  model {name} does not answer: a value is missing")?);
     };
     let labels = &model.samples.names;
@@ -81,7 +89,8 @@ fn neighbours(model: &Trained, row: &DataFrame, out: &mut impl Write) -> Result<
         model.samples.customers.len()
     )?;
     for (distance, place) in nearest.iter().take(SHOWN) {
-        let (id, label) = (model.samples.customers.ids.at(*place), &labels[model.samples.labels[*place]]);
+        let (id, label) =
+            (model.samples.customers.ids.at(*place), &labels[model.samples.labels[*place]]);
         writeln!(out, "    {id:<12} at {distance:.3}  {label}")?;
     }
     if nearest.len() > SHOWN {
@@ -94,8 +103,10 @@ fn neighbours(model: &Trained, row: &DataFrame, out: &mut impl Write) -> Result<
 fn in_words(p: &Pipeline, standing: &Standing) -> String {
     let Standing { dimension, value, score, next } = standing;
     let letter = &dimension.score()[..1];
-    let (name, places) =
-        (dimension.value(), if *dimension == Dimension::Monetary { usize::from(p.ingest.money.scale) } else { 0 });
+    let (name, places) = (
+        dimension.value(),
+        if *dimension == Dimension::Monetary { usize::from(p.ingest.money.scale) } else { 0 },
+    );
     let now = format!("  {name:<13} {value:>12.places$}   {letter} {score}");
     match next {
         None => format!("{now}   the best there is"),

@@ -17,7 +17,11 @@ pub(super) struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     /// A checker of one document.
-    pub(super) fn new(document: &'a Document, faulty: &'a [String], problems: &'a mut Problems) -> Self {
+    pub(super) fn new(
+        document: &'a Document,
+        faulty: &'a [String],
+        problems: &'a mut Problems,
+    ) -> Self {
         Self { document, faulty, problems }
     }
 
@@ -28,10 +32,17 @@ impl<'a> Checker<'a> {
 
     /// Tells of a problem at a JSON pointer, unless a fault of shape there or around it was already told: what was
     /// left out for it would only be told of again as missing.
-    pub(super) fn problem(&mut self, kind: Kind, pointer: &str, message: String, hint: Option<String>) {
+    pub(super) fn problem(
+        &mut self,
+        kind: Kind,
+        pointer: &str,
+        message: String,
+        hint: Option<String>,
+    ) {
         let told = self.faulty.iter().any(|fault| {
             let section = fault.rsplit_once('/').map_or("", |(section, _)| section);
-            let in_list = fault.rsplit('/').next().is_some_and(|last| last.parse::<usize>().is_ok());
+            let in_list =
+                fault.rsplit('/').next().is_some_and(|last| last.parse::<usize>().is_ok());
             within(pointer, fault)
                 || (!section.is_empty() && within(section, pointer))
                 // The items of a list have moved up where one was left out, so their places are no longer known.
@@ -51,7 +62,12 @@ impl<'a> Checker<'a> {
     pub(super) fn date(&mut self, pointer: &str, text: &str, hint: &str) -> Option<NaiveDate> {
         let parsed = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
         if parsed.is_none() {
-            self.problem(Kind::Config, pointer, format!("`{text}` is not a date"), Some(hint.to_owned()));
+            self.problem(
+                Kind::Config,
+                pointer,
+                format!("`{text}` is not a date"),
+                Some(hint.to_owned()),
+            );
         }
         parsed
     }

@@ -34,19 +34,38 @@ pub(super) fn checks(
     let mut made = Vec::new();
     for (idx, spec) in specs.iter().enumerate() {
         let at = format!("/checks/{idx}");
-        let CheckSpec { row_count, freshness, unique, missing_share, range, accepted_values, referential } = spec;
+        let CheckSpec {
+            row_count,
+            freshness,
+            unique,
+            missing_share,
+            range,
+            accepted_values,
+            referential,
+        } = spec;
         made.extend(row_count.as_ref().and_then(|spec| known.row_count(&at, spec, checker)));
         made.extend(freshness.as_ref().and_then(|spec| known.freshness(&at, spec, checker)));
         made.extend(unique.as_ref().and_then(|spec| known.unique(&at, spec, checker)));
-        made.extend(missing_share.as_ref().and_then(|spec| known.missing_share(&at, spec, checker)));
+        made.extend(
+            missing_share.as_ref().and_then(|spec| known.missing_share(&at, spec, checker)),
+        );
         made.extend(range.as_ref().and_then(|spec| known.range(&at, spec, checker)));
-        made.extend(accepted_values.as_ref().and_then(|spec| known.accepted_values(&at, spec, checker)));
+        made.extend(
+            accepted_values.as_ref().and_then(|spec| known.accepted_values(&at, spec, checker)),
+        );
         made.extend(referential.as_ref().and_then(|spec| known.referential(&at, spec, checker)));
     }
     made
 }
 
-fn check(name: &'static str, on: &str, severity: SeveritySpec, of: OfSpec, holds: Holds, seen: Seen) -> Check {
+fn check(
+    name: &'static str,
+    on: &str,
+    severity: SeveritySpec,
+    of: OfSpec,
+    holds: Holds,
+    seen: Seen,
+) -> Check {
     Check {
         name,
         on: on.to_owned(),
@@ -73,19 +92,33 @@ impl Known<'_> {
         Some(check("row_count", "", severity, of, Holds::RowCount { min, max }, Vec::new()))
     }
 
-    fn freshness(&self, at: &str, spec: &FreshnessSpec, checker: &mut Checker<'_>) -> Option<Check> {
+    fn freshness(
+        &self,
+        at: &str,
+        spec: &FreshnessSpec,
+        checker: &mut Checker<'_>,
+    ) -> Option<Check> {
         let FreshnessSpec { max_days, severity } = *spec;
         let newest = match &self.rfm.snapshots {
             SnapshotsSpec::One(text) => NaiveDate::parse_from_str(text, "%Y-%m-%d").ok(),
-            SnapshotsSpec::Many(texts) => {
-                texts.iter().filter_map(|text| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()).max()
-            }
+            SnapshotsSpec::Many(texts) => texts
+                .iter()
+                .filter_map(|text| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok())
+                .max(),
             SnapshotsSpec::Grid(grid) => NaiveDate::parse_from_str(&grid.until, "%Y-%m-%d").ok(),
         };
         let Some(as_of) = newest else {
-            let message = "freshness is counted up to a snapshot's date, but `rfm.snapshots` is not one";
-            let hint = "name a date there or by --as-of; `last` follows the data, however old they are".to_owned();
-            checker.problem(Kind::Config, &format!("{at}/freshness"), message.to_owned(), Some(hint));
+            let message =
+                "freshness is counted up to a snapshot's date, but `rfm.snapshots` is not one";
+            let hint =
+                "name a date there or by --as-of; `last` follows the data, however old they are"
+                    .to_owned();
+            checker.problem(
+                Kind::Config,
+                &format!("{at}/freshness"),
+                message.to_owned(),
+                Some(hint),
+            );
             return None;
         };
         let holds = Holds::Freshness { max_days, as_of };
@@ -96,14 +129,20 @@ impl Known<'_> {
         let UniqueSpec { columns, severity, of } = spec;
         let (mut exprs, mut seen) = (Vec::new(), Vec::new());
         for (i, column) in columns.iter().enumerate() {
-            let (expr, source) = self.column(&format!("{at}/unique/columns/{i}"), column, checker)?;
+            let (expr, source) =
+                self.column(&format!("{at}/unique/columns/{i}"), column, checker)?;
             exprs.push(expr);
             seen.extend(source);
         }
         Some(check("unique", &columns.join(", "), *severity, *of, Holds::Unique(exprs), seen))
     }
 
-    fn missing_share(&self, at: &str, spec: &MissingShareSpec, checker: &mut Checker<'_>) -> Option<Check> {
+    fn missing_share(
+        &self,
+        at: &str,
+        spec: &MissingShareSpec,
+        checker: &mut Checker<'_>,
+    ) -> Option<Check> {
         let MissingShareSpec { column, max_share, severity, of } = spec;
         let (value, seen) = self.column(&format!("{at}/missing_share/column"), column, checker)?;
         let holds = Holds::MissingShare { value, max_share: *max_share };
@@ -125,27 +164,43 @@ impl Known<'_> {
         Some(check("range", column, *severity, *of, holds, seen))
     }
 
-    fn accepted_values(&self, at: &str, spec: &AcceptedValuesSpec, checker: &mut Checker<'_>) -> Option<Check> {
+    fn accepted_values(
+        &self,
+        at: &str,
+        spec: &AcceptedValuesSpec,
+        checker: &mut Checker<'_>,
+    ) -> Option<Check> {
         let AcceptedValuesSpec { column, values, max_share, severity, of } = spec;
-        let (value, seen) = self.column(&format!("{at}/accepted_values/column"), column, checker)?;
+        let (value, seen) =
+            self.column(&format!("{at}/accepted_values/column"), column, checker)?;
         let value = value.cast(DataType::String);
         let holds = Holds::AcceptedValues { value, values: values.clone(), max_share: *max_share };
         Some(check("accepted_values", column, *severity, *of, holds, seen))
     }
 
-    fn referential(&self, at: &str, spec: &ReferentialSpec, checker: &mut Checker<'_>) -> Option<Check> {
+    fn referential(
+        &self,
+        at: &str,
+        spec: &ReferentialSpec,
+        checker: &mut Checker<'_>,
+    ) -> Option<Check> {
         let ReferentialSpec { column, paths, csv, key, max_share, severity, of } = spec;
         let at = format!("{at}/referential");
         let (value, seen) = self.column(&format!("{at}/column"), column, checker)?;
         let table = match (paths, key) {
             (Some(paths), Some(key)) => {
                 let (paths, key, csv) = (paths.clone(), key.clone(), csv.clone());
-                source::keyed(&CustomersSpec { paths, csv, key, attributes: Vec::new() }, &at, checker)?
+                source::keyed(
+                    &CustomersSpec { paths, csv, key, attributes: Vec::new() },
+                    &at,
+                    checker,
+                )?
             }
             (None, None) => match self.customers {
                 Some(customers) => KeyedParams { attributes: Vec::new(), ..customers.clone() },
                 None => {
-                    let message = "no table to look into: name `paths` and `key`, or `ingest.customers`";
+                    let message =
+                        "no table to look into: name `paths` and `key`, or `ingest.customers`";
                     checker.wrong(&at, message);
                     return None;
                 }
@@ -175,7 +230,12 @@ impl Known<'_> {
 }
 
 /// A range of which one end at least is given, and which holds something.
-fn ends<T: PartialOrd>(pointer: &str, min: Option<T>, max: Option<T>, checker: &mut Checker<'_>) -> Option<()> {
+fn ends<T: PartialOrd>(
+    pointer: &str,
+    min: Option<T>,
+    max: Option<T>,
+    checker: &mut Checker<'_>,
+) -> Option<()> {
     if min.is_none() && max.is_none() {
         checker.wrong(pointer, "expected `min` or `max`, or both");
         return None;

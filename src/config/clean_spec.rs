@@ -52,7 +52,10 @@ pub struct CleanStepSpec {
 /// A mapped column of the lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "a documented variant would turn the schema's list of names into a list of schemas")]
+#[expect(
+    missing_docs,
+    reason = "a documented variant would turn the schema's list of names into a list of schemas"
+)]
 pub enum LineColumn {
     CustomerId,
     OrderId,

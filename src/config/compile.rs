@@ -24,7 +24,8 @@ use crate::pipeline::{Pipeline, Recipe};
 use crate::publish::{Mirror, PublishParams};
 use crate::remote::{Place, SCHEMES, is_remote, strange_scheme};
 use crate::rfm::{
-    CapOutliers, Feature, Fitted, Frequency as Counted, Grid, Monetary, Of, Ratio, RfmParams, SnapshotDates, Step,
+    CapOutliers, Feature, Fitted, Frequency as Counted, Grid, Monetary, Of, Ratio, RfmParams,
+    SnapshotDates, Step,
 };
 use crate::score::Cutting;
 use crate::scratch::Scratch;
@@ -39,12 +40,15 @@ pub(super) fn compile(
     faulty: &[String],
     problems: &mut Problems,
 ) -> Option<Pipeline> {
-    let (map, map_json) = map::map(&spec.segment, score::bins(&spec.score), document, faulty, problems).unzip();
+    let (map, map_json) =
+        map::map(&spec.segment, score::bins(&spec.score), document, faulty, problems).unzip();
     let mut checker = Checker::new(document, faulty, problems);
     let timezone = timezone(&spec.ingest.timezone, &mut checker);
     let sources = source::sources(&spec.ingest.transactions, &mut checker);
-    let customers = spec.ingest.customers.as_ref().map(|customers| source::customers(customers, &mut checker));
-    let money = Money { scale: spec.ingest.money.scale, currency: spec.ingest.money.currency.clone() };
+    let customers =
+        spec.ingest.customers.as_ref().map(|customers| source::customers(customers, &mut checker));
+    let money =
+        Money { scale: spec.ingest.money.scale, currency: spec.ingest.money.currency.clone() };
     let rates = source::rates(&spec.ingest, &mut checker);
     // Where the section itself is at fault, that its columns are not mapped would only be told again.
     let known = !faulty.iter().any(|fault| fault == "/ingest/transactions");
@@ -69,7 +73,8 @@ pub(super) fn compile(
         clean::Step::Where(predicate) => predicate.source_columns.clone(),
         _ => Vec::new(),
     });
-    let looked_at = predicates.chain(checks.iter().flat_map(|check| check.source_columns.clone())).collect();
+    let looked_at =
+        predicates.chain(checks.iter().flat_map(|check| check.source_columns.clone())).collect();
     let rfm = rfm(&spec.rfm, &columns, clean.cap, apart, &mut checker);
     let looks_at = |column: &str| {
         let by_rfm = rfm.as_ref().is_some_and(|params| params.looks_at(column));
@@ -126,11 +131,20 @@ fn publish(spec: &PublishSpec, checker: &mut Checker<'_>) -> Option<PublishParam
         return None;
     }
     if let Some(scheme) = strange_scheme(to) {
-        checker.problem(Kind::Config, pointer, format!("`{scheme}://` is no store"), Some(SCHEMES.to_owned()));
+        checker.problem(
+            Kind::Config,
+            pointer,
+            format!("`{scheme}://` is no store"),
+            Some(SCHEMES.to_owned()),
+        );
         return None;
     }
     if !is_remote(to) {
-        return Some(PublishParams { to: checker.base().join(to), mirror: None, keep_runs: *keep_runs });
+        return Some(PublishParams {
+            to: checker.base().join(to),
+            mirror: None,
+            keep_runs: *keep_runs,
+        });
     }
     let place = match Place::of(to) {
         Ok(place) if place.is_writable() => place,
@@ -146,12 +160,21 @@ fn publish(spec: &PublishSpec, checker: &mut Checker<'_>) -> Option<PublishParam
     let folder = match Scratch::folder() {
         Ok(folder) => Arc::new(folder),
         Err(error) => {
-            checker.problem(Kind::Input, pointer, format!("no folder to mirror it in: {error}"), None);
+            checker.problem(
+                Kind::Input,
+                pointer,
+                format!("no folder to mirror it in: {error}"),
+                None,
+            );
             return None;
         }
     };
     let (path, url) = (folder.path().to_owned(), to.trim_end_matches('/').to_owned());
-    Some(PublishParams { to: path, mirror: Some(Mirror { url, place, folder }), keep_runs: *keep_runs })
+    Some(PublishParams {
+        to: path,
+        mirror: Some(Mirror { url, place, folder }),
+        keep_runs: *keep_runs,
+    })
 }
 
 /// The pipeline for its artefact: without paths, checks and further tables, and with its map and rates beside it.
@@ -160,7 +183,9 @@ fn recipe(spec: &PipelineSpec, map: serde_json::Value, document: &Document) -> R
     let here = || vec![".".to_owned()];
     match &mut own.ingest.transactions {
         TransactionSources::One(source) => source.paths = here(),
-        TransactionSources::Many(sources) => sources.iter_mut().for_each(|source| source.paths = here()),
+        TransactionSources::Many(sources) => {
+            sources.iter_mut().for_each(|source| source.paths = here())
+        }
     }
     if let Some(customers) = &mut own.ingest.customers {
         customers.paths = here();
@@ -207,10 +232,16 @@ fn as_written(json: serde_json::Value) -> serde_json::Value {
 }
 
 /// What the numbers depend on, as JSON: no paths, formats or names of columns.
-fn definitions(spec: &PipelineSpec, columns: &[&ColumnsSpec], map: Option<&SegmentMap>) -> serde_json::Value {
+fn definitions(
+    spec: &PipelineSpec,
+    columns: &[&ColumnsSpec],
+    map: Option<&SegmentMap>,
+) -> serde_json::Value {
     let has_orders = columns.iter().all(|columns| columns.order_id.is_some());
     let mut models = spec.models.clone();
-    models.iter_mut().for_each(|(name, model)| with_labels(name, model, &mut |own, path| *path = own));
+    models
+        .iter_mut()
+        .for_each(|(name, model)| with_labels(name, model, &mut |own, path| *path = own));
     let money = &spec.ingest.money;
     json!({
         "orders": if has_orders { "order_id" } else { "customer_day" },
@@ -231,7 +262,8 @@ fn definitions(spec: &PipelineSpec, columns: &[&ColumnsSpec], map: Option<&Segme
 /// How the source is read, as JSON: columns, formats and marks, and the checks; no paths.
 fn reading(spec: &PipelineSpec) -> serde_json::Value {
     let sources = spec.ingest.transactions.each();
-    let sources = sources.iter().map(|(_, source)| json!({ "csv": source.csv, "columns": source.columns }));
+    let sources =
+        sources.iter().map(|(_, source)| json!({ "csv": source.csv, "columns": source.columns }));
     let customers = spec.ingest.customers.as_ref();
     json!({
         "transactions": sources.collect::<Vec<_>>(),
@@ -259,15 +291,21 @@ fn rfm(
     checker: &mut Checker<'_>,
 ) -> Option<RfmParams> {
     let date = |checker: &mut Checker<'_>, pointer: &str, text: &str| {
-        let hint = "an exclusive date such as 2011-12-10, or `last`: the day after the last accepted line";
+        let hint =
+            "an exclusive date such as 2011-12-10, or `last`: the day after the last accepted line";
         checker.date(pointer, text, hint)
     };
     let snapshots = match &spec.snapshots {
         SnapshotsSpec::One(text) if text == "last" => Some(SnapshotDates::Last),
-        SnapshotsSpec::One(text) => date(checker, "/rfm/snapshots", text).map(|one| SnapshotDates::Given(vec![one])),
+        SnapshotsSpec::One(text) => {
+            date(checker, "/rfm/snapshots", text).map(|one| SnapshotDates::Given(vec![one]))
+        }
         SnapshotsSpec::Many(texts) => {
-            let dates: Vec<Option<NaiveDate>> =
-                texts.iter().enumerate().map(|(i, text)| date(checker, &format!("/rfm/snapshots/{i}"), text)).collect();
+            let dates: Vec<Option<NaiveDate>> = texts
+                .iter()
+                .enumerate()
+                .map(|(i, text)| date(checker, &format!("/rfm/snapshots/{i}"), text))
+                .collect();
             dates.into_iter().collect::<Option<Vec<_>>>().map(|mut dates| {
                 dates.sort();
                 dates.dedup();
@@ -283,10 +321,14 @@ fn rfm(
             if let (Some(from), Some(Some(until))) = (from, until)
                 && until < from
             {
-                checker.wrong("/rfm/snapshots/until", format!("the grid begins with {from}, after its end"));
+                checker.wrong(
+                    "/rfm/snapshots/until",
+                    format!("the grid begins with {from}, after its end"),
+                );
             }
             let every = step(&grid.every);
-            let whole = |every| Some(SnapshotDates::Grid(Grid { from: from?, every, until: until? }));
+            let whole =
+                |every| Some(SnapshotDates::Grid(Grid { from: from?, every, until: until? }));
             every.and_then(whole)
         }
     };
@@ -364,17 +406,27 @@ fn ratios(spec: &RfmSpec, checker: &mut Checker<'_>) -> Vec<Ratio> {
     found
 }
 
-fn features(spec: &RfmSpec, columns: &[&ColumnsSpec], windowed: bool, checker: &mut Checker<'_>) -> Vec<Feature> {
+fn features(
+    spec: &RfmSpec,
+    columns: &[&ColumnsSpec],
+    windowed: bool,
+    checker: &mut Checker<'_>,
+) -> Vec<Feature> {
     for (i, feature) in spec.features.iter().enumerate() {
         let at = format!("/rfm/features/{i}");
         if spec.features[..i].contains(feature) {
             checker.wrong(&at, "is named twice");
         }
-        if *feature == FeatureSpec::NProducts && columns.iter().any(|columns| columns.product_id.is_none()) {
+        if *feature == FeatureSpec::NProducts
+            && columns.iter().any(|columns| columns.product_id.is_none())
+        {
             checker.wrong(&at, "products cannot be counted: `product_id` is not mapped");
         }
         if *feature == FeatureSpec::NProducts && windowed {
-            checker.wrong(&at, "products are counted from their first purchase on, which a window cannot tell");
+            checker.wrong(
+                &at,
+                "products are counted from their first purchase on, which a window cannot tell",
+            );
         }
     }
     let feature = |spec: &FeatureSpec| match spec {

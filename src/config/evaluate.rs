@@ -28,7 +28,8 @@ pub(super) fn gates(
         let at = format!("/evaluate/gates/{}", name.replace('~', "~0").replace('/', "~1"));
         let bound = bound(text);
         if bound.is_none() {
-            let hint = "a sign and a number, such as \"<= 0.25\"; the signs are <, <=, > and >=".to_owned();
+            let hint = "a sign and a number, such as \"<= 0.25\"; the signs are <, <=, > and >="
+                .to_owned();
             checker.problem(Kind::Config, &at, format!("`{text}` is no bound"), Some(hint));
         }
         let figure = figure(name, spec, models, &at, checker);
@@ -73,11 +74,15 @@ fn figure(
         _ => None,
     };
     if known.is_none() {
-        let names = DIMENSIONS.map(|dimension| [PSI, MOVED].map(|column| format!("drift.{dimension}.{column}")));
-        let mut names: Vec<String> = names.into_iter().flatten().filter(|name| name != "drift.segment.psi").collect();
+        let names = DIMENSIONS
+            .map(|dimension| [PSI, MOVED].map(|column| format!("drift.{dimension}.{column}")));
+        let mut names: Vec<String> =
+            names.into_iter().flatten().filter(|name| name != "drift.segment.psi").collect();
         for model in models {
             for protocol in Protocol::ALL.into_iter().filter(|protocol| may_be(model, *protocol)) {
-                names.extend(METRICS.map(|metric| format!("{}.{}.{metric}", model.name, protocol.name())));
+                names.extend(
+                    METRICS.map(|metric| format!("{}.{}.{metric}", model.name, protocol.name())),
+                );
             }
         }
         let hint = hint(name, names.iter().map(String::as_str));
@@ -87,8 +92,16 @@ fn figure(
 }
 
 /// Metrics over all labels that a gate may be set on.
-const METRICS: [&str; 8] =
-    ["accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "log_loss", "brier", "coverage", "answered_accuracy"];
+const METRICS: [&str; 8] = [
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "weighted_f1",
+    "log_loss",
+    "brier",
+    "coverage",
+    "answered_accuracy",
+];
 
 /// Whether a model may be tried in a way; of a label file that is only known once it is read.
 fn may_be(model: &ModelParams, protocol: Protocol) -> bool {
@@ -103,7 +116,8 @@ fn may_be(model: &ModelParams, protocol: Protocol) -> bool {
 
 fn bound(text: &str) -> Option<Bound> {
     let signs = [("<=", Side::AtMost), (">=", Side::AtLeast), ("<", Side::Less), (">", Side::More)];
-    let (rest, side) = signs.into_iter().find_map(|(sign, side)| Some((text.trim().strip_prefix(sign)?, side)))?;
+    let (rest, side) =
+        signs.into_iter().find_map(|(sign, side)| Some((text.trim().strip_prefix(sign)?, side)))?;
     let limit: f64 = rest.trim().parse().ok()?;
     limit.is_finite().then_some(Bound { side, limit })
 }

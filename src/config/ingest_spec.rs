@@ -47,9 +47,11 @@ impl TransactionSources {
         const AT: &str = "/ingest/transactions";
         match self {
             Self::One(source) => vec![(AT.to_owned(), source)],
-            Self::Many(sources) => {
-                sources.iter().enumerate().map(|(i, source)| (format!("{AT}/{i}"), source)).collect()
-            }
+            Self::Many(sources) => sources
+                .iter()
+                .enumerate()
+                .map(|(i, source)| (format!("{AT}/{i}"), source))
+                .collect(),
         }
     }
 }
@@ -245,7 +247,9 @@ fn comma() -> String {
     ",".to_owned()
 }
 fn iso_formats() -> Vec<String> {
-    ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"].map(str::to_owned).to_vec()
+    ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"]
+        .map(str::to_owned)
+        .to_vec()
 }
 fn two() -> u8 {
     2

@@ -25,14 +25,22 @@ pub(super) fn map(
     let path = document.base.join(&spec.map);
     if !path.is_file() {
         let mut checker = Checker::new(document, faulty, problems);
-        checker.problem(Kind::Input, "/segment/map", format!("no segment map at `{}`", path.display()), None);
+        checker.problem(
+            Kind::Input,
+            "/segment/map",
+            format!("no segment map at `{}`", path.display()),
+            None,
+        );
         return None;
     }
     let mut map_document = read(&path, &path.display().to_string(), problems)?;
     let (map_spec, map_faulty) = shaped::<MapSpec>(&mut map_document, problems);
     let map_spec: MapSpec = map_spec?;
     if map_spec.bins != bins && !map_faulty.iter().any(|fault| fault == "/bins") {
-        let message = format!("`{}` is written for {} bins, but score.bins is {bins}", spec.map, map_spec.bins);
+        let message = format!(
+            "`{}` is written for {} bins, but score.bins is {bins}",
+            spec.map, map_spec.bins
+        );
         Checker::new(document, faulty, problems).wrong("/segment/map", message);
         return None;
     }
@@ -44,7 +52,11 @@ pub(super) fn map(
 /// The map of a file that is a map itself, or of a pipeline that names one, whatever it leaves uncovered.
 pub(super) fn with_holes(path: &Path, problems: &mut Problems) -> Option<SegmentMap> {
     let mut document = read(path, &path.display().to_string(), problems)?;
-    let named = document.tree.to_json().pointer("/segment/map").and_then(|map| map.as_str().map(str::to_owned));
+    let named = document
+        .tree
+        .to_json()
+        .pointer("/segment/map")
+        .and_then(|map| map.as_str().map(str::to_owned));
     if let Some(named) = named {
         let path = document.base.join(named);
         document = read(&path, &path.display().to_string(), problems)?;
@@ -60,17 +72,27 @@ fn whole(map: SegmentMap, checker: &mut Checker<'_>) -> Option<SegmentMap> {
     if holes.is_empty() {
         return Some(map);
     }
-    let codes: Vec<String> = holes.iter().take(10).map(|code| code.map(|score| score.to_string()).join("-")).collect();
+    let codes: Vec<String> =
+        holes.iter().take(10).map(|code| code.map(|score| score.to_string()).join("-")).collect();
     let more = if holes.len() > codes.len() { ", …" } else { "" };
-    let message =
-        format!("{} of {} score codes have no segment: {}{more}", holes.len(), map.codes().count(), codes.join(", "));
+    let message = format!(
+        "{} of {} score codes have no segment: {}{more}",
+        holes.len(),
+        map.codes().count(),
+        codes.join(", ")
+    );
     let hint = "add rules, or name the segment of the rest with `otherwise`";
     checker.problem(Kind::Config, "/rules", message, Some(hint.to_owned()));
     None
 }
 
 /// Codes by their text.
-fn codes(texts: &[String], bins: u8, pointer: &str, checker: &mut Checker<'_>) -> Option<Vec<Code>> {
+fn codes(
+    texts: &[String],
+    bins: u8,
+    pointer: &str,
+    checker: &mut Checker<'_>,
+) -> Option<Vec<Code>> {
     let mut found = Vec::with_capacity(texts.len());
     for (i, text) in texts.iter().enumerate() {
         let scores: Vec<Option<u8>> = match text.contains('-') || bins > 9 {
@@ -92,7 +114,11 @@ fn codes(texts: &[String], bins: u8, pointer: &str, checker: &mut Checker<'_>) -
 
 /// A condition on values, with the columns that it may name.
 fn values(sql: &str, pointer: &str, checker: &mut Checker<'_>) -> Option<Values> {
-    let columns = [(RECENCY_DAYS, DataType::Int32), (FREQUENCY, DataType::UInt32), (MONETARY, DataType::Float64)];
+    let columns = [
+        (RECENCY_DAYS, DataType::Int32),
+        (FREQUENCY, DataType::UInt32),
+        (MONETARY, DataType::Float64),
+    ];
     let names = columns.each_ref().map(|(name, _)| *name);
     let schema: Schema = columns.into_iter().map(|(name, dtype)| (name.into(), dtype)).collect();
     match condition(sql, &schema) {
@@ -109,34 +135,50 @@ fn checked_map(spec: MapSpec, checker: &mut Checker<'_>) -> Option<SegmentMap> {
     let names: Vec<String> = spec.segments.iter().map(|segment| segment.name.clone()).collect();
     for (i, name) in names.iter().enumerate() {
         if names[..i].contains(name) {
-            checker.wrong(&format!("/segments/{i}/name"), format!("segment `{name}` is defined twice"));
+            checker.wrong(
+                &format!("/segments/{i}/name"),
+                format!("segment `{name}` is defined twice"),
+            );
         }
     }
     let mut index = |pointer: &str, name: &str| {
         let found = names.iter().position(|known| known == name);
         if found.is_none() {
             let hint = hint(name, names.iter().map(String::as_str));
-            checker.problem(Kind::Config, pointer, format!("no segment is called `{name}`"), Some(hint));
+            checker.problem(
+                Kind::Config,
+                pointer,
+                format!("no segment is called `{name}`"),
+                Some(hint),
+            );
         }
         found
     };
     let otherwise = spec.otherwise.as_ref().map(|name| index("/otherwise", name));
-    let indices: Vec<Option<usize>> =
-        spec.rules.iter().enumerate().map(|(i, rule)| index(&format!("/rules/{i}/segment"), &rule.segment)).collect();
+    let indices: Vec<Option<usize>> = spec
+        .rules
+        .iter()
+        .enumerate()
+        .map(|(i, rule)| index(&format!("/rules/{i}/segment"), &rule.segment))
+        .collect();
     let mut rules = Vec::with_capacity(spec.rules.len());
     let mut sound = true;
     for (i, (rule, segment)) in spec.rules.iter().zip(&indices).enumerate() {
         let mut range = |key: &str, given: Option<[u8; 2]>| {
             let [low, high] = given.unwrap_or([1, spec.bins]);
             if low < 1 || low > high || high > spec.bins {
-                let message = format!("expected [lowest, highest] within 1 to {}, found [{low}, {high}]", spec.bins);
+                let message = format!(
+                    "expected [lowest, highest] within 1 to {}, found [{low}, {high}]",
+                    spec.bins
+                );
                 checker.wrong(&format!("/rules/{i}/{key}"), message);
                 sound = false;
             }
             [low, high]
         };
         let ranges = [range("r", rule.r), range("f", rule.f), range("m", rule.m)];
-        let fm_sum = rule.fm.map(|ends| ends.map(|end| (end * 2.0).clamp(0.0, 2.0 * f64::from(spec.bins))));
+        let fm_sum =
+            rule.fm.map(|ends| ends.map(|end| (end * 2.0).clamp(0.0, 2.0 * f64::from(spec.bins))));
         if fm_sum.is_some_and(|[low, high]| low > high) {
             checker.wrong(&format!("/rules/{i}/fm"), "expected [lowest, highest]");
             sound = false;
@@ -144,8 +186,10 @@ fn checked_map(spec: MapSpec, checker: &mut Checker<'_>) -> Option<SegmentMap> {
         // A mean lies on halves, so that a range of it is one of whole sums.
         let fm_sum = fm_sum.map(|[low, high]| [low.ceil() as u8, high.floor() as u8]);
         let listed = rule.codes.as_ref();
-        let listed = listed.map(|texts| codes(texts, spec.bins, &format!("/rules/{i}/codes"), checker));
-        let on_values = rule.values.as_ref().map(|sql| values(sql, &format!("/rules/{i}/values"), checker));
+        let listed =
+            listed.map(|texts| codes(texts, spec.bins, &format!("/rules/{i}/codes"), checker));
+        let on_values =
+            rule.values.as_ref().map(|sql| values(sql, &format!("/rules/{i}/values"), checker));
         sound &= listed != Some(None) && on_values != Some(None);
         let (codes, values) = (listed.flatten(), on_values.flatten());
         rules.extend(segment.map(|segment| Rule { segment, ranges, fm_sum, codes, values }));
@@ -153,8 +197,11 @@ fn checked_map(spec: MapSpec, checker: &mut Checker<'_>) -> Option<SegmentMap> {
     if !sound || otherwise == Some(None) || rules.len() < spec.rules.len() {
         return None;
     }
-    let segments =
-        spec.segments.into_iter().map(|s| SegmentDef { name: s.name, description: s.description, action: s.action });
+    let segments = spec.segments.into_iter().map(|s| SegmentDef {
+        name: s.name,
+        description: s.description,
+        action: s.action,
+    });
     Some(SegmentMap {
         name: spec.name,
         bins: spec.bins,

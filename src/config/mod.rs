@@ -100,7 +100,8 @@ fn load_into(request: &Request, problems: &mut Problems) -> Option<Pipeline> {
 
 /// Reads and parses a YAML file.
 fn read(path: &Path, name: &str, problems: &mut Problems) -> Option<Document> {
-    let read = fs::read(path).map_err(|error| (Kind::Input, format!("cannot read `{name}`: {error}")));
+    let read =
+        fs::read(path).map_err(|error| (Kind::Input, format!("cannot read `{name}`: {error}")));
     let text = read.and_then(|bytes| {
         String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
@@ -134,8 +135,10 @@ fn parse(path: &Path, name: &str, text: String, problems: &mut Problems) -> Opti
 
 /// Puts `--set` and `--as-of` into the tree, each as a source of its own.
 fn overrides(request: &Request, tree: &mut Node, problems: &mut Problems) {
-    let as_of = request.as_of.iter().map(|date| ("--as-of".to_owned(), format!("rfm.snapshots={date}")));
-    let set = request.set.iter().enumerate().map(|(i, text)| (format!("--set #{}", i + 1), text.clone()));
+    let as_of =
+        request.as_of.iter().map(|date| ("--as-of".to_owned(), format!("rfm.snapshots={date}")));
+    let set =
+        request.set.iter().enumerate().map(|(i, text)| (format!("--set #{}", i + 1), text.clone()));
     for (name, text) in request.given.iter().cloned().chain(set).chain(as_of) {
         let source = problems.add_source(name, text.clone());
         let whole = Place { source, span: 0..text.len() };
@@ -154,7 +157,9 @@ fn overrides(request: &Request, tree: &mut Node, problems: &mut Problems) {
             .map(|mut node| {
                 // It was parsed from the tail of its source.
                 let by = path.len() + 1;
-                node.move_places(&mut |place| place.span = place.span.start + by..place.span.end + by);
+                node.move_places(&mut |place| {
+                    place.span = place.span.start + by..place.span.end + by
+                });
                 node
             })
             .and_then(|node| tree.set(path.trim(), node).map_err(|message| wrong(message, None)));

@@ -8,13 +8,22 @@ use super::source::keyed;
 use super::spec::{FeatureSpec, PipelineSpec};
 use crate::columns::*;
 use crate::model::{
-    Balance, Calibration, Encoding, FeatureParams, K, KmeansParams, Metric, Missing, ModelParams, Scaling, Target,
-    TunedBy, Tuning, Voting, Weights as VoteWeights,
+    Balance, Calibration, Encoding, FeatureParams, K, KmeansParams, Metric, Missing, ModelParams,
+    Scaling, Target, TunedBy, Tuning, Voting, Weights as VoteWeights,
 };
 
 /// Columns that a segment is a function of; a label that is, too, can only be recovered by them.
-const OF_SCORES: [&str; 9] =
-    [RECENCY_DAYS, FREQUENCY, MONETARY, AVERAGE_ORDER_VALUE, R_SCORE, F_SCORE, M_SCORE, RFM_SCORE, SEGMENT];
+const OF_SCORES: [&str; 9] = [
+    RECENCY_DAYS,
+    FREQUENCY,
+    MONETARY,
+    AVERAGE_ORDER_VALUE,
+    R_SCORE,
+    F_SCORE,
+    M_SCORE,
+    RFM_SCORE,
+    SEGMENT,
+];
 
 /// The checked models and clusterings; of what is wrong `checker` has been told.
 pub(super) fn models(
@@ -27,17 +36,23 @@ pub(super) fn models(
     for (name, model) in &spec.models {
         let at = format!("/models/{name}");
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            checker.wrong(&at, format!("model name `{name}` heads columns: letters, digits and `_` only"));
+            checker.wrong(
+                &at,
+                format!("model name `{name}` heads columns: letters, digits and `_` only"),
+            );
         }
         if model.kmeans.is_some() && name == SEGMENT {
             checker.wrong(
                 &at,
-                "a clustering cannot be called `segment`: tables of groups call the segments so".to_owned(),
+                "a clustering cannot be called `segment`: tables of groups call the segments so"
+                    .to_owned(),
             );
         }
         let features = features(model, &columns, &at, checker);
         match &model.kmeans {
-            Some(kmeans) => clusterings.extend(clustering(name, model, kmeans, features, &at, checker)),
+            Some(kmeans) => {
+                clusterings.extend(clustering(name, model, kmeans, features, &at, checker))
+            }
             None => models.extend(knn(name, model, features, spec, &at, checker)),
         }
     }
@@ -52,7 +67,9 @@ struct Columns {
 
 impl Columns {
     fn of(spec: &PipelineSpec, apart: bool) -> Self {
-        let mut numbers = [RECENCY_DAYS, FREQUENCY, MONETARY, R_SCORE, F_SCORE, M_SCORE].map(str::to_owned).to_vec();
+        let mut numbers = [RECENCY_DAYS, FREQUENCY, MONETARY, R_SCORE, F_SCORE, M_SCORE]
+            .map(str::to_owned)
+            .to_vec();
         if apart {
             numbers.push(RETURNED_MONEY.to_owned());
         }
@@ -69,14 +86,25 @@ impl Columns {
             }
             .to_owned()
         }));
-        numbers.extend(spec.rfm.ratios.iter().map(|ratio| ratio_name(ratio.of.name(), &ratio.recent, &ratio.over)));
+        numbers.extend(
+            spec.rfm
+                .ratios
+                .iter()
+                .map(|ratio| ratio_name(ratio.of.name(), &ratio.recent, &ratio.over)),
+        );
         numbers.extend((1..=usize::from(spec.rfm.top_categories)).map(category_share));
-        let attributes = spec.ingest.customers.iter().flat_map(|customers| customers.attributes.clone());
+        let attributes =
+            spec.ingest.customers.iter().flat_map(|customers| customers.attributes.clone());
         Self { numbers, texts: [SEGMENT.to_owned()].into_iter().chain(attributes).collect() }
     }
 }
 
-fn features(model: &ModelSpec, columns: &Columns, at: &str, checker: &mut Checker<'_>) -> Vec<FeatureParams> {
+fn features(
+    model: &ModelSpec,
+    columns: &Columns,
+    at: &str,
+    checker: &mut Checker<'_>,
+) -> Vec<FeatureParams> {
     let mut found: Vec<FeatureParams> = Vec::with_capacity(model.features.len());
     for (i, feature) in model.features.iter().enumerate() {
         let at = format!("{at}/features/{i}");
@@ -96,18 +124,27 @@ fn features(model: &ModelSpec, columns: &Columns, at: &str, checker: &mut Checke
         if found.iter().any(|other| other.column == full.column) {
             checker.wrong(&place, format!("feature `{}` is named twice", full.column));
         }
-        let encode = full.encode.unwrap_or(if text { EncodeSpec::OneHot } else { EncodeSpec::Number });
+        let encode =
+            full.encode.unwrap_or(if text { EncodeSpec::OneHot } else { EncodeSpec::Number });
         let wrong = |given: bool, key: &str, checker: &mut Checker<'_>| {
             if given {
-                checker.wrong(&format!("{at}/{key}"), format!("`{key}` does not go with this encoding"));
+                checker.wrong(
+                    &format!("{at}/{key}"),
+                    format!("`{key}` does not go with this encoding"),
+                );
             }
         };
         wrong(full.order.is_some() && encode != EncodeSpec::Ordinal, "order", checker);
         wrong(full.log1p.is_some() && encode != EncodeSpec::Number, "log1p", checker);
         wrong(full.scale.is_some() && encode == EncodeSpec::OneHot, "scale", checker);
         let order = full.order.as_deref().unwrap_or_default();
-        if let Some(twice) = order.iter().enumerate().position(|(i, value)| order[..i].contains(value)) {
-            checker.wrong(&format!("{at}/order/{twice}"), format!("`{}` is named twice", order[twice]));
+        if let Some(twice) =
+            order.iter().enumerate().position(|(i, value)| order[..i].contains(value))
+        {
+            checker.wrong(
+                &format!("{at}/order/{twice}"),
+                format!("`{}` is named twice", order[twice]),
+            );
         }
         if encode == EncodeSpec::Ordinal && full.order.is_none() {
             checker.wrong(&at, "`ordinal` needs the `order` of its values");
@@ -121,14 +158,21 @@ fn features(model: &ModelSpec, columns: &Columns, at: &str, checker: &mut Checke
         let encoding = match encode {
             EncodeSpec::Number => Encoding::Number { log1p: full.log1p.unwrap_or(true), scale },
             EncodeSpec::OneHot => Encoding::OneHot,
-            EncodeSpec::Ordinal => Encoding::Ordinal { order: full.order.unwrap_or_default(), scale },
+            EncodeSpec::Ordinal => {
+                Encoding::Ordinal { order: full.order.unwrap_or_default(), scale }
+            }
         };
         let missing = match full.missing.unwrap_or(MissingSpec::Median) {
             MissingSpec::Median => Missing::Median,
             MissingSpec::Drop => Missing::Drop,
             MissingSpec::Fail => Missing::Fail,
         };
-        found.push(FeatureParams { column: full.column, encoding, weight: full.weight.unwrap_or(1.0), missing });
+        found.push(FeatureParams {
+            column: full.column,
+            encoding,
+            weight: full.weight.unwrap_or(1.0),
+            missing,
+        });
     }
     found
 }
@@ -144,7 +188,9 @@ fn knn(
     let target = target(model, spec, at, checker);
     let of_scores = features.iter().any(|feature| OF_SCORES.contains(&feature.column.as_str()));
     let ahead = target.as_ref().is_some_and(|target| target.horizon().is_some());
-    let share = features.iter().find(|feature| (1..=50).any(|place| feature.column == category_share(place)));
+    let share = features
+        .iter()
+        .find(|feature| (1..=50).any(|place| feature.column == category_share(place)));
     if let Some(share) = share.filter(|_| ahead) {
         let message = format!(
             "`{}` is of another category at another snapshot, so that nothing can be learnt from it",
@@ -190,7 +236,9 @@ fn knn(
             None | Some(MetricSpec::Named(MetricName::Euclidean)) => Metric::Euclidean,
             Some(MetricSpec::Named(MetricName::Manhattan)) => Metric::Manhattan,
             Some(MetricSpec::Named(MetricName::Cosine)) => Metric::Cosine,
-            Some(MetricSpec::Minkowski(MinkowskiSpec { minkowski })) => Metric::Minkowski(*minkowski),
+            Some(MetricSpec::Minkowski(MinkowskiSpec { minkowski })) => {
+                Metric::Minkowski(*minkowski)
+            }
         },
         balance: match model.class_balance {
             None | Some(BalanceSpec::None) => Balance::None,
@@ -205,29 +253,63 @@ fn knn(
     };
     let name = name.to_owned();
     let (abstain, holdout, seed) = (model.abstain, model.holdout.unwrap_or(0.2), model.seed);
-    Some(ModelParams { name, target: target?, circular, features, k, voting, calibration, abstain, holdout, seed })
+    Some(ModelParams {
+        name,
+        target: target?,
+        circular,
+        features,
+        k,
+        voting,
+        calibration,
+        abstain,
+        holdout,
+        seed,
+    })
 }
 
-fn target(model: &ModelSpec, spec: &PipelineSpec, at: &str, checker: &mut Checker<'_>) -> Option<Target> {
+fn target(
+    model: &ModelSpec,
+    spec: &PipelineSpec,
+    at: &str,
+    checker: &mut Checker<'_>,
+) -> Option<Target> {
     let other = match &model.target {
         None | Some(TargetSpec::Named(TargetName::Segment)) => return Some(Target::Segment),
         Some(TargetSpec::Other(other)) => other,
     };
     let at = format!("{at}/target");
-    let days = |text: &Option<String>| text.as_ref().and_then(|text| text.strip_suffix('d')?.parse::<u32>().ok());
-    let named = [other.segment_in.is_some(), other.buys_in.is_some(), other.labels.is_some(), other.clusters.is_some()];
+    let days = |text: &Option<String>| {
+        text.as_ref().and_then(|text| text.strip_suffix('d')?.parse::<u32>().ok())
+    };
+    let named = [
+        other.segment_in.is_some(),
+        other.buys_in.is_some(),
+        other.labels.is_some(),
+        other.clusters.is_some(),
+    ];
     if named.iter().filter(|named| **named).count() != 1 {
         checker.wrong(&at, "expected one of `segment_in`, `buys_in`, `labels` and `clusters`");
         return None;
     }
-    if other.labels.is_none() && (other.key.is_some() || other.label.is_some() || other.csv.is_some()) {
+    if other.labels.is_none()
+        && (other.key.is_some() || other.label.is_some() || other.csv.is_some())
+    {
         checker.wrong(&at, "`key`, `label` and `csv` are those of a label file");
     }
     if let Some(name) = &other.clusters {
         if spec.models.get(name).is_none_or(|model| model.kmeans.is_none()) {
-            let known = spec.models.iter().filter(|(_, model)| model.kmeans.is_some()).map(|(name, _)| name.as_str());
+            let known = spec
+                .models
+                .iter()
+                .filter(|(_, model)| model.kmeans.is_some())
+                .map(|(name, _)| name.as_str());
             let message = format!("no clustering is called `{name}`");
-            checker.problem(Kind::Config, &format!("{at}/clusters"), message, Some(hint(name, known)));
+            checker.problem(
+                Kind::Config,
+                &format!("{at}/clusters"),
+                message,
+                Some(hint(name, known)),
+            );
             return None;
         }
         return Some(Target::Clusters(name.clone()));
@@ -279,7 +361,10 @@ fn clustering(
                 return None;
             }
             if take.is_some_and(|take| !(from..=to).contains(&take)) {
-                checker.wrong(&format!("{at}/kmeans/k/take"), format!("expected a number from {from} to {to}"));
+                checker.wrong(
+                    &format!("{at}/kmeans/k/take"),
+                    format!("expected a number from {from} to {to}"),
+                );
             }
             ([from as usize, to as usize], take.map(|take| take as usize))
         }

@@ -79,7 +79,9 @@ impl Problems {
 
     /// Sorts by place, so that the report reads from top to bottom, and drops repetitions.
     pub fn sort(&mut self) {
-        self.list.sort_by_key(|p| p.place.as_ref().map_or((usize::MAX, 0), |place| (place.source, place.span.start)));
+        self.list.sort_by_key(|p| {
+            p.place.as_ref().map_or((usize::MAX, 0), |place| (place.source, place.span.start))
+        });
         self.list.dedup();
     }
 
@@ -140,7 +142,8 @@ pub fn nearest<'a>(wrong: &str, valid: impl IntoIterator<Item = &'a str>) -> Opt
 
 /// "expected one of `a`, `b`", with the nearest one first where the name looks like a slip.
 pub fn hint<'a>(wrong: &str, valid: impl IntoIterator<Item = &'a str> + Clone) -> String {
-    let mut names: Vec<String> = valid.clone().into_iter().map(|name| format!("`{name}`")).collect();
+    let mut names: Vec<String> =
+        valid.clone().into_iter().map(|name| format!("`{name}`")).collect();
     names.dedup();
     let all = match names.as_slice() {
         [] => "none is valid here".to_owned(),

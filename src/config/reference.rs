@@ -12,7 +12,8 @@ struct Row {
 
 /// A page in Markdown: a table for every section of a schema.
 pub(super) fn page(schema: &Json) -> String {
-    let title = schema["title"].as_str().unwrap_or_default().trim_end_matches("Spec").to_lowercase();
+    let title =
+        schema["title"].as_str().unwrap_or_default().trim_end_matches("Spec").to_lowercase();
     let mut page = format!("# Options of a {title}\n\n{}\n", in_one_line(schema));
     let none = Map::new();
     let sections = schema["properties"].as_object().unwrap_or(&none);
@@ -63,18 +64,32 @@ fn descend(root: &Json, schema: &Json, path: &str, depth: usize, rows: &mut Vec<
 }
 
 /// A row a property, each followed by what is below it where that is wanted.
-fn rows_of(root: &Json, schema: &Json, path: &str, required: &[&str], depth: usize, below: bool) -> Vec<Row> {
+fn rows_of(
+    root: &Json,
+    schema: &Json,
+    path: &str,
+    required: &[&str],
+    depth: usize,
+    below: bool,
+) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
         let own = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         let default = match property.get("default") {
             _ if required.contains(&name.as_str()) => "required".to_owned(),
-            Some(default @ (Json::String(_) | Json::Number(_) | Json::Bool(_))) if *default != "" => {
+            Some(default @ (Json::String(_) | Json::Number(_) | Json::Bool(_)))
+                if *default != "" =>
+            {
                 format!("`{}`", bare(default))
             }
             _ => String::new(),
         };
-        rows.push(Row { takes: takes(root, property), default, says: cell(&in_one_line(property)), path: own.clone() });
+        rows.push(Row {
+            takes: takes(root, property),
+            default,
+            says: cell(&in_one_line(property)),
+            path: own.clone(),
+        });
         if below {
             let mut deeper = Vec::new();
             descend(root, property, &own, depth + 1, &mut deeper);
@@ -87,14 +102,20 @@ fn rows_of(root: &Json, schema: &Json, path: &str, required: &[&str], depth: usi
 /// What a value may be, in words.
 fn takes(root: &Json, schema: &Json) -> String {
     let schema = resolved(root, schema);
-    let mut named: Vec<String> =
-        schema["enum"].as_array().into_iter().flatten().map(|one| format!("`{}`", bare(one))).collect();
+    let mut named: Vec<String> = schema["enum"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|one| format!("`{}`", bare(one)))
+        .collect();
     named.extend(schema.get("const").map(|one| format!("`{}`", bare(one))));
     if !named.is_empty() {
         return named.join(", ");
     }
-    let choices: Vec<String> =
-        choices(schema).map(|choice| takes(root, choice)).filter(|words| !words.is_empty()).collect();
+    let choices: Vec<String> = choices(schema)
+        .map(|choice| takes(root, choice))
+        .filter(|words| !words.is_empty())
+        .collect();
     if !choices.is_empty() {
         let mut distinct: Vec<String> = Vec::new();
         choices.into_iter().filter(|one| one != "nothing").for_each(|one| {
@@ -110,7 +131,10 @@ fn takes(root: &Json, schema: &Json) -> String {
     };
     let words = types.into_iter().filter(|name| *name != "null").map(|name| match name {
         "object" => "section".to_owned(),
-        "array" => format!("list of {}", schema.get("items").map_or("anything".to_owned(), |items| takes(root, items))),
+        "array" => format!(
+            "list of {}",
+            schema.get("items").map_or("anything".to_owned(), |items| takes(root, items))
+        ),
         "string" => "text".to_owned(),
         "integer" => "whole number".to_owned(),
         "boolean" => "`true`, `false`".to_owned(),
@@ -144,7 +168,8 @@ fn choices(schema: &Json) -> impl Iterator<Item = &Json> {
 }
 
 fn resolved<'a>(root: &'a Json, schema: &'a Json) -> &'a Json {
-    let target = schema["$ref"].as_str().and_then(|target| root.pointer(target.trim_start_matches('#')));
+    let target =
+        schema["$ref"].as_str().and_then(|target| root.pointer(target.trim_start_matches('#')));
     target.unwrap_or(schema)
 }
 
@@ -153,7 +178,12 @@ fn required(schema: &Json) -> Vec<&str> {
 }
 
 fn in_one_line(schema: &Json) -> String {
-    schema["description"].as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+    schema["description"]
+        .as_str()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// Text within a table.

@@ -36,9 +36,11 @@ pub(super) fn score(
         }
     }
     if spec.compat == Some(Compat::PymcMarketing) {
-        let of_days = rfm.frequency == Frequency::Days && rfm.monetary == Some(MonetarySpec::MeanPerDay);
+        let of_days =
+            rfm.frequency == Frequency::Days && rfm.monetary == Some(MonetarySpec::MeanPerDay);
         if !of_days {
-            let message = "pymc-marketing counts days with a purchase, and the mean spent on one".to_owned();
+            let message =
+                "pymc-marketing counts days with a purchase, and the mean spent on one".to_owned();
             let hint = "set `rfm: { frequency: days, monetary: mean_per_day }`".to_owned();
             checker.problem(Kind::Config, "/score/compat", message, Some(hint));
         }
@@ -55,14 +57,19 @@ pub(super) fn score(
         (None, method) => [method; 3].map(|method| named(method, &None)),
     };
     let all = bins(spec);
-    let own = [("recency", &spec.recency), ("frequency", &spec.frequency), ("monetary", &spec.monetary)];
+    let own =
+        [("recency", &spec.recency), ("frequency", &spec.frequency), ("monetary", &spec.monetary)];
     let mut dimensions = own.into_iter().zip(of_all).map(|((name, own), method)| {
         let own = own.clone().unwrap_or_default();
         dimension(&own, &format!("/score/{name}"), method, all, checker)
     });
     let dimensions: [DimensionParams; 3] = std::array::from_fn(|_| {
         // There are three of them.
-        dimensions.next().unwrap_or(DimensionParams { method: Method::Quantile, bins: all, zero_apart: false })
+        dimensions.next().unwrap_or(DimensionParams {
+            method: Method::Quantile,
+            bins: all,
+            zero_apart: false,
+        })
     });
     let weights = spec.weights.and_then(|WeightsSpec { recency, frequency, monetary }| {
         let sum = recency + frequency + monetary;
@@ -82,9 +89,17 @@ fn cutting(
     definitions: &serde_json::Value,
     checker: &mut Checker<'_>,
 ) -> Cutting {
-    let CutPointsSpec::Frozen(FrozenSpec { frozen }) = &spec.cut_points else { return Cutting::Refit };
-    if dimensions.iter().any(|dimension| matches!(dimension.method, Method::Rank | Method::RankQcut)) {
-        checker.wrong("/score/cut_points", "scores by rank part equal values, so there are no cut points to keep");
+    let CutPointsSpec::Frozen(FrozenSpec { frozen }) = &spec.cut_points else {
+        return Cutting::Refit;
+    };
+    if dimensions
+        .iter()
+        .any(|dimension| matches!(dimension.method, Method::Rank | Method::RankQcut))
+    {
+        checker.wrong(
+            "/score/cut_points",
+            "scores by rank part equal values, so there are no cut points to keep",
+        );
     }
     match NaiveDate::parse_from_str(frozen, "%Y-%m-%d") {
         Ok(date) => Cutting::AsOf(date),
@@ -94,19 +109,26 @@ fn cutting(
         }
         Err(_) => {
             let opened = Opened::at(&checker.base().join(frozen));
-            let kept =
-                opened.and_then(|opened| match differences(definitions, &opened.record.definition, Which::Scores) {
+            let kept = opened.and_then(|opened| {
+                match differences(definitions, &opened.record.definition, Which::Scores) {
                     Some(words) => Err(ArtefactError::Differs(words)),
                     None => opened.record.yardstick(),
-                });
+                }
+            });
             kept.map_or_else(
                 |error| {
                     let kind = match error {
                         ArtefactError::Io { .. } | ArtefactError::Absent(_) => Kind::Input,
                         _ => Kind::Config,
                     };
-                    let hint = "a date such as 2011-09-10, or the folder of a run or of its artefact";
-                    checker.problem(kind, "/score/cut_points/frozen", error.to_string(), Some(hint.to_owned()));
+                    let hint =
+                        "a date such as 2011-09-10, or the folder of a run or of its artefact";
+                    checker.problem(
+                        kind,
+                        "/score/cut_points/frozen",
+                        error.to_string(),
+                        Some(hint.to_owned()),
+                    );
                     Cutting::Refit
                 },
                 Cutting::Given,
@@ -115,13 +137,23 @@ fn cutting(
     }
 }
 
-fn dimension(own: &DimensionSpec, at: &str, method: Method, all: u8, checker: &mut Checker<'_>) -> DimensionParams {
+fn dimension(
+    own: &DimensionSpec,
+    at: &str,
+    method: Method,
+    all: u8,
+    checker: &mut Checker<'_>,
+) -> DimensionParams {
     let method = own.method.map_or(method, |method| named(method, &own.cut_points));
     let given = own.cut_points.as_ref().map(|points| points.len() as u8 + 1);
     let fixed = matches!(method, Method::Fixed(_));
     match (fixed, &own.cut_points) {
-        (true, None) if own.method.is_some() => checker.wrong(&format!("{at}/method"), "`fixed` needs `cut_points`"),
-        (false, Some(_)) => checker.wrong(&format!("{at}/cut_points"), "cut points are for `method: fixed`"),
+        (true, None) if own.method.is_some() => {
+            checker.wrong(&format!("{at}/method"), "`fixed` needs `cut_points`")
+        }
+        (false, Some(_)) => {
+            checker.wrong(&format!("{at}/cut_points"), "cut points are for `method: fixed`")
+        }
         (true, Some(points)) if points.windows(2).any(|pair| pair[0] >= pair[1]) => {
             checker.wrong(&format!("{at}/cut_points"), "expected cut points in ascending order");
         }
@@ -133,7 +165,10 @@ fn dimension(own: &DimensionSpec, at: &str, method: Method, all: u8, checker: &m
         checker.wrong(&format!("{at}/cut_points"), message);
     }
     if bins > all {
-        checker.wrong(&format!("{at}/bins"), format!("{bins} bins are more than the {all} of `score.bins`"));
+        checker.wrong(
+            &format!("{at}/bins"),
+            format!("{bins} bins are more than the {all} of `score.bins`"),
+        );
     }
     let by_rank = matches!(method, Method::Rank | Method::RankQcut);
     if own.zero_apart && (fixed || by_rank || bins < 3 || at.ends_with("recency")) {
@@ -159,7 +194,9 @@ fn preset(compat: Compat) -> [Method; 3] {
         Compat::RRfm => [Method::RRfm, Method::RRfm, Method::RRfm],
         Compat::PandasQcutFirst => [Method::Quantile, Method::RankQcut, Method::Quantile],
         Compat::PymcMarketing => [Method::QcutDrop, Method::QcutDrop, Method::QcutDrop],
-        Compat::Klaviyo => [Method::Fixed(vec![180.0, 365.0]), Method::AverageRank, Method::AverageRank],
+        Compat::Klaviyo => {
+            [Method::Fixed(vec![180.0, 365.0]), Method::AverageRank, Method::AverageRank]
+        }
         Compat::Dbt => [Method::PercentRank, Method::PercentRank, Method::PercentRank],
     }
 }

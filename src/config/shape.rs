@@ -49,10 +49,9 @@ fn with_variables(schema: Json) -> Json {
         one => one.is_some_and(|one| one == name),
     };
     let certain = ["enum", "const", "pattern", "format", "minLength"].into_iter().any(says);
-    let choice = entries
-        .get("oneOf")
-        .and_then(Json::as_array)
-        .is_some_and(|all| all.iter().all(|one| one.get("const").is_some() || one.get("enum").is_some()));
+    let choice = entries.get("oneOf").and_then(Json::as_array).is_some_and(|all| {
+        all.iter().all(|one| one.get("const").is_some() || one.get("enum").is_some())
+    });
     if !certain && !choice && !["integer", "number", "boolean"].into_iter().any(of_type) {
         return Json::Object(entries);
     }
@@ -116,7 +115,12 @@ fn describe(error: &ValidationError<'_>, tree: &Node, schema: &Json, found: &mut
         }
         ValidationErrorKind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
-            push(format!("{at}/{name}"), tree.key_place(&at), format!("key `{name}` is missing{}", inside(&at)), None);
+            push(
+                format!("{at}/{name}"),
+                tree.key_place(&at),
+                format!("key `{name}` is missing{}", inside(&at)),
+                None,
+            );
         }
         ValidationErrorKind::AnyOf { context }
         | ValidationErrorKind::OneOfNotValid { context }
@@ -124,20 +128,23 @@ fn describe(error: &ValidationError<'_>, tree: &Node, schema: &Json, found: &mut
             // The branch that the user meant is the one whose faults lie deepest, or that accepts the value's type.
             let meant = context.iter().find(|branch| {
                 branch.iter().all(|e| {
-                    e.instance_path().as_str().len() > at.len() || !matches!(e.kind(), ValidationErrorKind::Type { .. })
+                    e.instance_path().as_str().len() > at.len()
+                        || !matches!(e.kind(), ValidationErrorKind::Type { .. })
                 })
             });
             match meant {
                 Some(branch) => branch.iter().for_each(|e| describe(e, tree, schema, found)),
                 None => {
-                    let kinds: Vec<String> = context.iter().flatten().filter_map(wanted_type).collect();
+                    let kinds: Vec<String> =
+                        context.iter().flatten().filter_map(wanted_type).collect();
                     let message = format!("expected {}, found {shown}", kinds.join(" or "));
                     push(at.clone(), tree.value_place(&at), message, None);
                 }
             }
         }
         ValidationErrorKind::Enum { options } => {
-            let names: Vec<&str> = options.as_array().into_iter().flatten().filter_map(Json::as_str).collect();
+            let names: Vec<&str> =
+                options.as_array().into_iter().flatten().filter_map(Json::as_str).collect();
             let hint = error.instance().as_str().map(|wrong| hint(wrong, names.iter().copied()));
             let message = match hint {
                 Some(_) => format!("{shown} is not valid{}", inside(&at)),
@@ -152,22 +159,36 @@ fn describe(error: &ValidationError<'_>, tree: &Node, schema: &Json, found: &mut
                 ValidationErrorKind::Maximum { limit } => format!("at most {limit}"),
                 ValidationErrorKind::MinItems { limit } => format!("a list of at least {limit}"),
                 ValidationErrorKind::MaxItems { limit } => format!("a list of at most {limit}"),
-                ValidationErrorKind::MinLength { limit } => format!("text of at least {limit} characters"),
-                ValidationErrorKind::MaxLength { limit } => format!("text of at most {limit} characters"),
+                ValidationErrorKind::MinLength { limit } => {
+                    format!("text of at least {limit} characters")
+                }
+                ValidationErrorKind::MaxLength { limit } => {
+                    format!("text of at most {limit} characters")
+                }
                 ValidationErrorKind::MinProperties { .. } => {
                     format!("a key of {}", property_names(schema, error).join(", "))
                 }
                 ValidationErrorKind::MaxProperties { limit } => {
-                    format!("no more than {limit} key of {}", property_names(schema, error).join(", "))
+                    format!(
+                        "no more than {limit} key of {}",
+                        property_names(schema, error).join(", ")
+                    )
                 }
                 ValidationErrorKind::Pattern { pattern } => format!("text that matches {pattern}"),
                 _ => error.masked().to_string(),
             };
             let found = match (kind, error.instance().as_ref()) {
-                (ValidationErrorKind::Type { .. }, Json::String(_)) if !hidden => format!("the text {shown}"),
+                (ValidationErrorKind::Type { .. }, Json::String(_)) if !hidden => {
+                    format!("the text {shown}")
+                }
                 _ => shown,
             };
-            push(at.clone(), tree.value_place(&at), format!("expected {wanted}, found {found}"), None);
+            push(
+                at.clone(),
+                tree.value_place(&at),
+                format!("expected {wanted}, found {found}"),
+                None,
+            );
         }
     }
 }
@@ -193,8 +214,11 @@ fn wanted_type(error: &ValidationError<'_>) -> Option<String> {
     Some(match kind {
         TypeKind::Single(one) => name(one.as_str()).to_owned(),
         TypeKind::Multiple(many) => {
-            let names: Vec<&str> =
-                many.iter().map(|one| name(one.as_str())).filter(|name| *name != "nothing").collect();
+            let names: Vec<&str> = many
+                .iter()
+                .map(|one| name(one.as_str()))
+                .filter(|name| *name != "nothing")
+                .collect();
             names.join(" or ")
         }
     })

@@ -10,7 +10,9 @@ use super::problem::{Kind, hint};
 use super::text;
 use crate::columns::*;
 use crate::ingest::probe::{self, ProbeError};
-use crate::ingest::{Columns, FileSet, Format, KeyedParams, Rates, Source, SourceFile, TextFormat, Worth};
+use crate::ingest::{
+    Columns, FileSet, Format, KeyedParams, Rates, Source, SourceFile, TextFormat, Worth,
+};
 use crate::remote::RemoteError;
 
 /// Columns of the segments that an attribute may not be called like.
@@ -77,7 +79,10 @@ pub(super) fn sources(spec: &TransactionSources, checker: &mut Checker<'_>) -> O
     let mut sources = Vec::new();
     let mut sound = true;
     let mut seen: Vec<PathBuf> = Vec::new();
-    let first = spec.each().first().map(|(_, first)| (first.columns.order_id.is_some(), first.csv.on_bad_row));
+    let first = spec
+        .each()
+        .first()
+        .map(|(_, first)| (first.columns.order_id.is_some(), first.csv.on_bad_row));
     for (at, source) in spec.each() {
         if first.is_some_and(|(has_orders, _)| has_orders != source.columns.order_id.is_some()) {
             let message = "`order_id` is mapped in one source and not in another; an order has to mean one thing";
@@ -85,7 +90,10 @@ pub(super) fn sources(spec: &TransactionSources, checker: &mut Checker<'_>) -> O
             sound = false;
         }
         if first.is_some_and(|(_, on_bad_row)| on_bad_row != source.csv.on_bad_row) {
-            checker.wrong(&format!("{at}/csv/on_bad_row"), "the sources of a run agree on `on_bad_row`");
+            checker.wrong(
+                &format!("{at}/csv/on_bad_row"),
+                "the sources of a run agree on `on_bad_row`",
+            );
             sound = false;
         }
         match bind(source, &at, &mut seen, checker) {
@@ -97,7 +105,12 @@ pub(super) fn sources(spec: &TransactionSources, checker: &mut Checker<'_>) -> O
 }
 
 /// One source: its files, their one format, and the checked column names.
-fn bind(spec: &TransactionsSpec, at: &str, seen: &mut Vec<PathBuf>, checker: &mut Checker<'_>) -> Option<Source> {
+fn bind(
+    spec: &TransactionsSpec,
+    at: &str,
+    seen: &mut Vec<PathBuf>,
+    checker: &mut Checker<'_>,
+) -> Option<Source> {
     let text = text::text(&spec.csv, &format!("{at}/csv"), checker);
     let columns = columns(&spec.columns, at, checker);
     let set = file_set(&spec.paths, text?, at, seen, checker)?;
@@ -136,13 +149,20 @@ fn taken(name: &str) -> bool {
 }
 
 /// A table with one row a key.
-pub(super) fn keyed(spec: &CustomersSpec, at: &str, checker: &mut Checker<'_>) -> Option<KeyedParams> {
+pub(super) fn keyed(
+    spec: &CustomersSpec,
+    at: &str,
+    checker: &mut Checker<'_>,
+) -> Option<KeyedParams> {
     let text = text::text(&spec.csv, &format!("{at}/csv"), checker)?;
     let set = file_set(&spec.paths, text, at, &mut Vec::new(), checker)?;
     let mut all_fit = true;
     let attributes = spec.attributes.iter().enumerate();
-    let wanted = attributes.map(|(i, name)| (format!("{at}/attributes/{i}"), name, Wanted::Anything));
-    for (pointer, name, wanted) in [(format!("{at}/key"), &spec.key, Wanted::Identity)].into_iter().chain(wanted) {
+    let wanted =
+        attributes.map(|(i, name)| (format!("{at}/attributes/{i}"), name, Wanted::Anything));
+    for (pointer, name, wanted) in
+        [(format!("{at}/key"), &spec.key, Wanted::Identity)].into_iter().chain(wanted)
+    {
         for file in &set.files {
             all_fit &= fits(file, set.format, at, &pointer, name, wanted, checker);
         }
@@ -153,14 +173,16 @@ pub(super) fn keyed(spec: &CustomersSpec, at: &str, checker: &mut Checker<'_>) -
 /// What foreign money is worth: `Some(None)` where no rates are asked for.
 pub(super) fn rates(spec: &IngestSpec, checker: &mut Checker<'_>) -> Option<Option<Rates>> {
     let MoneySpec { currency, rates, .. } = &spec.money;
-    let foreign = spec.transactions.each().into_iter().find(|(_, source)| source.columns.currency.is_some());
+    let foreign =
+        spec.transactions.each().into_iter().find(|(_, source)| source.columns.currency.is_some());
     let Some(own) = currency else {
         let at = foreign.map(|(at, _)| format!("{at}/columns/currency"));
         let at = at.or(rates.as_ref().map(|_| "/ingest/money/rates".to_owned()));
         return match at {
             None => Some(None),
             Some(at) => {
-                let message = "the pipeline's own currency has to be known: `ingest.money.currency`";
+                let message =
+                    "the pipeline's own currency has to be known: `ingest.money.currency`";
                 checker.wrong(&at, message);
                 None
             }
@@ -174,7 +196,12 @@ pub(super) fn rates(spec: &IngestSpec, checker: &mut Checker<'_>) -> Option<Opti
     }
     let full = checker.base().join(path);
     if !full.is_file() {
-        checker.problem(Kind::Input, pointer, format!("no table of rates at `{}`", full.display()), None);
+        checker.problem(
+            Kind::Input,
+            pointer,
+            format!("no table of rates at `{}`", full.display()),
+            None,
+        );
         return None;
     }
     match Rates::read(&full, path, own) {
@@ -188,8 +215,17 @@ pub(super) fn rates(spec: &IngestSpec, checker: &mut Checker<'_>) -> Option<Opti
 
 /// Key, source column and wanted type of every mapped column.
 fn mapped(spec: &ColumnsSpec) -> Vec<(&'static str, &str, Wanted)> {
-    let ColumnsSpec { customer_id, order_id, ordered_at, product_id, quantity, unit_price, amount, currency, category } =
-        spec;
+    let ColumnsSpec {
+        customer_id,
+        order_id,
+        ordered_at,
+        product_id,
+        quantity,
+        unit_price,
+        amount,
+        currency,
+        category,
+    } = spec;
     let always = [
         ("customer_id", Some(customer_id), Wanted::Identity),
         ("order_id", order_id.as_ref(), Wanted::Identity),
@@ -201,7 +237,10 @@ fn mapped(spec: &ColumnsSpec) -> Vec<(&'static str, &str, Wanted)> {
         ("currency", currency.as_ref(), Wanted::Identity),
         ("category", category.as_ref(), Wanted::Identity),
     ];
-    always.into_iter().filter_map(|(key, name, wanted)| Some((key, name?.as_str(), wanted))).collect()
+    always
+        .into_iter()
+        .filter_map(|(key, name, wanted)| Some((key, name?.as_str(), wanted)))
+        .collect()
 }
 
 fn columns(spec: &ColumnsSpec, at: &str, checker: &mut Checker<'_>) -> Option<Columns> {
@@ -209,7 +248,9 @@ fn columns(spec: &ColumnsSpec, at: &str, checker: &mut Checker<'_>) -> Option<Co
         (Some(quantity), Some(unit_price), None) => {
             Worth::Priced { quantity: quantity.clone(), unit_price: unit_price.clone() }
         }
-        (quantity, None, Some(amount)) => Worth::Amount { amount: amount.clone(), quantity: quantity.clone() },
+        (quantity, None, Some(amount)) => {
+            Worth::Amount { amount: amount.clone(), quantity: quantity.clone() }
+        }
         _ => {
             let message = "money comes either from `quantity` and `unit_price`, or from `amount`";
             checker.problem(Kind::Config, &format!("{at}/columns"), message.to_owned(), None);
@@ -249,10 +290,16 @@ fn file_set(
         };
         for file in paths {
             // Of what is remote the URL tells whether it is the same.
-            let place = if file.fetched.is_some() { PathBuf::from(&file.name) } else { file.path.clone() };
+            let place =
+                if file.fetched.is_some() { PathBuf::from(&file.name) } else { file.path.clone() };
             if seen.contains(&place) {
                 failed = true;
-                checker.problem(Kind::Config, &pointer, format!("`{}` is named twice", file.name), None);
+                checker.problem(
+                    Kind::Config,
+                    &pointer,
+                    format!("`{}` is named twice", file.name),
+                    None,
+                );
                 continue;
             }
             seen.push(place);
@@ -265,7 +312,8 @@ fn file_set(
             }
         }
     }
-    let (first, format) = found.first().filter(|_| !failed).map(|(file, format)| (file.name.clone(), *format))?;
+    let (first, format) =
+        found.first().filter(|_| !failed).map(|(file, format)| (file.name.clone(), *format))?;
     if let Some((other, _)) = found.iter().find(|(_, of)| *of != format) {
         let message = format!("one source does not mix formats: `{first}` and `{}`", other.name);
         checker.problem(Kind::Config, &format!("{at}/paths"), message, None);
@@ -276,7 +324,9 @@ fn file_set(
 
 fn kind(error: &ProbeError) -> Kind {
     match error {
-        ProbeError::Pattern { .. } | ProbeError::Suffix { .. } | ProbeError::Scheme(_) => Kind::Config,
+        ProbeError::Pattern { .. } | ProbeError::Suffix { .. } | ProbeError::Scheme(_) => {
+            Kind::Config
+        }
         ProbeError::Broken { .. } => Kind::Data,
         ProbeError::Remote(RemoteError::Url { .. }) => Kind::Config,
         ProbeError::NoMatch { .. }
@@ -302,7 +352,10 @@ fn fits(
             let message = format!("`{}` has no column `{name}`", file.name);
             let hint = match file.columns.as_slice() {
                 [(only, _)] if format == Format::Csv => {
-                    format!("the header is the one column `{only}`: is `{}.csv.separator` right?", dotted(at))
+                    format!(
+                        "the header is the one column `{only}`: is `{}.csv.separator` right?",
+                        dotted(at)
+                    )
                 }
                 _ => hint(name, names),
             };
@@ -310,7 +363,11 @@ fn fits(
             false
         }
         Some((_, dtype)) if format == Format::Parquet && !wanted.fits(dtype) => {
-            let message = format!("column `{name}` of `{}` is {dtype}, expected {}", file.name, wanted.words());
+            let message = format!(
+                "column `{name}` of `{}` is {dtype}, expected {}",
+                file.name,
+                wanted.words()
+            );
             checker.problem(Kind::Config, pointer, message, None);
             false
         }

@@ -36,7 +36,8 @@ pub(super) fn clean(
         marking(spec, &at, columns, source, checker, &mut clean.steps);
         if let Some(cap) = &spec.cap_outliers {
             if clean.cap.is_some() {
-                checker.wrong(&format!("{at}/cap_outliers"), "one pipeline has one step for outliers");
+                checker
+                    .wrong(&format!("{at}/cap_outliers"), "one pipeline has one step for outliers");
             }
             clean.cap = Some(CapOutliers {
                 millionths: (cap.quantile * 1e6).round() as u32,
@@ -49,7 +50,10 @@ pub(super) fn clean(
         let Some(max_share) = spec.max_share else { continue };
         match clean.steps.len() - first {
             _ if spec.cap_outliers.is_some() => {
-                checker.wrong(&format!("{at}/max_share"), "`cap_outliers` rejects no line that could be limited");
+                checker.wrong(
+                    &format!("{at}/max_share"),
+                    "`cap_outliers` rejects no line that could be limited",
+                );
             }
             1 => clean.limits.push(Check {
                 name: clean.steps[first].name(),
@@ -59,7 +63,10 @@ pub(super) fn clean(
                 holds: Holds::StepShare { position: first, max_share },
                 source_columns: Vec::new(),
             }),
-            0 => checker.wrong(&format!("{at}/max_share"), "`max_share` stands beside the step that it limits"),
+            0 => checker.wrong(
+                &format!("{at}/max_share"),
+                "`max_share` stands beside the step that it limits",
+            ),
             _ => {}
         }
     }
@@ -93,15 +100,26 @@ fn marking(
         }
         if let Some(fields) = drop_missing {
             let fields = fields.iter().map(|field| line_field(*field)).collect();
-            steps.push(Step::DropMissing(mapped(&format!("{at}/drop_missing"), fields, columns, checker)));
+            steps.push(Step::DropMissing(mapped(
+                &format!("{at}/drop_missing"),
+                fields,
+                columns,
+                checker,
+            )));
         }
         if let Some(fields) = keep_positive {
             let fields = fields.iter().map(|field| number_field(*field)).collect();
-            steps.push(Step::KeepPositive(mapped(&format!("{at}/keep_positive"), fields, columns, checker)));
+            steps.push(Step::KeepPositive(mapped(
+                &format!("{at}/keep_positive"),
+                fields,
+                columns,
+                checker,
+            )));
         }
         if let Some(spec) = cancellations {
             if columns.iter().any(|columns| columns.order_id.is_none()) {
-                let message = "cancellations are told by their order id, but `order_id` is not mapped";
+                let message =
+                    "cancellations are told by their order id, but `order_id` is not mapped";
                 checker.wrong(&format!("{at}/cancellations"), message);
             }
             let policy = match spec.policy {
@@ -110,15 +128,23 @@ fn marking(
                 CancellationPolicy::Separate => ReturnPolicy::Separate,
                 CancellationPolicy::Match => ReturnPolicy::Match,
             };
-            let paired = |columns: &&ColumnsSpec| columns.product_id.is_some() && columns.quantity.is_some();
+            let paired =
+                |columns: &&ColumnsSpec| columns.product_id.is_some() && columns.quantity.is_some();
             if policy == ReturnPolicy::Match && !columns.iter().all(paired) {
-                let message = "`match` pairs units of products, but `product_id` or `quantity` is not mapped";
+                let message =
+                    "`match` pairs units of products, but `product_id` or `quantity` is not mapped";
                 checker.wrong(&format!("{at}/cancellations/policy"), message);
             }
             if steps.iter().any(|step| matches!(step, Step::Cancellations { .. })) {
-                checker.wrong(&format!("{at}/cancellations"), "one pipeline has one step for cancellations");
+                checker.wrong(
+                    &format!("{at}/cancellations"),
+                    "one pipeline has one step for cancellations",
+                );
             }
-            steps.push(Step::Cancellations { order_id_prefix: spec.order_id_prefix.clone(), policy });
+            steps.push(Step::Cancellations {
+                order_id_prefix: spec.order_id_prefix.clone(),
+                policy,
+            });
         }
         if let Some(spec) = drop_duplicates {
             steps.push(Step::DropDuplicates(match spec {
@@ -135,18 +161,23 @@ fn marking(
         if let Some(spec) = date_range {
             let mut day = |key: &str, text: &Option<String>| {
                 let hint = "a date such as 2011-12-10; `until` is exclusive";
-                text.as_ref().and_then(|text| checker.date(&format!("{at}/date_range/{key}"), text, hint))
+                text.as_ref()
+                    .and_then(|text| checker.date(&format!("{at}/date_range/{key}"), text, hint))
             };
             let (from, until) = (day("from", &spec.from), day("until", &spec.until));
             if from.zip(until).is_some_and(|(from, until)| from >= until) {
-                checker.wrong(&format!("{at}/date_range"), "`from` is not before `until`, so that no line is left");
+                checker.wrong(
+                    &format!("{at}/date_range"),
+                    "`from` is not before `until`, so that no line is left",
+                );
             }
             steps.push(Step::DateRange { from, until });
         }
     }
     let made = steps.len() - before + usize::from(cap_outliers.is_some());
     if made > 1 {
-        checker.wrong(at, "one item of the list is one step; `max_share` alone may stand beside it");
+        checker
+            .wrong(at, "one item of the list is one step; `max_share` alone may stand beside it");
     }
 }
 
@@ -175,14 +206,22 @@ impl<'a> SourceNames<'a> {
 }
 
 /// A predicate, where the source is known that it speaks of.
-fn kept_where(pointer: &str, sql: &str, source: Option<&SourceNames<'_>>, checker: &mut Checker<'_>) -> Option<Step> {
+fn kept_where(
+    pointer: &str,
+    sql: &str,
+    source: Option<&SourceNames<'_>>,
+    checker: &mut Checker<'_>,
+) -> Option<Step> {
     let source = source?;
     match Predicate::parse(sql, &source.mapped, &source.columns, &source.money) {
         Ok(predicate) => Some(Step::Where(Box::new(predicate))),
         Err(error) => {
-            let names = source.mapped.iter().copied().chain(source.columns.iter().map(String::as_str));
+            let names =
+                source.mapped.iter().copied().chain(source.columns.iter().map(String::as_str));
             let hint = match &error {
-                PredicateError::Unknown(name) => Some(format!("{}; text stands in single quotes", hint(name, names))),
+                PredicateError::Unknown(name) => {
+                    Some(format!("{}; text stands in single quotes", hint(name, names)))
+                }
                 PredicateError::Type(_) => Some("days are written as DATE '2011-12-10'".to_owned()),
                 _ => None,
             };
@@ -209,7 +248,8 @@ fn mapped(
             LineField::ProductId => columns.product_id.is_some(),
         };
         if !columns.is_empty() && !columns.iter().any(is_mapped) {
-            let message = format!("`{}` is not mapped in ingest.transactions.columns", field.column());
+            let message =
+                format!("`{}` is not mapped in ingest.transactions.columns", field.column());
             checker.wrong(&format!("{pointer}/{i}"), message);
         }
     }
@@ -230,7 +270,8 @@ fn non_products(
         && let Err(error) = regex::Regex::new(pattern)
     {
         let words = error.to_string();
-        let last = words.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let last =
+            words.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
         let message = format!("`{pattern}` is no regular expression: {last}");
         checker.problem(Kind::Config, &format!("{pointer}/pattern"), message, None);
     }

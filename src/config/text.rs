@@ -17,7 +17,12 @@ pub(super) fn text(spec: &CsvSpec, pointer: &str, checker: &mut Checker<'_>) -> 
         if !reads_back(format) {
             let message = format!("`{format}` is no format of a date, or lacks a part of one");
             let hint = "such as %Y-%m-%d %H:%M:%S, in the notation of strftime".to_owned();
-            checker.problem(Kind::Config, &format!("{pointer}/datetime_formats/{i}"), message, Some(hint));
+            checker.problem(
+                Kind::Config,
+                &format!("{pointer}/datetime_formats/{i}"),
+                message,
+                Some(hint),
+            );
         }
     }
     // The web's latin1 is windows-1252, which differs in control characters that no table holds.
@@ -34,7 +39,8 @@ fn separator(spec: &CsvSpec, pointer: &str, checker: &mut Checker<'_>) -> Option
     match spec.separator.as_bytes() {
         [byte] if byte.is_ascii() && !b"\"\r\n\0".contains(byte) => Some(*byte),
         _ => {
-            let message = "expected one ASCII character that is neither a quote, a line end nor NUL";
+            let message =
+                "expected one ASCII character that is neither a quote, a line end nor NUL";
             checker.wrong(&format!("{pointer}/separator"), message);
             None
         }
@@ -44,9 +50,12 @@ fn separator(spec: &CsvSpec, pointer: &str, checker: &mut Checker<'_>) -> Option
 /// Whether a format writes a moment that it reads back as one.
 fn reads_back(format: &str) -> bool {
     let Ok(items) = StrftimeItems::new(format).parse() else { return false };
-    let moment = NaiveDate::from_ymd_opt(2011, 12, 9).and_then(|day| day.and_hms_opt(12, 50, 0)).unwrap_or_default();
+    let moment = NaiveDate::from_ymd_opt(2011, 12, 9)
+        .and_then(|day| day.and_hms_opt(12, 50, 0))
+        .unwrap_or_default();
     let text = moment.and_utc().format_with_items(items.iter()).to_string();
-    NaiveDateTime::parse_from_str(&text, format).is_ok() || NaiveDate::parse_from_str(&text, format).is_ok()
+    NaiveDateTime::parse_from_str(&text, format).is_ok()
+        || NaiveDate::parse_from_str(&text, format).is_ok()
 }
 
 fn numbers(spec: &CsvSpec, at: &str, checker: &mut Checker<'_>) -> Numbers {
@@ -60,5 +69,9 @@ fn numbers(spec: &CsvSpec, at: &str, checker: &mut Checker<'_>) -> Numbers {
     } else if thousands.is_some() && thousands == decimal {
         checker.wrong(&format!("{at}/thousands"), "is the same mark as `decimal`");
     }
-    Numbers { decimal: decimal.unwrap_or('.'), thousands, currency_signs: spec.currency_signs.clone() }
+    Numbers {
+        decimal: decimal.unwrap_or('.'),
+        thousands,
+        currency_signs: spec.currency_signs.clone(),
+    }
 }

@@ -52,15 +52,23 @@ pub enum Value {
 /// A text that is not YAML, has a key twice or is not a single document is one [`Problem`].
 pub fn parse(text: &str, source: usize) -> Result<Node, Problem> {
     let options = serde_yaml::options! { strict_booleans: true };
-    let raw: Spanned<Raw> = serde_yaml::from_str_with_options(text, options).map_err(|error| Problem {
-        kind: Kind::Config,
-        place: Some(error.location().map_or(Place { source, span: 0..0 }, |at| place(at, source, text))),
-        message: format!("not valid YAML: {}", in_few_words(&error.without_snippet().to_string())),
-        hint: error.location().and_then(|at| {
-            let line = text.lines().nth((at.line() as usize).saturating_sub(1))?;
-            line.contains("${").then(|| "within { } and [ ] a variable stands in quotes: \"${NAME}\"".to_owned())
-        }),
-    })?;
+    let raw: Spanned<Raw> =
+        serde_yaml::from_str_with_options(text, options).map_err(|error| Problem {
+            kind: Kind::Config,
+            place: Some(
+                error.location().map_or(Place { source, span: 0..0 }, |at| place(at, source, text)),
+            ),
+            message: format!(
+                "not valid YAML: {}",
+                in_few_words(&error.without_snippet().to_string())
+            ),
+            hint: error.location().and_then(|at| {
+                let line = text.lines().nth((at.line() as usize).saturating_sub(1))?;
+                line.contains("${").then(|| {
+                    "within { } and [ ] a variable stands in quotes: \"${NAME}\"".to_owned()
+                })
+            }),
+        })?;
     Ok(raw_node(raw, source, text))
 }
 
@@ -102,7 +110,9 @@ impl Node {
     pub fn secret(&self, pointer: &str) -> Option<&str> {
         match &self.find(pointer).0 {
             Node {
-                value: Value::Scalar(Json::String(text)), origin: Origin::Environment | Origin::Variable, ..
+                value: Value::Scalar(Json::String(text)),
+                origin: Origin::Environment | Origin::Variable,
+                ..
             } => Some(text),
             _ => None,
         }
@@ -115,7 +125,9 @@ impl Node {
         for part in pointer.split('/').skip(1) {
             let part = part.replace("~1", "/").replace("~0", "~");
             let next = match &mut node.value {
-                Value::Map(entries) => entries.iter_mut().find(|(name, _, _)| *name == part).map(|(_, _, child)| child),
+                Value::Map(entries) => {
+                    entries.iter_mut().find(|(name, _, _)| *name == part).map(|(_, _, child)| child)
+                }
                 Value::List(items) => part.parse().ok().and_then(|i: usize| items.get_mut(i)),
                 Value::Scalar(_) => None,
             };
@@ -138,7 +150,8 @@ impl Node {
     /// Where the value at a JSON pointer comes from, or what it stands in.
     pub fn origin(&self, pointer: &str) -> Origin {
         let above = pointer.match_indices('/').rev().map(|(at, _)| &pointer[..at]);
-        let mut origins = [pointer].into_iter().chain(above).map(|pointer| self.find(pointer).0.origin);
+        let mut origins =
+            [pointer].into_iter().chain(above).map(|pointer| self.find(pointer).0.origin);
         origins.find(|origin| *origin != Origin::Text).unwrap_or_default()
     }
 
@@ -208,7 +221,8 @@ impl Node {
                 items.push(Node::new(value.place.clone(), Value::Scalar(Json::Null)));
             }
             let count = items.len();
-            let item = items.get_mut(index).ok_or(format!("there is no item {index} of {count}"))?;
+            let item =
+                items.get_mut(index).ok_or(format!("there is no item {index} of {count}"))?;
             return match rest {
                 Some(rest) => item.set(rest, value),
                 None => {
@@ -240,7 +254,10 @@ impl Node {
 /// The parser's words without its own advice and without the place, which the report shows anyway.
 fn in_few_words(text: &str) -> &str {
     let line = text.lines().next().unwrap_or_default();
-    let end = [" at line ", ", set ", "; use ", " rejected by"].iter().filter_map(|tail| line.find(tail)).min();
+    let end = [" at line ", ", set ", "; use ", " rejected by"]
+        .iter()
+        .filter_map(|tail| line.find(tail))
+        .min();
     &line[..end.unwrap_or(line.len())]
 }
 
@@ -266,11 +283,15 @@ fn raw_node(raw: Spanned<Raw>, source: usize, text: &str) -> Node {
     let at = place(raw.referenced, source, text);
     let value = match raw.value {
         Raw::Scalar(scalar) => Value::Scalar(scalar),
-        Raw::List(items) => Value::List(items.into_iter().map(|item| raw_node(item, source, text)).collect()),
+        Raw::List(items) => {
+            Value::List(items.into_iter().map(|item| raw_node(item, source, text)).collect())
+        }
         Raw::Map(entries) => Value::Map(
             entries
                 .into_iter()
-                .map(|(key, item)| (key.value, place(key.referenced, source, text), raw_node(item, source, text)))
+                .map(|(key, item)| {
+                    (key.value, place(key.referenced, source, text), raw_node(item, source, text))
+                })
                 .collect(),
         ),
     };

@@ -47,7 +47,8 @@ impl Sample {
             let together = left.min(buffer.len() / WORD);
             let bytes = &mut buffer[..together * WORD];
             self.stream.fill(bytes);
-            let words = bytes.as_chunks::<WORD>().0.iter().map(|word| u64::from(u32::from_le_bytes(*word)));
+            let words =
+                bytes.as_chunks::<WORD>().0.iter().map(|word| u64::from(u32::from_le_bytes(*word)));
             words.for_each(|word| drawn(((word * self.n as u64) >> 32) as usize));
             left -= together;
         }

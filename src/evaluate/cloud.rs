@@ -29,7 +29,9 @@ impl Cloud {
             for member in members {
                 let cloud = &mut clouds[codes[*member as usize]];
                 match cloud.weight.last_mut() {
-                    Some(weight) if cloud.axes.iter().zip(point).all(|(axis, x)| axis.last() == Some(x)) => {
+                    Some(weight)
+                        if cloud.axes.iter().zip(point).all(|(axis, x)| axis.last() == Some(x)) =>
+                    {
                         *weight += 1.0;
                     }
                     _ => {
@@ -58,7 +60,8 @@ impl Cloud {
 
     fn centroid(&self) -> Vec<f64> {
         let n: f64 = self.weight.iter().sum();
-        let mean = |axis: &Vec<f64>| axis.iter().zip(&self.weight).map(|(x, w)| x * w).sum::<f64>() / n;
+        let mean =
+            |axis: &Vec<f64>| axis.iter().zip(&self.weight).map(|(x, w)| x * w).sum::<f64>() / n;
         self.axes.iter().map(mean).collect()
     }
 
@@ -76,12 +79,19 @@ impl Cloud {
                     *square += (y - x) * (y - x);
                 }
             }
-            for ((lane, square), weight) in lanes.iter_mut().zip(&squares).zip(&self.weight[start..start + LANES]) {
+            for ((lane, square), weight) in
+                lanes.iter_mut().zip(&squares).zip(&self.weight[start..start + LANES])
+            {
                 *lane += weight * square.sqrt();
             }
         }
         let rest = (blocks..self.weight.len()).map(|idx| {
-            let square: f64 = self.axes.iter().zip(point).map(|(axis, x)| (axis[idx] - x) * (axis[idx] - x)).sum();
+            let square: f64 = self
+                .axes
+                .iter()
+                .zip(point)
+                .map(|(axis, x)| (axis[idx] - x) * (axis[idx] - x))
+                .sum();
             self.weight[idx] * square.sqrt()
         });
         lanes.iter().sum::<f64>() + rest.sum::<f64>()
@@ -144,7 +154,9 @@ impl Silhouettes {
         };
         let sizes = clouds.iter().map(|cloud| cloud.len() as f64);
         let widths = (0..compared.len()).map(|own| {
-            let width = |idx: usize| (width(compared, own, &compared[own].point(idx)), compared[own].weight[idx]);
+            let width = |idx: usize| {
+                (width(compared, own, &compared[own].point(idx)), compared[own].weight[idx])
+            };
             (0..compared[own].weight.len()).into_par_iter().map(width).collect()
         });
         Some(Self { clouds: sizes.zip(widths).collect(), sampled })
@@ -168,7 +180,8 @@ impl Silhouettes {
             }
             let own = widths.iter().map(|(width, weight)| width * weight).sum::<f64>() / n;
             let spread =
-                widths.iter().map(|(width, weight)| weight * (width - own).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+                widths.iter().map(|(width, weight)| weight * (width - own).powi(2)).sum::<f64>()
+                    / (n - 1.0).max(1.0);
             mean += size / total * own;
             variance += (size / total).powi(2) * spread / n;
         }
@@ -176,7 +189,12 @@ impl Silhouettes {
     }
 
     /// The silhouette of each of the points that the clouds were made of; `None` where these are of a sample.
-    pub fn of_points(&self, clouds: &[Cloud], points: &Points, codes: &[usize]) -> Option<Vec<f64>> {
+    pub fn of_points(
+        &self,
+        clouds: &[Cloud],
+        points: &Points,
+        codes: &[usize],
+    ) -> Option<Vec<f64>> {
         if self.sampled {
             return None;
         }
@@ -203,7 +221,8 @@ fn width(clouds: &[Cloud], own: usize, point: &[f64]) -> f64 {
         return 0.0;
     }
     let a = clouds[own].distance_sum(point) / (size - 1.0);
-    let others = clouds.iter().enumerate().filter(|(other, cloud)| *other != own && !cloud.is_empty());
+    let others =
+        clouds.iter().enumerate().filter(|(other, cloud)| *other != own && !cloud.is_empty());
     let b = others
         .map(|(_, cloud)| cloud.distance_sum(point) / cloud.weight.iter().sum::<f64>())
         .fold(f64::INFINITY, f64::min);
@@ -231,14 +250,16 @@ pub fn davies_bouldin(clouds: &[Cloud]) -> Option<f64> {
         };
         (0..clouds.len()).filter(|j| *j != i).map(ratio).fold(0.0, f64::max)
     };
-    Some((0..clouds.len()).map(worst).sum::<f64>() / clouds.len() as f64).filter(|value| value.is_finite())
+    Some((0..clouds.len()).map(worst).sum::<f64>() / clouds.len() as f64)
+        .filter(|value| value.is_finite())
 }
 
 /// The variance between the clouds by that within them, each by its degrees of freedom (Caliński & Harabasz 1974); higher is better.
 /// `None` of fewer than two clouds, or where nothing varies within them.
 pub fn calinski_harabasz(clouds: &[Cloud]) -> Option<f64> {
     let clouds: Vec<&Cloud> = clouds.iter().filter(|cloud| !cloud.is_empty()).collect();
-    let (k, n) = (clouds.len() as f64, clouds.iter().map(|cloud| cloud.len()).sum::<usize>() as f64);
+    let (k, n) =
+        (clouds.len() as f64, clouds.iter().map(|cloud| cloud.len()).sum::<usize>() as f64);
     let within: f64 = clouds.iter().map(|cloud| cloud.wcss()).sum();
     if clouds.len() < 2 || within <= 0.0 {
         return None;
@@ -249,6 +270,7 @@ pub fn calinski_harabasz(clouds: &[Cloud]) -> Option<f64> {
     for (centroid, size) in centroids.iter().zip(sizes.clone()) {
         middle.iter_mut().zip(centroid).for_each(|(sum, x)| *sum += x * size / n);
     }
-    let between: f64 = centroids.iter().zip(sizes).map(|(centroid, size)| size * squared(centroid, &middle)).sum();
+    let between: f64 =
+        centroids.iter().zip(sizes).map(|(centroid, size)| size * squared(centroid, &middle)).sum();
     Some(between / (k - 1.0) / (within / (n - k)))
 }

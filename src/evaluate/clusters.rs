@@ -14,7 +14,8 @@ use crate::model::{Clustered, Tried};
 /// # Errors
 /// What Polars says.
 pub fn clusters(clustered: &[Clustered], newest: &DataFrame) -> PolarsResult<DataFrame> {
-    let (mut models, mut names, mut customers, mut shares) = (Vec::new(), Vec::new(), Vec::<u32>::new(), Vec::new());
+    let (mut models, mut names, mut customers, mut shares) =
+        (Vec::new(), Vec::new(), Vec::<u32>::new(), Vec::new());
     let (mut columns, mut means) = (Vec::new(), Vec::new());
     for one in clustered {
         let labels = one.labels();
@@ -24,7 +25,8 @@ pub fn clusters(clustered: &[Clustered], newest: &DataFrame) -> PolarsResult<Dat
         let mut measured = [RECENCY_DAYS, FREQUENCY, MONETARY].map(str::to_owned).to_vec();
         let more = one.places.params.features.iter().map(|feature| feature.column.clone());
         for name in more {
-            let numeric = newest.column(&name).is_ok_and(|column| column.dtype().is_primitive_numeric());
+            let numeric =
+                newest.column(&name).is_ok_and(|column| column.dtype().is_primitive_numeric());
             if numeric && !measured.contains(&name) {
                 measured.push(name);
             }
@@ -43,7 +45,9 @@ pub fn clusters(clustered: &[Clustered], newest: &DataFrame) -> PolarsResult<Dat
                 customers.push(n as u32);
                 shares.push(n as f64 / total);
                 columns.push(column.clone());
-                means.push((!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64));
+                means.push(
+                    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64),
+                );
             }
         }
     }

@@ -46,7 +46,10 @@ struct Grouped<'a> {
 ///
 /// # Errors
 /// What Polars says.
-pub fn cohesion(segments: &DataFrame, clustered: &[Clustered]) -> PolarsResult<(DataFrame, DataFrame)> {
+pub fn cohesion(
+    segments: &DataFrame,
+    clustered: &[Clustered],
+) -> PolarsResult<(DataFrame, DataFrame)> {
     let mut rows = Rows::default();
     if let Some((date, newest)) = by_snapshot(segments)?.last() {
         let ids = text(newest, CUSTOMER_ID)?;
@@ -104,13 +107,15 @@ impl Rows {
             self.groupings.push((*grouping).to_owned());
             self.spaces.push(space.clone());
             self.names.push(name);
-            let clouds = || all.iter().enumerate().filter(|(other, _)| idx.is_none_or(|idx| idx == *other));
+            let clouds =
+                || all.iter().enumerate().filter(|(other, _)| idx.is_none_or(|idx| idx == *other));
             self.customers.push(clouds().map(|(_, cloud)| cloud.len() as u32).sum());
             self.sums.push(clouds().map(|(other, _)| wcss[other]).sum());
             let mean = widths.as_ref().map(|widths| widths.mean(idx));
             self.silhouettes.push(mean.map(|(mean, _)| mean));
             self.errors.push(mean.and_then(|(_, error)| error));
-            let of_whole = |of: fn(&[Cloud]) -> Option<f64>| if idx.is_none() { of(&all) } else { None };
+            let of_whole =
+                |of: fn(&[Cloud]) -> Option<f64>| if idx.is_none() { of(&all) } else { None };
             self.davies_bouldin.push(of_whole(davies_bouldin));
             self.calinski_harabasz.push(of_whole(calinski_harabasz));
         }
@@ -123,7 +128,8 @@ pub fn by_number(clustered: &Clustered) -> Vec<(usize, &'static str, Option<f64>
     let distinct = points.distinct();
     let one = |clustering: &Clustering| {
         let clouds = Cloud::all(points, &distinct, &clustering.codes, clustering.k);
-        let largest = clouds.iter().map(Cloud::len).max().unwrap_or(0) as f64 / points.len().max(1) as f64;
+        let largest =
+            clouds.iter().map(Cloud::len).max().unwrap_or(0) as f64 / points.len().max(1) as f64;
         let k = clustering.k;
         let silhouette = Silhouettes::of(&clouds).map(|widths| widths.mean(None).0);
         [
@@ -152,7 +158,8 @@ pub fn in_words(features: &[FeatureParams]) -> String {
             Encoding::OneHot => "one axis a value".to_owned(),
             Encoding::Ordinal { scale: how, .. } => format!("by place, {}", scale(how)),
         };
-        let weight = if feature.weight == 1.0 { String::new() } else { format!(" × {}", feature.weight) };
+        let weight =
+            if feature.weight == 1.0 { String::new() } else { format!(" × {}", feature.weight) };
         (feature.column.clone(), how + &weight)
     });
     let mut groups: Vec<(Vec<String>, String)> = Vec::new();
@@ -198,5 +205,12 @@ fn of_segments<'a>(part: &DataFrame, ids: &'a Texts) -> PolarsResult<Grouped<'a>
     let points = Cow::Owned(space.stand(&features, &customers).map_err(engine)?.points);
     let Labels { names, codes } = part.column(SEGMENT)?.str()?.iter().collect();
     let codes = codes.into_iter().flatten().collect();
-    Ok(Grouped { grouping: SEGMENT, space: LOG_SPACE.to_owned(), ids: ids.iter().collect(), points, codes, names })
+    Ok(Grouped {
+        grouping: SEGMENT,
+        space: LOG_SPACE.to_owned(),
+        ids: ids.iter().collect(),
+        points,
+        codes,
+        names,
+    })
 }

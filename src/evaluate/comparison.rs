@@ -18,9 +18,15 @@ pub fn moves(one: &DataFrame, other: &DataFrame) -> PolarsResult<DataFrame> {
         frame.clone().lazy().select(columns)
     };
     const BEFORE: &str = "before";
-    let args = JoinArgs { coalesce: JoinCoalesce::CoalesceColumns, ..JoinArgs::new(JoinType::Full) };
+    let args =
+        JoinArgs { coalesce: JoinCoalesce::CoalesceColumns, ..JoinArgs::new(JoinType::Full) };
     let key = [col(CUSTOMER_ID)];
-    let both = side(one, FROM_SEGMENT, BEFORE).join(side(other, TO_SEGMENT, MONEY), key.clone(), key, args);
+    let both = side(one, FROM_SEGMENT, BEFORE).join(
+        side(other, TO_SEGMENT, MONEY),
+        key.clone(),
+        key,
+        args,
+    );
     let ways = [col(FROM_SEGMENT), col(TO_SEGMENT)];
     // Sums of floats depend on their order.
     let money = col(MONEY).fill_null(col(BEFORE)).sort(SortOptions::default()).sum().alias(MONEY);
@@ -40,7 +46,8 @@ pub fn segments(moves: &DataFrame) -> PolarsResult<DataFrame> {
         let named = moves.clone().lazy().filter(col(name).is_not_null());
         named.group_by([col(name).alias(SEGMENT)]).agg([col(CUSTOMERS).sum()])
     };
-    let args = JoinArgs { coalesce: JoinCoalesce::CoalesceColumns, ..JoinArgs::new(JoinType::Full) };
+    let args =
+        JoinArgs { coalesce: JoinCoalesce::CoalesceColumns, ..JoinArgs::new(JoinType::Full) };
     let key = [col(SEGMENT)];
     let joined = side(FROM_SEGMENT).join(side(TO_SEGMENT), key.clone(), key, args);
     joined
@@ -60,9 +67,13 @@ pub fn metrics(one: &DataFrame, other: &DataFrame) -> PolarsResult<DataFrame> {
         let columns: Vec<Expr> = key.iter().chain([&VALUE]).map(|name| col(*name)).collect();
         frame.clone().lazy().filter(col(LABEL).is_null()).select(columns)
     };
-    let args = JoinArgs { coalesce: JoinCoalesce::CoalesceColumns, ..JoinArgs::new(JoinType::Full) };
+    let args =
+        JoinArgs { coalesce: JoinCoalesce::CoalesceColumns, ..JoinArgs::new(JoinType::Full) };
     let keys = key.map(col);
     let joined = overall(one).join(overall(other), keys.clone(), keys, args);
     let right = format!("{VALUE}_right");
-    joined.filter(col(VALUE).neq_missing(col(right))).sort(key, SortMultipleOptions::default()).collect()
+    joined
+        .filter(col(VALUE).neq_missing(col(right)))
+        .sort(key, SortMultipleOptions::default())
+        .collect()
 }

@@ -12,7 +12,8 @@ use crate::model::figures::counts;
 /// # Errors
 /// What Polars says.
 pub fn confusion(trials: &[Trial]) -> PolarsResult<DataFrame> {
-    let (mut models, mut protocols, mut actual, mut predicted) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut models, mut protocols, mut actual, mut predicted) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut customers = Vec::<u32>::new();
     for trial in trials {
         let answers: Vec<usize> = trial.answers.iter().map(|answer| answer.vote.label).collect();

@@ -34,7 +34,8 @@ pub fn drift(
 ) -> PolarsResult<DataFrame> {
     let parts = by_snapshot(segments)?;
     let one = |place: usize| of_snapshot(map, (cuts, refit), by_rank, kept, &parts, place);
-    let found: Vec<Vec<Drifted>> = (0..parts.len()).into_par_iter().map(one).collect::<PolarsResult<_>>()?;
+    let found: Vec<Vec<Drifted>> =
+        (0..parts.len()).into_par_iter().map(one).collect::<PolarsResult<_>>()?;
     let found: Vec<Drifted> = found.into_iter().flatten().collect();
     df![
         SNAPSHOT => found.iter().map(|one| one.snapshot).collect::<Vec<_>>(),
@@ -84,7 +85,8 @@ fn of_snapshot(
     let names = Dimension::ALL.map(Dimension::score).into_iter().chain([SEGMENT]);
     let row = |(idx, name): (usize, &str)| {
         let (own, other) = (part.column(name)?, other.column(name)?);
-        let differs = own.as_materialized_series().not_equal_missing(other.as_materialized_series())?;
+        let differs =
+            own.as_materialized_series().not_equal_missing(other.as_materialized_series())?;
         // Of scores by rank no cut points tell what they would be, nor then of segments.
         let told = by_rank.get(idx).map_or(!by_rank.contains(&true), |by_rank| !by_rank);
         Ok(Drifted {

@@ -44,7 +44,9 @@ pub fn migration(
     let parts = by_snapshot(segments)?;
     let (mut dates, mut ways, mut moves) = (Vec::new(), Vec::new(), Vec::new());
     let one = |pair: &[(NaiveDate, DataFrame)]| match pair {
-        [(from, before), (to, after)] => Ok((*from, *to, moved(map, cuts, (*from, before), after, money.factor())?)),
+        [(from, before), (to, after)] => {
+            Ok((*from, *to, moved(map, cuts, (*from, before), after, money.factor())?))
+        }
         _ => Ok((NaiveDate::MIN, NaiveDate::MIN, BTreeMap::new())),
     };
     let pairs: Vec<_> = parts.par_windows(2).map(one).collect::<PolarsResult<_>>()?;
@@ -56,12 +58,20 @@ pub fn migration(
         }
     }
     let name = |place: Option<usize>| place.map(|idx| map.name_of(idx));
-    let customers = |which: usize| moves.iter().map(|moved: &Moved| moved.customers[which]).collect::<Vec<_>>();
-    let spent =
-        |which: usize| moves.iter().map(|moved: &Moved| moved.money[which] as f64 / money.factor()).collect::<Vec<_>>();
+    let customers =
+        |which: usize| moves.iter().map(|moved: &Moved| moved.customers[which]).collect::<Vec<_>>();
+    let spent = |which: usize| {
+        moves
+            .iter()
+            .map(|moved: &Moved| moved.money[which] as f64 / money.factor())
+            .collect::<Vec<_>>()
+    };
     let ranked = by_rank.contains(&true);
-    let told = |counts: Vec<u32>| counts.into_iter().map(|count| (!ranked).then_some(count)).collect::<Vec<_>>();
-    let told_money = |sums: Vec<f64>| sums.into_iter().map(|sum| (!ranked).then_some(sum)).collect::<Vec<_>>();
+    let told = |counts: Vec<u32>| {
+        counts.into_iter().map(|count| (!ranked).then_some(count)).collect::<Vec<_>>()
+    };
+    let told_money =
+        |sums: Vec<f64>| sums.into_iter().map(|sum| (!ranked).then_some(sum)).collect::<Vec<_>>();
     df![
         FROM => dates.iter().map(|(from, _)| *from).collect::<Vec<NaiveDate>>(),
         TO => dates.iter().map(|(_, to)| *to).collect::<Vec<NaiveDate>>(),
@@ -87,7 +97,8 @@ fn moved(
     factor: f64,
 ) -> PolarsResult<BTreeMap<Way, Moved>> {
     let unmoved = segment::under(map, after.clone(), cuts_at(cuts, from))?;
-    let (was, is, would_be) = (customers(map, before)?, customers(map, after)?, places(map, &unmoved)?);
+    let (was, is, would_be) =
+        (customers(map, before)?, customers(map, after)?, places(map, &unmoved)?);
     let mut ways: BTreeMap<Way, Moved> = BTreeMap::new();
     let mut count = |way: Way, why: Option<usize>, monetary: f64| {
         let moved = ways.entry(way).or_default();
@@ -108,7 +119,9 @@ fn moved(
         match earlier.next_if(|(other, ..)| other == id) {
             None => count((None, *place), Some(BEHAVIOUR), *monetary),
             Some((_, was, _)) if was == place => count((*was, *place), None, *monetary),
-            Some((_, was, _)) if *was == would_be => count((*was, *place), Some(CUT_POINTS), *monetary),
+            Some((_, was, _)) if *was == would_be => {
+                count((*was, *place), Some(CUT_POINTS), *monetary)
+            }
             Some((_, was, _)) => count((*was, *place), Some(BEHAVIOUR), *monetary),
         }
     }
@@ -119,13 +132,22 @@ fn moved(
 }
 
 /// Id, place of the segment in the map, and monetary value of every customer.
-fn customers(map: &SegmentMap, frame: &DataFrame) -> PolarsResult<Vec<(String, Option<usize>, f64)>> {
+fn customers(
+    map: &SegmentMap,
+    frame: &DataFrame,
+) -> PolarsResult<Vec<(String, Option<usize>, f64)>> {
     let ids = frame.column(CUSTOMER_ID)?.str()?.iter().map(|id| id.unwrap_or_default().to_owned());
     let money = frame.column(MONETARY)?.f64()?.iter().map(Option::unwrap_or_default);
-    Ok(ids.zip(places(map, frame)?).zip(money).map(|((id, place), money)| (id, place, money)).collect())
+    Ok(ids
+        .zip(places(map, frame)?)
+        .zip(money)
+        .map(|((id, place), money)| (id, place, money))
+        .collect())
 }
 
 fn places(map: &SegmentMap, frame: &DataFrame) -> PolarsResult<Vec<Option<usize>>> {
-    let place = |name: Option<&str>| map.segments.iter().position(|segment| Some(segment.name.as_str()) == name);
+    let place = |name: Option<&str>| {
+        map.segments.iter().position(|segment| Some(segment.name.as_str()) == name)
+    };
     Ok(frame.column(SEGMENT)?.str()?.iter().map(place).collect())
 }

@@ -63,7 +63,17 @@ pub struct Evidence<'a> {
 /// # Errors
 /// What Polars says.
 pub fn evaluate(evidence: Evidence<'_>, assigned: Assigned) -> PolarsResult<Tables> {
-    let Evidence { book, map, rfm, alternatives, by_rank, cuts: (cuts, refit), kept, validity, made } = evidence;
+    let Evidence {
+        book,
+        map,
+        rfm,
+        alternatives,
+        by_rank,
+        cuts: (cuts, refit),
+        kept,
+        validity,
+        made,
+    } = evidence;
     let (trials, clustered) = (&assigned.trials, &assigned.clustered);
     let parts = by_snapshot(&assigned.frame)?;
     let newest = parts.last().map(|(_, part)| part.clone()).unwrap_or_default();
@@ -89,7 +99,10 @@ pub fn evaluate(evidence: Evidence<'_>, assigned: Assigned) -> PolarsResult<Tabl
         others.push(("k_sweep", clusters::k_sweep(&assigned.tuned, clustered)?));
     }
     if parts.len() > 1 {
-        others.push(("migration", migration::migration(map, &cuts, by_rank, &assigned.frame, &book.money)?));
+        others.push((
+            "migration",
+            migration::migration(map, &cuts, by_rank, &assigned.frame, &book.money)?,
+        ));
     }
     let drift = drift::drift(map, (&cuts, &refit), by_rank, kept.as_ref(), &assigned.frame)?;
     if drift.height() > 0 {
@@ -101,7 +114,10 @@ pub fn evaluate(evidence: Evidence<'_>, assigned: Assigned) -> PolarsResult<Tabl
         others.push(("validity", validity::validity(&params, book, map, &snapshots)?));
     }
     if let Some(score) = alternatives {
-        others.push(("sensitivity", sensitivity::sensitivity(rfm, score, book, map, &assigned.frame)?));
+        others.push((
+            "sensitivity",
+            sensitivity::sensitivity(rfm, score, book, map, &assigned.frame)?,
+        ));
     }
     if let Some(pairs) = &book.pairs {
         others.push(("returns", pairs.table.drop(DAY)?));

@@ -26,10 +26,14 @@ pub fn segment_profile(
     let actions: Vec<&str> = map.segments.iter().map(|s| s.action.as_str()).collect();
     let ranks: Vec<u32> = (0..names.len() as u32).collect();
     let grid = df![SEGMENT => names, ACTION => actions, rank => ranks]?.lazy();
-    let dates = segments.clone().lazy().select([col(SNAPSHOT)]).unique(None, UniqueKeepStrategy::Any);
+    let dates =
+        segments.clone().lazy().select([col(SNAPSHOT)]).unique(None, UniqueKeepStrategy::Any);
     let one = "one";
-    let grid =
-        dates.with_column(lit(1u8).alias(one)).inner_join(grid.with_column(lit(1u8).alias(one)), col(one), col(one));
+    let grid = dates.with_column(lit(1u8).alias(one)).inner_join(
+        grid.with_column(lit(1u8).alias(one)),
+        col(one),
+        col(one),
+    );
 
     let customers = segments.clone().lazy();
     // Money is summed as integers from the order book, since sums of floats depend on their order.
@@ -39,7 +43,11 @@ pub fn segment_profile(
         .accepted()
         .inner_join(of_segment, col(CUSTOMER_ID), col(CUSTOMER_ID))
         .filter(within(window, col(SNAPSHOT)))
-        .with_column(col(RETURNED).or(col(UNDONE_ON).lt(col(SNAPSHOT)).fill_null(lit(false))).alias(RETURNED))
+        .with_column(
+            col(RETURNED)
+                .or(col(UNDONE_ON).lt(col(SNAPSHOT)).fill_null(lit(false)))
+                .alias(RETURNED),
+        )
         .group_by(&key)
         .agg([col(MONEY).sum(), distinct_orders(book).alias(ORDERS)]);
     let mut behaviour = vec![len().cast(DataType::UInt32).alias(CUSTOMERS)];
@@ -47,13 +55,19 @@ pub fn segment_profile(
         behaviour.push(col(value).sort(SortOptions::default()).mean().alias(mean_of(value)));
         behaviour.push(col(value).median().alias(median_of(value)));
     }
-    let measured =
-        customers.group_by(&key).agg(behaviour).join(worth, key.clone(), key.clone(), JoinArgs::new(JoinType::Left));
+    let measured = customers.group_by(&key).agg(behaviour).join(
+        worth,
+        key.clone(),
+        key.clone(),
+        JoinArgs::new(JoinType::Left),
+    );
     let zero = |name: &str| col(name).fill_null(lit(0));
     let total = |name: &str| col(name).sum().over([col(SNAPSHOT)]);
     let share = |name: &str| -> PolarsResult<Expr> {
         let all = total(name)?.cast(DataType::Float64);
-        Ok(when(all.clone().gt(lit(0.0))).then(col(name).cast(DataType::Float64) / all).otherwise(lit(NULL)))
+        Ok(when(all.clone().gt(lit(0.0)))
+            .then(col(name).cast(DataType::Float64) / all)
+            .otherwise(lit(NULL)))
     };
     let mut columns = vec![
         col(SNAPSHOT),
@@ -68,7 +82,12 @@ pub fn segment_profile(
         columns.extend([col(mean_of(value)), col(median_of(value))]);
     }
     let per_order = book.money.major(col(MONEY)) / col(ORDERS).cast(DataType::Float64);
-    columns.push(when(col(ORDERS).gt(lit(0))).then(per_order).otherwise(lit(NULL)).alias(AVERAGE_ORDER_VALUE));
+    columns.push(
+        when(col(ORDERS).gt(lit(0)))
+            .then(per_order)
+            .otherwise(lit(NULL))
+            .alias(AVERAGE_ORDER_VALUE),
+    );
     columns.push(col(ACTION));
     grid.join(measured, key.clone(), key, JoinArgs::new(JoinType::Left))
         .with_columns([zero(CUSTOMERS), zero(ORDERS), col(MONEY).fill_null(lit(0i128))])
@@ -88,6 +107,7 @@ fn distinct_orders(book: &OrderBook) -> Expr {
     if book.all_stand() {
         return key.n_unique().cast(DataType::UInt32);
     }
-    let distinct = when(col(RETURNED)).then(lit("")).otherwise(key).n_unique().cast(DataType::Int64);
+    let distinct =
+        when(col(RETURNED)).then(lit("")).otherwise(key).n_unique().cast(DataType::Int64);
     (distinct - col(RETURNED).max().cast(DataType::Int64)).cast(DataType::UInt32)
 }

@@ -49,18 +49,29 @@ pub fn metrics(trials: &[Trial]) -> PolarsResult<DataFrame> {
     for trial in trials {
         let predicted: Vec<usize> = trial.answers.iter().map(|answer| answer.vote.label).collect();
         rows.answers(trial, trial.model.clone(), &predicted);
-        for (metric, value) in
-            [("log_loss", log_loss(&trial.actual, &trial.shares)), ("brier", brier(&trial.actual, &trial.shares))]
-        {
+        for (metric, value) in [
+            ("log_loss", log_loss(&trial.actual, &trial.shares)),
+            ("brier", brier(&trial.actual, &trial.shares)),
+        ] {
             rows.add(trial, trial.model.clone(), metric, None, value, None, trial.actual.len());
         }
         if let Some(least) = trial.abstain {
-            let answered: Vec<usize> = (0..predicted.len()).filter(|&i| trial.answers[i].confidence >= least).collect();
-            let right = answered.iter().filter(|&&i| predicted[i] == trial.actual[i]).count() as f64;
+            let answered: Vec<usize> =
+                (0..predicted.len()).filter(|&i| trial.answers[i].confidence >= least).collect();
+            let right =
+                answered.iter().filter(|&&i| predicted[i] == trial.actual[i]).count() as f64;
             let coverage = answered.len() as f64 / predicted.len() as f64;
             rows.add(trial, trial.model.clone(), "coverage", None, coverage, None, predicted.len());
             let accuracy = right / answered.len() as f64;
-            rows.add(trial, trial.model.clone(), "answered_accuracy", None, accuracy, None, answered.len());
+            rows.add(
+                trial,
+                trial.model.clone(),
+                "answered_accuracy",
+                None,
+                accuracy,
+                None,
+                answered.len(),
+            );
         }
         let majority = vec![trial.majority; trial.actual.len()];
         rows.answers(trial, format!("{}{MAJORITY}", trial.model), &majority);
@@ -116,8 +127,12 @@ impl Rows {
         }
         for (label, of) in by_label(&cells).into_iter().enumerate() {
             let support = of.support as usize;
-            let figures =
-                [("precision", of.precision), ("recall", of.recall), ("f1", of.f1), ("support", f64::from(of.support))];
+            let figures = [
+                ("precision", of.precision),
+                ("recall", of.recall),
+                ("f1", of.f1),
+                ("support", f64::from(of.support)),
+            ];
             for (metric, value) in figures {
                 self.add(trial, model.clone(), metric, Some(label), value, None, support);
             }
@@ -133,7 +148,8 @@ fn resampled(trial: &Trial, model: &str, predicted: &[usize], n_labels: usize) -
     }
     let times = if n > MANY { RESAMPLES / 10 } else { RESAMPLES };
     // True label and answer as one number, which is small.
-    let pairs: Vec<u32> = trial.actual.iter().zip(predicted).map(|(a, b)| (a * n_labels + b) as u32).collect();
+    let pairs: Vec<u32> =
+        trial.actual.iter().zip(predicted).map(|(a, b)| (a * n_labels + b) as u32).collect();
     bootstrap::resampled(trial.seed, &[model, trial.protocol.name()], (times, n), |sample| {
         let mut cells = vec![0u32; n_labels * n_labels];
         sample.each(|drawn| cells[pairs[drawn] as usize] += 1);
@@ -149,8 +165,10 @@ fn resampled(trial: &Trial, model: &str, predicted: &[usize], n_labels: usize) -
 /// # Errors
 /// What Polars says.
 pub fn reliability(trials: &[Trial]) -> PolarsResult<DataFrame> {
-    let (mut models, mut protocols, mut lowers, mut uppers) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut customers, mut confidences, mut accuracies) = (Vec::<u32>::new(), Vec::new(), Vec::new());
+    let (mut models, mut protocols, mut lowers, mut uppers) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut customers, mut confidences, mut accuracies) =
+        (Vec::<u32>::new(), Vec::new(), Vec::new());
     for trial in trials {
         let mut bins = vec![(0u32, 0.0f64, 0u32); BINS];
         for (answer, actual) in trial.answers.iter().zip(&trial.actual) {

@@ -38,20 +38,27 @@ pub fn sensitivity(
         (Monetary::MeanPerDay, "mean_per_day"),
     ];
     let others = frequencies.into_iter().filter(|(frequency, _)| *frequency != own.frequency);
-    let others = others.map(|(frequency, name)| (Dimension::Frequency, name, RfmParams { frequency, ..own.clone() }));
+    let others = others.map(|(frequency, name)| {
+        (Dimension::Frequency, name, RfmParams { frequency, ..own.clone() })
+    });
     let moneys = moneys.into_iter().filter(|(monetary, _)| *monetary != own.monetary);
-    let moneys = moneys.map(|(monetary, name)| (Dimension::Monetary, name, RfmParams { monetary, ..own.clone() }));
+    let moneys = moneys
+        .map(|(monetary, name)| (Dimension::Monetary, name, RfmParams { monetary, ..own.clone() }));
     let mut parts = Vec::new();
     let dates: Vec<NaiveDate> = by_snapshot(segments)?.into_iter().map(|(date, _)| date).collect();
     for (dimension, name, params) in others.chain(moneys) {
-        let snapshots = rfm::snapshots(&params, book, None, dates.clone()).map_err(|error| match error {
-            RfmError::Engine(error) => error,
-            other => polars_err!(ComputeError: "{other}"),
-        })?;
+        let snapshots =
+            rfm::snapshots(&params, book, None, dates.clone()).map_err(|error| match error {
+                RfmError::Engine(error) => error,
+                other => polars_err!(ComputeError: "{other}"),
+            })?;
         let other = segment::segment(map, score::score(score, snapshots, None)?)?.frame;
         let keys = [col(SNAPSHOT), col(CUSTOMER_ID)];
-        let other = other.lazy().select([keys.as_slice(), &[col(dimension.score()), col(SEGMENT)]].concat());
-        let joined = segments.clone().lazy().join(other, keys.clone(), keys, JoinArgs::new(JoinType::Inner));
+        let other = other
+            .lazy()
+            .select([keys.as_slice(), &[col(dimension.score()), col(SEGMENT)]].concat());
+        let joined =
+            segments.clone().lazy().join(other, keys.clone(), keys, JoinArgs::new(JoinType::Inner));
         let moved = |column: &str| col(column).neq(col(format!("{column}_right")));
         let money = col(MONETARY);
         let spent = when(moved(SEGMENT)).then(money.clone()).otherwise(lit(0.0));
@@ -64,7 +71,10 @@ pub fn sensitivity(
             len().cast(DataType::UInt32).alias(CUSTOMERS),
             moved(dimension.score()).cast(DataType::Float64).mean().alias(SCORE_MOVED),
             moved(SEGMENT).cast(DataType::Float64).mean().alias(SEGMENT_MOVED),
-            when(total.clone().neq(lit(0.0))).then(sum(spent) / total).otherwise(lit(NULL)).alias(MONEY_MOVED),
+            when(total.clone().neq(lit(0.0)))
+                .then(sum(spent) / total)
+                .otherwise(lit(NULL))
+                .alias(MONEY_MOVED),
         ]);
         parts.push(row);
     }

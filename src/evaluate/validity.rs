@@ -71,10 +71,12 @@ pub fn validity(
         let of_segment = |idx: Option<usize>| {
             let name = idx.map(|idx| map.name_of(idx));
             let of = done.iter().filter(|(segment, ..)| name.is_none_or(|name| segment == name));
-            let (bought, money): (Vec<bool>, Vec<i128>) = of.map(|(_, bought, money)| (*bought, *money)).unzip();
+            let (bought, money): (Vec<bool>, Vec<i128>) =
+                of.map(|(_, bought, money)| (*bought, *money)).unzip();
             found(params, &[&date.to_string(), name.unwrap_or_default()], &bought, &money)
         };
-        let all: Vec<Option<usize>> = [None].into_iter().chain((0..map.segments.len()).map(Some)).collect();
+        let all: Vec<Option<usize>> =
+            [None].into_iter().chain((0..map.segments.len()).map(Some)).collect();
         let found: Vec<Found> = all.par_iter().map(|idx| of_segment(*idx)).collect();
         let total = found.first().map_or(0, |all| all.money);
         for (idx, found) in all.into_iter().zip(found) {
@@ -87,7 +89,8 @@ pub fn validity(
     let each = |of: &dyn Fn(&Found, i128) -> Option<f64>| -> Vec<Option<f64>> {
         rows.iter().map(|(found, total)| of(found, *total)).collect()
     };
-    let by_customer = |value: f64, found: &Found| (found.customers > 0).then(|| value / found.customers as f64);
+    let by_customer =
+        |value: f64, found: &Found| (found.customers > 0).then(|| value / found.customers as f64);
     df![
         SNAPSHOT => dates,
         HORIZON_DAYS => vec![params.horizon_days; rows.len()],

@@ -19,7 +19,12 @@ pub(super) struct Cells {
 impl Cells {
     /// No row yet, but room for some.
     pub(super) fn with_capacity(rows: usize) -> Self {
-        Self { bytes: Vec::new(), ends: vec![0], places: HashTable::new(), rows: Vec::with_capacity(rows) }
+        Self {
+            bytes: Vec::new(),
+            ends: vec![0],
+            places: HashTable::new(),
+            rows: Vec::with_capacity(rows),
+        }
     }
 
     /// The cell of the next row.
@@ -56,7 +61,8 @@ impl Cells {
         };
         let mut texts = StringChunkedBuilder::new(name.into(), self.ends.len());
         texts.append_null();
-        (1..self.ends.len()).try_for_each(|place| text(place).map(|text| texts.append_value(text)))?;
+        (1..self.ends.len())
+            .try_for_each(|place| text(place).map(|text| texts.append_value(text)))?;
         let distinct = texts.finish().into_column();
         let empty = self.rows.contains(&0);
         Ok(Told { distinct, rows: IdxCa::from_vec(PlSmallStr::EMPTY, self.rows), empty })

@@ -88,7 +88,8 @@ impl Chunks {
     /// Opens a file, unpacking it as its suffix says.
     pub(super) fn open(path: &Path, name: &str, separator: u8) -> Result<Self, CsvError> {
         let bytes = probe::decompressed(path, name);
-        let bytes = bytes.map_err(|error| CsvError::Io { name: name.to_owned(), words: error.to_string() })?;
+        let bytes = bytes
+            .map_err(|error| CsvError::Io { name: name.to_owned(), words: error.to_string() })?;
         Ok(Self { name: name.to_owned(), separator, bytes, rest: Vec::new(), record: 0, line: 1 })
     }
 
@@ -109,7 +110,8 @@ impl Chunks {
                     return Err(self.broken(error.to_string()));
                 }
             };
-            let Survey { mut end, mut records, lines, odd, quoted } = survey(&bytes, self.separator);
+            let Survey { mut end, mut records, lines, odd, quoted } =
+                survey(&bytes, self.separator);
             if bytes.len() - end > RECORD_LIMIT {
                 self.line += lines;
                 let words = "a record of more than 16 MiB: no CSV, or a quote that is never closed";
@@ -117,7 +119,9 @@ impl Chunks {
             }
             if at_end && quoted {
                 self.line += lines;
-                return Err(self.broken("a quote that is never closed swallows the lines after it".to_owned()));
+                return Err(self.broken(
+                    "a quote that is never closed swallows the lines after it".to_owned(),
+                ));
             }
             if at_end && end < bytes.len() {
                 (end, records) = (bytes.len(), records + 1);

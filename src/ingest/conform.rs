@@ -7,12 +7,12 @@ use polars::prelude::*;
 
 use super::text::ParsedCells;
 use super::{
-    Columns, Fault, Format, IngestParams, RejectColumns, Source, SourceFile, Worth, parse, rates, records, scan, text,
-    verdicts,
+    Columns, Fault, Format, IngestParams, RejectColumns, Source, SourceFile, Worth, parse, rates,
+    records, scan, text, verdicts,
 };
 use crate::columns::{
-    AMOUNT, CATEGORY, CURRENCY, CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, REASON,
-    SOURCE_FILE, SOURCE_ROW, TEXT, UNIT_PRICE,
+    AMOUNT, CATEGORY, CURRENCY, CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID,
+    QUANTITY, REASON, SOURCE_FILE, SOURCE_ROW, TEXT, UNIT_PRICE,
 };
 
 /// The fault of a moment that two declared formats read differently; it fails the run, since no format can be preferred.
@@ -70,14 +70,22 @@ pub(super) struct Conformer<'a> {
 
 impl<'a> Conformer<'a> {
     pub(super) fn new(params: &'a IngestParams) -> Self {
-        let mut conformer =
-            Self { params, faults: Vec::new(), carried: Vec::new(), cells: Vec::new(), kept: Vec::new() };
-        let of_cells = params.sources.iter().flat_map(|source| conformer.parsed(source)).flat_map(|(name, parsed)| {
-            let beyond = Fault { reason: BEYOND.to_owned(), cell: None };
-            parsed.faults.into_iter().chain((name == UNIT_PRICE).then_some(beyond))
-        });
+        let mut conformer = Self {
+            params,
+            faults: Vec::new(),
+            carried: Vec::new(),
+            cells: Vec::new(),
+            kept: Vec::new(),
+        };
+        let of_cells = params.sources.iter().flat_map(|source| conformer.parsed(source)).flat_map(
+            |(name, parsed)| {
+                let beyond = Fault { reason: BEYOND.to_owned(), cell: None };
+                parsed.faults.into_iter().chain((name == UNIT_PRICE).then_some(beyond))
+            },
+        );
         let foreign = params.rates.iter().flat_map(|_| [rates::NO_RATE, rates::BEYOND]);
-        let foreign = foreign.map(|reason| Fault { reason: reason.to_owned(), cell: Some(CURRENCY) });
+        let foreign =
+            foreign.map(|reason| Fault { reason: reason.to_owned(), cell: Some(CURRENCY) });
         let text = params.sources.iter().any(|source| source.set.format == Format::Csv);
         let records = records::FAULTS.iter().filter(|_| text);
         let records = records.map(|reason| Fault { reason: (*reason).to_owned(), cell: None });
@@ -86,7 +94,9 @@ impl<'a> Conformer<'a> {
                 conformer.faults.push(fault);
             }
         }
-        let mapped = || params.sources.iter().flat_map(|source| source.columns.mapped()).map(|(name, _)| name);
+        let mapped = || {
+            params.sources.iter().flat_map(|source| source.columns.mapped()).map(|(name, _)| name)
+        };
         let kept = mapped().filter(|_| params.rejects == RejectColumns::Mapped);
         let at_fault = conformer.faults.iter().filter_map(|fault| fault.cell);
         for name in kept.chain(at_fault) {
@@ -98,10 +108,13 @@ impl<'a> Conformer<'a> {
         conformer.kept = match params.rejects {
             RejectColumns::Reasons => Vec::new(),
             RejectColumns::Mapped => {
-                let mapped = conformer.cells.iter().filter(|cell| mapped().any(|name| name == **cell));
+                let mapped =
+                    conformer.cells.iter().filter(|cell| mapped().any(|name| name == **cell));
                 mapped.map(|name| ((*name).to_owned(), cell_name(name))).collect()
             }
-            RejectColumns::Raw => all.iter().map(|name| (format!("raw_{name}"), carried_name(name))).collect(),
+            RejectColumns::Raw => {
+                all.iter().map(|name| (format!("raw_{name}"), carried_name(name))).collect()
+            }
         };
         conformer.carried = match params.whole_rows || params.rejects == RejectColumns::Raw {
             true => all,
@@ -117,23 +130,31 @@ impl<'a> Conformer<'a> {
 
     /// The cells of a file's rows, parsed: the columns that [`Self::conform`] looks at.
     pub(super) fn parse(&self, frame: LazyFrame, source: &Source) -> LazyFrame {
-        frame.with_columns(self.made(source).into_iter().flat_map(|one| one.made).collect::<Vec<_>>())
+        frame.with_columns(
+            self.made(source).into_iter().flat_map(|one| one.made).collect::<Vec<_>>(),
+        )
     }
 
     /// What is made of the cells that may fail to parse, by source column.
     pub(super) fn made(&self, source: &Source) -> Vec<ParsedCells> {
         let mut made: Vec<ParsedCells> = Vec::new();
         for (name, parsed) in self.parsed(source) {
-            let codes: Vec<u8> = parsed.faults.iter().map(|fault| self.code(&fault.reason)).collect();
-            let exprs = [parsed.value.alias(value_name(name)), (parsed.judge)(&codes).alias(fault_name(name))];
+            let codes: Vec<u8> =
+                parsed.faults.iter().map(|fault| self.code(&fault.reason)).collect();
+            let exprs = [
+                parsed.value.alias(value_name(name)),
+                (parsed.judge)(&codes).alias(fault_name(name)),
+            ];
             match made.iter_mut().find(|one| one.column == parsed.cell) {
                 Some(one) => {
                     one.made.extend(exprs);
                     one.faults.push(fault_name(name));
                 }
-                None => {
-                    made.push(ParsedCells { column: parsed.cell, made: exprs.into(), faults: vec![fault_name(name)] })
-                }
+                None => made.push(ParsedCells {
+                    column: parsed.cell,
+                    made: exprs.into(),
+                    faults: vec![fault_name(name)],
+                }),
             }
         }
         made
@@ -142,11 +163,24 @@ impl<'a> Conformer<'a> {
     /// Source columns whose text is wanted of every row, and not only beside a fault.
     pub(super) fn texts(&self, source: &Source) -> Vec<String> {
         let Columns { customer_id, order_id, product_id, category, currency, .. } = &source.columns;
-        let read = |ours: &str, theirs: &Option<String>| theirs.clone().filter(|_| !self.params.unread.contains(&ours));
+        let read = |ours: &str, theirs: &Option<String>| {
+            theirs.clone().filter(|_| !self.params.unread.contains(&ours))
+        };
         let (product_id, category) = (read(PRODUCT_ID, product_id), read(CATEGORY, category));
-        let of_rows = [Some(customer_id), order_id.as_ref(), product_id.as_ref(), category.as_ref(), currency.as_ref()];
-        let kept = source.columns.mapped().into_iter().filter(|_| self.params.rejects == RejectColumns::Mapped);
-        let names = of_rows.into_iter().flatten().map(String::as_str).chain(kept.map(|(_, theirs)| theirs));
+        let of_rows = [
+            Some(customer_id),
+            order_id.as_ref(),
+            product_id.as_ref(),
+            category.as_ref(),
+            currency.as_ref(),
+        ];
+        let kept = source
+            .columns
+            .mapped()
+            .into_iter()
+            .filter(|_| self.params.rejects == RejectColumns::Mapped);
+        let names =
+            of_rows.into_iter().flatten().map(String::as_str).chain(kept.map(|(_, theirs)| theirs));
         let mut texts: Vec<String> = Vec::new();
         for name in names.chain(self.carried.iter().map(String::as_str)) {
             let known = source.set.dtype(name).is_some();
@@ -158,7 +192,12 @@ impl<'a> Conformer<'a> {
     }
 
     /// The plan of one file's lines, from its parsed cells.
-    pub(super) fn conform(&self, frame: LazyFrame, source: &Source, file: &SourceFile) -> LazyFrame {
+    pub(super) fn conform(
+        &self,
+        frame: LazyFrame,
+        source: &Source,
+        file: &SourceFile,
+    ) -> LazyFrame {
         let columns = &source.columns;
         let mut selected = vec![
             col(scan::FILE_COLUMN).alias(SOURCE_FILE),
@@ -177,7 +216,10 @@ impl<'a> Conformer<'a> {
         let mut said = lit(NULL).cast(DataType::String);
         if source.set.format == Format::Csv {
             let fault = |idx: usize| col(text::FAULT_COLUMN).eq(lit(idx as u8));
-            let coded = records::FAULTS.iter().enumerate().map(|(idx, words)| (self.code(words), fault(idx)));
+            let coded = records::FAULTS
+                .iter()
+                .enumerate()
+                .map(|(idx, words)| (self.code(words), fault(idx)));
             reasons.push(verdicts::first_of(coded.collect()));
             said = col(text::TEXT_COLUMN);
         }
@@ -213,7 +255,10 @@ impl<'a> Conformer<'a> {
             selected.push(typed(column, file, &dtype).alias(cell_name(name)));
         }
         for name in &self.carried {
-            let files = self.params.files().filter_map(|file| file.columns.iter().find(|(column, _)| column == name));
+            let files = self
+                .params
+                .files()
+                .filter_map(|file| file.columns.iter().find(|(column, _)| column == name));
             let dtype = common_type(files.map(|(_, dtype)| Some(dtype)));
             selected.push(typed(Some(name), file, &dtype).alias(carried_name(name)));
         }
@@ -232,20 +277,34 @@ impl<'a> Conformer<'a> {
     /// makes of integers with gaps, become integers again. Where sources differ, all become text.
     fn identity(&self, name: &str, column: Option<&String>, file: &SourceFile) -> Expr {
         let files = |source: &'a Source| {
-            let mapped = source.columns.mapped().into_iter().find(|(ours, _)| *ours == name).map(|(_, theirs)| theirs);
+            let mapped = source
+                .columns
+                .mapped()
+                .into_iter()
+                .find(|(ours, _)| *ours == name)
+                .map(|(_, theirs)| theirs);
             let columns = source.set.files.iter().flat_map(|file| &file.columns);
-            columns.filter(move |(column, _)| Some(column.as_str()) == mapped).map(|(_, dtype)| dtype)
+            columns
+                .filter(move |(column, _)| Some(column.as_str()) == mapped)
+                .map(|(_, dtype)| dtype)
         };
         // What does not fit 64 bits with a sign is text.
         let wide = [DataType::UInt64, DataType::Int128, DataType::UInt128];
-        let number = |dtype: &DataType| dtype.is_float() || (dtype.is_integer() && !wide.contains(dtype));
+        let number =
+            |dtype: &DataType| dtype.is_float() || (dtype.is_integer() && !wide.contains(dtype));
         let dtypes: Vec<&DataType> = self.params.sources.iter().flat_map(files).collect();
         let numbers = !dtypes.is_empty() && dtypes.into_iter().all(number);
         let target = if numbers { DataType::Int64 } else { DataType::String };
         let column = column.map(String::as_str);
-        let own = file.columns.iter().find(|(name, _)| Some(name.as_str()) == column).map(|(_, dtype)| dtype);
+        let own = file
+            .columns
+            .iter()
+            .find(|(name, _)| Some(name.as_str()) == column)
+            .map(|(_, dtype)| dtype);
         match (column, own) {
-            (Some(column), Some(dtype)) if dtype.is_float() => col(column).cast(DataType::Int64).cast(target),
+            (Some(column), Some(dtype)) if dtype.is_float() => {
+                col(column).cast(DataType::Int64).cast(target)
+            }
             _ => typed(column, file, &target),
         }
         .alias(name)

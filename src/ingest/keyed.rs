@@ -58,7 +58,9 @@ impl Keyed {
     /// # Errors
     /// Files that cannot be read, and the first record that is none of the table's.
     pub fn read(params: &KeyedParams, name: &str) -> Result<Self, KeyedError> {
-        let wanted = |name: &str| name == params.key || params.attributes.iter().any(|column| column == name);
+        let wanted = |name: &str| {
+            name == params.key || params.attributes.iter().any(|column| column == name)
+        };
         let mut parts = Vec::new();
         for file in &params.set.files {
             let count = Arc::new(ReadCount::default());
@@ -66,7 +68,9 @@ impl Keyed {
                 let texts = [&params.key].into_iter().chain(&params.attributes).cloned().collect();
                 let rows = match params.set.format {
                     Format::Csv => scan::csv(&params.set, file, texts, Vec::new(), count.clone())?,
-                    Format::Parquet | Format::Xlsx => scan::rows(&params.set, file, wanted, Reading::Rows)?,
+                    Format::Parquet | Format::Xlsx => {
+                        scan::rows(&params.set, file, wanted, Reading::Rows)?
+                    }
                 };
                 rows.select(params.columns(name, file)).collect()
             };
@@ -78,8 +82,10 @@ impl Keyed {
             count.first_bad().map_or(Ok(()), Err)?;
         }
         let all = concat(parts, UnionArgs::default()).and_then(LazyFrame::collect);
-        let name_of_first = params.set.files.first().map(|file| file.name.clone()).unwrap_or_default();
-        all.and_then(|all| Self::of(&all, name)).map_err(|source| KeyedError::Read { name: name_of_first, source })
+        let name_of_first =
+            params.set.files.first().map(|file| file.name.clone()).unwrap_or_default();
+        all.and_then(|all| Self::of(&all, name))
+            .map_err(|source| KeyedError::Read { name: name_of_first, source })
     }
 
     fn of(all: &DataFrame, name: &str) -> PolarsResult<Self> {
@@ -98,13 +104,20 @@ impl Keyed {
 
 impl KeyedParams {
     fn columns(&self, name: &str, file: &SourceFile) -> Vec<Expr> {
-        let is_float = file.columns.iter().any(|(column, dtype)| *column == self.key && dtype.is_float());
+        let is_float =
+            file.columns.iter().any(|(column, dtype)| *column == self.key && dtype.is_float());
         let key = if is_float { col(&self.key).cast(DataType::Int64) } else { col(&self.key) };
         let attribute = |attribute: &String| {
-            let same = |file: &'_ SourceFile| file.columns.iter().find(|(column, _)| column == attribute).cloned();
-            let dtypes: Vec<DataType> = self.set.files.iter().filter_map(same).map(|(_, dtype)| dtype).collect();
+            let same = |file: &'_ SourceFile| {
+                file.columns.iter().find(|(column, _)| column == attribute).cloned()
+            };
+            let dtypes: Vec<DataType> =
+                self.set.files.iter().filter_map(same).map(|(_, dtype)| dtype).collect();
             col(attribute).cast(conform::common_type(dtypes.iter().map(Some)))
         };
-        [key.cast(DataType::String).alias(name)].into_iter().chain(self.attributes.iter().map(attribute)).collect()
+        [key.cast(DataType::String).alias(name)]
+            .into_iter()
+            .chain(self.attributes.iter().map(attribute))
+            .collect()
     }
 }

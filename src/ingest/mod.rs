@@ -28,7 +28,9 @@ pub use keyed::{Keyed, KeyedError, KeyedParams};
 pub use rates::Rates;
 pub use records::UNDECODABLE;
 pub use scan::{Reading, lines};
-pub use source::{Columns, FileSet, Format, Numbers, OnBadRow, Source, SourceFile, TextFormat, Worth};
+pub use source::{
+    Columns, FileSet, Format, Numbers, OnBadRow, Source, SourceFile, TextFormat, Worth,
+};
 pub use text::ReadCount;
 
 /// The stage's name in the ledger and the rejects.

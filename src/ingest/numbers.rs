@@ -41,7 +41,9 @@ fn number(cell: &str, source: &Source) -> Expr {
         mark => {
             // A point is then no mark at all, and 1.000 neither one nor a thousand.
             let pointless = joined.clone().str().contains_literal(lit(".")).not();
-            when(pointless).then(joined.str().replace_all(lit(mark.to_string()), lit("."), true)).otherwise(lit(NULL))
+            when(pointless)
+                .then(joined.str().replace_all(lit(mark.to_string()), lit("."), true))
+                .otherwise(lit(NULL))
         }
     };
     pointed.cast(DataType::Float64)
@@ -59,7 +61,10 @@ fn rounded(floats: &Float64Chunked, round: impl Fn(f64) -> f64) -> Column {
     let all_near = |slice: &[f64]| slice.iter().all(|x| near(round(*x)));
     let name = floats.name().clone();
     let whole = match floats.null_count() == 0 && floats.data_views().all(all_near) {
-        true => Int64Chunked::from_vec(name, floats.data_views().flatten().map(|x| round(*x) as i64).collect()),
+        true => Int64Chunked::from_vec(
+            name,
+            floats.data_views().flatten().map(|x| round(*x) as i64).collect(),
+        ),
         false => {
             let one = |x: Option<f64>| x.map(&round).filter(|x| near(*x)).map(|x| x as i64);
             floats.iter().map(one).collect::<Int64Chunked>().with_name(name)
@@ -73,9 +78,11 @@ pub(super) fn whole_number(name: &'static str, cell: &str, source: &Source) -> P
     let wrong = |x: f64| (x.round_ties_even() != x || x.abs() > MONEY_LIMIT).then_some(1);
     Parsed {
         cell: cell.to_owned(),
-        value: made_of(vec![number(cell, source)], DataType::Int64, |numbers| match whole(numbers[0].dtype()) {
-            true => numbers[0].cast(&DataType::Int64),
-            false => Ok(rounded(numbers[0].cast(&DataType::Float64)?.f64()?, |x| x)),
+        value: made_of(vec![number(cell, source)], DataType::Int64, |numbers| {
+            match whole(numbers[0].dtype()) {
+                true => numbers[0].cast(&DataType::Int64),
+                false => Ok(rounded(numbers[0].cast(&DataType::Float64)?.f64()?, |x| x)),
+            }
         }),
         faults: vec![missing(name), faulty(name, &format!("{name} not a whole number"))],
         judge: judge(number(cell, source), cell, source, wrong),
@@ -95,7 +102,9 @@ pub(super) fn minor_units(name: &'static str, cell: &str, source: &Source, facto
     Parsed {
         cell: cell.to_owned(),
         value: made_of(vec![number(cell, source)], DataType::Int64, move |numbers| {
-            Ok(rounded(numbers[0].cast(&DataType::Float64)?.f64()?, |x| (x * factor).round_ties_even()))
+            Ok(rounded(numbers[0].cast(&DataType::Float64)?.f64()?, |x| {
+                (x * factor).round_ties_even()
+            }))
         }),
         faults: vec![
             missing(name),
@@ -113,14 +122,17 @@ fn judge(
     source: &Source,
     wrong: impl Fn(f64) -> Option<usize> + Clone + Send + Sync + 'static,
 ) -> Judge {
-    let (cell, is_text) = (cell.to_owned(), matches!(source.set.dtype(cell), Some(DataType::String) | None));
+    let (cell, is_text) =
+        (cell.to_owned(), matches!(source.set.dtype(cell), Some(DataType::String) | None));
     Box::new(move |codes| {
         let absent = usize::from(is_text);
         let (wrong, of_codes) = (wrong.clone(), codes.to_vec());
         let judged = judged(number.clone(), move |numbers| match whole(numbers.dtype()) {
             true => {
                 let numbers = numbers.cast(&DataType::Int64)?;
-                Ok(coded(numbers.i64()?, &of_codes, |x| x.map_or(Some(absent), |x| wrong(x as f64))))
+                Ok(coded(numbers.i64()?, &of_codes, |x| {
+                    x.map_or(Some(absent), |x| wrong(x as f64))
+                }))
             }
             false => {
                 let numbers = numbers.cast(&DataType::Float64)?;
@@ -145,6 +157,9 @@ mod tests {
             rounded(&values, |x| (x * 100.0).round_ties_even()).i64().unwrap().iter().collect()
         };
         assert_eq!(of(&[Some(1.25), Some(-0.005), Some(0.015)]), [Some(125), Some(0), Some(2)]);
-        assert_eq!(of(&[Some(f64::NAN), Some(1e18), None, Some(2.0)]), [None, None, None, Some(200)]);
+        assert_eq!(
+            of(&[Some(f64::NAN), Some(1e18), None, Some(2.0)]),
+            [None, None, None, Some(200)]
+        );
     }
 }

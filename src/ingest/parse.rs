@@ -31,7 +31,13 @@ impl Conformer<'_> {
     pub(super) fn parsed(&self, source: &Source) -> Vec<(&'static str, Parsed)> {
         let mut parsed = self.measures(source);
         parsed.push(self.moment(source));
-        parsed.extend(source.columns.currency.as_ref().map(|column| (CURRENCY, self.currency(column, source))));
+        parsed.extend(
+            source
+                .columns
+                .currency
+                .as_ref()
+                .map(|column| (CURRENCY, self.currency(column, source))),
+        );
         parsed
     }
 
@@ -67,7 +73,9 @@ impl Conformer<'_> {
                     parsed.faults.remove(0);
                     parsed.judge = Box::new(move |codes| {
                         let all = [&[u8::MAX], codes].concat();
-                        when(missing.clone()).then(lit(NULL).cast(DataType::UInt8)).otherwise(judge(&all))
+                        when(missing.clone())
+                            .then(lit(NULL).cast(DataType::UInt8))
+                            .otherwise(judge(&all))
                     });
                     (QUANTITY, parsed)
                 };
@@ -84,26 +92,51 @@ impl Conformer<'_> {
         let dtype = from.set.dtype(name);
         let (value, judge) = match (from.set.format, dtype) {
             (Format::Csv | Format::Xlsx, _) => {
-                let of_workbook = (from.set.format == Format::Xlsx).then_some(workbook::MOMENT_FORMAT);
-                let formats = of_workbook.into_iter().chain(from.set.text.datetime_formats.iter().map(String::as_str));
+                let of_workbook =
+                    (from.set.format == Format::Xlsx).then_some(workbook::MOMENT_FORMAT);
+                let formats = of_workbook
+                    .into_iter()
+                    .chain(from.set.text.datetime_formats.iter().map(String::as_str));
                 let parsed = formats.map(|format| {
-                    let options =
-                        StrptimeOptions { format: Some(format.into()), strict: false, exact: true, cache: true };
-                    col(name).str().to_datetime(Some(TimeUnit::Microseconds), None, options, lit("raise"))
+                    let options = StrptimeOptions {
+                        format: Some(format.into()),
+                        strict: false,
+                        exact: true,
+                        cache: true,
+                    };
+                    col(name).str().to_datetime(
+                        Some(TimeUnit::Microseconds),
+                        None,
+                        options,
+                        lit("raise"),
+                    )
                 });
                 let parsed: Vec<Expr> = parsed.collect();
-                let first = parsed.iter().cloned().reduce(|first, next| first.fill_null(next)).unwrap_or(lit(NULL));
+                let first = parsed
+                    .iter()
+                    .cloned()
+                    .reduce(|first, next| first.fill_null(next))
+                    .unwrap_or(lit(NULL));
                 let differs = |next: &Expr| next.clone().neq(first.clone()).fill_null(lit(false));
                 let ambiguous = parsed.iter().skip(1).map(differs).reduce(|any, one| any.or(one));
-                let before = vec![blank(name, dtype), first.clone().is_null(), ambiguous.unwrap_or(lit(false))];
+                let before = vec![
+                    blank(name, dtype),
+                    first.clone().is_null(),
+                    ambiguous.unwrap_or(lit(false)),
+                ];
                 (first.clone(), within_years(first, before))
             }
             (Format::Parquet, Some(DataType::Datetime(_, Some(_)))) => {
                 let local = source.dt().convert_time_zone(zone(self.params.timezone));
-                let naive = local.dt().replace_time_zone(None, lit("raise"), NonExistent::Raise).cast(DATETIME);
+                let naive = local
+                    .dt()
+                    .replace_time_zone(None, lit("raise"), NonExistent::Raise)
+                    .cast(DATETIME);
                 (naive.clone(), within_years(naive, Vec::new()))
             }
-            (Format::Parquet, _) => (source.clone().cast(DATETIME), within_years(source.cast(DATETIME), Vec::new())),
+            (Format::Parquet, _) => {
+                (source.clone().cast(DATETIME), within_years(source.cast(DATETIME), Vec::new()))
+            }
         };
         let (first, last) = (YEARS.start(), YEARS.end());
         let faults = vec![
@@ -118,8 +151,10 @@ impl Conformer<'_> {
 
 /// Judges moments: after what may be wrong before, that they are missing or beyond the years that can be meant.
 fn within_years(moment: Expr, before: Vec<Expr>) -> Judge {
-    let start = |year: i32| NaiveDate::from_yo_opt(year, 1).unwrap_or_default().and_time(NaiveTime::MIN);
-    let years = [*YEARS.start(), YEARS.end() + 1].map(|year| start(year).and_utc().timestamp_micros());
+    let start =
+        |year: i32| NaiveDate::from_yo_opt(year, 1).unwrap_or_default().and_time(NaiveTime::MIN);
+    let years =
+        [*YEARS.start(), YEARS.end() + 1].map(|year| start(year).and_utc().timestamp_micros());
     Box::new(move |codes| {
         let of_codes = codes.to_vec();
         let judged = judged(moment.clone(), move |moments| {
@@ -127,7 +162,9 @@ fn within_years(moment: Expr, before: Vec<Expr>) -> Judge {
             Ok(coded(moments.to_physical_repr().i64()?, &of_codes, |at| at.map_or(Some(0), wrong)))
         });
         let before = before.iter().cloned().zip(codes).rev();
-        before.fold(judged, |otherwise, (found, code)| when(found).then(lit(*code)).otherwise(otherwise))
+        before.fold(judged, |otherwise, (found, code)| {
+            when(found).then(lit(*code)).otherwise(otherwise)
+        })
     })
 }
 
@@ -148,8 +185,9 @@ pub(super) fn beyond([quantity, price]: [Expr; 2], code: u8) -> Expr {
             return Ok(Column::full_null(name, quantities.len(), &DataType::UInt8));
         }
         let both = quantities.iter().zip(prices.iter());
-        let codes =
-            both.map(|both| matches!(both, (Some(quantity), Some(price)) if far(quantity, price)).then_some(code));
+        let codes = both.map(|both| {
+            matches!(both, (Some(quantity), Some(price)) if far(quantity, price)).then_some(code)
+        });
         Ok(codes.collect::<UInt8Chunked>().with_name(name).into_column())
     })
 }
@@ -171,7 +209,10 @@ pub(super) fn day(moment: Expr) -> Expr {
         };
         let name = moments.name().clone();
         let days = match moments.null_count() {
-            0 => Int32Chunked::from_vec(name, moments.data_views().flatten().map(|at| of(*at)).collect()),
+            0 => Int32Chunked::from_vec(
+                name,
+                moments.data_views().flatten().map(|at| of(*at)).collect(),
+            ),
             _ => moments.iter().map(|at| at.map(&mut of)).collect::<Int32Chunked>().with_name(name),
         };
         Ok(days.into_date().into_column())
@@ -202,8 +243,12 @@ mod tests {
         // 1970-01-01 23:00, the same day 00:00, 1969-12-31 23:00, 1969-12-31 00:00, 1900-01-01, nothing, 1970-01-02.
         let moments = [Some(23), Some(0), Some(-1), Some(-24), Some(-25_567 * 24), None, Some(24)];
         let of = |moments: &[Option<i64>]| -> Vec<Option<i32>> {
-            let moments: Int64Chunked = moments.iter().map(|hours| hours.map(|hours| hours * HOUR)).collect();
-            let moments = moments.with_name("at".into()).into_datetime(TimeUnit::Microseconds, None).into_column();
+            let moments: Int64Chunked =
+                moments.iter().map(|hours| hours.map(|hours| hours * HOUR)).collect();
+            let moments = moments
+                .with_name("at".into())
+                .into_datetime(TimeUnit::Microseconds, None)
+                .into_column();
             let frame = DataFrame::new(moments.len(), vec![moments]).unwrap();
             let days = frame.lazy().select([day(col("at"))]).collect().unwrap();
             days.column("at").unwrap().date().unwrap().physical().iter().collect()

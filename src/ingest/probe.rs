@@ -8,7 +8,8 @@ use std::sync::Arc;
 use encoding_rs::Encoding;
 use flate2::read::MultiGzDecoder;
 use polars::prelude::{
-    DataType, ParquetReader, PlSmallStr, PolarsError, Schema, SchemaExt, SchemaNamesAndDtypes, SerReader,
+    DataType, ParquetReader, PlSmallStr, PolarsError, Schema, SchemaExt, SchemaNamesAndDtypes,
+    SerReader,
 };
 
 use super::{Format, SourceFile, workbook};
@@ -142,7 +143,8 @@ fn fetched(url: &str) -> Result<Vec<Found>, ProbeError> {
     if files.is_empty() {
         return Err(ProbeError::NothingRemote(url.to_owned()));
     }
-    let found = |file: Fetched| Found { path: file.path, name: file.url, fetched: Some(scratch.clone()) };
+    let found =
+        |file: Fetched| Found { path: file.path, name: file.url, fetched: Some(scratch.clone()) };
     Ok(files.into_iter().map(found).collect())
 }
 
@@ -160,9 +162,12 @@ fn local(pattern: &str, base: &Path) -> Result<Vec<PathBuf>, ProbeError> {
     let wrong = |source| ProbeError::Pattern { pattern: pattern.to_owned(), source };
     let mut found = Vec::new();
     for entry in glob::glob(&text).map_err(wrong)? {
-        let path =
-            entry.map_err(|error| ProbeError::Io { name: error.path().display().to_string(), source: error.into() })?;
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let path = entry.map_err(|error| ProbeError::Io {
+            name: error.path().display().to_string(),
+            source: error.into(),
+        })?;
+        let name =
+            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let meant = !is_folder || is_table(&name);
         if path.is_file() && meant {
             found.push(path);
@@ -180,7 +185,11 @@ fn local(pattern: &str, base: &Path) -> Result<Vec<PathBuf>, ProbeError> {
 ///
 /// # Errors
 /// A file that cannot be opened or is not what its suffix says.
-pub fn probe(found: Found, separator: u8, encoding: &'static Encoding) -> Result<(Format, SourceFile), ProbeError> {
+pub fn probe(
+    found: Found,
+    separator: u8,
+    encoding: &'static Encoding,
+) -> Result<(Format, SourceFile), ProbeError> {
     let Found { path, name, fetched } = found;
     let (path, name) = (path.as_path(), name.as_str());
     let format = Format::of(name)?;
@@ -195,7 +204,10 @@ pub fn probe(found: Found, separator: u8, encoding: &'static Encoding) -> Result
         Format::Parquet => parquet_footer(file, name)?,
         Format::Xlsx => (workbook_header(path, name)?, None),
     };
-    Ok((format, SourceFile { path: path.to_owned(), name: name.to_owned(), columns, rows, fetched }))
+    Ok((
+        format,
+        SourceFile { path: path.to_owned(), name: name.to_owned(), columns, rows, fetched },
+    ))
 }
 
 /// Columns and number of rows.
@@ -211,7 +223,13 @@ fn parquet_footer(file: File, name: &str) -> Result<Footer, ProbeError> {
     let arrow = reader.schema().map_err(broken)?;
     let schema = Schema::from_arrow_schema(&arrow);
     let rows = reader.num_rows().map_err(broken)? as u64;
-    Ok((schema.iter_names_and_dtypes().map(|(name, dtype)| (name.to_string(), dtype.clone())).collect(), Some(rows)))
+    Ok((
+        schema
+            .iter_names_and_dtypes()
+            .map(|(name, dtype)| (name.to_string(), dtype.clone()))
+            .collect(),
+        Some(rows),
+    ))
 }
 
 /// A header longer than this is taken for a file that is no CSV.
@@ -223,18 +241,26 @@ fn csv_header(
     separator: u8,
     encoding: &'static Encoding,
 ) -> Result<Vec<(String, DataType)>, ProbeError> {
-    let broken = |reason: String| ProbeError::Broken { name: name.to_owned(), format: Format::Csv.name(), reason };
+    let broken = |reason: String| ProbeError::Broken {
+        name: name.to_owned(),
+        format: Format::Csv.name(),
+        reason,
+    };
     let reader = decompressed(path, name).map_err(|error| broken(error.to_string()))?;
-    let mut records =
-        csv::ReaderBuilder::new().delimiter(separator).has_headers(false).from_reader(reader.take(HEADER_LIMIT));
+    let mut records = csv::ReaderBuilder::new()
+        .delimiter(separator)
+        .has_headers(false)
+        .from_reader(reader.take(HEADER_LIMIT));
     let mut header = csv::ByteRecord::new();
     match records.read_byte_record(&mut header) {
         Ok(true) => {}
         Ok(false) => return Err(broken("the file has no header".to_owned())),
         Err(error) => return Err(broken(error.to_string())),
     }
-    let names: Option<Vec<_>> =
-        header.iter().map(|field| encoding.decode_without_bom_handling_and_without_replacement(field)).collect();
+    let names: Option<Vec<_>> = header
+        .iter()
+        .map(|field| encoding.decode_without_bom_handling_and_without_replacement(field))
+        .collect();
     let names = names.ok_or_else(|| broken(format!("the header is not {}", encoding.name())))?;
     let names = names.iter().enumerate().map(|(idx, field)| match idx {
         0 => field.trim_start_matches('\u{feff}'),
@@ -244,13 +270,16 @@ fn csv_header(
 }
 
 fn workbook_header(path: &Path, name: &str) -> Result<Vec<(String, DataType)>, ProbeError> {
-    let broken = |reason| ProbeError::Broken { name: name.to_owned(), format: Format::Xlsx.name(), reason };
+    let broken =
+        |reason| ProbeError::Broken { name: name.to_owned(), format: Format::Xlsx.name(), reason };
     let header = workbook::header(path).map_err(broken)?;
     text_columns(header.iter().map(String::as_str)).map_err(broken)
 }
 
 /// Columns of text by these names, which must differ.
-fn text_columns<'a>(names: impl Iterator<Item = &'a str>) -> Result<Vec<(String, DataType)>, String> {
+fn text_columns<'a>(
+    names: impl Iterator<Item = &'a str>,
+) -> Result<Vec<(String, DataType)>, String> {
     let mut columns: Vec<(String, DataType)> = Vec::new();
     for name in names {
         if name.contains('\0') {

@@ -47,7 +47,9 @@ impl Rates {
         let file = File::open(path).map_err(|error| error.to_string())?;
         let mut reader = csv::Reader::from_reader(file);
         let header = reader.headers().map_err(|error| error.to_string())?.clone();
-        let at = HEADER.map(|column| header.iter().position(|name| name.trim_start_matches('\u{feff}') == column));
+        let at = HEADER.map(|column| {
+            header.iter().position(|name| name.trim_start_matches('\u{feff}') == column)
+        });
         let [Some(date), Some(currency), Some(rate)] = at else {
             return Err(format!("expected the columns {}", HEADER.join(", ")));
         };
@@ -58,18 +60,25 @@ impl Rates {
             let cell = |at: usize| record.get(at).unwrap_or_default().trim();
             let day = NaiveDate::parse_from_str(cell(date), "%Y-%m-%d").ok();
             let day = day.filter(|day| (1900..2200).contains(&day.year()));
-            let day = day.ok_or(format!("row {row}: `{}` is not a date such as 2011-12-10", cell(date)))?;
+            let day =
+                day.ok_or(format!("row {row}: `{}` is not a date such as 2011-12-10", cell(date)))?;
             let units = parse_rate(cell(rate));
-            let units =
-                units.ok_or(format!("row {row}: `{}` is not a rate above 0 of {PLACES} decimals", cell(rate)))?;
+            let units = units.ok_or(format!(
+                "row {row}: `{}` is not a rate above 0 of {PLACES} decimals",
+                cell(rate)
+            ))?;
             match cell(currency) {
                 "" => return Err(format!("row {row}: the currency is missing")),
-                code if code == own => return Err(format!("row {row}: {own} is the pipeline's own currency")),
+                code if code == own => {
+                    return Err(format!("row {row}: {own} is the pipeline's own currency"));
+                }
                 code => given.push((code.to_owned(), day, units)),
             }
         }
         given.sort();
-        if let Some(twice) = given.windows(2).find(|pair| (&pair[0].0, pair[0].1) == (&pair[1].0, pair[1].1)) {
+        if let Some(twice) =
+            given.windows(2).find(|pair| (&pair[0].0, pair[0].1) == (&pair[1].0, pair[1].1))
+        {
             return Err(format!("{} has two rates from {} on", twice[0].0, twice[0].1));
         }
         let last = given.iter().map(|(_, day, _)| *day).max().ok_or("the table has no rates")?;
@@ -83,23 +92,34 @@ impl Rates {
                 rates.push(*rate);
             }
         }
-        let daily = df![CURRENCY => currencies, RATE_DAY => days, RATE => rates].map_err(|error| error.to_string())?;
-        let file =
-            SourceFile { path: path.to_owned(), name: name.to_owned(), columns: Vec::new(), rows: None, fetched: None };
+        let daily = df![CURRENCY => currencies, RATE_DAY => days, RATE => rates]
+            .map_err(|error| error.to_string())?;
+        let file = SourceFile {
+            path: path.to_owned(),
+            name: name.to_owned(),
+            columns: Vec::new(),
+            rows: None,
+            fetched: None,
+        };
         Ok(Self { file, own: own.to_owned(), daily, last })
     }
 
     /// Turns `money` into the pipeline's currency; lines without a rate are marked.
     pub(super) fn convert(&self, lines: LazyFrame, code: impl Fn(&str) -> u8) -> LazyFrame {
         let literal = |date: NaiveDate| lit(date).cast(DataType::Date);
-        let day = when(col(DAY).gt(literal(self.last))).then(literal(self.last)).otherwise(col(DAY));
+        let day =
+            when(col(DAY).gt(literal(self.last))).then(literal(self.last)).otherwise(col(DAY));
         let own = col(CURRENCY).is_null().or(col(CURRENCY).eq(lit(self.own.as_str())));
         let rate = when(own).then(lit(ONE)).otherwise(col(RATE));
         let wide = |value: Expr| value.cast(DataType::Int128);
         let product = wide(col(MONEY)) * wide(col(RATE));
-        let size = when(product.clone().lt(lit(0))).then(wide(lit(0)) - product.clone()).otherwise(product.clone());
+        let size = when(product.clone().lt(lit(0)))
+            .then(wide(lit(0)) - product.clone())
+            .otherwise(product.clone());
         let rounded = (size * wide(lit(2)) + wide(lit(ONE))).floor_div(wide(lit(2 * ONE)));
-        let signed = when(product.lt(lit(0))).then(wide(lit(0)) - rounded.clone()).otherwise(rounded.clone());
+        let signed = when(product.lt(lit(0)))
+            .then(wide(lit(0)) - rounded.clone())
+            .otherwise(rounded.clone());
         let unmarked = col(REASON).is_null();
         let reason = when(unmarked.clone().and(col(RATE).is_null()))
             .then(lit(code(NO_RATE)))
@@ -113,7 +133,10 @@ impl Rates {
             .with_column(rate.alias(RATE))
             .with_column(reason.alias(REASON))
             .with_column(
-                when(col(REASON).is_null()).then(signed.cast(DataType::Int64)).otherwise(lit(0i64)).alias(MONEY),
+                when(col(REASON).is_null())
+                    .then(signed.cast(DataType::Int64))
+                    .otherwise(lit(0i64))
+                    .alias(MONEY),
             )
     }
 }
@@ -135,7 +158,12 @@ mod tests {
 
     #[test]
     fn rates_are_exact() {
-        let cases = [("1", Some(ONE)), ("0.85", Some(8_500_000_000)), ("1.", Some(ONE)), ("0.0000000001", Some(1))];
+        let cases = [
+            ("1", Some(ONE)),
+            ("0.85", Some(8_500_000_000)),
+            ("1.", Some(ONE)),
+            ("0.0000000001", Some(1)),
+        ];
         for (text, expected) in cases {
             assert_eq!(parse_rate(text), expected, "{text}");
         }

@@ -49,7 +49,9 @@ pub(super) fn read(
     let text = match (writing.encoding == UTF_8, chunk.odd) {
         (_, true) => None,
         (true, false) => std::str::from_utf8(&chunk.bytes).ok().map(Cow::Borrowed),
-        (false, false) => writing.encoding.decode_without_bom_handling_and_without_replacement(&chunk.bytes),
+        (false, false) => {
+            writing.encoding.decode_without_bom_handling_and_without_replacement(&chunk.bytes)
+        }
     };
     match text {
         Some(text) => plain(text.as_bytes(), chunk, writing, wanted, keep),
@@ -180,7 +182,12 @@ fn bad_record(
         return Err(CsvError::Broken { name: writing.name.to_owned(), line, words });
     }
     let fields: Vec<_> = fields.iter().map(|field| String::from_utf8_lossy(field)).collect();
-    Ok(BadRecord { place, line, fault, text: fields.join(&char::from(writing.separator).to_string()) })
+    Ok(BadRecord {
+        place,
+        line,
+        fault,
+        text: fields.join(&char::from(writing.separator).to_string()),
+    })
 }
 
 fn careful(
@@ -197,11 +204,13 @@ fn careful(
     let (mut record, mut bad, mut place) = (ByteRecord::new(), Vec::new(), 0);
     loop {
         let line = chunk.line + records.position().line() - 1;
-        let broken = |words: String| CsvError::Broken { name: writing.name.to_owned(), line, words };
+        let broken =
+            |words: String| CsvError::Broken { name: writing.name.to_owned(), line, words };
         if !records.read_byte_record(&mut record).map_err(|error| broken(error.to_string()))? {
             break;
         }
-        let fields: Vec<Option<Cow<'_, str>>> = record.iter().map(|field| decode(writing.encoding, field)).collect();
+        let fields: Vec<Option<Cow<'_, str>>> =
+            record.iter().map(|field| decode(writing.encoding, field)).collect();
         let garbled = fields.iter().any(Option::is_none).then_some(2);
         match ragged(fields.len(), writing.width).or(garbled) {
             _ if chunk.first == 0 && place == 0 => {}
@@ -211,9 +220,12 @@ fn careful(
                 }
             }
             Some(fault) => {
-                let line = record.position().map_or(line, |position| chunk.line + position.line() - 1);
-                let told =
-                    fields.iter().zip(&record).map(|(text, raw)| text.as_ref().map_or(raw, |text| text.as_bytes()));
+                let line =
+                    record.position().map_or(line, |position| chunk.line + position.line() - 1);
+                let told = fields
+                    .iter()
+                    .zip(&record)
+                    .map(|(text, raw)| text.as_ref().map_or(raw, |text| text.as_bytes()));
                 bad.push(bad_record(&told.collect::<Vec<_>>(), place, line, fault, writing)?);
                 (0..wanted.len()).for_each(|idx| keep(idx, b""));
             }
@@ -243,11 +255,14 @@ mod tests {
 
     type Kept = (Vec<(usize, Vec<u8>)>, Result<Vec<BadRecord>, String>);
 
-    fn kept(read: impl FnOnce(&mut dyn FnMut(usize, &[u8])) -> Result<Vec<BadRecord>, super::CsvError>) -> Kept {
+    fn kept(
+        read: impl FnOnce(&mut dyn FnMut(usize, &[u8])) -> Result<Vec<BadRecord>, super::CsvError>,
+    ) -> Kept {
         let mut cells = Vec::new();
         let bad = read(&mut |idx, cell| cells.push((idx, cell.to_vec())));
         // The `csv` crate counts blank lines to the record after them.
-        let lineless = |bad: Vec<BadRecord>| bad.into_iter().map(|bad| BadRecord { line: 0, ..bad }).collect();
+        let lineless =
+            |bad: Vec<BadRecord>| bad.into_iter().map(|bad| BadRecord { line: 0, ..bad }).collect();
         (cells, bad.map(lineless).map_err(|_| "swallowed".to_owned()))
     }
 

@@ -25,7 +25,10 @@ pub enum Reading {
 /// What Polars says of a plan that cannot be made, or a workbook that cannot be read.
 pub fn lines(params: &IngestParams, reading: Reading) -> PolarsResult<Lines> {
     let conformer = conform::Conformer::new(params);
-    let files = params.sources.iter().flat_map(|source| source.set.files.iter().map(move |file| (source, file)));
+    let files = params
+        .sources
+        .iter()
+        .flat_map(|source| source.set.files.iter().map(move |file| (source, file)));
     let (mut plans, mut read) = (Vec::new(), Vec::new());
     for (idx, (source, file)) in files.enumerate() {
         let file_idx = lit(idx as u32).cast(DataType::UInt32).alias(FILE_COLUMN);
@@ -42,11 +45,18 @@ pub fn lines(params: &IngestParams, reading: Reading) -> PolarsResult<Lines> {
         };
         plans.push(conformer.conform(cells.with_column(file_idx), source, file));
     }
-    let mut frame = concat(plans, UnionArgs { rechunk: false, maintain_order: false, ..Default::default() })?;
+    let mut frame =
+        concat(plans, UnionArgs { rechunk: false, maintain_order: false, ..Default::default() })?;
     if let Some(rates) = &params.rates {
         frame = rates.convert(frame, |reason| conformer.code(reason));
     }
-    Ok(Lines { frame, faults: conformer.faults, carried: conformer.carried, kept: conformer.kept, read })
+    Ok(Lines {
+        frame,
+        faults: conformer.faults,
+        carried: conformer.carried,
+        kept: conformer.kept,
+        read,
+    })
 }
 
 /// The plan of the records of a CSV file.
@@ -72,13 +82,17 @@ pub(super) fn rows(
     if set.format == Format::Parquet {
         let row_index = Some(RowIndex { name: ROW_COLUMN.into(), offset: 1 });
         let path = PlRefPath::try_from_path(&file.path)?;
-        return LazyFrame::scan_parquet(path, ScanArgsParquet { row_index, glob: false, ..Default::default() });
+        return LazyFrame::scan_parquet(
+            path,
+            ScanArgsParquet { row_index, glob: false, ..Default::default() },
+        );
     }
     let frame = match reading {
         Reading::Rows => {
             let names = file.columns.iter().map(|(name, _)| name.as_str());
             let wanted: Vec<&str> = names.filter(|name| wanted(name)).collect();
-            workbook::frame(&file.path, &wanted).map_err(|words| polars_err!(ComputeError: "{words}"))?
+            workbook::frame(&file.path, &wanted)
+                .map_err(|words| polars_err!(ComputeError: "{words}"))?
         }
         Reading::Headers => DataFrame::empty_with_schema(&probe::schema_of(&file.columns)),
     };

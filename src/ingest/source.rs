@@ -6,7 +6,9 @@ use std::sync::Arc;
 use encoding_rs::Encoding;
 use polars::prelude::DataType;
 
-use crate::columns::{AMOUNT, CATEGORY, CURRENCY, CUSTOMER_ID, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, UNIT_PRICE};
+use crate::columns::{
+    AMOUNT, CATEGORY, CURRENCY, CUSTOMER_ID, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, UNIT_PRICE,
+};
 use crate::scratch::Scratch;
 
 /// One source of transactions.
@@ -110,7 +112,8 @@ pub struct Columns {
 impl Columns {
     /// The mapped columns: the pipeline's name and the source's.
     pub fn mapped(&self) -> Vec<(&'static str, &str)> {
-        let Self { customer_id, order_id, ordered_at, product_id, worth, currency, category } = self;
+        let Self { customer_id, order_id, ordered_at, product_id, worth, currency, category } =
+            self;
         let money = match worth {
             Worth::Priced { unit_price, .. } => (UNIT_PRICE, Some(unit_price.as_str())),
             Worth::Amount { amount, .. } => (AMOUNT, Some(amount.as_str())),
@@ -161,6 +164,10 @@ impl Worth {
 impl FileSet {
     /// Type of a source column in the first file that has it.
     pub fn dtype(&self, column: &str) -> Option<&DataType> {
-        self.files.iter().flat_map(|file| &file.columns).find(|(name, _)| name == column).map(|(_, dtype)| dtype)
+        self.files
+            .iter()
+            .flat_map(|file| &file.columns)
+            .find(|(name, _)| name == column)
+            .map(|(_, dtype)| dtype)
     }
 }

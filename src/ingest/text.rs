@@ -62,7 +62,11 @@ impl ReadCount {
 
     /// What there is to say of the first record that is none of the table's.
     pub(super) fn first_bad(&self) -> Option<CsvError> {
-        self.first_bad.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, error)| error.clone())
+        self.first_bad
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map(|(_, error)| error.clone())
     }
 
     fn tell(&self, row: u64, bad: &BadRecord, name: &str) {
@@ -82,10 +86,17 @@ impl CsvScan {
         let size = std::fs::metadata(&self.file.path)?.len();
         let packed = !self.file.name.to_lowercase().ends_with(".csv");
         let chunks = size.saturating_mul(if packed { PACKED } else { 1 }) / CHUNK as u64 + 1;
-        let height = usize::try_from(chunks).unwrap_or(usize::MAX).saturating_mul(FARE).min(IdxSize::MAX as usize);
+        let height = usize::try_from(chunks)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(FARE)
+            .min(IdxSize::MAX as usize);
         let tickets = DataFrame::new(
             height,
-            vec![Column::full_null(format!("tickets for {}", self.file.name).into(), height, &DataType::Null)],
+            vec![Column::full_null(
+                format!("tickets for {}", self.file.name).into(),
+                height,
+                &DataType::Null,
+            )],
         )?;
         let schema = Arc::new(self.schema()?);
         let (feed, passed) = (Feed::default(), AtomicUsize::new(0));
@@ -111,8 +122,10 @@ impl CsvScan {
         let open = || Chunks::open(&self.file.path, &self.file.name, self.text.separator);
         let chunk = feed.next(open).map_err(CsvError::into_polars)?;
         let Some(chunk) = chunk else { return Ok(None) };
-        let columns: Vec<&String> = self.texts.iter().chain(self.parsed.iter().map(|one| &one.column)).collect();
-        let place = |column: &&String| self.file.columns.iter().position(|(name, _)| name == *column);
+        let columns: Vec<&String> =
+            self.texts.iter().chain(self.parsed.iter().map(|one| &one.column)).collect();
+        let place =
+            |column: &&String| self.file.columns.iter().position(|(name, _)| name == *column);
         let places: Option<Vec<usize>> = columns.iter().map(place).collect();
         let places = places.ok_or_else(|| polars_err!(ColumnNotFound: "{columns:?}"))?;
         // The header is record 0.
@@ -137,9 +150,18 @@ impl CsvScan {
     }
 
     /// The rows of a chunk. `header` is 1 where the chunk's first record is the header, which is no row.
-    fn frame(&self, first: u64, rows: usize, told: &[Told], bad: &[BadRecord], header: u64) -> PolarsResult<DataFrame> {
-        let numbers = (first..first + rows as u64).map(u32::try_from).collect::<Result<Vec<u32>, _>>();
-        let numbers = numbers.map_err(|_| polars_err!(ComputeError: "more than 4,294,967,295 records in a file"))?;
+    fn frame(
+        &self,
+        first: u64,
+        rows: usize,
+        told: &[Told],
+        bad: &[BadRecord],
+        header: u64,
+    ) -> PolarsResult<DataFrame> {
+        let numbers =
+            (first..first + rows as u64).map(u32::try_from).collect::<Result<Vec<u32>, _>>();
+        let numbers = numbers
+            .map_err(|_| polars_err!(ComputeError: "more than 4,294,967,295 records in a file"))?;
         let (texts, parsed) = told.split_at(self.texts.len());
         let mut columns = vec![Column::new(ROW_COLUMN.into(), numbers)];
         columns.extend(about(bad, rows, header as usize)?);
@@ -148,10 +170,15 @@ impl CsvScan {
         }
         for (one, told) in self.parsed.iter().zip(parsed) {
             let distinct = &told.distinct;
-            let made = DataFrame::new(distinct.len(), vec![distinct.clone()])?.lazy().select(&one.made).collect()?;
+            let made = DataFrame::new(distinct.len(), vec![distinct.clone()])?
+                .lazy()
+                .select(&one.made)
+                .collect()?;
             // Only a fault makes its text worth the while; the first of the distinct cells is the empty one, which has none.
             let texts = made.slice(1, made.height());
-            let told_of = |fault: &String| texts.column(fault).is_ok_and(|codes| codes.null_count() < codes.len());
+            let told_of = |fault: &String| {
+                texts.column(fault).is_ok_and(|codes| codes.null_count() < codes.len())
+            };
             let sound = !one.faults.iter().any(told_of);
             if !self.texts.contains(&one.column) {
                 columns.push(match sound {
@@ -170,7 +197,8 @@ impl CsvScan {
         let bad = about(&[], 0, 0)?;
         let row = Column::new_empty(ROW_COLUMN.into(), &DataType::UInt32);
         let all = [vec![row], bad].concat();
-        let mut schema: Schema = all.iter().map(|column| (column.name().clone(), column.dtype().clone())).collect();
+        let mut schema: Schema =
+            all.iter().map(|column| (column.name().clone(), column.dtype().clone())).collect();
         for name in &self.texts {
             schema.with_column(name.as_str().into(), DataType::String);
         }
@@ -178,7 +206,8 @@ impl CsvScan {
             let name = PlSmallStr::from_str(&one.column);
             let cell: Schema = [(name.clone(), DataType::String)].into_iter().collect();
             schema.with_column(name, DataType::String);
-            let made = DataFrame::empty_with_schema(&cell).lazy().select(&one.made).collect_schema()?;
+            let made =
+                DataFrame::empty_with_schema(&cell).lazy().select(&one.made).collect_schema()?;
             schema.merge(made.as_ref().clone());
         }
         Ok(schema)
@@ -203,8 +232,12 @@ struct Feed {
 }
 
 impl Feed {
-    fn next(&self, open: impl FnOnce() -> Result<Chunks, CsvError>) -> Result<Option<Chunk>, CsvError> {
-        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+    fn next(
+        &self,
+        open: impl FnOnce() -> Result<Chunks, CsvError>,
+    ) -> Result<Option<Chunk>, CsvError> {
+        let spare =
+            self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *chunks {
             Some(chunks) => chunks.next(spare),
@@ -221,7 +254,10 @@ impl Feed {
 fn about(bad: &[BadRecord], rows: usize, header: usize) -> PolarsResult<Vec<Column>> {
     if bad.is_empty() {
         let nothing = |name: &str, dtype| Column::full_null(name.into(), rows, &dtype);
-        return Ok(vec![nothing(TEXT_COLUMN, DataType::String), nothing(FAULT_COLUMN, DataType::UInt8)]);
+        return Ok(vec![
+            nothing(TEXT_COLUMN, DataType::String),
+            nothing(FAULT_COLUMN, DataType::UInt8),
+        ]);
     }
     let (mut texts, mut faults) = (vec![None; rows], vec![None; rows]);
     for bad in bad {

@@ -21,7 +21,10 @@ pub(super) fn coded<T: PolarsNumericType>(
 }
 
 /// Codes by a function of a column; of many columns, as those of one alone are computed on threads of their own.
-pub(super) fn judged(value: Expr, codes: impl Fn(&Column) -> PolarsResult<Column> + Send + Sync + 'static) -> Expr {
+pub(super) fn judged(
+    value: Expr,
+    codes: impl Fn(&Column) -> PolarsResult<Column> + Send + Sync + 'static,
+) -> Expr {
     made_of(vec![value], DataType::UInt8, move |columns| codes(&columns[0]))
 }
 
@@ -35,7 +38,9 @@ pub fn made_of(
         return lit(NULL).cast(dtype);
     }
     let (first, made) = (values.remove(0), move |columns: &mut [Column]| make(columns));
-    first.map_many(made, &values, move |_, fields| Ok(Field::new(fields[0].name().clone(), dtype.clone())))
+    first.map_many(made, &values, move |_, fields| {
+        Ok(Field::new(fields[0].name().clone(), dtype.clone()))
+    })
 }
 
 /// The code of the first predicate that holds; null where none does.

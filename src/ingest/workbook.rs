@@ -27,7 +27,9 @@ pub(super) fn header(path: &Path) -> Result<Vec<String>, String> {
             names[column as usize] = text(cell.get_value()).unwrap_or_default();
         }
         match names.iter().position(String::is_empty) {
-            _ if names.is_empty() => Err("the first sheet has no header in its first row".to_owned()),
+            _ if names.is_empty() => {
+                Err("the first sheet has no header in its first row".to_owned())
+            }
             Some(column) => Err(format!("column {} of the first sheet has no name", column + 1)),
             None => Ok(names),
         }
@@ -42,7 +44,11 @@ pub(super) fn frame(path: &Path, wanted: &[&str]) -> Result<DataFrame, String> {
     let header = header(path)?;
     let mut columns: Vec<Option<StringChunkedBuilder>> = header
         .iter()
-        .map(|name| wanted.contains(&name.as_str()).then(|| StringChunkedBuilder::new(name.as_str().into(), 0)))
+        .map(|name| {
+            wanted
+                .contains(&name.as_str())
+                .then(|| StringChunkedBuilder::new(name.as_str().into(), 0))
+        })
         .collect();
     let mut filled = vec![0u32; columns.len()];
     let mut height = 0u32;
@@ -71,8 +77,12 @@ pub(super) fn frame(path: &Path, wanted: &[&str]) -> Result<DataFrame, String> {
 
 type Cells<'a> = XlsxCellReader<'a, std::io::BufReader<std::fs::File>>;
 
-fn with_cells<T>(path: &Path, read: impl FnOnce(&mut Cells<'_>) -> Result<T, String>) -> Result<T, String> {
-    let mut workbook: Xlsx<_> = open_workbook(path).map_err(|error: calamine::XlsxError| error.to_string())?;
+fn with_cells<T>(
+    path: &Path,
+    read: impl FnOnce(&mut Cells<'_>) -> Result<T, String>,
+) -> Result<T, String> {
+    let mut workbook: Xlsx<_> =
+        open_workbook(path).map_err(|error: calamine::XlsxError| error.to_string())?;
     let sheet = workbook.sheet_names().into_iter().next().ok_or("the workbook has no sheet")?;
     let mut cells = workbook.worksheet_cells_reader(&sheet).map_err(|error| error.to_string())?;
     read(&mut cells)

@@ -60,8 +60,10 @@ pub(super) fn inputs(p: &Pipeline, scanned: Option<&Scanned<'_>>) -> Vec<Value> 
     for (idx, set) in sources.chain(customers).enumerate() {
         let Dataset { namespace, name } = Dataset::of(set);
         let columns = set.files.first().map(|file| file.columns.as_slice()).unwrap_or_default();
-        let fields: Vec<Value> =
-            columns.iter().map(|(name, dtype)| json!({ "name": name, "type": dtype.to_string() })).collect();
+        let fields: Vec<Value> = columns
+            .iter()
+            .map(|(name, dtype)| json!({ "name": name, "type": dtype.to_string() }))
+            .collect();
         let of_lines = idx < p.ingest.sources.len();
         let said = scanned.filter(|_| of_lines).map(|scanned| quality(p, set, scanned));
         made.push(json!({
@@ -77,7 +79,8 @@ pub(super) fn inputs(p: &Pipeline, scanned: Option<&Scanned<'_>>) -> Vec<Value> 
 /// What was found of a source of transactions.
 fn quality(p: &Pipeline, set: &FileSet, scanned: &Scanned<'_>) -> Value {
     let of_set = |path: &str| set.files.iter().any(|file| file.name == path);
-    let bytes: u64 = scanned.inputs.iter().filter(|input| of_set(&input.path)).map(|input| input.bytes).sum();
+    let bytes: u64 =
+        scanned.inputs.iter().filter(|input| of_set(&input.path)).map(|input| input.bytes).sum();
     let mut metrics = json!({ "bytes": bytes, "fileCount": set.files.len(), "columnMetrics": {} });
     // Rows are counted over all sources together.
     if p.ingest.sources.len() == 1 {
@@ -98,7 +101,12 @@ fn quality(p: &Pipeline, set: &FileSet, scanned: &Scanned<'_>) -> Value {
 }
 
 /// What a run writes: its tables, by the names under which readers find them in every run.
-pub(super) fn outputs(p: &Pipeline, run_id: &str, outputs: &[Output], tables: Option<&Tables>) -> Vec<Value> {
+pub(super) fn outputs(
+    p: &Pipeline,
+    run_id: &str,
+    outputs: &[Output],
+    tables: Option<&Tables>,
+) -> Vec<Value> {
     let mut found: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for output in outputs {
         let Some(rows) = output.rows else { continue };
@@ -112,10 +120,12 @@ pub(super) fn outputs(p: &Pipeline, run_id: &str, outputs: &[Output], tables: Op
             Some(mirror) => Dataset::remote(&mirror.url),
             None => Dataset::at(&p.publish.to),
         };
-        let version = facet("1-0-1", "DatasetVersionDatasetFacet", json!({ "datasetVersion": run_id }));
+        let version =
+            facet("1-0-1", "DatasetVersionDatasetFacet", json!({ "datasetVersion": run_id }));
         let mut facets = json!({ "version": version });
-        let frame =
-            tables.and_then(|tables| if table == SEGMENTS { Some(&tables.segments) } else { tables.get(table) });
+        let frame = tables.and_then(|tables| {
+            if table == SEGMENTS { Some(&tables.segments) } else { tables.get(table) }
+        });
         if let Some(frame) = frame {
             let fields: Vec<Value> = frame
                 .columns()
@@ -124,10 +134,13 @@ pub(super) fn outputs(p: &Pipeline, run_id: &str, outputs: &[Output], tables: Op
                 .collect();
             facets["schema"] = facet("1-0-0", "SchemaDatasetFacet", json!({ "fields": fields }));
             if table == SEGMENTS {
-                let fields =
-                    frame.get_column_names().into_iter().map(|column| (column.to_string(), ancestors(p, column)));
+                let fields = frame
+                    .get_column_names()
+                    .into_iter()
+                    .map(|column| (column.to_string(), ancestors(p, column)));
                 let fields: serde_json::Map<String, Value> = fields.collect();
-                facets["columnLineage"] = facet("1-0-1", "ColumnLineageDatasetFacet", json!({ "fields": fields }));
+                facets["columnLineage"] =
+                    facet("1-0-1", "ColumnLineageDatasetFacet", json!({ "fields": fields }));
             }
         }
         let statistics = json!({ "rowCount": rows, "size": bytes });
@@ -148,7 +161,8 @@ fn ancestors(p: &Pipeline, column: &str) -> Value {
         let Dataset { namespace, name } = Dataset::of(set);
         fields.push(json!({ "namespace": namespace, "name": name, "field": field }));
     };
-    if let Some(customers) = p.ingest.customers.as_ref().filter(|params| params.attributes.iter().any(|a| a == column))
+    if let Some(customers) =
+        p.ingest.customers.as_ref().filter(|params| params.attributes.iter().any(|a| a == column))
     {
         add(&customers.set, column);
         return json!({ "inputFields": fields });

@@ -42,7 +42,11 @@ impl Parent {
         let (rest, run) = text.rsplit_once('/')?;
         let (namespace, job) = rest.split_once('/')?;
         let (namespace, job, run) = (namespace.to_owned(), job.to_owned(), run.to_owned());
-        (!namespace.is_empty() && !job.is_empty() && !run.is_empty()).then_some(Self { namespace, job, run })
+        (!namespace.is_empty() && !job.is_empty() && !run.is_empty()).then_some(Self {
+            namespace,
+            job,
+            run,
+        })
     }
 }
 
@@ -78,9 +82,11 @@ pub fn event(p: &Pipeline, run: &Run, state: &State<'_>, at: &str) -> Value {
     };
     let mut facets = Map::new();
     let engine = json!({ "name": "custseg", "version": env!("CARGO_PKG_VERSION") });
-    facets.insert("processing_engine".to_owned(), facet("1-1-0", "ProcessingEngineRunFacet", engine));
+    facets
+        .insert("processing_engine".to_owned(), facet("1-1-0", "ProcessingEngineRunFacet", engine));
     if let Some(Parent { namespace, job, run }) = &run.parent {
-        let parent = json!({ "run": { "runId": run }, "job": { "namespace": namespace, "name": job } });
+        let parent =
+            json!({ "run": { "runId": run }, "job": { "namespace": namespace, "name": job } });
         facets.insert("parent".to_owned(), facet("1-0-1", "ParentRunFacet", parent));
     }
     if let Some(words) = words {
@@ -89,7 +95,9 @@ pub fn event(p: &Pipeline, run: &Run, state: &State<'_>, at: &str) -> Value {
     }
     let scanned = if let State::Running(scanned) = state { Some(*scanned) } else { None };
     let outputs = match state {
-        State::Complete { run_id, outputs, tables } => datasets::outputs(p, run_id, outputs, *tables),
+        State::Complete { run_id, outputs, tables } => {
+            datasets::outputs(p, run_id, outputs, *tables)
+        }
         _ => Vec::new(),
     };
     let job_type = json!({ "processingType": "BATCH", "integration": "CUSTSEG", "jobType": "JOB" });
@@ -118,7 +126,10 @@ fn producer() -> String {
 fn facet(version: &str, name: &str, says: Value) -> Value {
     let mut facet = Map::new();
     facet.insert("_producer".to_owned(), json!(producer()));
-    facet.insert("_schemaURL".to_owned(), json!(format!("{SPEC}/facets/{version}/{name}.json#/$defs/{name}")));
+    facet.insert(
+        "_schemaURL".to_owned(),
+        json!(format!("{SPEC}/facets/{version}/{name}.json#/$defs/{name}")),
+    );
     facet.extend(says.as_object().cloned().unwrap_or_default());
     Value::Object(facet)
 }

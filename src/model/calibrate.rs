@@ -61,7 +61,8 @@ impl Calibrator {
 
 /// Pool-adjacent-violators over the mean of equal shares.
 fn isotonic(shares: &[f64], right: &[bool]) -> Vec<(f64, f64)> {
-    let mut pairs: Vec<(f64, f64)> = shares.iter().zip(right).map(|(x, hit)| (*x, f64::from(u8::from(*hit)))).collect();
+    let mut pairs: Vec<(f64, f64)> =
+        shares.iter().zip(right).map(|(x, hit)| (*x, f64::from(u8::from(*hit)))).collect();
     pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
     // Blocks: first and last share, sum of hits, number.
     let mut blocks: Vec<(f64, f64, f64, f64)> = Vec::new();
@@ -128,9 +129,16 @@ mod tests {
             &[0.4, 0.1, 0.3, 0.2, 0.4, 0.9],
             &[true, false, false, true, false, true],
         );
-        for (share, expected) in
-            [(0.0, 0.0), (0.1, 0.0), (0.15, 0.25), (0.2, 0.5), (0.4, 0.5), (0.65, 0.75), (0.9, 1.0), (1.0, 1.0)]
-        {
+        for (share, expected) in [
+            (0.0, 0.0),
+            (0.1, 0.0),
+            (0.15, 0.25),
+            (0.2, 0.5),
+            (0.4, 0.5),
+            (0.65, 0.75),
+            (0.9, 1.0),
+            (1.0, 1.0),
+        ] {
             assert!((fitted.apply(share) - expected).abs() < 1e-12, "{share}");
         }
         assert_eq!(Calibrator::fit(Calibration::Isotonic, &[], &[]).apply(0.3), 0.3);
@@ -140,10 +148,14 @@ mod tests {
     fn platt_is_where_the_gradient_is_nothing() {
         let shares: Vec<f64> = (0..40).map(|i| f64::from(i) / 40.0).collect();
         let right: Vec<bool> = (0..40).map(|i| i * 7 % 40 < i).collect();
-        let Calibrator::Platt { a, b } = Calibrator::fit(Calibration::Platt, &shares, &right) else { panic!() };
+        let Calibrator::Platt { a, b } = Calibrator::fit(Calibration::Platt, &shares, &right)
+        else {
+            panic!()
+        };
         assert!(a < 0.0);
         let hits = right.iter().filter(|hit| **hit).count() as f64;
-        let target = |hit: bool| if hit { (hits + 1.0) / (hits + 2.0) } else { 1.0 / (40.0 - hits + 2.0) };
+        let target =
+            |hit: bool| if hit { (hits + 1.0) / (hits + 2.0) } else { 1.0 / (40.0 - hits + 2.0) };
         let miss = |i: usize| target(right[i]) - 1.0 / (1.0 + (a * shares[i] + b).exp());
         assert!((0..40).map(miss).sum::<f64>().abs() < 1e-9);
         assert!((0..40).map(|i| miss(i) * shares[i]).sum::<f64>().abs() < 1e-9);

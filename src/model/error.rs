@@ -63,7 +63,9 @@ pub enum ModelError {
         most: usize,
     },
     /// Fewer customers than clusters.
-    #[error("models.{model}: {k} clusters of {customers} customers with different features cannot be made; lower `k`")]
+    #[error(
+        "models.{model}: {k} clusters of {customers} customers with different features cannot be made; lower `k`"
+    )]
     TooManyClusters {
         /// The clustering.
         model: String,
@@ -95,6 +97,10 @@ fn who(customer: &str) -> String {
 
 impl ModelError {
     pub(super) fn no_value(params: &ModelParams, error: NoValue) -> Self {
-        Self::NoValue { model: params.name.clone(), feature: error.feature, customer: error.customer }
+        Self::NoValue {
+            model: params.name.clone(),
+            feature: error.feature,
+            customer: error.customer,
+        }
     }
 }

@@ -95,11 +95,20 @@ impl Customers {
             Ok(match feature.encoding {
                 Encoding::Number { .. } => {
                     let numbers = column.cast(&DataType::Float64)?;
-                    Raw::Numbers(numbers.f64()?.iter().map(|value| value.filter(|value| value.is_finite())).collect())
+                    Raw::Numbers(
+                        numbers
+                            .f64()?
+                            .iter()
+                            .map(|value| value.filter(|value| value.is_finite()))
+                            .collect(),
+                    )
                 }
                 Encoding::OneHot | Encoding::Ordinal { .. } => {
                     let texts = column.cast(&DataType::String)?;
-                    let texts = texts.str()?.iter().map(|text| text.filter(|text| !text.is_empty()).map(str::to_owned));
+                    let texts = texts
+                        .str()?
+                        .iter()
+                        .map(|text| text.filter(|text| !text.is_empty()).map(str::to_owned));
                     Raw::Texts(texts.collect())
                 }
             })
@@ -114,7 +123,10 @@ impl Customers {
             Raw::Numbers(values) => Raw::Numbers(indices.iter().map(|&i| values[i]).collect()),
             Raw::Texts(values) => Raw::Texts(indices.iter().map(|&i| values[i].clone()).collect()),
         };
-        Self { ids: indices.iter().map(|&i| self.ids.at(i)).collect(), raw: self.raw.iter().map(raw).collect() }
+        Self {
+            ids: indices.iter().map(|&i| self.ids.at(i)).collect(),
+            raw: self.raw.iter().map(raw).collect(),
+        }
     }
 
     /// Those who have a value of every feature that drops customers without one.
@@ -123,11 +135,15 @@ impl Customers {
             _ if feature.missing != Missing::Drop => true,
             Raw::Numbers(values) => values[row].is_some(),
             Raw::Texts(values) => match &feature.encoding {
-                Encoding::Ordinal { order, .. } => values[row].as_ref().is_some_and(|text| order.contains(text)),
+                Encoding::Ordinal { order, .. } => {
+                    values[row].as_ref().is_some_and(|text| order.contains(text))
+                }
                 _ => values[row].is_some(),
             },
         };
-        (0..self.len()).filter(|&row| features.iter().zip(&self.raw).all(|pair| has(pair, row))).collect()
+        (0..self.len())
+            .filter(|&row| features.iter().zip(&self.raw).all(|pair| has(pair, row)))
+            .collect()
     }
 
     /// How many they are.

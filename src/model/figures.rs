@@ -58,7 +58,8 @@ pub fn overall(cells: &[Vec<u32>]) -> Overall {
     let n: u32 = labels.iter().map(|label| label.support).sum();
     let hits: u32 = (0..cells.len()).map(|label| cells[label][label]).sum();
     let mean = |of: &dyn Fn(&OfLabel) -> f64, counts: &dyn Fn(usize) -> bool| {
-        let values: Vec<f64> = (0..labels.len()).filter(|i| counts(*i)).map(|i| of(&labels[i])).collect();
+        let values: Vec<f64> =
+            (0..labels.len()).filter(|i| counts(*i)).map(|i| of(&labels[i])).collect();
         values.iter().sum::<f64>() / values.len() as f64
     };
     let answered = |label: usize| cells.iter().any(|row| row[label] > 0);
@@ -66,21 +67,28 @@ pub fn overall(cells: &[Vec<u32>]) -> Overall {
         accuracy: f64::from(hits) / f64::from(n),
         balanced_accuracy: mean(&|label| label.recall, &|i| labels[i].support > 0),
         macro_f1: mean(&|label| label.f1, &|i| labels[i].support > 0 || answered(i)),
-        weighted_f1: labels.iter().map(|label| label.f1 * f64::from(label.support)).sum::<f64>() / f64::from(n),
+        weighted_f1: labels.iter().map(|label| label.f1 * f64::from(label.support)).sum::<f64>()
+            / f64::from(n),
     }
 }
 
 /// Mean of −ln of the share that the true label had, shares kept within the smallest number that a float tells from 1, as in
 /// scikit-learn.
 pub fn log_loss(actual: &[usize], shares: &[Vec<f64>]) -> f64 {
-    let loss = |(truth, shares): (&usize, &Vec<f64>)| -shares[*truth].clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln();
+    let loss = |(truth, shares): (&usize, &Vec<f64>)| {
+        -shares[*truth].clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln()
+    };
     actual.iter().zip(shares).map(loss).sum::<f64>() / actual.len() as f64
 }
 
 /// Mean over customers of the sum over labels of (share − truth)², between 0 and 2 (Brier 1950).
 pub fn brier(actual: &[usize], shares: &[Vec<f64>]) -> f64 {
     let score = |(truth, shares): (&usize, &Vec<f64>)| -> f64 {
-        shares.iter().enumerate().map(|(label, share)| (share - f64::from(u8::from(label == *truth))).powi(2)).sum()
+        shares
+            .iter()
+            .enumerate()
+            .map(|(label, share)| (share - f64::from(u8::from(label == *truth))).powi(2))
+            .sum()
     };
     actual.iter().zip(shares).map(score).sum::<f64>() / actual.len() as f64
 }
@@ -117,7 +125,10 @@ mod tests {
     #[test]
     fn losses_equal_hand_arithmetic() {
         let shares = [vec![0.5, 0.5, 0.0], vec![0.0, 1.0, 0.0], vec![0.25, 0.25, 0.5]];
-        close(log_loss(&[0, 1, 0], &shares), (2f64.ln() + -(1.0 - f64::EPSILON).ln() + 4f64.ln()) / 3.0);
+        close(
+            log_loss(&[0, 1, 0], &shares),
+            (2f64.ln() + -(1.0 - f64::EPSILON).ln() + 4f64.ln()) / 3.0,
+        );
         close(brier(&[0, 1, 0], &shares), (0.5 + 0.0 + 0.5625 + 0.0625 + 0.25) / 3.0);
     }
 }

@@ -101,7 +101,10 @@ impl Index {
     }
 
     fn measured(&self, point: &[f64], points: &Points, found: &mut Vec<Spot>) {
-        let measured = points.iter().zip(0..).map(|(other, place)| (self.measure.between(other, point), place));
+        let measured = points
+            .iter()
+            .zip(0..)
+            .map(|(other, place)| (self.measure.between(other, point), place));
         found.extend(measured);
     }
 }
@@ -144,7 +147,8 @@ fn rooted(found: &mut [Spot]) {
 /// A kd-tree, where the points have few axes.
 fn kd(points: &Points) -> Option<Box<dyn Kd>> {
     fn of<const K: usize>(points: &Points) -> Option<Box<dyn Kd>> {
-        let points: Option<Vec<[f64; K]>> = points.iter().map(|point| point.first_chunk().copied()).collect();
+        let points: Option<Vec<[f64; K]>> =
+            points.iter().map(|point| point.first_chunk().copied()).collect();
         Some(Box::new(KdTree::new(&points?)))
     }
     let few = match points.axes() {
@@ -176,7 +180,13 @@ impl Measure {
                 // By the largest difference, since high powers leave the range of floats.
                 let largest = differences().fold(0.0, f64::max);
                 match largest > 0.0 {
-                    true => largest * differences().map(|d| (d / largest).powf(p)).sum::<f64>().powf(1.0 / p),
+                    true => {
+                        largest
+                            * differences()
+                                .map(|d| (d / largest).powf(p))
+                                .sum::<f64>()
+                                .powf(1.0 / p)
+                    }
                     false => 0.0,
                 }
             }

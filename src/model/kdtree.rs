@@ -73,7 +73,8 @@ impl<const K: usize> Bounds<K> {
 impl<const K: usize> Boxes<K> {
     fn of(children: &[Bounds<K>]) -> Self {
         let child = |idx: usize| children.get(idx).unwrap_or(&Bounds::NOTHING);
-        let four = |of: &dyn Fn(&Bounds<K>) -> f64| f64x4::new([0, 1, 2, 3].map(|idx| of(child(idx))));
+        let four =
+            |of: &dyn Fn(&Bounds<K>) -> f64| f64x4::new([0, 1, 2, 3].map(|idx| of(child(idx))));
         Self {
             low: std::array::from_fn(|axis| four(&|bounds| bounds.low[axis])),
             high: std::array::from_fn(|axis| four(&|bounds| bounds.high[axis])),
@@ -103,7 +104,10 @@ impl<const K: usize> KdTree<K> {
         let mut halvings = if leaves.trailing_zeros() % 2 == 1 { 1 } else { 2 };
         while parts.len() < leaves {
             for _ in 0..halvings {
-                parts = parts.into_par_iter().flat_map_iter(|part| Bounds::of(part).halve(part)).collect();
+                parts = parts
+                    .into_par_iter()
+                    .flat_map_iter(|part| Bounds::of(part).halve(part))
+                    .collect();
             }
             let bounds: Vec<Bounds<K>> = parts.par_iter().map(|part| Bounds::of(part)).collect();
             levels.push(bounds.chunks(1 << halvings).map(Boxes::of).collect());
@@ -174,7 +178,8 @@ impl Nearest<'_> {
     /// Leaves as many as are wanted.
     fn cut(&mut self) {
         if self.found.len() >= self.wanted {
-            let (_, worst, _) = self.found.select_nth_unstable_by(self.wanted - 1, |a, b| a.0.total_cmp(&b.0));
+            let (_, worst, _) =
+                self.found.select_nth_unstable_by(self.wanted - 1, |a, b| a.0.total_cmp(&b.0));
             self.worst = worst.0;
             self.found.truncate(self.wanted);
         }
@@ -236,7 +241,8 @@ impl<const K: usize> Leaf<K> {
             places[slot] = *place;
             (0..K).for_each(|axis| axes[axis][slot] = point[axis]);
         }
-        let lanes = |axis: [f64; LEAF]| std::array::from_fn(|idx| f64x4::new(axis.as_chunks().0[idx]));
+        let lanes =
+            |axis: [f64; LEAF]| std::array::from_fn(|idx| f64x4::new(axis.as_chunks().0[idx]));
         Self { axes: axes.map(lanes), places }
     }
 }

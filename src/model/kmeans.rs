@@ -83,14 +83,20 @@ pub struct Places {
 /// Fewer customers than clusters, or one without a value that it has to have.
 pub fn cluster(params: &KmeansParams, newest: &DataFrame) -> Result<Clustered, ModelError> {
     let customers = Customers::of(&params.features, newest)?;
-    let space = Space::fit(&params.features, &customers).map_err(|error| no_value(params, error))?;
-    let standing = space.stand(&params.features, &customers).map_err(|error| no_value(params, error))?;
+    let space =
+        Space::fit(&params.features, &customers).map_err(|error| no_value(params, error))?;
+    let standing =
+        space.stand(&params.features, &customers).map_err(|error| no_value(params, error))?;
     let points = &standing.points;
     let spots = points.distinct();
     let [from, to] = params.clusters;
     let most = params.chosen.unwrap_or(from);
     if spots.len() < most {
-        return Err(ModelError::TooManyClusters { model: params.name.clone(), k: most, customers: spots.len() });
+        return Err(ModelError::TooManyClusters {
+            model: params.name.clone(),
+            k: most,
+            customers: spots.len(),
+        });
     }
     let tried: Vec<Clustering> = (from..=to.min(spots.len()))
         .map(|k| best(params, points, k))
@@ -101,12 +107,17 @@ pub fn cluster(params: &KmeansParams, newest: &DataFrame) -> Result<Clustered, M
         None => knee(&tried),
     };
     let names = names(&tried[chosen], newest, &standing.placed)?;
-    let places = Places { params: params.clone(), space, centroids: tried[chosen].centroids.clone(), names };
+    let places =
+        Places { params: params.clone(), space, centroids: tried[chosen].centroids.clone(), names };
     Ok(Clustered { places, standing, tried, chosen })
 }
 
 fn no_value(params: &KmeansParams, error: NoValue) -> ModelError {
-    ModelError::NoValue { model: params.name.clone(), feature: error.feature, customer: error.customer }
+    ModelError::NoValue {
+        model: params.name.clone(),
+        feature: error.feature,
+        customer: error.customer,
+    }
 }
 
 /// The best of the starts.
@@ -117,17 +128,24 @@ fn best(params: &KmeansParams, points: &Points, k: usize) -> Result<Clustering, 
     let matrix = DenseMatrix::new(points.len(), points.axes(), points.values().to_vec(), false);
     let matrix = matrix.map_err(|error| error.to_string())?;
     let start = |restart: u32| -> Result<Option<Clustering>, String> {
-        let parameters =
-            KMeansParameters { k, max_iter: MAX_ROUNDS, seed: Some(params.seed.wrapping_add(u64::from(restart))) };
+        let parameters = KMeansParameters {
+            k,
+            max_iter: MAX_ROUNDS,
+            seed: Some(params.seed.wrapping_add(u64::from(restart))),
+        };
         let fitted: KMeans<f64, i32, DenseMatrix<f64>, Vec<i32>> =
             KMeans::fit(&matrix, parameters).map_err(|error| error.to_string())?;
         let codes = fitted.predict(&matrix).map_err(|error| error.to_string())?;
-        let codes: Vec<usize> = codes.into_iter().map(|code| usize::try_from(code).unwrap_or(0)).collect();
+        let codes: Vec<usize> =
+            codes.into_iter().map(|code| usize::try_from(code).unwrap_or(0)).collect();
         Ok(settled(points, codes, k))
     };
-    let found: Vec<Option<Clustering>> = (0..params.restarts).into_par_iter().map(start).collect::<Result<_, _>>()?;
+    let found: Vec<Option<Clustering>> =
+        (0..params.restarts).into_par_iter().map(start).collect::<Result<_, _>>()?;
     let best = found.into_iter().flatten().min_by(|a, b| a.wcss.total_cmp(&b.wcss));
-    best.ok_or_else(|| format!("none of {} starts found {k} clusters; raise `restarts`", params.restarts))
+    best.ok_or_else(|| {
+        format!("none of {} starts found {k} clusters; raise `restarts`", params.restarts)
+    })
 }
 
 /// Moves customers to the nearest centroid until none moves, and then one by one wherever the sum of squares gets less, as Hartigan
@@ -138,7 +156,8 @@ fn settled(points: &Points, mut codes: Vec<usize>, k: usize) -> Option<Clusterin
             return None;
         }
         let found = of_codes(points, codes, k);
-        let nearest: Vec<usize> = points.iter().map(|point| nearest(&found.centroids, point)).collect();
+        let nearest: Vec<usize> =
+            points.iter().map(|point| nearest(&found.centroids, point)).collect();
         if nearest != found.codes {
             codes = nearest;
             continue;
@@ -167,7 +186,9 @@ fn moved_one_by_one(points: &Points, found: &Clustering) -> Option<Vec<usize>> {
         }
         let gain = sizes[own] / (sizes[own] - 1.0) * squared(point, &centroids[own]);
         let costs = (0..found.k).filter(|other| *other != own);
-        let costs = costs.map(|other| (other, sizes[other] / (sizes[other] + 1.0) * squared(point, &centroids[other])));
+        let costs = costs.map(|other| {
+            (other, sizes[other] / (sizes[other] + 1.0) * squared(point, &centroids[other]))
+        });
         let Some((other, cost)) = costs.min_by(|a, b| a.1.total_cmp(&b.1)) else { continue };
         if cost + LEAST * (1.0 + gain) >= gain {
             continue;
@@ -199,7 +220,8 @@ fn of_codes(points: &Points, codes: Vec<usize>, k: usize) -> Clustering {
     for (centroid, size) in centroids.iter_mut().zip(&sizes) {
         centroid.iter_mut().for_each(|sum| *sum /= size);
     }
-    let wcss = points.iter().zip(&codes).map(|(point, &code)| squared(point, &centroids[code])).sum();
+    let wcss =
+        points.iter().zip(&codes).map(|(point, &code)| squared(point, &centroids[code])).sum();
     Clustering { k, wcss, codes, centroids }
 }
 
@@ -215,21 +237,33 @@ fn knee(tried: &[Clustering]) -> usize {
     if width == 0.0 || height <= 0.0 {
         return 0;
     }
-    let below = |one: &Clustering| 1.0 - (one.k - first.k) as f64 / width - (one.wcss - last.wcss) / height;
-    let deepest = tried.iter().enumerate().max_by(|(i, a), (j, b)| below(a).total_cmp(&below(b)).then(j.cmp(i)));
+    let below =
+        |one: &Clustering| 1.0 - (one.k - first.k) as f64 / width - (one.wcss - last.wcss) / height;
+    let deepest = tried
+        .iter()
+        .enumerate()
+        .max_by(|(i, a), (j, b)| below(a).total_cmp(&below(b)).then(j.cmp(i)));
     deepest.map_or(0, |(idx, _)| idx)
 }
 
 /// "1 recent, frequent, high spend": clusters are numbered by their mean monetary value, highest first, and told by how their means of
 /// recency, frequency and monetary value lie to the median customer.
-fn names(clustering: &Clustering, newest: &DataFrame, placed: &[bool]) -> PolarsResult<Vec<String>> {
+fn names(
+    clustering: &Clustering,
+    newest: &DataFrame,
+    placed: &[bool],
+) -> PolarsResult<Vec<String>> {
     let mut means = vec![[0.0f64; 3]; clustering.k];
     let mut middles = [0.0f64; 3];
     for (axis, name) in [RECENCY_DAYS, FREQUENCY, MONETARY].into_iter().enumerate() {
         let column = newest.column(name)?.cast(&DataType::Float64)?;
         let values: Vec<f64> = column.f64()?.iter().map(Option::unwrap_or_default).collect();
-        let values: Vec<f64> =
-            values.into_iter().zip(placed).filter(|(_, placed)| **placed).map(|(value, _)| value).collect();
+        let values: Vec<f64> = values
+            .into_iter()
+            .zip(placed)
+            .filter(|(_, placed)| **placed)
+            .map(|(value, _)| value)
+            .collect();
         let mut sorted = values.clone();
         sorted.sort_by(f64::total_cmp);
         middles[axis] = crate::rfm::quantile::type_7(&sorted, 1, 2).unwrap_or_default();
@@ -280,7 +314,9 @@ impl Places {
     /// A customer without a value that it has to have.
     pub fn stand(&self, frame: &DataFrame) -> Result<Standing, ModelError> {
         let customers = Customers::of(&self.params.features, frame)?;
-        self.space.stand(&self.params.features, &customers).map_err(|error| no_value(&self.params, error))
+        self.space
+            .stand(&self.params.features, &customers)
+            .map_err(|error| no_value(&self.params, error))
     }
 
     fn labels(&self, standing: &Standing) -> Labels {
@@ -293,7 +329,12 @@ impl Places {
     ///
     /// # Errors
     /// What Polars says of columns of another length.
-    pub fn add_columns(&self, frame: &mut DataFrame, standing: &Standing, older: usize) -> PolarsResult<()> {
+    pub fn add_columns(
+        &self,
+        frame: &mut DataFrame,
+        standing: &Standing,
+        older: usize,
+    ) -> PolarsResult<()> {
         let measure = |point: &[f64]| {
             let mut distances: Vec<f64> =
                 self.centroids.iter().map(|centroid| squared(point, centroid).sqrt()).collect();
@@ -304,16 +345,30 @@ impl Places {
             };
             (distances.first().copied().unwrap_or_default(), margin)
         };
-        let measured: Vec<Option<(f64, f64)>> =
-            std::iter::repeat_n(None, older).chain(standing.iter().map(|point| point.map(measure))).collect();
+        let measured: Vec<Option<(f64, f64)>> = std::iter::repeat_n(None, older)
+            .chain(standing.iter().map(|point| point.map(measure)))
+            .collect();
         let labels = self.labels(standing);
-        let labels: Vec<Option<&str>> = std::iter::repeat_n(None, older).chain(labels.iter()).collect();
+        let labels: Vec<Option<&str>> =
+            std::iter::repeat_n(None, older).chain(labels.iter()).collect();
         let (name, height) = (&self.params.name, labels.len());
-        let number = |of: fn(&(f64, f64)) -> f64| measured.iter().map(|one| one.as_ref().map(of)).collect::<Vec<_>>();
+        let number = |of: fn(&(f64, f64)) -> f64| {
+            measured.iter().map(|one| one.as_ref().map(of)).collect::<Vec<_>>()
+        };
         frame.with_column(Column::new(columns::label(name).into(), labels))?;
-        frame.with_column(Column::full_null(columns::confidence(name).into(), height, &DataType::Float64))?;
-        frame.with_column(Column::new(columns::margin(name).into(), number(|(_, margin)| *margin)))?;
-        frame.with_column(Column::new(columns::novelty(name).into(), number(|(distance, _)| *distance)))?;
+        frame.with_column(Column::full_null(
+            columns::confidence(name).into(),
+            height,
+            &DataType::Float64,
+        ))?;
+        frame.with_column(Column::new(
+            columns::margin(name).into(),
+            number(|(_, margin)| *margin),
+        ))?;
+        frame.with_column(Column::new(
+            columns::novelty(name).into(),
+            number(|(distance, _)| *distance),
+        ))?;
         Ok(())
     }
 }

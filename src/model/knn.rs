@@ -109,17 +109,25 @@ impl Knn {
     ///
     /// # Errors
     /// What is said of an index that cannot be built.
-    pub fn fit(voting: Voting, points: &Points, labels: &[usize], n_labels: usize) -> Result<Self, String> {
+    pub fn fit(
+        voting: Voting,
+        points: &Points,
+        labels: &[usize],
+        n_labels: usize,
+    ) -> Result<Self, String> {
         let distinct = points.distinct();
         let mut spot = vec![0; points.len()];
         for (place, members) in distinct.iter().enumerate() {
             members.iter().for_each(|member| spot[*member as usize] = place as u32);
         }
-        let index =
-            Index::new(voting.metric, Points::of(distinct.iter().map(|members| points.at(members[0] as usize))))?;
+        let index = Index::new(
+            voting.metric,
+            Points::of(distinct.iter().map(|members| points.at(members[0] as usize))),
+        )?;
         let mut divisors = vec![1.0; n_labels];
         for (label, divisor) in divisors.iter_mut().enumerate() {
-            let share = labels.iter().filter(|other| **other == label).count() as f64 / labels.len().max(1) as f64;
+            let share = labels.iter().filter(|other| **other == label).count() as f64
+                / labels.len().max(1) as f64;
             match voting.balance {
                 Balance::Prior if share > 0.0 => *divisor = share,
                 Balance::SqrtPrior if share > 0.0 => *divisor = share.sqrt(),
@@ -161,22 +169,31 @@ impl Knn {
         let own_spot = own.map(|own| self.spot[own]);
         let mut counted = 0;
         let reaches = |(_, place): &Spot| {
-            counted += self.distinct.members(*place as usize).len() - usize::from(own_spot == Some(*place));
+            counted += self.distinct.members(*place as usize).len()
+                - usize::from(own_spot == Some(*place));
             counted >= k
         };
         let last = spots.iter().position(reaches).unwrap_or(spots.len().saturating_sub(1));
         let radius = spots.get(last).map_or(0.0, |(distance, _)| rounded(*distance));
-        let all = spots.len() == self.index.len() || spots.last().is_some_and(|far| Index::beyond(far.0, radius));
+        let all = spots.len() == self.index.len()
+            || spots.last().is_some_and(|far| Index::beyond(far.0, radius));
         if !all {
             self.index.within(point, radius, spots);
         }
         neighbours.clear();
         for (distance, place) in spots.iter().filter(|(distance, _)| rounded(*distance) <= radius) {
             // No more than k of those on one spot are among the k nearest, and these are the first.
-            let members = self.distinct.members(*place as usize).iter().map(|member| *member as usize);
-            neighbours.extend(members.filter(|member| Some(*member) != own).take(k).map(|member| (*distance, member)));
+            let members =
+                self.distinct.members(*place as usize).iter().map(|member| *member as usize);
+            neighbours.extend(
+                members
+                    .filter(|member| Some(*member) != own)
+                    .take(k)
+                    .map(|member| (*distance, member)),
+            );
         }
-        neighbours.sort_unstable_by(|a, b| rounded(a.0).total_cmp(&rounded(b.0)).then(a.1.cmp(&b.1)));
+        neighbours
+            .sort_unstable_by(|a, b| rounded(a.0).total_cmp(&rounded(b.0)).then(a.1.cmp(&b.1)));
         neighbours.truncate(k);
     }
 

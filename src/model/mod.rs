@@ -165,7 +165,10 @@ pub fn assign(
         let found = kmeans::cluster(params, &sight.newest)?;
         let share = found.largest_share();
         if share >= kmeans::TOO_LARGE {
-            warn!(clustering = params.name, share, "one cluster holds nearly all customers, and tells nobody apart");
+            warn!(
+                clustering = params.name,
+                share, "one cluster holds nearly all customers, and tells nobody apart"
+            );
         }
         found.places.add_columns(&mut frame, &found.standing, older)?;
         labels.insert(params.name.clone(), found.labels());
@@ -193,7 +196,8 @@ fn samples_at(
     clusters: &HashMap<String, Labels>,
 ) -> Result<(Samples, Labels), ModelError> {
     let labels = sight.labels(params, date, clusters)?;
-    let frame = sight.at(date).ok_or_else(|| ModelError::TooShort { model: params.name.clone(), date })?;
+    let frame =
+        sight.at(date).ok_or_else(|| ModelError::TooShort { model: params.name.clone(), date })?;
     let samples = Samples::of(Customers::of(&params.features, frame)?, &labels);
     let (model, labels_found) = (params.name.clone(), samples.names.len());
     match labels_found {
@@ -214,7 +218,9 @@ fn fit(
     };
     let (samples, labels) = samples_at(params, sight, learnt_at, clusters)?;
     let last = sight.book.span()?.map(|(_, last)| last);
-    if let Some(last) = last.filter(|last| params.target.horizon().is_some() && last.succ_opt() < Some(sight.date)) {
+    if let Some(last) =
+        last.filter(|last| params.target.horizon().is_some() && last.succ_opt() < Some(sight.date))
+    {
         warn!(model = params.name, %last, "the source ends before the snapshot: what happened since is taken for nothing");
     }
     if samples.names.len() == 1 {
@@ -227,11 +233,19 @@ fn fit(
     let of_frame = sight.at(learnt_at).unwrap_or(&sight.newest);
     let protocol = target::protocol(params, &labels, of_frame)?;
     if protocol == Protocol::Recovery && matches!(params.target, Target::Labels(_)) {
-        warn!(model = params.name, "the labels are a function of the scores: what is measured is recovery");
+        warn!(
+            model = params.name,
+            "the labels are a function of the scores: what is measured is recovery"
+        );
     }
     let parts = match protocol {
         Protocol::Recovery | Protocol::Holdout => {
-            let split = split::stratified(&samples.customers.ids, &samples.labels, params.holdout, params.seed);
+            let split = split::stratified(
+                &samples.customers.ids,
+                &samples.labels,
+                params.holdout,
+                params.seed,
+            );
             Some((samples.at(&split.train), samples.at(&split.holdout), None))
         }
         Protocol::OutOfTime => earlier_pair(params, sight, learnt_at, &samples, clusters)?,
@@ -249,17 +263,25 @@ fn fit(
     let (k, tried) = k_of(parts.as_ref().map_or(&samples, |(train, ..)| train))?;
     let trial = match parts {
         None => {
-            warn!(model = params.name, "the source does not go back far enough to try the model on a later time");
+            warn!(
+                model = params.name,
+                "the source does not go back far enough to try the model on a later time"
+            );
             None
         }
-        Some((train, held, persistence)) => match attempt(params, k, protocol, train, &held, persistence) {
-            // What cannot be tried can be learnt all the same.
-            Err(error) if protocol == Protocol::OutOfTime && !matches!(error, ModelError::Smartcore { .. }) => {
-                warn!(model = params.name, %error, "the model is not tried on a later time");
-                None
+        Some((train, held, persistence)) => {
+            match attempt(params, k, protocol, train, &held, persistence) {
+                // What cannot be tried can be learnt all the same.
+                Err(error)
+                    if protocol == Protocol::OutOfTime
+                        && !matches!(error, ModelError::Smartcore { .. }) =>
+                {
+                    warn!(model = params.name, %error, "the model is not tried on a later time");
+                    None
+                }
+                tried => Some(tried?),
             }
-            tried => Some(tried?),
-        },
+        }
     };
     Ok((trial, tried, Trained::fit(params, k, samples)?))
 }
@@ -287,9 +309,11 @@ fn earlier_pair(
     let names: Vec<String> = train.names.iter().chain(&unchanged.names).cloned().collect();
     let held = samples.clone().with_names(&names);
     let ids = features::text(frame, columns::CUSTOMER_ID)?;
-    let by_id: HashMap<&str, &str> = ids.iter().zip(unchanged.iter().map(Option::unwrap_or_default)).collect();
+    let by_id: HashMap<&str, &str> =
+        ids.iter().zip(unchanged.iter().map(Option::unwrap_or_default)).collect();
     let code = |id| {
-        let label = by_id.get(id).map(|label| held.names.binary_search_by(|name| name.as_str().cmp(label)));
+        let label =
+            by_id.get(id).map(|label| held.names.binary_search_by(|name| name.as_str().cmp(label)));
         label.and_then(Result::ok).unwrap_or_default()
     };
     let persistence = held.customers.ids.iter().map(code).collect();
@@ -338,17 +362,31 @@ pub fn add_answers(
     older: usize,
 ) -> PolarsResult<()> {
     let number = |of: fn(&Answer) -> f64| -> Vec<Option<f64>> {
-        std::iter::repeat_n(None, older).chain(answers.iter().map(|answer| answer.as_ref().map(of))).collect()
+        std::iter::repeat_n(None, older)
+            .chain(answers.iter().map(|answer| answer.as_ref().map(of)))
+            .collect()
     };
     let label = |answer: &Option<Answer>| {
-        let sure = answer.as_ref().filter(|answer| params.abstain.is_none_or(|least| answer.confidence >= least));
+        let sure = answer
+            .as_ref()
+            .filter(|answer| params.abstain.is_none_or(|least| answer.confidence >= least));
         sure.map(|answer| names[answer.vote.label].as_str())
     };
-    let labels: Vec<Option<&str>> = std::iter::repeat_n(None, older).chain(answers.iter().map(label)).collect();
+    let labels: Vec<Option<&str>> =
+        std::iter::repeat_n(None, older).chain(answers.iter().map(label)).collect();
     frame.with_column(Column::new(columns::label(&params.name).into(), labels))?;
-    frame.with_column(Column::new(columns::confidence(&params.name).into(), number(|answer| answer.confidence)))?;
-    frame.with_column(Column::new(columns::margin(&params.name).into(), number(|answer| answer.vote.margin)))?;
-    frame.with_column(Column::new(columns::novelty(&params.name).into(), number(|answer| answer.vote.novelty)))?;
+    frame.with_column(Column::new(
+        columns::confidence(&params.name).into(),
+        number(|answer| answer.confidence),
+    ))?;
+    frame.with_column(Column::new(
+        columns::margin(&params.name).into(),
+        number(|answer| answer.vote.margin),
+    ))?;
+    frame.with_column(Column::new(
+        columns::novelty(&params.name).into(),
+        number(|answer| answer.vote.novelty),
+    ))?;
     Ok(())
 }
 

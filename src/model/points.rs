@@ -73,7 +73,8 @@ impl Points {
     pub fn distinct(&self) -> Distinct {
         let first = |place: usize| self.at(place).first().copied().unwrap_or_default();
         // The first axis stands beside the place, since it mostly decides.
-        let mut sorted: Vec<(f64, u32)> = (0..self.len).map(|place| (first(place), place as u32)).collect();
+        let mut sorted: Vec<(f64, u32)> =
+            (0..self.len).map(|place| (first(place), place as u32)).collect();
         let order = |a: &(f64, u32), b: &(f64, u32)| {
             let rest = || {
                 let [a, b] = [a, b].map(|(_, place)| self.at(*place as usize));

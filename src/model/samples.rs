@@ -19,7 +19,8 @@ impl Samples {
     pub fn of(customers: Customers, labels: &Labels) -> Self {
         let Labels { names, codes } = labels;
         let labelled: Vec<usize> = (0..codes.len()).filter(|&i| codes[i].is_some()).collect();
-        let customers = if labelled.len() < customers.len() { customers.at(&labelled) } else { customers };
+        let customers =
+            if labelled.len() < customers.len() { customers.at(&labelled) } else { customers };
         Self { labels: codes.iter().flatten().copied().collect(), customers, names: names.clone() }
     }
 

@@ -53,7 +53,8 @@ impl Space {
         let kept = (complete.len() < customers.len()).then(|| customers.at(&complete));
         let customers = kept.as_ref().unwrap_or(customers);
         let one = |(feature, raw): (&FeatureParams, &Raw)| fit(feature, raw, customers);
-        let axes: Vec<Result<Axes, NoValue>> = features.par_iter().zip(&customers.raw).map(one).collect();
+        let axes: Vec<Result<Axes, NoValue>> =
+            features.par_iter().zip(&customers.raw).map(one).collect();
         Ok(Self { axes: axes.into_iter().collect::<Result<_, _>>()? })
     }
 
@@ -61,12 +62,17 @@ impl Space {
     ///
     /// # Errors
     /// A missing value of a feature that has to have one.
-    pub fn stand(&self, features: &[FeatureParams], customers: &Customers) -> Result<Standing, NoValue> {
+    pub fn stand(
+        &self,
+        features: &[FeatureParams],
+        customers: &Customers,
+    ) -> Result<Standing, NoValue> {
         let width = self.width(features);
         let starts: Vec<usize> = (0..customers.len()).step_by(TOGETHER).collect();
         let part = |start: &usize| {
             let rows = *start..(start + TOGETHER).min(customers.len());
-            let (mut values, mut placed) = (Vec::with_capacity(rows.len() * width), Vec::with_capacity(rows.len()));
+            let (mut values, mut placed) =
+                (Vec::with_capacity(rows.len() * width), Vec::with_capacity(rows.len()));
             for row in rows {
                 let before = values.len();
                 let stands = self.place(features, customers, row, &mut values)?;
@@ -108,8 +114,12 @@ impl Space {
     ) -> Result<bool, NoValue> {
         for ((feature, axes), raw) in features.iter().zip(&self.axes).zip(&customers.raw) {
             let (number, text) = match raw {
-                Raw::Numbers(values) => (values[row].map(|value| transformed(&feature.encoding, value)), None),
-                Raw::Texts(values) => (place(&feature.encoding, values[row].as_deref()), values[row].as_deref()),
+                Raw::Numbers(values) => {
+                    (values[row].map(|value| transformed(&feature.encoding, value)), None)
+                }
+                Raw::Texts(values) => {
+                    (place(&feature.encoding, values[row].as_deref()), values[row].as_deref())
+                }
             };
             let missing = match feature.encoding {
                 Encoding::OneHot => text.is_none(),
@@ -122,10 +132,14 @@ impl Space {
             }
             match feature.encoding {
                 Encoding::OneHot => {
-                    let axis = |level: &String| feature.weight * f64::from(u8::from(text == Some(level.as_str())));
+                    let axis = |level: &String| {
+                        feature.weight * f64::from(u8::from(text == Some(level.as_str())))
+                    };
                     point.extend(axes.levels.iter().map(axis));
                 }
-                _ => point.push((number.unwrap_or(axes.fill) - axes.centre) / axes.spread * feature.weight),
+                _ => point.push(
+                    (number.unwrap_or(axes.fill) - axes.centre) / axes.spread * feature.weight,
+                ),
             }
             if axes.indicator {
                 point.push(feature.weight * f64::from(u8::from(missing)));
@@ -136,13 +150,17 @@ impl Space {
 }
 
 fn no_value(feature: &FeatureParams, customers: &Customers, row: usize) -> NoValue {
-    NoValue { feature: feature.column.clone(), customer: customers.ids.iter().nth(row).unwrap_or_default().to_owned() }
+    NoValue {
+        feature: feature.column.clone(),
+        customer: customers.ids.iter().nth(row).unwrap_or_default().to_owned(),
+    }
 }
 
 fn fit(feature: &FeatureParams, raw: &Raw, customers: &Customers) -> Result<Axes, NoValue> {
     let plain = Axes { centre: 0.0, spread: 1.0, fill: 0.0, indicator: false, levels: Vec::new() };
     if let (Encoding::OneHot, Raw::Texts(texts)) = (&feature.encoding, raw) {
-        let row = texts.iter().position(Option::is_none).filter(|_| feature.missing == Missing::Fail);
+        let row =
+            texts.iter().position(Option::is_none).filter(|_| feature.missing == Missing::Fail);
         if let Some(row) = row {
             return Err(no_value(feature, customers, row));
         }
@@ -150,10 +168,13 @@ fn fit(feature: &FeatureParams, raw: &Raw, customers: &Customers) -> Result<Axes
         return Ok(Axes { levels: levels.into_iter().cloned().collect(), ..plain });
     }
     let values: Vec<Option<f64>> = match raw {
-        Raw::Numbers(values) => {
-            values.iter().map(|value| value.map(|value| transformed(&feature.encoding, value))).collect()
+        Raw::Numbers(values) => values
+            .iter()
+            .map(|value| value.map(|value| transformed(&feature.encoding, value)))
+            .collect(),
+        Raw::Texts(texts) => {
+            texts.iter().map(|text| place(&feature.encoding, text.as_deref())).collect()
         }
-        Raw::Texts(texts) => texts.iter().map(|text| place(&feature.encoding, text.as_deref())).collect(),
     };
     let missing = values.iter().position(Option::is_none);
     if let Some(row) = missing.filter(|_| feature.missing == Missing::Fail) {
@@ -174,10 +195,10 @@ fn fit(feature: &FeatureParams, raw: &Raw, customers: &Customers) -> Result<Axes
     };
     // Filled values count in the mean as they will among the customers.
     let filled = || {
-        known
-            .iter()
-            .copied()
-            .chain(std::iter::repeat_n(fill, if indicator { customers.len() - known.len() } else { 0 }))
+        known.iter().copied().chain(std::iter::repeat_n(
+            fill,
+            if indicator { customers.len() - known.len() } else { 0 },
+        ))
     };
     let (centre, spread) = match scale {
         Scaling::None => (0.0, 1.0),
@@ -202,7 +223,11 @@ fn fit(feature: &FeatureParams, raw: &Raw, customers: &Customers) -> Result<Axes
 }
 
 fn transformed(encoding: &Encoding, value: f64) -> f64 {
-    if matches!(encoding, Encoding::Number { log1p: true, .. }) { signed_log1p(value) } else { value }
+    if matches!(encoding, Encoding::Number { log1p: true, .. }) {
+        signed_log1p(value)
+    } else {
+        value
+    }
 }
 
 /// Place of a text in the list of its feature.
@@ -216,7 +241,12 @@ mod tests {
     use super::*;
 
     fn number(scale: Scaling, missing: Missing) -> FeatureParams {
-        FeatureParams { column: "x".into(), encoding: Encoding::Number { log1p: false, scale }, weight: 2.0, missing }
+        FeatureParams {
+            column: "x".into(),
+            encoding: Encoding::Number { log1p: false, scale },
+            weight: 2.0,
+            missing,
+        }
     }
 
     fn of(values: &[Option<f64>]) -> Customers {
@@ -224,7 +254,11 @@ mod tests {
         Customers { ids, raw: vec![Raw::Numbers(values.to_vec())] }
     }
 
-    fn points(feature: &FeatureParams, train: &[Option<f64>], asked: &[Option<f64>]) -> Vec<Option<Vec<f64>>> {
+    fn points(
+        feature: &FeatureParams,
+        train: &[Option<f64>],
+        asked: &[Option<f64>],
+    ) -> Vec<Option<Vec<f64>>> {
         let features = std::slice::from_ref(feature);
         told(&Space::fit(features, &of(train)).unwrap().stand(features, &of(asked)).unwrap())
     }
@@ -236,14 +270,20 @@ mod tests {
     #[test]
     fn scales_are_fitted_to_the_training_customers() {
         let train = [Some(1.0), Some(3.0), Some(8.0)];
-        let at = |scale, x: f64| points(&number(scale, Missing::Fail), &train, &[Some(x)])[0].clone().unwrap()[0];
+        let at = |scale, x: f64| {
+            points(&number(scale, Missing::Fail), &train, &[Some(x)])[0].clone().unwrap()[0]
+        };
         // Mean 4, variance (9 + 1 + 16) / 3; median 3, quartiles 2 and 5.5; ends 1 and 8. The weight is 2.
         assert!((at(Scaling::Standard, 8.0) - 2.0 * 4.0 / (26.0f64 / 3.0).sqrt()).abs() < 1e-15);
         assert_eq!(at(Scaling::Robust, 10.0), 2.0 * 7.0 / 3.5);
         assert_eq!(at(Scaling::Minmax, 15.0), 2.0 * 2.0);
         assert_eq!(at(Scaling::None, 5.0), 10.0);
         // A constant feature is only centred.
-        let constant = points(&number(Scaling::Standard, Missing::Fail), &[Some(5.0), Some(5.0)], &[Some(6.0)]);
+        let constant = points(
+            &number(Scaling::Standard, Missing::Fail),
+            &[Some(5.0), Some(5.0)],
+            &[Some(6.0)],
+        );
         assert_eq!(constant, [Some(vec![2.0])]);
     }
 
@@ -252,7 +292,10 @@ mod tests {
         let (train, asked) = ([Some(1.0), None, Some(3.0), Some(8.0)], [None, Some(4.0)]);
         let median = points(&number(Scaling::None, Missing::Median), &train, &asked);
         assert_eq!(median, [Some(vec![6.0, 2.0]), Some(vec![8.0, 0.0])]);
-        assert_eq!(points(&number(Scaling::None, Missing::Drop), &train, &asked), [None, Some(vec![8.0])]);
+        assert_eq!(
+            points(&number(Scaling::None, Missing::Drop), &train, &asked),
+            [None, Some(vec![8.0])]
+        );
         let refused = Space::fit(&[number(Scaling::None, Missing::Fail)], &of(&train));
         assert_eq!(refused.unwrap_err(), NoValue { feature: "x".into(), customer: "1".into() });
     }
@@ -265,11 +308,19 @@ mod tests {
             Customers { ids, raw: vec![Raw::Texts(texts)] }
         };
         let at = |encoding: Encoding| {
-            let features = [FeatureParams { column: "x".into(), encoding, weight: 1.0, missing: Missing::Median }];
+            let features = [FeatureParams {
+                column: "x".into(),
+                encoding,
+                weight: 1.0,
+                missing: Missing::Median,
+            }];
             let space = Space::fit(&features, &texts(&[Some("b"), Some("a"), None])).unwrap();
             told(&space.stand(&features, &texts(&[Some("b"), Some("new"), None])).unwrap())
         };
-        assert_eq!(at(Encoding::OneHot), [Some(vec![0.0, 1.0]), Some(vec![0.0, 0.0]), Some(vec![0.0, 0.0])]);
+        assert_eq!(
+            at(Encoding::OneHot),
+            [Some(vec![0.0, 1.0]), Some(vec![0.0, 0.0]), Some(vec![0.0, 0.0])]
+        );
         let order = ["a", "c", "b"].map(str::to_owned).to_vec();
         // Places 2 and 0 of the training customers have the median 1, and one of them has none.
         let ordinal = at(Encoding::Ordinal { order, scale: Scaling::None });

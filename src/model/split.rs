@@ -19,7 +19,8 @@ pub struct Split {
 pub fn stratified(ids: &Texts, labels: &[usize], share: f64, seed: u64) -> Split {
     let (mut train, mut holdout) = (Vec::new(), Vec::new());
     for members in by_label(ids, labels, seed) {
-        let held = ((members.len() as f64 * share).round() as usize).min(members.len().saturating_sub(1));
+        let held =
+            ((members.len() as f64 * share).round() as usize).min(members.len().saturating_sub(1));
         holdout.extend_from_slice(&members[..held]);
         train.extend_from_slice(&members[held..]);
     }

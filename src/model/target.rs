@@ -82,8 +82,11 @@ impl Sight<'_> {
         date: NaiveDate,
         clusters: &HashMap<String, Labels>,
     ) -> Result<Labels, ModelError> {
-        let frame = self.at(date).ok_or_else(|| ModelError::TooShort { model: params.name.clone(), date })?;
-        let later = |days: u32| date.checked_add_days(Days::new(u64::from(days))).unwrap_or(NaiveDate::MAX);
+        let frame = self
+            .at(date)
+            .ok_or_else(|| ModelError::TooShort { model: params.name.clone(), date })?;
+        let later =
+            |days: u32| date.checked_add_days(Days::new(u64::from(days))).unwrap_or(NaiveDate::MAX);
         let ids = text(frame, CUSTOMER_ID)?;
         Ok(match &params.target {
             Target::Segment => frame.column(SEGMENT)?.str()?.iter().collect(),
@@ -94,35 +97,52 @@ impl Sight<'_> {
             }
             Target::SegmentIn(days) => {
                 let end = later(*days);
-                let then =
-                    self.at(end).ok_or_else(|| ModelError::TooShort { model: params.name.clone(), date: end })?;
+                let then = self.at(end).ok_or_else(|| ModelError::TooShort {
+                    model: params.name.clone(),
+                    date: end,
+                })?;
                 // Who has left the window by then is somewhere too.
                 let (known, segments) = (text(then, CUSTOMER_ID)?, text(then, SEGMENT)?);
                 let then: HashMap<&str, &str> = known.iter().zip(segments.iter()).collect();
                 ids.iter().map(|id| Some(then.get(id).copied().unwrap_or(GONE))).collect()
             }
             Target::Labels(file) => {
-                let Some(given) = self.labels.get(&params.name) else { return Ok(ids.iter().map(|_| None).collect()) };
+                let Some(given) = self.labels.get(&params.name) else {
+                    return Ok(ids.iter().map(|_| None).collect());
+                };
                 let name = file.attributes.first().map_or(LABEL, String::as_str);
                 let labels = given.frame.column(name)?.cast(&DataType::String)?;
                 let labels = labels.str()?.iter().map(|label| label.unwrap_or_default().trim());
-                let (known, labelled) = (ids.iter().collect::<HashSet<&str>>(), text(&given.frame, CUSTOMER_ID)?);
+                let (known, labelled) =
+                    (ids.iter().collect::<HashSet<&str>>(), text(&given.frame, CUSTOMER_ID)?);
                 let strangers = labelled.iter().filter(|id| !known.contains(id)).count();
                 info!(model = params.name, labels = given.frame.height(), strangers, "labels read");
                 let given: HashMap<&str, &str> = labelled.iter().zip(labels).collect();
-                ids.iter().map(|id| given.get(id).copied().filter(|label| !label.is_empty())).collect()
+                ids.iter()
+                    .map(|id| given.get(id).copied().filter(|label| !label.is_empty()))
+                    .collect()
             }
         })
     }
 
     /// What it would be if nothing changed: the segment of the day, or whether the customer bought in the days before.
-    pub(super) fn persistence(&self, params: &ModelParams, date: NaiveDate) -> Result<Option<Labels>, ModelError> {
+    pub(super) fn persistence(
+        &self,
+        params: &ModelParams,
+        date: NaiveDate,
+    ) -> Result<Option<Labels>, ModelError> {
         let Some(frame) = self.at(date) else { return Ok(None) };
         Ok(match &params.target {
             Target::SegmentIn(_) => Some(frame.column(SEGMENT)?.str()?.iter().collect()),
             Target::BuysIn(days) => {
-                let buyers = buyers(self.book, before(date, *days).unwrap_or(NaiveDate::MIN), date)?;
-                Some(text(frame, CUSTOMER_ID)?.iter().map(|id| Some(buys(buyers.contains(id)))).collect())
+                let buyers =
+                    buyers(self.book, before(date, *days).unwrap_or(NaiveDate::MIN), date)?;
+                Some(
+                    text(frame, CUSTOMER_ID)?
+                        .iter()
+                        .map(|id| Some(buys(buyers.contains(id))))
+                        .collect(),
+                )
             }
             Target::Segment | Target::Labels(_) | Target::Clusters(_) => None,
         })
@@ -130,7 +150,11 @@ impl Sight<'_> {
 }
 
 /// How a model is tried. Labels that are a function of what it sees can only be recovered.
-pub(super) fn protocol(params: &ModelParams, labels: &Labels, frame: &DataFrame) -> PolarsResult<Protocol> {
+pub(super) fn protocol(
+    params: &ModelParams,
+    labels: &Labels,
+    frame: &DataFrame,
+) -> PolarsResult<Protocol> {
     Ok(match &params.target {
         Target::SegmentIn(_) | Target::BuysIn(_) => Protocol::OutOfTime,
         Target::Labels(_) if of_scores(labels, frame)? => Protocol::Recovery,
@@ -158,8 +182,12 @@ pub fn of_scores(labels: &Labels, frame: &DataFrame) -> PolarsResult<bool> {
 /// Those who bought something within some days that was not undone in them.
 fn buyers(book: &OrderBook, from: NaiveDate, until: NaiveDate) -> PolarsResult<HashSet<String>> {
     let within = col(DAY).gt_eq(day(from)).and(col(DAY).lt(day(until)));
-    let bought = book.accepted().filter(within).with_column(measures::stands(until)).filter(col(STANDS));
-    let bought = bought.select([col(CUSTOMER_ID)]).unique_generic(None, UniqueKeepStrategy::Any).collect()?;
+    let bought =
+        book.accepted().filter(within).with_column(measures::stands(until)).filter(col(STANDS));
+    let bought = bought
+        .select([col(CUSTOMER_ID)])
+        .unique_generic(None, UniqueKeepStrategy::Any)
+        .collect()?;
     Ok(text(&bought, CUSTOMER_ID)?.iter().map(str::to_owned).collect())
 }
 

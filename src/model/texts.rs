@@ -78,7 +78,8 @@ impl<'a> FromIterator<Option<&'a str>> for Labels {
             let next = known.len();
             *known.entry(label).or_insert(next)
         };
-        let came: Vec<Option<usize>> = labels.into_iter().map(|label| label.map(&mut code)).collect();
+        let came: Vec<Option<usize>> =
+            labels.into_iter().map(|label| label.map(&mut code)).collect();
         let mut sorted: Vec<(&str, usize)> = known.into_iter().collect();
         sorted.sort_unstable();
         let mut ranks = vec![0; sorted.len()];

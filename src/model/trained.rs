@@ -54,10 +54,15 @@ impl Trained {
     ) -> Result<Self, ModelError> {
         let no_value = |error: NoValue| ModelError::no_value(params, error);
         if samples.customers.is_empty() {
-            return Err(ModelError::TooFewCustomers { model: params.name.clone(), k, available: 0 });
+            return Err(ModelError::TooFewCustomers {
+                model: params.name.clone(),
+                k,
+                available: 0,
+            });
         }
         let space = Space::fit(&params.features, &samples.customers).map_err(no_value)?;
-        let Standing { points, placed } = space.stand(&params.features, &samples.customers).map_err(no_value)?;
+        let Standing { points, placed } =
+            space.stand(&params.features, &samples.customers).map_err(no_value)?;
         let kept: Vec<usize> = (0..placed.len()).filter(|&i| placed[i]).collect();
         let samples = if kept.len() < placed.len() { samples.at(&kept) } else { samples };
         let available = points.len().saturating_sub(1);
@@ -65,7 +70,8 @@ impl Trained {
             return Err(ModelError::TooFewCustomers { model: params.name.clone(), k, available });
         }
         let knn = Knn::fit(params.voting, &points, &samples.labels, samples.names.len());
-        let knn = knn.map_err(|reason| ModelError::Smartcore { model: params.name.clone(), reason })?;
+        let knn =
+            knn.map_err(|reason| ModelError::Smartcore { model: params.name.clone(), reason })?;
         let calibrator = match (params.calibration, fitted) {
             (_, Some(fitted)) => fitted,
             (super::Calibration::None, None) => Calibrator::None,
@@ -74,8 +80,11 @@ impl Trained {
                 let everybody = (0..points.len()).into_par_iter().map(|i| (points.at(i), Some(i)));
                 let votes = knn.ask(everybody, k, |vote, _| vote);
                 let shares: Vec<f64> = votes.iter().map(|vote| vote.share).collect();
-                let right: Vec<bool> =
-                    votes.iter().zip(&samples.labels).map(|(vote, label)| vote.label == *label).collect();
+                let right: Vec<bool> = votes
+                    .iter()
+                    .zip(&samples.labels)
+                    .map(|(vote, label)| vote.label == *label)
+                    .collect();
                 Calibrator::fit(kind, &shares, &right)
             }
         };
@@ -103,8 +112,9 @@ impl Trained {
         let Standing { points, placed } = self.stand(customers)?;
         let own = self.places(customers, &placed);
         let queries = own.par_iter().enumerate().map(|(i, own)| (points.at(i), *own));
-        let answer =
-            |vote: Vote, shares: &[f64]| make(Answer { confidence: self.calibrator.apply(vote.share), vote }, shares);
+        let answer = |vote: Vote, shares: &[f64]| {
+            make(Answer { confidence: self.calibrator.apply(vote.share), vote }, shares)
+        };
         let mut answers = self.knn.ask(queries, self.k, answer).into_iter();
         Ok(placed.into_iter().map(|placed| if placed { answers.next() } else { None }).collect())
     }
@@ -121,7 +131,14 @@ impl Trained {
             next = place.map_or(next, |place| place + 1);
             place
         };
-        customers.ids.iter().zip(placed).filter(|(_, placed)| **placed).map(|(id, _)| id).map(place).collect()
+        customers
+            .ids
+            .iter()
+            .zip(placed)
+            .filter(|(_, placed)| **placed)
+            .map(|(id, _)| id)
+            .map(place)
+            .collect()
     }
 
     /// The neighbours of one customer, nearest first; `None` where it is dropped.

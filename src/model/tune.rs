@@ -62,10 +62,15 @@ pub struct Tried {
 ///
 /// # Errors
 /// Too few customers for any of them, or one without a value that it has to have.
-pub fn tune(params: &ModelParams, tuning: &Tuning, samples: &Samples) -> Result<Vec<Tried>, ModelError> {
+pub fn tune(
+    params: &ModelParams,
+    tuning: &Tuning,
+    samples: &Samples,
+) -> Result<Vec<Tried>, ModelError> {
     let fold_of = folds(&samples.customers.ids, &samples.labels, tuning.folds, params.seed);
-    let scores: Vec<Vec<Option<f64>>> =
-        (0..tuning.folds).map(|fold| one_fold(params, tuning, samples, &fold_of, fold)).collect::<Result<_, _>>()?;
+    let scores: Vec<Vec<Option<f64>>> = (0..tuning.folds)
+        .map(|fold| one_fold(params, tuning, samples, &fold_of, fold))
+        .collect::<Result<_, _>>()?;
     let mut tried: Vec<Tried> = Vec::new();
     for (place, &k) in tuning.candidates.iter().enumerate() {
         let of_folds: Option<Vec<f64>> = scores.iter().map(|scores| scores[place]).collect();
@@ -74,7 +79,13 @@ pub fn tune(params: &ModelParams, tuning: &Tuning, samples: &Samples) -> Result<
         let mean = of_folds.iter().sum::<f64>() / n;
         let variance = of_folds.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / (n - 1.0);
         let standard_error = Some((variance / n).sqrt());
-        tried.push(Tried { k, metric: tuning.by.name(), value: mean, standard_error, chosen: false });
+        tried.push(Tried {
+            k,
+            metric: tuning.by.name(),
+            value: mean,
+            standard_error,
+            chosen: false,
+        });
     }
     let best = tried.iter().max_by(|a, b| a.value.total_cmp(&b.value));
     let Some(floor) = best.map(|best| best.value - best.standard_error.unwrap_or_default()) else {
@@ -97,15 +108,22 @@ fn one_fold(
     fold: usize,
 ) -> Result<Vec<Option<f64>>, ModelError> {
     let no_value = |error: NoValue| ModelError::no_value(params, error);
-    let (held, train): (Vec<usize>, Vec<usize>) = (0..fold_of.len()).partition(|&i| fold_of[i] == fold);
+    let (held, train): (Vec<usize>, Vec<usize>) =
+        (0..fold_of.len()).partition(|&i| fold_of[i] == fold);
     let (train, held) = (samples.at(&train), samples.at(&held));
     if train.customers.is_empty() || held.customers.is_empty() {
         return Ok(vec![None; tuning.candidates.len()]);
     }
     let space = Space::fit(&params.features, &train.customers).map_err(no_value)?;
     let here = |samples: &Samples| -> Result<(Points, Vec<usize>), ModelError> {
-        let Standing { points, placed } = space.stand(&params.features, &samples.customers).map_err(no_value)?;
-        let kept = samples.labels.iter().zip(placed).filter(|(_, placed)| *placed).map(|(label, _)| *label);
+        let Standing { points, placed } =
+            space.stand(&params.features, &samples.customers).map_err(no_value)?;
+        let kept = samples
+            .labels
+            .iter()
+            .zip(placed)
+            .filter(|(_, placed)| *placed)
+            .map(|(label, _)| *label);
         Ok((points, kept.collect()))
     };
     let ((points, labels), (asked, truth)) = (here(&train)?, here(&held)?);
@@ -115,10 +133,13 @@ fn one_fold(
     let most = tuning.candidates.iter().copied().filter(|k| *k <= points.len()).max().unwrap_or(0);
     // The nearest of many are the nearest of few, in the same order.
     let places = 0..asked.len();
-    let neighbours: Vec<_> = places.into_par_iter().map(|at| knn.neighbours(asked.at(at), None, most)).collect();
+    let neighbours: Vec<_> =
+        places.into_par_iter().map(|at| knn.neighbours(asked.at(at), None, most)).collect();
     let score = |k: usize| {
-        let answers: Vec<usize> =
-            neighbours.par_iter().map_init(Votes::default, |votes, of| knn.vote(&of[..k], votes).label).collect();
+        let answers: Vec<usize> = neighbours
+            .par_iter()
+            .map_init(Votes::default, |votes, of| knn.vote(&of[..k], votes).label)
+            .collect();
         let found = overall(&counts(&truth, &answers, n_labels));
         match tuning.by {
             TunedBy::Accuracy => found.accuracy,
@@ -126,5 +147,9 @@ fn one_fold(
             TunedBy::MacroF1 => found.macro_f1,
         }
     };
-    Ok(tuning.candidates.iter().map(|&k| (k <= most && !truth.is_empty()).then(|| score(k))).collect())
+    Ok(tuning
+        .candidates
+        .iter()
+        .map(|&k| (k <= most && !truth.is_empty()).then(|| score(k)))
+        .collect())
 }

@@ -8,8 +8,8 @@ use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
 use polars_parquet::read::ParquetError;
 use polars_parquet::write::{
-    Compressor, DynIter, DynStreamingIterator, Encoding, FallibleStreamingIterator, array_to_columns,
-    get_dtype_encoding,
+    Compressor, DynIter, DynStreamingIterator, Encoding, FallibleStreamingIterator,
+    array_to_columns, get_dtype_encoding,
 };
 use rayon::prelude::*;
 
@@ -19,7 +19,11 @@ use crate::columns::{SOURCE_ROW, TEXT};
 pub(super) struct Groups<W: Write>(BatchedWriter<W>);
 
 impl<W: Write> Groups<W> {
-    pub(super) fn begin(file: W, schema: &Schema, metadata: KeyValueMetadata) -> PolarsResult<Self> {
+    pub(super) fn begin(
+        file: W,
+        schema: &Schema,
+        metadata: KeyValueMetadata,
+    ) -> PolarsResult<Self> {
         let writer = ParquetWriter::new(file).with_compression(ParquetCompression::Zstd(None));
         writer.with_key_value_metadata(Some(metadata)).batched(schema).map(Self)
     }
@@ -39,11 +43,16 @@ impl<W: Write> Groups<W> {
                 };
                 array_to_columns(array, Clone::clone(field), options, &encodings)
             };
-            let columns: Vec<_> =
-                names.par_iter().zip(fields).zip(batch.columns()).map(encoded).collect::<PolarsResult<_>>()?;
+            let columns: Vec<_> = names
+                .par_iter()
+                .zip(fields)
+                .zip(batch.columns())
+                .map(encoded)
+                .collect::<PolarsResult<_>>()?;
             let compressed = columns.into_iter().flatten().map(move |pages| {
-                let pages =
-                    pages.map(|page| page.map_err(|error| ParquetError::FeatureNotSupported(error.to_string())));
+                let pages = pages.map(|page| {
+                    page.map_err(|error| ParquetError::FeatureNotSupported(error.to_string()))
+                });
                 let compressor = Compressor::new_from_vec(pages, options.compression, Vec::new());
                 Ok(DynStreamingIterator::new(compressor.map_err(PolarsError::from)))
             });
@@ -72,15 +81,23 @@ mod tests {
             2 => 1 << 31,
             _ => row,
         };
-        let text =
-            |row: u32| row.is_multiple_of(3).then(|| "a text of more than twelve bytes, ".repeat(row as usize % 5));
+        let text = |row: u32| {
+            row.is_multiple_of(3)
+                .then(|| "a text of more than twelve bytes, ".repeat(row as usize % 5))
+        };
         let numbers = Column::new(SOURCE_ROW.into(), (0..rows).map(number).collect::<Vec<_>>());
         let texts = Column::new(TEXT.into(), (0..rows).map(text).collect::<Vec<_>>());
-        let words = Column::new("word".into(), (0..rows).map(|row| ["a", "b"][row as usize % 2]).collect::<Vec<_>>());
+        let words = Column::new(
+            "word".into(),
+            (0..rows).map(|row| ["a", "b"][row as usize % 2]).collect::<Vec<_>>(),
+        );
         let kind = DataType::from_frozen_categories(FrozenCategories::new(["a", "b"]).unwrap());
-        let frame = DataFrame::new(rows as usize, vec![words.cast(&kind).unwrap(), numbers, texts]).unwrap();
+        let frame = DataFrame::new(rows as usize, vec![words.cast(&kind).unwrap(), numbers, texts])
+            .unwrap();
         let mut file = Vec::new();
-        let mut groups = Groups::begin(&mut file, frame.schema(), KeyValueMetadata::from_static(Vec::new())).unwrap();
+        let mut groups =
+            Groups::begin(&mut file, frame.schema(), KeyValueMetadata::from_static(Vec::new()))
+                .unwrap();
         for (from, to) in [(0, 1), (1, 999), (999, 999), (999, 1000)] {
             groups.write(&mut frame.slice(from, to - from as usize)).unwrap();
         }

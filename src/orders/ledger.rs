@@ -22,7 +22,8 @@ pub fn ledger(book: &OrderBook) -> PolarsResult<DataFrame> {
     let n = book.reasons.len();
     let fates = book.fates()?;
     let furthest = |key: &[&'static str]| -> PolarsResult<Vec<i128>> {
-        let key = key.iter().map(|name| book.frame.column(name)).collect::<PolarsResult<Vec<_>>>()?;
+        let key =
+            key.iter().map(|name| book.frame.column(name)).collect::<PolarsResult<Vec<_>>>()?;
         let known: Vec<bool> = key[0].is_not_null().iter().map(Option::unwrap_or_default).collect();
         let further = |a: u32, b: u32| fates[a as usize] > fates[b as usize];
         let mut reached = vec![0i128; n + 1];
@@ -36,15 +37,22 @@ pub fn ledger(book: &OrderBook) -> PolarsResult<DataFrame> {
     );
     // Slot i holds what reason i removes; the last slot what is accepted.
     let removed = [rows?, customers?, orders?, money?];
-    let shown: Vec<usize> = (0..n).filter(|&i| book.reasons[i].declared || removed[0][i] > 0).collect();
+    let shown: Vec<usize> =
+        (0..n).filter(|&i| book.reasons[i].declared || removed[0][i] > 0).collect();
     let step = ["raw"].into_iter().chain(shown.iter().map(|&i| book.reasons[i].step.as_str()));
-    let reason = [None].into_iter().chain(shown.iter().map(|&i| Some(book.reasons[i].reason.as_str())));
+    let reason =
+        [None].into_iter().chain(shown.iter().map(|&i| Some(book.reasons[i].reason.as_str())));
     let mut columns = vec![
         Column::new(STEP.into(), step.collect::<Vec<_>>()),
         Column::new(REASON.into(), reason.collect::<Vec<_>>()),
     ];
     let factor = book.money.factor();
-    let names = [(ROWS, ROWS_LEFT), (CUSTOMERS, CUSTOMERS_LEFT), (ORDERS, ORDERS_LEFT), (MONEY, MONEY_LEFT)];
+    let names = [
+        (ROWS, ROWS_LEFT),
+        (CUSTOMERS, CUSTOMERS_LEFT),
+        (ORDERS, ORDERS_LEFT),
+        (MONEY, MONEY_LEFT),
+    ];
     let mut left_columns = Vec::new();
     for ((name, name_left), slots) in names.into_iter().zip(&removed) {
         let mut left: i128 = slots.iter().sum();
@@ -76,12 +84,16 @@ pub fn reasons(book: &OrderBook) -> PolarsResult<String> {
 pub fn in_words(book: &OrderBook, told: impl Fn(&Reason) -> bool) -> PolarsResult<String> {
     let rows = book.rows_by_reason()?;
     let told = book.reasons.iter().zip(rows).filter(|(reason, rows)| *rows > 0 && told(reason));
-    Ok(told.map(|(reason, rows)| format!("\n  {rows} rows: {}: {}", reason.step, reason.reason)).collect())
+    Ok(told
+        .map(|(reason, rows)| format!("\n  {rows} rows: {}: {}", reason.step, reason.reason))
+        .collect())
 }
 
 fn counted(name: &str, values: &[i128], factor: f64) -> Column {
     match name {
-        MONEY | MONEY_LEFT => Column::new(name.into(), values.iter().map(|&v| v as f64 / factor).collect::<Vec<_>>()),
+        MONEY | MONEY_LEFT => {
+            Column::new(name.into(), values.iter().map(|&v| v as f64 / factor).collect::<Vec<_>>())
+        }
         _ => Column::new(name.into(), values.iter().map(|&v| v as i64).collect::<Vec<_>>()),
     }
 }

@@ -7,8 +7,8 @@ use polars::prelude::*;
 
 use crate::clean::{MarkedLines, Pairs, Reason, ReturnPolicy, line_number, returns};
 use crate::columns::{
-    CATEGORY, CUSTOMER_ID, DAY, LINE, LINES, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, REASON, RETURNED,
-    SOURCE_FILE, SOURCE_ROW, UNDONE_ON, UNITS,
+    CATEGORY, CUSTOMER_ID, DAY, LINE, LINES, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY,
+    REASON, RETURNED, SOURCE_FILE, SOURCE_ROW, UNDONE_ON, UNITS,
 };
 use crate::ingest::Money;
 
@@ -102,22 +102,31 @@ fn plans(
     told: impl FnOnce(Vec<PlSmallStr>) -> PolarsResult<LazyFrame>,
 ) -> PolarsResult<Vec<DslPlan>> {
     const KEYS: [&str; 4] = [CUSTOMER_ID, ORDER_ID, DAY, REASON];
-    let mut folds =
-        vec![(col(QUANTITY).alias(UNITS), Fold::Sum), (col(MONEY), Fold::Sum), (col(ORDERED_AT), Fold::Max)];
+    let mut folds = vec![
+        (col(QUANTITY).alias(UNITS), Fold::Sum),
+        (col(MONEY), Fold::Sum),
+        (col(ORDERED_AT), Fold::Max),
+    ];
     folds.extend(tally::folds(tallies));
     let read = folds.iter().flat_map(|(fold, _)| fold.clone().meta().root_names());
     let grouped = told(KEYS.into_iter().map(PlSmallStr::from).chain(read).collect())?;
     let grouped = runs::grouped(grouped, &KEYS, LINES, folds)?;
     let mut plans = vec![grouped.logical_plan];
-    plans.extend(tally::comparisons(tallies, &lines.frame).into_iter().map(|plan| plan.logical_plan));
+    plans.extend(
+        tally::comparisons(tallies, &lines.frame).into_iter().map(|plan| plan.logical_plan),
+    );
     let bought = lines.frame.clone().filter(col(REASON).is_null().and(lines.returned().not()));
     if further.products {
         let known = bought.clone().filter(col(PRODUCT_ID).is_not_null());
-        plans.push(known.group_by([col(CUSTOMER_ID), col(PRODUCT_ID)]).agg([col(DAY).min()]).logical_plan);
+        plans.push(
+            known.group_by([col(CUSTOMER_ID), col(PRODUCT_ID)]).agg([col(DAY).min()]).logical_plan,
+        );
     }
     if further.categories {
         let money = col(MONEY).cast(DataType::Int128).sum();
-        plans.push(bought.group_by([col(CUSTOMER_ID), col(CATEGORY), col(DAY)]).agg([money]).logical_plan);
+        plans.push(
+            bought.group_by([col(CUSTOMER_ID), col(CATEGORY), col(DAY)]).agg([money]).logical_plan,
+        );
     }
     Ok(plans)
 }
@@ -147,7 +156,8 @@ const PAIR: [&str; 2] = [returns::CANDIDATE[0], returns::CANDIDATE[1]];
 /// Accepted lines as returns are paired among them.
 fn pairable(lines: &MarkedLines) -> LazyFrame {
     let accepted = lines.frame.clone().filter(col(REASON).is_null());
-    let marked = accepted.with_columns([line_number().alias(LINE), lines.returned().alias(RETURNED)]);
+    let marked =
+        accepted.with_columns([line_number().alias(LINE), lines.returned().alias(RETURNED)]);
     // Lines without a product are of one product together, as an empty cell and none at all mean the same.
     let product = col(PRODUCT_ID).cast(DataType::String).fill_null(lit("")).alias(PRODUCT_ID);
     marked.with_column(product).select(returns::CANDIDATE.map(col))
@@ -203,8 +213,9 @@ pub fn scan(
             None => lines.frame.clone(),
         })
     };
-    let passed = plans(&lines, tallies, asked.further, told)
-        .and_then(|plans| LazyFrame::collect_all_with_engine(plans, Engine::Streaming, OptFlags::default()));
+    let passed = plans(&lines, tallies, asked.further, told).and_then(|plans| {
+        LazyFrame::collect_all_with_engine(plans, Engine::Streaming, OptFlags::default())
+    });
     let book = || booked(passed?, lines, asked, tallies);
     match writing {
         Some(writing) => writing.end(book),
@@ -213,14 +224,22 @@ pub fn scan(
 }
 
 /// The order book, from what the consumers of the scan gave.
-fn booked(frames: Vec<DataFrame>, lines: MarkedLines, asked: Asked<'_>, tallies: &[Tally]) -> PolarsResult<OrderBook> {
+fn booked(
+    frames: Vec<DataFrame>,
+    lines: MarkedLines,
+    asked: Asked<'_>,
+    tallies: &[Tally],
+) -> PolarsResult<OrderBook> {
     let mut frames = frames.into_iter();
     let (mut frame, counts) = tally::split(&mut frames, tallies)?;
     let mut next = |wanted: bool| if wanted { frames.next() } else { None };
-    let (mut products, mut categories) = (next(asked.further.products), next(asked.further.categories));
+    let (mut products, mut categories) =
+        (next(asked.further.products), next(asked.further.categories));
     as_text(&mut frame, &[CUSTOMER_ID, ORDER_ID])?;
     products.as_mut().map_or(Ok(()), |products| as_text(products, &[CUSTOMER_ID]))?;
-    categories.as_mut().map_or(Ok(()), |categories| as_text(categories, &[CUSTOMER_ID, CATEGORY]))?;
+    categories
+        .as_mut()
+        .map_or(Ok(()), |categories| as_text(categories, &[CUSTOMER_ID, CATEGORY]))?;
     // An order is a return as a whole, so returns are told apart here and cost the scan nothing.
     let frame = frame.lazy().with_column(lines.returned().alias(RETURNED));
     let frame = match &asked.pairs {
@@ -230,7 +249,17 @@ fn booked(frames: Vec<DataFrame>, lines: MarkedLines, asked: Asked<'_>, tallies:
     let Asked { money, has_orders, pairs, .. } = asked;
     let returns = lines.returns.as_ref().map_or(ReturnPolicy::Drop, |(_, policy)| *policy);
     let (frame, money) = (frame.collect()?, money.clone());
-    Ok(OrderBook { frame, reasons: lines.reasons, money, returns, counts, pairs, products, categories, has_orders })
+    Ok(OrderBook {
+        frame,
+        reasons: lines.reasons,
+        money,
+        returns,
+        counts,
+        pairs,
+        products,
+        categories,
+        has_orders,
+    })
 }
 
 /// Makes columns text, each in one piece: ids are compared by their places, which costs more where a piece has to be found first.
@@ -266,7 +295,10 @@ impl OrderBook {
         // Lines are counted in 32 bits here, and in 64 on a cluster.
         let values = self.frame.column(name)?.cast(&DataType::Int128)?;
         let values = values.i128()?.iter().map(Option::unwrap_or_default);
-        self.fates()?.into_iter().zip(values).for_each(|(fate, value)| sums[usize::from(fate)] += value);
+        self.fates()?
+            .into_iter()
+            .zip(values)
+            .for_each(|(fate, value)| sums[usize::from(fate)] += value);
         Ok(sums)
     }
 

@@ -41,7 +41,8 @@ impl Writing {
     /// Makes the file.
     pub(super) fn begin(rejects: &Rejects<'_>, lines: &MarkedLines) -> PolarsResult<Self> {
         let table = Arc::new(Table::new(rejects, lines)?);
-        let none = table.rejected(&DataFrame::empty_with_schema(&*lines.frame.clone().collect_schema()?))?;
+        let none = table
+            .rejected(&DataFrame::empty_with_schema(&*lines.frame.clone().collect_schema()?))?;
         let (file, metadata) = (Watched::create(rejects.path)?, rejects.metadata.clone());
         let (pieces, waiting) = sync_channel(WAITING);
         let thread = thread::spawn(move || write(file, none, metadata, waiting));
@@ -59,14 +60,21 @@ impl Writing {
         // writer tells.
         let _ = self.pieces.send(None);
         let done = meanwhile();
-        let written = self.thread.join().map_err(|_| polars_err!(ComputeError: "the writer of the rejects fell"))?;
+        let written = self
+            .thread
+            .join()
+            .map_err(|_| polars_err!(ComputeError: "the writer of the rejects fell"))?;
         // Where the writer fails the scan does too, and knows less of it.
         written.and(done)
     }
 }
 
 /// As [`Writing::told`], of a plan to look at.
-pub(super) fn shown(rejects: &Rejects<'_>, lines: &MarkedLines, columns: Vec<PlSmallStr>) -> PolarsResult<LazyFrame> {
+pub(super) fn shown(
+    rejects: &Rejects<'_>,
+    lines: &MarkedLines,
+    columns: Vec<PlSmallStr>,
+) -> PolarsResult<LazyFrame> {
     let table = Arc::new(Table::new(rejects, lines)?);
     Ok(told(lines.frame.clone(), columns, table, sync_channel(0).0))
 }
@@ -89,7 +97,12 @@ fn told(
         }
         Ok(lines)
     };
-    lines.select(columns.into_iter().map(col).collect::<Vec<_>>()).map(told, OptFlags::STREAMING, None, Some("REJECTS"))
+    lines.select(columns.into_iter().map(col).collect::<Vec<_>>()).map(
+        told,
+        OptFlags::STREAMING,
+        None,
+        Some("REJECTS"),
+    )
 }
 
 /// Writes pieces until there are no more.
@@ -174,13 +187,20 @@ impl Table {
             self.text(lines, &rows, reasons.u8()?)?,
         ];
         for (name, column) in &self.kept {
-            columns.push(lines.column(column)?.take(&rows)?.cast(&DataType::String)?.with_name(name.into()));
+            columns.push(
+                lines.column(column)?.take(&rows)?.cast(&DataType::String)?.with_name(name.into()),
+            );
         }
         DataFrame::new(rows.len(), columns)
     }
 
     /// The text of what is at fault where rows cannot be parsed; null where they are rejected for what they say.
-    fn text(&self, lines: &DataFrame, rows: &IdxCa, reasons: &UInt8Chunked) -> PolarsResult<Column> {
+    fn text(
+        &self,
+        lines: &DataFrame,
+        rows: &IdxCa,
+        reasons: &UInt8Chunked,
+    ) -> PolarsResult<Column> {
         // Nearly no rows are.
         if !reasons.lt(self.cells.len() as u8).any() {
             return Ok(Column::full_null(TEXT.into(), rows.len(), &DataType::String));
@@ -206,22 +226,36 @@ fn words<'a>(name: &str, words: impl Iterator<Item = &'a str>) -> PolarsResult<C
             unique.push(word);
         }
     });
-    Column::new(name.into(), words).cast(&DataType::from_frozen_categories(FrozenCategories::new(unique)?))
+    Column::new(name.into(), words)
+        .cast(&DataType::from_frozen_categories(FrozenCategories::new(unique)?))
 }
 
 /// The first rejected row with one of some reasons: file, row and text.
 ///
 /// # Errors
 /// What Polars says of the rejects.
-pub fn first_reject(path: &Path, reasons: &[Reason], told: impl Fn(&Reason) -> bool) -> PolarsResult<Option<String>> {
-    let wanted = reasons.iter().filter(|reason| told(reason)).map(|reason| col(REASON).eq(lit(reason.reason.as_str())));
+pub fn first_reject(
+    path: &Path,
+    reasons: &[Reason],
+    told: impl Fn(&Reason) -> bool,
+) -> PolarsResult<Option<String>> {
+    let wanted = reasons
+        .iter()
+        .filter(|reason| told(reason))
+        .map(|reason| col(REASON).eq(lit(reason.reason.as_str())));
     let wanted = wanted.reduce(|any, one| any.or(one)).unwrap_or(lit(false));
     let rejects = LazyFrame::scan_parquet(PlRefPath::try_from_path(path)?, Default::default())?;
-    let first = rejects.filter(wanted).sort([SOURCE_FILE, SOURCE_ROW], Default::default()).limit(1).collect()?;
+    let first = rejects
+        .filter(wanted)
+        .sort([SOURCE_FILE, SOURCE_ROW], Default::default())
+        .limit(1)
+        .collect()?;
     let text = |name: &str| -> PolarsResult<Option<String>> {
         let column = first.column(name)?.cast(&DataType::String)?;
         Ok(column.str()?.iter().next().flatten().map(str::to_owned))
     };
     let (file, row, cell) = (text(SOURCE_FILE)?, text(SOURCE_ROW)?, text(TEXT)?);
-    Ok(file.zip(row).map(|(file, row)| format!("`{file}`, row {row}: {}", cell.unwrap_or_default())))
+    Ok(file
+        .zip(row)
+        .map(|(file, row)| format!("`{file}`, row {row}: {}", cell.unwrap_or_default())))
 }

@@ -30,7 +30,8 @@ pub(super) fn grouped(
     let mut frame = frame.select(selected);
     let before = frame.collect_schema()?;
     let names: Vec<PlSmallStr> = before.iter_names().skip(keys.len()).cloned().collect();
-    let folds: Vec<(PlSmallStr, Fold)> = names.into_iter().zip(folds.into_iter().map(|(_, fold)| fold)).collect();
+    let folds: Vec<(PlSmallStr, Fold)> =
+        names.into_iter().zip(folds.into_iter().map(|(_, fold)| fold)).collect();
     let mut sums = vec![col(lines).sum()];
     sums.extend(folds.iter().map(|(name, fold)| match fold {
         Fold::Sum => col(name.clone()).sum(),
@@ -51,7 +52,12 @@ pub(super) fn grouped(
 }
 
 /// One row a run of rows whose first columns are equal.
-fn runs(frame: &DataFrame, keys: usize, lines: &str, folds: &[(PlSmallStr, Fold)]) -> PolarsResult<DataFrame> {
+fn runs(
+    frame: &DataFrame,
+    keys: usize,
+    lines: &str,
+    folds: &[(PlSmallStr, Fold)],
+) -> PolarsResult<DataFrame> {
     let rows = frame.height();
     progress::rows(rows);
     let mut begins = vec![0u8; rows];
@@ -66,7 +72,10 @@ fn runs(frame: &DataFrame, keys: usize, lines: &str, folds: &[(PlSmallStr, Fold)
     let ends = || starts.iter().skip(1).copied().chain([rows as IdxSize]);
     let lengths: Vec<u32> = starts.iter().zip(ends()).map(|(start, end)| end - start).collect();
     let first = IdxCa::from_vec(PlSmallStr::EMPTY, starts);
-    let mut columns = frame.columns()[..keys].iter().map(|key| key.take(&first)).collect::<PolarsResult<Vec<_>>>()?;
+    let mut columns = frame.columns()[..keys]
+        .iter()
+        .map(|key| key.take(&first))
+        .collect::<PolarsResult<Vec<_>>>()?;
     for (name, fold) in folds {
         columns.push(folded(frame.column(name)?, *fold, &lengths)?);
     }
@@ -84,24 +93,39 @@ fn mark(begins: &mut [u8], key: &Series) -> PolarsResult<()> {
         mark_changes(begins, &there);
     }
     match key.dtype() {
-        DataType::Int64 => key.i64()?.downcast_iter().for_each(|array| mark_changes(begins, array.values())),
-        DataType::Int32 => key.i32()?.downcast_iter().for_each(|array| mark_changes(begins, array.values())),
-        DataType::UInt8 => key.u8()?.downcast_iter().for_each(|array| mark_changes(begins, array.values())),
+        DataType::Int64 => {
+            key.i64()?.downcast_iter().for_each(|array| mark_changes(begins, array.values()))
+        }
+        DataType::Int32 => {
+            key.i32()?.downcast_iter().for_each(|array| mark_changes(begins, array.values()))
+        }
+        DataType::UInt8 => {
+            key.u8()?.downcast_iter().for_each(|array| mark_changes(begins, array.values()))
+        }
         DataType::String => {
             for array in key.str()?.downcast_iter() {
                 let views = array.views().windows(2).enumerate();
                 // Short texts are the same where their views are, long ones may stand in two places.
                 let differ = views.map(|(row, pair)| {
                     pair[0].as_u128() != pair[1].as_u128()
-                        && (pair[0].is_inline() || pair[1].is_inline() || array.value(row) != array.value(row + 1))
+                        && (pair[0].is_inline()
+                            || pair[1].is_inline()
+                            || array.value(row) != array.value(row + 1))
                 });
-                begins.iter_mut().skip(1).zip(differ).for_each(|(begins, differs)| *begins |= u8::from(differs));
+                begins
+                    .iter_mut()
+                    .skip(1)
+                    .zip(differ)
+                    .for_each(|(begins, differs)| *begins |= u8::from(differs));
             }
         }
         _ => {
             let differ = key.not_equal_missing(&key.shift(1))?;
             let differ = differ.iter().map(Option::unwrap_or_default);
-            begins.iter_mut().zip(differ).for_each(|(begins, differs)| *begins |= u8::from(differs));
+            begins
+                .iter_mut()
+                .zip(differ)
+                .for_each(|(begins, differs)| *begins |= u8::from(differs));
         }
     }
     Ok(())
@@ -110,7 +134,11 @@ fn mark(begins: &mut [u8], key: &Series) -> PolarsResult<()> {
 /// Marks the rows in which a value is another than in the row before.
 fn mark_changes<T: PartialEq>(begins: &mut [u8], values: &[T]) {
     let pairs = values.iter().zip(values.iter().skip(1));
-    begins.iter_mut().skip(1).zip(pairs).for_each(|(begins, (before, value))| *begins |= u8::from(before != value));
+    begins
+        .iter_mut()
+        .skip(1)
+        .zip(pairs)
+        .for_each(|(begins, (before, value))| *begins |= u8::from(before != value));
 }
 
 /// The rows that are marked with 1; eight are looked at together, since few are.
@@ -137,7 +165,10 @@ fn folded(column: &Column, fold: Fold, lengths: &[u32]) -> PolarsResult<Column> 
         (Fold::Sum, _) => {
             let values = physical.cast(&DataType::Int64)?;
             let add = |run: &[i64]| Some(run.iter().copied().map(i128::from).sum::<i128>());
-            Ok(by_run(values.i64()?, lengths, add).collect::<Int128Chunked>().with_name(name).into_column())
+            Ok(by_run(values.i64()?, lengths, add)
+                .collect::<Int128Chunked>()
+                .with_name(name)
+                .into_column())
         }
         (_, DataType::UInt64) => {
             let found = by_run(physical.u64()?, lengths, |run| end(run, fold));
@@ -187,16 +218,33 @@ mod tests {
     #[test]
     fn equal_neighbours_become_one_row() {
         let long = "an order id of more than twelve bytes";
-        let ids = [Some(1), Some(1), None, None, Some(1), Some(2), Some(2), Some(2), Some(2), Some(2), Some(3)];
+        let ids = [
+            Some(1),
+            Some(1),
+            None,
+            None,
+            Some(1),
+            Some(2),
+            Some(2),
+            Some(2),
+            Some(2),
+            Some(2),
+            Some(3),
+        ];
         let orders = ["a", "a", "a", "b", "b", long, long, "c", "c", "c", "c"];
         let frame = df!["id" => ids.map(|id: Option<i64>| id), "order" => orders, "units" => [1i64, 2, 3, 4, 5, 6, 7, 8, 9, -10, 11]].unwrap();
         let found = runs(&frame, 2, "lines", &[("units".into(), Fold::Sum)]).unwrap();
         let ids: Vec<Option<i64>> = found.column("id").unwrap().i64().unwrap().iter().collect();
         assert_eq!(ids, [Some(1), None, None, Some(1), Some(2), Some(2), Some(3)]);
-        let sums: Vec<Option<i128>> = found.column("units").unwrap().i128().unwrap().iter().collect();
+        let sums: Vec<Option<i128>> =
+            found.column("units").unwrap().i128().unwrap().iter().collect();
         assert_eq!(sums, [3, 3, 4, 5, 13, 7, 11].map(Some));
-        let lines: Vec<Option<u32>> = found.column("lines").unwrap().u32().unwrap().iter().collect();
+        let lines: Vec<Option<u32>> =
+            found.column("lines").unwrap().u32().unwrap().iter().collect();
         assert_eq!(lines, [2, 1, 1, 1, 2, 3, 1].map(Some));
-        assert_eq!(runs(&frame.clear(), 2, "lines", &[("units".into(), Fold::Sum)]).unwrap().height(), 0);
+        assert_eq!(
+            runs(&frame.clear(), 2, "lines", &[("units".into(), Fold::Sum)]).unwrap().height(),
+            0
+        );
     }
 }

@@ -79,15 +79,23 @@ pub(super) fn comparisons(tallies: &[Tally], lines: &LazyFrame) -> Vec<LazyFrame
                 true => lines.clone().filter(col(REASON).is_null()),
                 false => lines.clone(),
             };
-            let keys: Vec<Expr> = columns.iter().enumerate().map(|(i, key)| key.clone().alias(count_name(i))).collect();
+            let keys: Vec<Expr> = columns
+                .iter()
+                .enumerate()
+                .map(|(i, key)| key.clone().alias(count_name(i)))
+                .collect();
             let keyed = looked_at.select([keys.as_slice(), &[line_number().alias(LINE)]].concat());
             // Nothing equals nothing.
             let blank = |idx: usize| conform::empty(col(count_name(idx)));
-            let any_blank = (0..columns.len()).map(blank).reduce(|any, one| any.or(one)).unwrap_or(lit(false));
+            let any_blank =
+                (0..columns.len()).map(blank).reduce(|any, one| any.or(one)).unwrap_or(lit(false));
             let groups = keyed
                 .filter(any_blank.not())
                 .group_by((0..columns.len()).map(|i| col(count_name(i))).collect::<Vec<_>>())
-                .agg([len().cast(DataType::UInt64).alias(N), col(LINE).sort(SortOptions::default()).get(lit(1), true)])
+                .agg([
+                    len().cast(DataType::UInt64).alias(N),
+                    col(LINE).sort(SortOptions::default()).get(lit(1), true),
+                ])
                 .filter(col(N).gt(lit(1u64)));
             Some(groups.select([(col(N) - lit(1u64)).sum(), col(LINE).min()]))
         }
@@ -123,8 +131,10 @@ pub(super) fn split(
 fn of_lines(book: &DataFrame, count: &str, first: &str) -> PolarsResult<Count> {
     let (mut accepted, mut rejected) = (Found::default(), Found::default());
     let reasons = book.column(REASON)?.is_null();
-    let (lines, firsts) = (book.column(count)?.cast(&DataType::UInt64)?, book.column(first)?.u64()?.clone());
-    for ((is_accepted, lines), first) in reasons.iter().zip(lines.u64()?.iter()).zip(firsts.iter()) {
+    let (lines, firsts) =
+        (book.column(count)?.cast(&DataType::UInt64)?, book.column(first)?.u64()?.clone());
+    for ((is_accepted, lines), first) in reasons.iter().zip(lines.u64()?.iter()).zip(firsts.iter())
+    {
         let found = Found { lines: lines.unwrap_or(0), first: first.map(place) };
         match is_accepted {
             Some(true) => accepted = accepted.and(found),

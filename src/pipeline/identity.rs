@@ -57,7 +57,8 @@ pub fn fingerprints(p: &Pipeline) -> Result<Vec<Input>, Error> {
             let io = |source| Error::Input { path: file.path.clone(), source };
             let mut hasher = blake3::Hasher::new();
             // In pieces, not through a memory map: a file that is cut short meanwhile is then an error, and no signal.
-            let (mut source, mut piece) = (File::open(&file.path).map_err(io)?, Vec::with_capacity(PIECE as usize));
+            let (mut source, mut piece) =
+                (File::open(&file.path).map_err(io)?, Vec::with_capacity(PIECE as usize));
             while source.by_ref().take(PIECE).read_to_end(&mut piece).map_err(io)? > 0 {
                 hasher.update_rayon(&piece);
                 piece.clear();

@@ -15,7 +15,9 @@ use crate::ingest::{IngestParams, Keyed, Reading};
 use crate::model::{self, Assigned, KmeansParams, ModelParams, Sight};
 use crate::orders::{OrderBook, ledger};
 use crate::publish::manifest::Input;
-use crate::publish::{self, CustomersRead, Depends, Facts, Manifest, PublishParams, Published, Staging};
+use crate::publish::{
+    self, CustomersRead, Depends, Facts, Manifest, PublishParams, Published, Staging,
+};
 use crate::rfm::{self, RfmError, RfmParams, SnapshotDates, Snapshots, by_snapshot};
 use crate::score::{self, Cutting, ScoreParams, Scored, Yardstick};
 use crate::segment::{self, SegmentMap, Segmented};
@@ -31,7 +33,9 @@ pub use facts::facts;
 pub use identity::{definition_hash, fingerprints, run_id};
 pub use reading::{Known, further, known, mark, pair, refuse, reject_names, scan};
 pub use renewal::Renewal;
-pub use scoring::{InputColumn, InputKind, Learnt, Recipe, Scorer, artefact, input_columns, learnt};
+pub use scoring::{
+    InputColumn, InputKind, Learnt, Recipe, Scorer, artefact, input_columns, learnt,
+};
 
 /// A checked pipeline: made only by `config`, so that nothing in it has to be checked again.
 #[derive(Debug, Clone)]
@@ -106,7 +110,9 @@ pub fn run(p: &Pipeline, how: How) -> Result<Outcome, Error> {
         mirror.fetch().map_err(Error::Publish)?;
     }
     // A run whose gates failed is shown only as long as somebody wants it to be.
-    let good = |run: &Published| run.text("run_id") == run_id && (how.publish_anyway || run.gates_passed());
+    let good = |run: &Published| {
+        run.text("run_id") == run_id && (how.publish_anyway || run.gates_passed())
+    };
     if how.only_new
         && let Some(run) = Published::current(&p.publish).filter(good)
     {
@@ -135,7 +141,8 @@ pub fn run(p: &Pipeline, how: How) -> Result<Outcome, Error> {
     let segmented = segment(p, scored)?;
     info!(map = p.segment.name, "customers named");
     let assigned = assign(p, &book, &known.labels, &segmented, &earlier)?;
-    let files = artefact(p, learnt, segmented.dates.last().copied().unwrap_or_default(), &assigned)?;
+    let files =
+        artefact(p, learnt, segmented.dates.last().copied().unwrap_or_default(), &assigned)?;
     let tables = evaluate(evidence, assigned)?;
     let hash = definition_hash(p);
     let judged = gates(p, &tables)?;
@@ -185,7 +192,14 @@ pub fn check(
         return Ok((staging, verdicts));
     }
     let ledger = ledger().map_err(Error::engine("checks"))?;
-    let place = publish::set_aside(staging, &ledger, &verdicts, &p.name, &definition_hash(p), &p.ingest.money)?;
+    let place = publish::set_aside(
+        staging,
+        &ledger,
+        &verdicts,
+        &p.name,
+        &definition_hash(p),
+        &p.ingest.money,
+    )?;
     Err(Error::Checks { failed, of: verdicts.len(), words: checks::in_words(&verdicts), place })
 }
 
@@ -193,14 +207,18 @@ pub fn check(
 ///
 /// # Errors
 /// No accepted line before a snapshot.
-pub fn depends(p: &Pipeline, book: &OrderBook, customers: Option<&Keyed>) -> Result<Depends, Error> {
+pub fn depends(
+    p: &Pipeline,
+    book: &OrderBook,
+    customers: Option<&Keyed>,
+) -> Result<Depends, Error> {
     let _span = info_span!("rfm").entered();
     let dates = rfm::dates(&p.rfm, book)?;
     // Who looks back from a day that the source does not reach takes every customer for absent.
     let last = book.span().map_err(Error::engine("rfm"))?.map(|(_, last)| last);
-    if let Some(last) =
-        last.filter(|last| dates.last().is_some_and(|date| last.succ_opt().is_some_and(|next| next < *date)))
-    {
+    if let Some(last) = last.filter(|last| {
+        dates.last().is_some_and(|date| last.succ_opt().is_some_and(|next| next < *date))
+    }) {
         warn!(%last, snapshot = ?dates.last(), "the source ends before the newest snapshot");
     }
     let inputs = rfm::inputs(&p.rfm, book, customers, &dates).map_err(Error::engine("rfm"))?;
@@ -243,7 +261,11 @@ fn customers_read(keyed: &Keyed, snapshots: &Snapshots) -> Result<CustomersRead,
 ///
 /// # Errors
 /// No accepted line before their snapshot.
-pub fn kept(p: &Pipeline, book: &OrderBook, customers: Option<&Keyed>) -> Result<Option<Yardstick>, Error> {
+pub fn kept(
+    p: &Pipeline,
+    book: &OrderBook,
+    customers: Option<&Keyed>,
+) -> Result<Option<Yardstick>, Error> {
     match &p.score.cutting {
         Cutting::Refit => Ok(None),
         Cutting::Given(yardstick) => Ok(Some(yardstick.clone())),
@@ -253,7 +275,8 @@ pub fn kept(p: &Pipeline, book: &OrderBook, customers: Option<&Keyed>) -> Result
                 SnapshotDates::Given(vec![*date]).within(first, last)?;
             }
             let snapshots = rfm::snapshots(&p.rfm, book, customers, vec![*date])?;
-            let yardstick = score::score(&p.score, snapshots, None).and_then(|scored| Yardstick::of(&scored, *date));
+            let yardstick = score::score(&p.score, snapshots, None)
+                .and_then(|scored| Yardstick::of(&scored, *date));
             Ok(Some(yardstick.map_err(Error::engine("score"))?))
         }
     }
@@ -286,7 +309,8 @@ pub fn earlier(
             Err(RfmError::NobodyLeft { .. }) => continue,
             snapshots => snapshots?,
         };
-        let scored = score::score(&p.score, snapshots, kept.cloned()).map_err(Error::engine("score"))?;
+        let scored =
+            score::score(&p.score, snapshots, kept.cloned()).map_err(Error::engine("score"))?;
         found.extend(by_snapshot(&segment(p, scored)?.frame).map_err(Error::engine("segment"))?);
     }
     Ok(found)
@@ -312,7 +336,8 @@ pub fn segment(p: &Pipeline, scored: Scored) -> Result<Segmented, Error> {
     let mut segmented = segment::segment(&p.segment, scored).map_err(Error::engine("segment"))?;
     if p.why {
         let factor = p.ingest.money.factor();
-        segmented = segment::explained(&p.segment, segmented, factor).map_err(Error::engine("segment"))?;
+        segmented =
+            segment::explained(&p.segment, segmented, factor).map_err(Error::engine("segment"))?;
     }
     Ok(segmented)
 }
@@ -331,10 +356,15 @@ pub fn assign(
     let _span = info_span!("model").entered();
     let (date, newest) = model::newest(segmented).map_err(Error::engine("model"))?;
     let published = by_snapshot(&segmented.frame).map_err(Error::engine("model"))?;
-    let earlier: Vec<(NaiveDate, DataFrame)> = published.into_iter().chain(earlier.iter().cloned()).collect();
+    let earlier: Vec<(NaiveDate, DataFrame)> =
+        published.into_iter().chain(earlier.iter().cloned()).collect();
     let sight = Sight { date, newest, earlier: &earlier, book, labels };
     let assigned = model::assign(&p.models, &p.clusterings, segmented, &sight)?;
-    info!(rows = assigned.frame.height(), models = p.models.len() + p.clusterings.len(), "customers assigned");
+    info!(
+        rows = assigned.frame.height(),
+        models = p.models.len() + p.clusterings.len(),
+        "customers assigned"
+    );
     Ok(assigned)
 }
 
@@ -370,7 +400,8 @@ pub fn evidence<'a>(
 pub fn evaluate(evidence: Evidence<'_>, assigned: Assigned) -> Result<Tables, Error> {
     let _span = info_span!("evaluate").entered();
     let tables = evaluate::evaluate(evidence, assigned).map_err(Error::engine("evaluate"))?;
-    let rows = tables.segments.height() + tables.others.iter().map(|(_, table)| table.height()).sum::<usize>();
+    let rows = tables.segments.height()
+        + tables.others.iter().map(|(_, table)| table.height()).sum::<usize>();
     info!(rows, tables = tables.others.len() + 1, "tables made");
     Ok(tables)
 }

@@ -35,13 +35,16 @@ pub struct Known {
 /// Files that cannot be read or believed.
 pub fn known(p: &Pipeline) -> Result<Known, Error> {
     let _span = info_span!("ingest").entered();
-    let customers = p.ingest.customers.as_ref().map(|params| Keyed::read(params, CUSTOMER_ID)).transpose()?;
+    let customers =
+        p.ingest.customers.as_ref().map(|params| Keyed::read(params, CUSTOMER_ID)).transpose()?;
     if let Some(Keyed { rows, without_key, repeated_keys, .. }) = customers
         && without_key + repeated_keys > 0
     {
         warn!(
             rows,
-            without_key, repeated_keys, "customers without a key are left out; of repeated keys the first holds"
+            without_key,
+            repeated_keys,
+            "customers without a key are left out; of repeated keys the first holds"
         );
     }
     let mut labels = BTreeMap::new();
@@ -74,7 +77,8 @@ pub fn pair(p: &Pipeline) -> Result<Option<Pairs>, Error> {
     }
     let told = |error| Error::scan(&p.ingest)(error);
     let with_returns = orders::with_returns(&mark(p, Reading::Rows, None)?).map_err(told)?;
-    let candidates = orders::candidates(&mark(p, Reading::Rows, None)?, with_returns).map_err(told)?;
+    let candidates =
+        orders::candidates(&mark(p, Reading::Rows, None)?, with_returns).map_err(told)?;
     let _span = info_span!("clean").entered();
     let pairs = Pairs::of(&candidates).map_err(Error::engine("clean"))?;
     info!(pieces = pairs.table.height(), "returns paired");
@@ -86,8 +90,12 @@ pub fn pair(p: &Pipeline) -> Result<Option<Pairs>, Error> {
 /// # Errors
 /// What Polars says of a plan that cannot be made.
 pub fn mark(p: &Pipeline, reading: Reading, pairs: Option<&Pairs>) -> Result<MarkedLines, Error> {
-    let lines = info_span!("ingest").in_scope(|| ingest::lines(&p.ingest, reading)).map_err(Error::scan(&p.ingest))?;
-    info_span!("clean").in_scope(|| clean::mark(&p.clean, lines, pairs)).map_err(Error::engine("clean"))
+    let lines = info_span!("ingest")
+        .in_scope(|| ingest::lines(&p.ingest, reading))
+        .map_err(Error::scan(&p.ingest))?;
+    info_span!("clean")
+        .in_scope(|| clean::mark(&p.clean, lines, pairs))
+        .map_err(Error::engine("clean"))
 }
 
 /// `orders`: the one scan; the rejected rows are written where a path is given.
@@ -102,11 +110,17 @@ pub fn scan(
 ) -> Result<OrderBook, Error> {
     let tallies = info_span!("checks").in_scope(|| checks::tallies(&p.checks))?;
     let _span = info_span!("orders").entered();
-    let asked = Asked { money: &p.ingest.money, has_orders: p.ingest.has_orders(), pairs, further: further(p) };
+    let asked = Asked {
+        money: &p.ingest.money,
+        has_orders: p.ingest.has_orders(),
+        pairs,
+        further: further(p),
+    };
     let rejects = rejects.map(|path| reject_names(p, path));
     let read = lines.read.clone();
     progress::begin(extent(p));
-    let book = orders::scan(lines, asked, &tallies, rejects.as_ref()).map_err(Error::scan(&p.ingest))?;
+    let book =
+        orders::scan(lines, asked, &tallies, rejects.as_ref()).map_err(Error::scan(&p.ingest))?;
     let rows = book.rows_by_reason().map_err(Error::engine("orders"))?.iter().sum::<u64>();
     info!(rows, groups = book.frame.height(), "source read");
     complete(p, &read, rows)?;
@@ -120,7 +134,9 @@ fn extent(p: &Pipeline) -> Option<Extent> {
     let files = || p.ingest.sources.iter().flat_map(|source| &source.set.files);
     let plain = files().all(|file| file.name.to_lowercase().ends_with(".csv"));
     match plain {
-        true => Some(Extent::Bytes(files().filter_map(|file| Some(file.path.metadata().ok()?.len())).sum())),
+        true => Some(Extent::Bytes(
+            files().filter_map(|file| Some(file.path.metadata().ok()?.len())).sum(),
+        )),
         false => files().map(|file| file.rows).sum::<Option<u64>>().map(Extent::Rows),
     }
 }
@@ -128,7 +144,8 @@ fn extent(p: &Pipeline) -> Option<Extent> {
 /// Holds the order book to what was read of CSV: a chunk that went to no consumer would be lost without a word.
 fn complete(p: &Pipeline, read: &[Arc<ReadCount>], rows: u64) -> Result<(), Error> {
     let records: u64 = read.iter().map(|count| count.records()).sum();
-    match p.ingest.sources.iter().all(|source| source.set.format == Format::Csv) && records != rows {
+    match p.ingest.sources.iter().all(|source| source.set.format == Format::Csv) && records != rows
+    {
         true => Err(Error::Data(format!("{records} records were read, but {rows} rows arrived"))),
         false => Ok(()),
     }
@@ -141,7 +158,11 @@ pub fn further(p: &Pipeline) -> Further {
 
 /// Why the lines are not to be worked with, with an example: moments that no format can be preferred for, money of several
 /// currencies without rates, and, under `on_bad_row: fail`, whatever cannot be parsed.
-pub fn refuse(p: &Pipeline, book: &OrderBook, rejects: Option<&Rejects<'_>>) -> PolarsResult<Option<String>> {
+pub fn refuse(
+    p: &Pipeline,
+    book: &OrderBook,
+    rejects: Option<&Rejects<'_>>,
+) -> PolarsResult<Option<String>> {
     let refused = |reason: &clean::Reason| {
         let never = [AMBIGUOUS, FOREIGN].contains(&reason.reason.as_str());
         reason.step == ingest::STAGE && (never || p.ingest.on_bad_row == OnBadRow::Fail)
@@ -154,12 +175,17 @@ pub fn refuse(p: &Pipeline, book: &OrderBook, rejects: Option<&Rejects<'_>>) -> 
         Some(rejects) => orders::first_reject(rejects.path, &book.reasons, refused)?,
         None => None,
     };
-    let example = example.map(|example| format!("\n  the first of them: {example}")).unwrap_or_default();
+    let example =
+        example.map(|example| format!("\n  the first of them: {example}")).unwrap_or_default();
     Ok(Some(format!("these rows cannot be read without a doubt:{words}{example}")))
 }
 
 /// How the rejected rows of this pipeline are named.
 pub fn reject_names<'a>(p: &'a Pipeline, path: &'a Path) -> Rejects<'a> {
     let files = p.ingest.files().map(|file| file.name.as_str()).collect();
-    Rejects { path, files, metadata: publish::footer_metadata(&p.name, &definition_hash(p), &p.ingest.money) }
+    Rejects {
+        path,
+        files,
+        metadata: publish::footer_metadata(&p.name, &definition_hash(p), &p.ingest.money),
+    }
 }

@@ -23,9 +23,14 @@ impl Renewal {
     pub fn of(p: &Pipeline, depends: &Depends) -> Option<Self> {
         let run = Published::current(&p.publish)?;
         let hash = definition_hash(p);
-        let own = [("version", env!("CARGO_PKG_VERSION")), ("definition_hash", &hash), ("pipeline", &p.name)];
+        let own = [
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("definition_hash", &hash),
+            ("pipeline", &p.name),
+        ];
         let same = own.into_iter().all(|(key, value)| run.text(key) == value);
-        let dates = depends.each().filter(|(date, inputs)| run.snapshot_inputs(*date) == Some(inputs));
+        let dates =
+            depends.each().filter(|(date, inputs)| run.snapshot_inputs(*date) == Some(inputs));
         let dates = dates.map(|(date, _)| date).collect();
         same.then_some(Self { dates, run })
     }
@@ -39,7 +44,12 @@ impl Renewal {
     ///
     /// # Errors
     /// Files of the earlier run that cannot be read.
-    pub fn join(&self, p: &Pipeline, fresh: Snapshots, dates: Vec<NaiveDate>) -> Result<Snapshots, Error> {
+    pub fn join(
+        &self,
+        p: &Pipeline,
+        fresh: Snapshots,
+        dates: Vec<NaiveDate>,
+    ) -> Result<Snapshots, Error> {
         let engine = || Error::engine("rfm");
         let mut frames = vec![fresh.frame];
         for date in &self.dates {
@@ -50,15 +60,25 @@ impl Renewal {
                 frame.get_column_names()[..measured].iter().map(|name| (*name).clone()).collect();
             frames.push(frame.select(names).map_err(engine())?);
         }
-        let asked = [("outliers", p.rfm.cap.is_some()), ("top_categories", p.rfm.top_categories > 0)];
+        let asked =
+            [("outliers", p.rfm.cap.is_some()), ("top_categories", p.rfm.top_categories > 0)];
         let mut tables = Vec::new();
         for (name, _) in asked.into_iter().filter(|(_, asked)| *asked) {
-            let made = fresh.tables.iter().filter(|(other, _)| *other == name).map(|(_, table)| table.clone());
+            let made = fresh
+                .tables
+                .iter()
+                .filter(|(other, _)| *other == name)
+                .map(|(_, table)| table.clone());
             let mut parts: Vec<DataFrame> = made.collect();
             if let Some(earlier) = self.run.table(name)? {
                 parts.push(earlier.clear());
                 let earlier = by_snapshot(&earlier).map_err(engine())?;
-                parts.extend(earlier.into_iter().filter(|(date, _)| self.dates.contains(date)).map(|(_, part)| part));
+                parts.extend(
+                    earlier
+                        .into_iter()
+                        .filter(|(date, _)| self.dates.contains(date))
+                        .map(|(_, part)| part),
+                );
             }
             tables.push((name, in_order(parts).map_err(engine())?));
         }

@@ -9,11 +9,12 @@ use tracing::{info, info_span};
 
 use super::{Pipeline, known, mark, pair, rfm, scan, segment};
 use crate::artefact::{
-    self, Artefact, ArtefactError, ClusteringRecord, Exact, KeptCuts, MAP, ModelRecord, Opened, PIPELINE, Which,
+    self, Artefact, ArtefactError, ClusteringRecord, Exact, KeptCuts, MAP, ModelRecord, Opened,
+    PIPELINE, Which,
 };
 use crate::columns::{
-    CATEGORY, CUSTOMER_ID, F_SCORE, FREQUENCY, LABEL, LIMIT, M_SCORE, MONETARY, PREVIOUS_SEGMENT, R_SCORE,
-    RECENCY_DAYS, RFM_SCORE, SEGMENT, SEGMENT_SINCE, SNAPSHOTS_IN_SEGMENT,
+    CATEGORY, CUSTOMER_ID, F_SCORE, FREQUENCY, LABEL, LIMIT, M_SCORE, MONETARY, PREVIOUS_SEGMENT,
+    R_SCORE, RECENCY_DAYS, RFM_SCORE, SEGMENT, SEGMENT_SINCE, SNAPSHOTS_IN_SEGMENT,
 };
 use crate::error::Error;
 use crate::ingest::Reading;
@@ -64,14 +65,18 @@ pub fn learnt(p: &Pipeline, scored: &Scored) -> Result<Learnt, Error> {
         let of_newest = |name: &str| -> PolarsResult<Option<DataFrame>> {
             let table = scored.tables.iter().find(|(other, _)| *other == name);
             let Some((_, table)) = table else { return Ok(None) };
-            Ok(by_snapshot(table)?.into_iter().find(|(date, _)| *date == newest).map(|(_, part)| part))
+            Ok(by_snapshot(table)?
+                .into_iter()
+                .find(|(date, _)| *date == newest)
+                .map(|(_, part)| part))
         };
         let caps = p.rfm.cap.as_ref().is_some_and(|cap| cap.policy == CapPolicy::Winsorise);
         let limit = match of_newest("outliers")?.filter(|_| caps) {
             Some(outliers) => outliers.column(LIMIT)?.f64()?.iter().next().flatten(),
             None => None,
         };
-        let top = of_newest("top_categories")?.map(|top| features::text(&top, CATEGORY)).transpose()?;
+        let top =
+            of_newest("top_categories")?.map(|top| features::text(&top, CATEGORY)).transpose()?;
         let categories = top.map(|top| top.iter().map(str::to_owned).collect());
         Ok(Learnt { cut_points: (!ranked).then(|| KeptCuts::of(&yardstick)), limit, categories })
     };
@@ -82,12 +87,22 @@ pub fn learnt(p: &Pipeline, scored: &Scored) -> Result<Learnt, Error> {
 ///
 /// # Errors
 /// Rates that can no longer be read.
-pub fn artefact(p: &Pipeline, learnt: Learnt, date: NaiveDate, assigned: &Assigned) -> Result<Files, Error> {
+pub fn artefact(
+    p: &Pipeline,
+    learnt: Learnt,
+    date: NaiveDate,
+    assigned: &Assigned,
+) -> Result<Files, Error> {
     let Learnt { cut_points, limit, categories } = learnt;
-    let pretty = |json: &Value| (serde_json::to_string_pretty(json).unwrap_or_default() + "\n").into_bytes();
-    let mut texts = vec![(PIPELINE.to_owned(), pretty(&p.recipe.pipeline)), (MAP.to_owned(), pretty(&p.recipe.map))];
+    let pretty =
+        |json: &Value| (serde_json::to_string_pretty(json).unwrap_or_default() + "\n").into_bytes();
+    let mut texts = vec![
+        (PIPELINE.to_owned(), pretty(&p.recipe.pipeline)),
+        (MAP.to_owned(), pretty(&p.recipe.map)),
+    ];
     for (name, path) in &p.recipe.files {
-        let bytes = std::fs::read(path).map_err(|source| Error::Input { path: path.clone(), source })?;
+        let bytes =
+            std::fs::read(path).map_err(|source| Error::Input { path: path.clone(), source })?;
         texts.push((name.clone(), bytes));
     }
     let mut tables = Vec::with_capacity(assigned.trained.len());
@@ -106,7 +121,11 @@ pub fn artefact(p: &Pipeline, learnt: Learnt, date: NaiveDate, assigned: &Assign
         limit: limit.map(Exact),
         categories,
         models: assigned.trained.iter().map(ModelRecord::of).collect(),
-        clusterings: assigned.clustered.iter().map(|one| ClusteringRecord::of(&one.places)).collect(),
+        clusterings: assigned
+            .clustered
+            .iter()
+            .map(|one| ClusteringRecord::of(&one.places))
+            .collect(),
         files: texts.iter().map(|(name, bytes)| (name.clone(), artefact::hash(bytes))).collect(),
         blake3: String::new(),
     };
@@ -116,7 +135,8 @@ pub fn artefact(p: &Pipeline, learnt: Learnt, date: NaiveDate, assigned: &Assign
 /// The customers that a model learnt from: customer_id, the columns that it measures, label.
 fn learnt_from(model: &Trained) -> PolarsResult<DataFrame> {
     let Samples { customers, labels, names } = &model.samples;
-    let mut columns = vec![Column::new(CUSTOMER_ID.into(), customers.ids.iter().collect::<Vec<_>>())];
+    let mut columns =
+        vec![Column::new(CUSTOMER_ID.into(), customers.ids.iter().collect::<Vec<_>>())];
     for (feature, raw) in model.params.features.iter().zip(&customers.raw) {
         let name = PlSmallStr::from_str(&feature.column);
         columns.push(match raw {
@@ -182,7 +202,9 @@ impl Scorer {
     /// An artefact that is damaged, or of other definitions.
     pub fn of(p: Pipeline, opened: &Opened, as_of: Option<NaiveDate>) -> Result<Self, Error> {
         let record = &opened.record;
-        if let Some(words) = artefact::differences(&p.definitions, &record.definition, Which::Everything) {
+        if let Some(words) =
+            artefact::differences(&p.definitions, &record.definition, Which::Everything)
+        {
             return Err(ArtefactError::Differs(words).into());
         }
         let as_of = as_of.map_or_else(|| record.snapshot(), Ok)?;
@@ -209,7 +231,8 @@ impl Scorer {
         let lines = mark(p, Reading::Rows, pairs.as_ref())?;
         let book = scan(p, lines, pairs, None)?;
         let rows = book.rows_by_reason().map_err(Error::engine("orders"))?;
-        let (accepted, rejected) = (rows.last().copied().unwrap_or(0), rows.iter().rev().skip(1).sum::<u64>());
+        let (accepted, rejected) =
+            (rows.last().copied().unwrap_or(0), rows.iter().rev().skip(1).sum::<u64>());
         info!(accepted, rejected, "rows");
         self.measured(rfm(p, &book, known.customers.as_ref(), None, vec![self.as_of])?)
     }
@@ -223,8 +246,16 @@ impl Scorer {
         let mut snapshots = snapshots;
         if let Some(limit) = p.rfm.fitted.limit {
             let monetary = col(MONETARY);
-            let capped = when(monetary.clone().gt(lit(limit))).then(lit(limit)).otherwise(monetary).alias(MONETARY);
-            snapshots.frame = snapshots.frame.lazy().with_column(capped).collect().map_err(Error::engine("rfm"))?;
+            let capped = when(monetary.clone().gt(lit(limit)))
+                .then(lit(limit))
+                .otherwise(monetary)
+                .alias(MONETARY);
+            snapshots.frame = snapshots
+                .frame
+                .lazy()
+                .with_column(capped)
+                .collect()
+                .map_err(Error::engine("rfm"))?;
         }
         let scored = score::score(&p.score, snapshots, kept).map_err(Error::engine("score"))?;
         let mut frame = segment(p, scored)?.frame;
@@ -238,7 +269,8 @@ impl Scorer {
             places.add_columns(&mut frame, &standing, 0).map_err(Error::engine("model"))?;
         }
         for model in &self.trained {
-            let customers = Customers::of(&model.params.features, &frame).map_err(Error::engine("model"))?;
+            let customers =
+                Customers::of(&model.params.features, &frame).map_err(Error::engine("model"))?;
             let answers = model.answers(&customers)?;
             model::add_answers(&mut frame, &model.params, &model.samples.names, &answers, 0)
                 .map_err(Error::engine("model"))?;
@@ -278,9 +310,11 @@ pub fn input_columns<'a>(
         (FREQUENCY, InputKind::Count),
         (MONETARY, InputKind::Money),
     ];
-    let mut columns: Vec<InputColumn> = own.map(|(name, kind)| InputColumn { name: name.to_owned(), kind }).to_vec();
+    let mut columns: Vec<InputColumn> =
+        own.map(|(name, kind)| InputColumn { name: name.to_owned(), kind }).to_vec();
     for feature in features {
-        let made = [R_SCORE, F_SCORE, M_SCORE, RFM_SCORE, SEGMENT].contains(&feature.column.as_str());
+        let made =
+            [R_SCORE, F_SCORE, M_SCORE, RFM_SCORE, SEGMENT].contains(&feature.column.as_str());
         if !made && columns.iter().all(|column| column.name != feature.column) {
             // Attributes are read as they are written, whatever becomes of them.
             let kind = match attributes.iter().any(|attribute| **attribute == feature.column) {

@@ -92,21 +92,28 @@ pub fn anatomy(path: &Path) -> Result<Anatomy, PublishError> {
             .map(|group| RowGroup { rows: group.num_rows(), bytes: group.compressed_size() })
             .collect(),
         columns: columns
-            .map(|(idx, column)| column_anatomy(column, &groups.iter().map(|g| g.column(idx)).collect::<Vec<_>>()))
+            .map(|(idx, column)| {
+                column_anatomy(column, &groups.iter().map(|g| g.column(idx)).collect::<Vec<_>>())
+            })
             .collect(),
     })
 }
 
 fn column_anatomy(column: &ColumnDescriptor, chunks: &[&ColumnChunkMetaData]) -> ColumnAnatomy {
-    let mut encodings: Vec<String> =
-        chunks.iter().flat_map(|chunk| chunk.encodings()).map(|encoding| encoding.to_string()).collect();
+    let mut encodings: Vec<String> = chunks
+        .iter()
+        .flat_map(|chunk| chunk.encodings())
+        .map(|encoding| encoding.to_string())
+        .collect();
     encodings.sort();
     encodings.dedup();
-    let statistics: Vec<Option<&Statistics>> = chunks.iter().map(|chunk| chunk.statistics()).collect();
+    let statistics: Vec<Option<&Statistics>> =
+        chunks.iter().map(|chunk| chunk.statistics()).collect();
     let ends = |largest: bool| -> Option<Vec<Stored>> {
         // A group of nothing but nulls has no ends, and takes none from the others.
         let all_null = |of: &Option<&Statistics>, chunk: &ColumnChunkMetaData| {
-            of.and_then(|of| of.null_count_opt()).is_some_and(|nulls| i64::try_from(nulls) == Ok(chunk.num_values()))
+            of.and_then(|of| of.null_count_opt())
+                .is_some_and(|nulls| i64::try_from(nulls) == Ok(chunk.num_values()))
         };
         let said = statistics.iter().zip(chunks).filter(|(of, chunk)| !all_null(of, chunk));
         said.map(|(of, _)| of.and_then(|of| end(of, column, largest))).collect()
@@ -120,7 +127,9 @@ fn column_anatomy(column: &ColumnDescriptor, chunks: &[&ColumnChunkMetaData]) ->
         bytes: chunks.iter().map(|chunk| chunk.compressed_size()).sum(),
         uncompressed: chunks.iter().map(|chunk| chunk.uncompressed_size()).sum(),
         nulls: statistics.iter().map(|of| of.and_then(|of| of.null_count_opt())).sum(),
-        min: ends(false).and_then(|all| all.into_iter().min_by(by)).map(|value| value.shown(column)),
+        min: ends(false)
+            .and_then(|all| all.into_iter().min_by(by))
+            .map(|value| value.shown(column)),
         max: ends(true).and_then(|all| all.into_iter().max_by(by)).map(|value| value.shown(column)),
     }
 }
@@ -177,8 +186,9 @@ fn end(of: &Statistics, column: &ColumnDescriptor, largest: bool) -> Option<Stor
         Some(LogicalType::Integer(of)) => !of.is_signed,
         _ => column.converted_type().to_string().starts_with("UINT"),
     };
-    let bytes =
-        |bytes: &[u8]| if is_decimal { Stored::Int(whole_number(bytes)) } else { Stored::Bytes(bytes.to_vec()) };
+    let bytes = |bytes: &[u8]| {
+        if is_decimal { Stored::Int(whole_number(bytes)) } else { Stored::Bytes(bytes.to_vec()) }
+    };
     Some(match of {
         Statistics::Boolean(of) => Stored::Bool(*pick!(of)),
         Statistics::Int32(of) if unsigned => Stored::Int(i128::from(*pick!(of) as u32)),

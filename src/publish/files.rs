@@ -43,11 +43,17 @@ pub(super) fn write(
 /// What the operating system says.
 pub(super) fn folders(within: &Path, file: &Path) -> Result<(), PublishError> {
     let mut place = within.to_owned();
-    for part in file.parent().into_iter().flat_map(Path::components).filter(|part| matches!(part, Component::Normal(_)))
+    for part in file
+        .parent()
+        .into_iter()
+        .flat_map(Path::components)
+        .filter(|part| matches!(part, Component::Normal(_)))
     {
         place.push(part);
         match fs::create_dir(&place) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(at(&place)(error)),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(at(&place)(error));
+            }
             _ => {}
         }
     }
@@ -60,7 +66,9 @@ pub(super) fn folders(within: &Path, file: &Path) -> Result<(), PublishError> {
 /// Another suffix.
 pub fn writable(path: &Path) -> Result<&str, PublishError> {
     let suffix = path.extension().and_then(|suffix| suffix.to_str());
-    suffix.filter(|suffix| ["csv", "parquet"].contains(suffix)).ok_or_else(|| PublishError::Suffix(path.to_owned()))
+    suffix
+        .filter(|suffix| ["csv", "parquet"].contains(suffix))
+        .ok_or_else(|| PublishError::Suffix(path.to_owned()))
 }
 
 /// Writes a table into one file, CSV or Parquet by its suffix; a file that is there stays whole until the new one is.
@@ -87,11 +95,15 @@ pub fn text_to_file(path: &Path, text: &str) -> Result<(), PublishError> {
 }
 
 /// Writes a file beside its place, and puts it there by one rename; what is there and is no file, a pipe or a device, is written to.
-fn whole(path: &Path, write: impl FnOnce(&mut File) -> Result<(), PublishError>) -> Result<(), PublishError> {
+fn whole(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> Result<(), PublishError>,
+) -> Result<(), PublishError> {
     if fs::metadata(path).is_ok_and(|data| !data.is_file() && !data.is_dir()) {
         return write(&mut File::options().write(true).open(path).map_err(at(path))?);
     }
-    let place = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let place =
+        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // As the system's own tools make files: the user's mask decides who may read it.
     let everybody = fs::Permissions::from_mode(0o666);
     let (mut file, _scratch) = Scratch::made(|| {

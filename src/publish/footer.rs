@@ -17,7 +17,9 @@ pub fn footer_metadata(pipeline: &str, definition_hash: &str, money: &Money) -> 
         ("custseg.pipeline".to_owned(), pipeline.to_owned()),
         ("custseg.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
     ];
-    pairs.extend(money.currency.iter().map(|currency| ("custseg.currency".to_owned(), currency.clone())));
+    pairs.extend(
+        money.currency.iter().map(|currency| ("custseg.currency".to_owned(), currency.clone())),
+    );
     KeyValueMetadata::from_static(pairs)
 }
 
@@ -25,16 +27,22 @@ pub fn footer_metadata(pipeline: &str, definition_hash: &str, money: &Money) -> 
 ///
 /// # Errors
 /// What differs, or what cannot be read.
-pub(super) fn verify(folder: &Path, name: &str, table: Option<&DataFrame>) -> Result<Output, PublishError> {
+pub(super) fn verify(
+    folder: &Path,
+    name: &str,
+    table: Option<&DataFrame>,
+) -> Result<Output, PublishError> {
     let path = folder.join(name);
     let unverified = |reason: String| PublishError::Unverified { path: path.clone(), reason };
     let file = File::open(&path).map_err(at(&path))?;
     let reader = SerializedFileReader::new(file).map_err(|error| unverified(error.to_string()))?;
     let footer = reader.metadata().file_metadata();
     let rows = usize::try_from(footer.num_rows()).map_err(|error| unverified(error.to_string()))?;
-    let columns: Vec<&str> = footer.schema_descr().columns().iter().map(|column| column.name()).collect();
+    let columns: Vec<&str> =
+        footer.schema_descr().columns().iter().map(|column| column.name()).collect();
     if let Some(table) = table {
-        let names: Vec<&str> = table.get_column_names().into_iter().map(|name| name.as_str()).collect();
+        let names: Vec<&str> =
+            table.get_column_names().into_iter().map(|name| name.as_str()).collect();
         if columns != names {
             return Err(unverified(format!("columns {columns:?} instead of {names:?}")));
         }
@@ -46,7 +54,9 @@ pub(super) fn verify(folder: &Path, name: &str, table: Option<&DataFrame>) -> Re
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group).map_err(|error| unverified(error.to_string()))?;
         for (idx, count) in values.iter_mut().enumerate() {
-            for page in group.get_column_page_reader(idx).map_err(|error| unverified(error.to_string()))? {
+            for page in
+                group.get_column_page_reader(idx).map_err(|error| unverified(error.to_string()))?
+            {
                 let page = page.map_err(|error| unverified(error.to_string()))?;
                 if page.is_data_page() {
                     *count += page.num_values() as usize;
@@ -55,7 +65,10 @@ pub(super) fn verify(folder: &Path, name: &str, table: Option<&DataFrame>) -> Re
         }
     }
     if let Some(idx) = values.iter().position(|&count| count != rows) {
-        return Err(unverified(format!("column {} has {} values for {rows} rows", columns[idx], values[idx])));
+        return Err(unverified(format!(
+            "column {} has {} values for {rows} rows",
+            columns[idx], values[idx]
+        )));
     }
     let bytes = fs::read(&path).map_err(at(&path))?;
     Ok(Output {
@@ -79,7 +92,8 @@ pub(super) fn same_run(published: &Path, staged: &Path) -> bool {
 pub(super) fn same_but_rejects(one: &serde_json::Value, other: &serde_json::Value) -> bool {
     let others = |manifest: &serde_json::Value| {
         let mut manifest = manifest.clone();
-        if let Some(outputs) = manifest.get_mut("outputs").and_then(serde_json::Value::as_array_mut) {
+        if let Some(outputs) = manifest.get_mut("outputs").and_then(serde_json::Value::as_array_mut)
+        {
             outputs.retain(|output| output["path"] != REJECTS);
         }
         manifest
@@ -90,7 +104,8 @@ pub(super) fn same_but_rejects(one: &serde_json::Value, other: &serde_json::Valu
 /// Whether every output that a run's manifest names is there with the bytes that it names.
 pub(super) fn intact(run: &Path) -> bool {
     let check = || -> Option<bool> {
-        let manifest: serde_json::Value = serde_json::from_slice(&fs::read(run.join("manifest.json")).ok()?).ok()?;
+        let manifest: serde_json::Value =
+            serde_json::from_slice(&fs::read(run.join("manifest.json")).ok()?).ok()?;
         manifest.get("outputs")?.as_array()?.iter().try_fold(true, |all, output| {
             let bytes = fs::read(run.join(output.get("path")?.as_str()?)).ok()?;
             Some(all && blake3::hash(&bytes).to_hex().as_str() == output.get("blake3")?.as_str()?)

@@ -202,11 +202,17 @@ impl Manifest {
     ///
     /// # Errors
     /// What Polars says of a table that lacks a column.
-    pub fn of(run_id: &str, facts: Facts<'_>, tables: &Tables, outputs: Vec<Output>) -> PolarsResult<Self> {
+    pub fn of(
+        run_id: &str,
+        facts: Facts<'_>,
+        tables: &Tables,
+        outputs: Vec<Output>,
+    ) -> PolarsResult<Self> {
         let achieved = achieved(tables)?;
         let of_segments = outputs.iter().filter(|output| output.path.starts_with(SEGMENTS));
         let segments = of_segments.filter_map(|output| output.rows).sum::<usize>() as u64;
-        let mut snapshots: Vec<String> = facts.cuts.iter().map(|cut| cut.snapshot.to_string()).collect();
+        let mut snapshots: Vec<String> =
+            facts.cuts.iter().map(|cut| cut.snapshot.to_string()).collect();
         snapshots.dedup();
         Ok(Self {
             run_id: run_id.to_owned(),
@@ -229,7 +235,10 @@ impl Manifest {
                     snapshot: cut.snapshot.to_string(),
                     dimension: cut.dimension.value(),
                     points: cut.points.points().to_vec(),
-                    achieved: achieved.get(&(cut.snapshot, cut.dimension.value())).cloned().unwrap_or_default(),
+                    achieved: achieved
+                        .get(&(cut.snapshot, cut.dimension.value()))
+                        .cloned()
+                        .unwrap_or_default(),
                 })
                 .collect(),
             metrics: metrics(tables)?,
@@ -250,8 +259,11 @@ fn achieved(tables: &Tables) -> PolarsResult<HashMap<(NaiveDate, &'static str), 
     let Some(bins) = tables.get("score_bins") else { return Ok(achieved) };
     let (dates, dimensions) = (bins.column(SNAPSHOT)?.date()?, bins.column(DIMENSION)?.str()?);
     let held = bins.column(SCORE)?.u8()?.iter().zip(bins.column(CUSTOMERS)?.u32()?.iter());
-    for ((date, dimension), (score, customers)) in dates.as_date_iter().zip(dimensions.iter()).zip(held) {
-        let named = Dimension::ALL.into_iter().map(Dimension::value).find(|name| Some(*name) == dimension);
+    for ((date, dimension), (score, customers)) in
+        dates.as_date_iter().zip(dimensions.iter()).zip(held)
+    {
+        let named =
+            Dimension::ALL.into_iter().map(Dimension::value).find(|name| Some(*name) == dimension);
         let (Some(date), Some(dimension), Some(score)) = (date, named, score) else { continue };
         if customers > Some(0) {
             achieved.entry((date, dimension)).or_default().push(score);
@@ -265,7 +277,8 @@ fn metrics(tables: &Tables) -> PolarsResult<Vec<MetricRecord>> {
     let text = |name: &str| -> PolarsResult<Vec<Option<String>>> {
         Ok(table.column(name)?.str()?.iter().map(|value| value.map(str::to_owned)).collect())
     };
-    let (models, protocols, names, labels) = (text(MODEL)?, text(PROTOCOL)?, text(METRIC)?, text(LABEL)?);
+    let (models, protocols, names, labels) =
+        (text(MODEL)?, text(PROTOCOL)?, text(METRIC)?, text(LABEL)?);
     let (values, ns) = (table.column(VALUE)?.f64()?, table.column(N)?.u32()?);
     let overall = (0..table.height()).filter(|&i| labels[i].is_none());
     Ok(overall

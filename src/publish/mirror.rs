@@ -49,7 +49,9 @@ impl Mirror {
         // What is not as custseg writes it is as good as not there; the next run mends it.
         let Ok(manifest) = read(&top) else { return Ok(()) };
         let run_id = manifest["run_id"].as_str().unwrap_or_default();
-        let below = |path: &str| Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+        let below = |path: &str| {
+            Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
+        };
         if !runs::is_run(run_id) || !paths(&manifest).all(below) {
             return Ok(());
         }
@@ -73,10 +75,12 @@ impl Mirror {
 
     /// Puts a run into the store, and then shows it to readers. A whole one that is there already stays as it is.
     pub(super) fn show(&self, run_id: &str) -> Result<(), PublishError> {
-        let (run, key) = (self.folder.path().join("runs").join(run_id), format!("runs/{run_id}/{MANIFEST}"));
+        let (run, key) =
+            (self.folder.path().join("runs").join(run_id), format!("runs/{run_id}/{MANIFEST}"));
         let there = self.folder.path().join("there.json");
         // A manifest that cannot be read is as good as none.
-        let found = if remote::fetch_one(&self.place, &key, &there)? { read(&there).ok() } else { None };
+        let found =
+            if remote::fetch_one(&self.place, &key, &there)? { read(&there).ok() } else { None };
         let own = read(&run.join(MANIFEST))?;
         let same = match &found {
             Some(found) => footer::same_but_rejects(found, &own) && self.has_all(run_id, found)?,
@@ -99,7 +103,10 @@ impl Mirror {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
         self.put(folder, &format!("runs/{name}"))?;
         if folder.join(MANIFEST).is_file() {
-            remote::put_all(&self.place, vec![(format!("runs/{name}/{MANIFEST}"), folder.join(MANIFEST))])?;
+            remote::put_all(
+                &self.place,
+                vec![(format!("runs/{name}/{MANIFEST}"), folder.join(MANIFEST))],
+            )?;
         }
         Ok(PathBuf::from(format!("{}/runs/{name}", self.url)))
     }
@@ -117,11 +124,14 @@ impl Mirror {
         let mut others: Vec<(i64, String, Vec<String>)> =
             others.map(|(name, (written, keys))| (written, name, keys)).collect();
         others.sort_by(|a, b| b.cmp(a));
-        let (failed, whole): (Vec<_>, Vec<_>) = others.into_iter().partition(|(_, name, _)| name.ends_with(FAILED));
-        let old = whole.into_iter().skip(keep.saturating_sub(1)).chain(failed.into_iter().skip(keep));
+        let (failed, whole): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|(_, name, _)| name.ends_with(FAILED));
+        let old =
+            whole.into_iter().skip(keep.saturating_sub(1)).chain(failed.into_iter().skip(keep));
         // The manifest goes first, so that nobody takes for whole what is half gone.
         let keys = old.flat_map(|(_, _, keys)| keys);
-        let (manifests, files): (Vec<String>, Vec<String>) = keys.partition(|key| key.ends_with(MANIFEST));
+        let (manifests, files): (Vec<String>, Vec<String>) =
+            keys.partition(|key| key.ends_with(MANIFEST));
         remote::remove(&self.place, manifests)?;
         Ok(remote::remove(&self.place, files)?)
     }
@@ -129,7 +139,8 @@ impl Mirror {
     /// Whether the store has every file that a manifest names, with its size.
     fn has_all(&self, run_id: &str, manifest: &Value) -> Result<bool, PublishError> {
         let objects = remote::list(&self.place, &format!("runs/{run_id}"))?;
-        let there: BTreeSet<(String, u64)> = objects.into_iter().map(|object| (object.key, object.bytes)).collect();
+        let there: BTreeSet<(String, u64)> =
+            objects.into_iter().map(|object| (object.key, object.bytes)).collect();
         let mut named = manifest["outputs"].as_array().into_iter().flatten();
         Ok(named.all(|output| {
             let key = format!("runs/{run_id}/{}", output["path"].as_str().unwrap_or_default());
@@ -158,11 +169,17 @@ impl Mirror {
 
 /// Paths of the files that a manifest names.
 fn paths(manifest: &Value) -> impl Iterator<Item = &str> {
-    manifest["outputs"].as_array().into_iter().flatten().filter_map(|output: &Value| output["path"].as_str())
+    manifest["outputs"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|output: &Value| output["path"].as_str())
 }
 
 fn read(path: &Path) -> Result<Value, PublishError> {
     let bytes = fs::read(path).map_err(at(path))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| PublishError::Unverified { path: path.to_owned(), reason: error.to_string() })
+    serde_json::from_slice(&bytes).map_err(|error| PublishError::Unverified {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
 }

@@ -88,7 +88,9 @@ impl PublishParams {
 
     /// Folder or URL of the results.
     pub fn place(&self) -> String {
-        self.mirror.as_ref().map_or_else(|| self.whole().display().to_string(), |mirror| mirror.url.clone())
+        self.mirror
+            .as_ref()
+            .map_or_else(|| self.whole().display().to_string(), |mirror| mirror.url.clone())
     }
 
     /// Where readers find a certain run.
@@ -192,10 +194,17 @@ pub fn publish(
 ) -> Result<Manifest, PublishError> {
     let metadata = footer_metadata(facts.pipeline, facts.definition_hash, facts.money);
     let one = |(snapshot, part): (NaiveDate, DataFrame)| {
-        let same = |run: &&Published| run.segments(snapshot).is_ok_and(|earlier| earlier.equals_missing(&part));
+        let same = |run: &&Published| {
+            run.segments(snapshot).is_ok_and(|earlier| earlier.equals_missing(&part))
+        };
         match facts.earlier.filter(same) {
             Some(run) => run.link(snapshot, staging.folder.path()),
-            None => write(staging.folder.path(), &segments_file(snapshot), &mut part.drop(SNAPSHOT)?, &metadata),
+            None => write(
+                staging.folder.path(),
+                &segments_file(snapshot),
+                &mut part.drop(SNAPSHOT)?,
+                &metadata,
+            ),
         }
     };
     let parts = by_snapshot(&tables.segments)?;
@@ -224,13 +233,18 @@ fn finish(
     }
     let mut manifest = Manifest::of(&staging.run_id, facts, tables, outputs)?;
     let folder = staging.folder.path();
-    let other =
-        |(name, table): &(&str, DataFrame)| write(folder, &format!("{name}.parquet"), &mut table.clone(), &metadata);
+    let other = |(name, table): &(&str, DataFrame)| {
+        write(folder, &format!("{name}.parquet"), &mut table.clone(), &metadata)
+    };
     let others = || tables.others.par_iter().map(other).collect::<Result<Vec<Output>, _>>();
     // A page shows customers, too, who are not at hand where others wrote them.
-    let page = || (tables.segments.width() > 0).then(|| write_report(folder, &manifest, tables)).transpose();
-    let ((others, artefact), page) =
-        rayon::join(|| rayon::join(others, || write_artefact(folder, artefact::FOLDER, files, &metadata)), page);
+    let page = || {
+        (tables.segments.width() > 0).then(|| write_report(folder, &manifest, tables)).transpose()
+    };
+    let ((others, artefact), page) = rayon::join(
+        || rayon::join(others, || write_artefact(folder, artefact::FOLDER, files, &metadata)),
+        page,
+    );
     let written = [others?, artefact?, page?.into_iter().collect()];
     manifest.outputs.extend(written.into_iter().flatten());
     manifest.outputs.sort_by(|a, b| a.path.cmp(&b.path));
@@ -295,16 +309,28 @@ pub fn write_artefact(
         let path = folder.join(&name);
         files::folders(folder, Path::new(&name))?;
         fs::write(&path, &bytes).map_err(at(&path))?;
-        outputs.push(Output { path: name, rows: None, bytes: bytes.len(), blake3: artefact::hash(&bytes) });
+        outputs.push(Output {
+            path: name,
+            rows: None,
+            bytes: bytes.len(),
+            blake3: artefact::hash(&bytes),
+        });
     }
     Ok(outputs)
 }
 
 /// The page, drawn from the tables as they are published.
-fn write_report(folder: &Path, manifest: &Manifest, tables: &Tables) -> Result<Output, PublishError> {
+fn write_report(
+    folder: &Path,
+    manifest: &Manifest,
+    tables: &Tables,
+) -> Result<Output, PublishError> {
     let _span = info_span!("report").entered();
     let newest = by_snapshot(&tables.segments)?.pop().map(|(_, newest)| newest).unwrap_or_default();
-    let drawn = report::TABLES.into_iter().filter_map(|name| Some((name, tables.get(name)?.clone()))).collect();
+    let drawn = report::TABLES
+        .into_iter()
+        .filter_map(|name| Some((name, tables.get(name)?.clone())))
+        .collect();
     write_page(folder, &Source::new(&json!(manifest), drawn, newest))
 }
 
@@ -313,7 +339,12 @@ fn write_page(folder: &Path, source: &Source<'_>) -> Result<Output, PublishError
     let failed = |source| PublishError::Report { path: path.clone(), source };
     let page = report::page(source).map_err(failed)?;
     fs::write(&path, &page).map_err(at(&path))?;
-    Ok(Output { path: REPORT.to_owned(), rows: None, bytes: page.len(), blake3: artefact::hash(page.as_bytes()) })
+    Ok(Output {
+        path: REPORT.to_owned(),
+        rows: None,
+        bytes: page.len(),
+        blake3: artefact::hash(page.as_bytes()),
+    })
 }
 
 /// The checks as a file.

@@ -43,7 +43,13 @@ impl Published {
 
     /// The run that readers of a pipeline's results see, if it is whole.
     pub fn current(params: &PublishParams) -> Option<Self> {
-        params.to.join("current").exists().then(|| Self::at(&params.to).ok()).flatten().filter(Self::is_whole)
+        params
+            .to
+            .join("current")
+            .exists()
+            .then(|| Self::at(&params.to).ok())
+            .flatten()
+            .filter(Self::is_whole)
     }
 
     /// Whether every output that the manifest names is there with the bytes that it names.
@@ -63,7 +69,8 @@ impl Published {
 
     /// The snapshots, ascending.
     pub fn snapshots(&self) -> Vec<NaiveDate> {
-        let texts = self.manifest["snapshots"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let texts =
+            self.manifest["snapshots"].as_array().into_iter().flatten().filter_map(Value::as_str);
         texts.filter_map(|text| text.parse().ok()).collect()
     }
 
@@ -90,8 +97,12 @@ impl Published {
     fn parts(&self, date: NaiveDate) -> Result<DataFrame, PublishError> {
         let folder = format!("{SEGMENTS}/{SNAPSHOT}={date}/");
         let outputs = self.manifest["outputs"].as_array().into_iter().flatten();
-        let names = outputs.filter_map(|output| output["path"].as_str()).filter(|path| path.starts_with(&folder));
-        let parts = names.map(|name| Ok(self.read(name)?.lazy())).collect::<Result<Vec<_>, PublishError>>()?;
+        let names = outputs
+            .filter_map(|output| output["path"].as_str())
+            .filter(|path| path.starts_with(&folder));
+        let parts = names
+            .map(|name| Ok(self.read(name)?.lazy()))
+            .collect::<Result<Vec<_>, PublishError>>()?;
         Ok(segment::as_ours(concat(parts, UnionArgs::default())?)?)
     }
 
@@ -115,7 +126,12 @@ impl Published {
                 tables.insert(name, table);
             }
         }
-        let newest = self.snapshots().last().map(|date| self.segments(*date)).transpose()?.unwrap_or_default();
+        let newest = self
+            .snapshots()
+            .last()
+            .map(|date| self.segments(*date))
+            .transpose()?
+            .unwrap_or_default();
         let failed = |source| PublishError::Report { path: self.folder.clone(), source };
         report::page(&Source::new(&self.manifest, tables, newest)).map_err(failed)
     }
@@ -130,7 +146,9 @@ impl Published {
         files::folders(folder, Path::new(&name))?;
         // Not every file system knows hard links.
         let original = self.folder.join(&name);
-        fs::hard_link(&original, &path).or_else(|_| fs::copy(&original, &path).map(|_| ())).map_err(at(&path))?;
+        fs::hard_link(&original, &path)
+            .or_else(|_| fs::copy(&original, &path).map(|_| ()))
+            .map_err(at(&path))?;
         footer::verify(folder, &name, None)
     }
 

@@ -54,7 +54,8 @@ pub fn list(to: &Path) -> Result<Vec<Run>, PublishError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(&runs).map_err(at(&runs))? {
         let folder = entry.map_err(at(&runs))?.path();
-        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name =
+            folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if !is_run(&name) || !folder.is_dir() {
             continue;
         }

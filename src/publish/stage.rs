@@ -42,7 +42,10 @@ pub fn stage(params: &PublishParams, run_id: &str) -> Result<Staging, PublishErr
     let lock = lock(&to)?;
     let current = to.join("current");
     if current.symlink_metadata().is_ok_and(|data| !data.is_symlink()) {
-        let words = io::Error::new(io::ErrorKind::AlreadyExists, "stands where the link to the newest run is to be");
+        let words = io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "stands where the link to the newest run is to be",
+        );
         return Err(at(&current)(words));
     }
     let path = to.join("runs").join(format!("{STAGING}{run_id}"));
@@ -123,7 +126,8 @@ impl Staging {
     pub(super) fn keep_failed(self) -> Result<PathBuf, PublishError> {
         let place = self.to.join("runs").join(format!("{}{FAILED}", self.run_id));
         undisturbed(|| take_place(self.folder.path(), &place)).map_err(at(&place))?;
-        let kept = self.mirror.as_ref().map_or(Ok(place.clone()), |mirror| mirror.keep_failed(&place))?;
+        let kept =
+            self.mirror.as_ref().map_or(Ok(place.clone()), |mirror| mirror.keep_failed(&place))?;
         if let Err(error) = self.let_go() {
             warn!(%error, "older runs could not be removed");
         }
@@ -161,8 +165,9 @@ pub(super) fn point(to: &Path, run_id: &str) -> Result<(), PublishError> {
 /// Flushes every file and folder to the disk, so that `current` never points at what a power cut can take away.
 fn sync_tree(folder: &Path) -> Result<(), PublishError> {
     let entries = fs::read_dir(folder).map_err(at(folder))?;
-    let paths: Vec<PathBuf> =
-        entries.map(|entry| Ok(entry.map_err(at(folder))?.path())).collect::<Result<_, PublishError>>()?;
+    let paths: Vec<PathBuf> = entries
+        .map(|entry| Ok(entry.map_err(at(folder))?.path()))
+        .collect::<Result<_, PublishError>>()?;
     // A disk flushes many files in little more time than one.
     paths.par_iter().try_for_each(|path| match path.is_dir() {
         true => sync_tree(path),

@@ -22,12 +22,14 @@ const AT_ONCE: usize = 8;
 /// The scheme of what looks like a URL, but of no store: it would be taken for the name of a folder.
 pub fn strange_scheme(path: &str) -> Option<&str> {
     let (scheme, _) = path.split_once("://")?;
-    let is_scheme = scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) && !scheme.is_empty();
+    let is_scheme = scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        && !scheme.is_empty();
     Some(scheme).filter(|_| is_scheme && !is_remote(path))
 }
 
 /// What schemes there are, in words.
-pub const SCHEMES: &str = "expected a path, or a URL that begins with s3://, gs://, az:// or https://";
+pub const SCHEMES: &str =
+    "expected a path, or a URL that begins with s3://, gs://, az:// or https://";
 
 /// Why something remote cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +74,11 @@ pub struct Fetched {
 ///
 /// # Errors
 /// What the store says. Where nothing is there, nothing is fetched.
-pub fn fetch(url: &str, into: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<Fetched>, RemoteError> {
+pub fn fetch(
+    url: &str,
+    into: &Path,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<Fetched>, RemoteError> {
     let place = Place::of(url)?;
     blocking(async {
         let keys = place.keys(wanted).await?;
@@ -84,7 +90,8 @@ pub fn fetch(url: &str, into: &Path, wanted: impl Fn(&str) -> bool) -> Result<Ve
                 Ok(fetched)
             }
         });
-        let mut files: Vec<Fetched> = stream::iter(files).buffer_unordered(AT_ONCE).try_collect().await?;
+        let mut files: Vec<Fetched> =
+            stream::iter(files).buffer_unordered(AT_ONCE).try_collect().await?;
         files.sort_by(|a, b| a.url.cmp(&b.url));
         Ok(files)
     })
@@ -149,7 +156,9 @@ async fn download(place: &Place, key: &str, path: &Path) -> Result<(), RemoteErr
 
 /// Waits for what stores answer; their clients know no other way than to be waited for.
 fn blocking<T>(work: impl Future<Output = Result<T, RemoteError>>) -> Result<T, RemoteError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.map_err(|source| RemoteError::Scratch { path: PathBuf::new(), source })?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime =
+        runtime.map_err(|source| RemoteError::Scratch { path: PathBuf::new(), source })?;
     runtime.block_on(work)
 }

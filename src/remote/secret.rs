@@ -7,7 +7,10 @@ use regex::{Captures, Regex};
 /// A URL without its secrets.
 pub(super) fn untold(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
-    match url.split_once("://").map(|(scheme, rest)| (scheme, rest.split_once('/').unwrap_or((rest, "")))) {
+    match url
+        .split_once("://")
+        .map(|(scheme, rest)| (scheme, rest.split_once('/').unwrap_or((rest, ""))))
+    {
         Some((scheme, (host, key))) if host.contains('@') => {
             format!("{scheme}://{}/{key}", host.rsplit('@').next().unwrap_or_default())
         }
@@ -18,9 +21,14 @@ pub(super) fn untold(url: &str) -> String {
 /// A text whose URLs have stars in place of their secrets, as long as before, so that places in it stay true.
 pub fn masked(text: &str) -> String {
     static SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
-        let credentials = r#"(?i)(?P<before>[a-z][a-z0-9+]*://)(?P<secret>[^/\s"'\[\]]+)(?P<after>@)"#;
-        let signature = r#"(?i)(?P<before>https?://[^\s"'\[\]?,]+\?)(?P<secret>[^\s"'\[\]]+)(?P<after>)"#;
-        [credentials, signature].into_iter().filter_map(|pattern| Regex::new(pattern).ok()).collect()
+        let credentials =
+            r#"(?i)(?P<before>[a-z][a-z0-9+]*://)(?P<secret>[^/\s"'\[\]]+)(?P<after>@)"#;
+        let signature =
+            r#"(?i)(?P<before>https?://[^\s"'\[\]?,]+\?)(?P<secret>[^\s"'\[\]]+)(?P<after>)"#;
+        [credentials, signature]
+            .into_iter()
+            .filter_map(|pattern| Regex::new(pattern).ok())
+            .collect()
     });
     SECRETS.iter().fold(text.to_owned(), |text, secrets| {
         let stars = |found: &Captures<'_>| {
@@ -38,9 +46,17 @@ mod tests {
     #[test]
     fn secrets_of_a_url_are_not_told() {
         let cases = [
-            ("https://x.org/a/b.csv?sig=hunter2", "https://x.org/a/b.csv", "https://x.org/a/b.csv?***********"),
+            (
+                "https://x.org/a/b.csv?sig=hunter2",
+                "https://x.org/a/b.csv",
+                "https://x.org/a/b.csv?***********",
+            ),
             ("s3://key:hunter2@bucket/a", "s3://bucket/a", "s3://***********@bucket/a"),
-            ("https://me:hunter2@x.org/a?b=c,d", "https://x.org/a", "https://**********@x.org/a?*****"),
+            (
+                "https://me:hunter2@x.org/a?b=c,d",
+                "https://x.org/a",
+                "https://**********@x.org/a?*****",
+            ),
             ("s3://bucket/a@b/c", "s3://bucket/a@b/c", "s3://bucket/a@b/c"),
         ];
         for (url, told, shown) in cases {

@@ -60,23 +60,45 @@ impl Place {
         let wrong = |reason: String| RemoteError::Url { url: untold(text), reason };
         let url = Url::parse(text).map_err(|error| wrong(error.to_string()))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(wrong("credentials have no place in a URL; stores take them from the environment".to_owned()));
+            return Err(wrong(
+                "credentials have no place in a URL; stores take them from the environment"
+                    .to_owned(),
+            ));
         }
         let bucket = url.host_str().unwrap_or_default().to_owned();
         if bucket.is_empty() {
             return Err(wrong("names no bucket".to_owned()));
         }
         // Text may hold characters that a URL writes in another way; keys are taken as they stand.
-        let key =
-            text.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, key)| key).to_owned();
-        let retry = RetryConfig { max_retries: 4, retry_timeout: Duration::from_secs(30), ..RetryConfig::default() };
+        let key = text
+            .split_once("://")
+            .and_then(|(_, rest)| rest.split_once('/'))
+            .map_or("", |(_, key)| key)
+            .to_owned();
+        let retry = RetryConfig {
+            max_retries: 4,
+            retry_timeout: Duration::from_secs(30),
+            ..RetryConfig::default()
+        };
         let root = format!("{}://{bucket}", url.scheme());
         let store: Option<Result<Arc<dyn ObjectStore>, object_store::Error>> = match url.scheme() {
-            "s3" => Some(AmazonS3Builder::from_env().with_url(root).with_retry(retry).build().map(shared)),
-            "gs" => Some(GoogleCloudStorageBuilder::from_env().with_url(root).with_retry(retry).build().map(shared)),
-            "az" | "abfs" | "abfss" => {
-                Some(MicrosoftAzureBuilder::from_env().with_url(root).with_retry(retry).build().map(shared))
-            }
+            "s3" => Some(
+                AmazonS3Builder::from_env().with_url(root).with_retry(retry).build().map(shared),
+            ),
+            "gs" => Some(
+                GoogleCloudStorageBuilder::from_env()
+                    .with_url(root)
+                    .with_retry(retry)
+                    .build()
+                    .map(shared),
+            ),
+            "az" | "abfs" | "abfss" => Some(
+                MicrosoftAzureBuilder::from_env()
+                    .with_url(root)
+                    .with_retry(retry)
+                    .build()
+                    .map(shared),
+            ),
             _ => None,
         };
         let store = store.transpose().map_err(|error| wrong(error.to_string()))?;
@@ -91,19 +113,32 @@ impl Place {
     /// The URL of a key of this store, without what a signed one ends with.
     pub(super) fn url_of(&self, key: &str) -> String {
         match self.store {
-            Some(_) => format!("{}://{}/{key}", self.url.scheme(), self.url.host_str().unwrap_or_default()),
+            Some(_) => {
+                format!("{}://{}/{key}", self.url.scheme(), self.url.host_str().unwrap_or_default())
+            }
             None => untold(self.url.as_str()),
         }
     }
 
     /// The keys that the URL means, of this store.
-    pub(super) async fn keys(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, RemoteError> {
+    pub(super) async fn keys(
+        &self,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<String>, RemoteError> {
         let Some(store) = &self.store else {
-            let name = self.url.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or_default();
+            let name = self
+                .url
+                .path_segments()
+                .and_then(|mut parts| parts.next_back())
+                .unwrap_or_default();
             return Ok(vec![name.to_owned()]);
         };
         let pattern = self.key.contains(['*', '?', '[']);
-        if !pattern && !self.key.is_empty() && !self.key.ends_with('/') && self.has_key(&self.key).await? {
+        if !pattern
+            && !self.key.is_empty()
+            && !self.key.ends_with('/')
+            && self.has_key(&self.key).await?
+        {
             return Ok(vec![self.key.clone()]);
         }
         let begins = self.key.find(['*', '?', '[']).unwrap_or(self.key.len());
@@ -112,10 +147,14 @@ impl Place {
             false => self.key.trim_end_matches('/'),
         };
         let matches = glob::Pattern::new(&self.key).ok().filter(|_| pattern);
-        let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::default() };
+        let options =
+            glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::default() };
         let prefix = Some(key(folder)).filter(|_| !folder.is_empty());
-        let listed: Vec<_> =
-            store.list(prefix.as_ref()).try_collect().await.map_err(|error| self.said(folder, &error))?;
+        let listed: Vec<_> = store
+            .list(prefix.as_ref())
+            .try_collect()
+            .await
+            .map_err(|error| self.said(folder, &error))?;
         let keys = listed.into_iter().map(|object| object.location.to_string());
         Ok(keys
             .filter(|key| match &matches {
@@ -128,21 +167,36 @@ impl Place {
     /// The bytes of an object, by its whole key.
     pub(super) async fn get(&self, name: &str) -> Result<Bytes, RemoteError> {
         let url = self.url_of(name);
-        let told =
-            move |error: &dyn std::fmt::Display| RemoteError::Store { url: url.clone(), reason: error.to_string() };
+        let told = move |error: &dyn std::fmt::Display| RemoteError::Store {
+            url: url.clone(),
+            reason: error.to_string(),
+        };
         match &self.store {
             Some(store) => {
-                let bytes = store.get(&key(name)).await.map_err(|error| self.said(name, &error))?.into_stream();
-                Ok(bytes.map(move |piece| piece.map(|bytes| bytes.to_vec()).map_err(|error| told(&error))).boxed())
+                let bytes = store
+                    .get(&key(name))
+                    .await
+                    .map_err(|error| self.said(name, &error))?
+                    .into_stream();
+                Ok(bytes
+                    .map(move |piece| {
+                        piece.map(|bytes| bytes.to_vec()).map_err(|error| told(&error))
+                    })
+                    .boxed())
             }
             None => {
                 let client = reqwest::Client::builder()
                     .connect_timeout(Duration::from_secs(20))
                     .read_timeout(Duration::from_secs(60))
                     .build();
-                let asked = client.map_err(|error| told(&error.without_url()))?.get(self.url.clone()).send().await;
-                let mut answer =
-                    asked.and_then(|answer| answer.error_for_status()).map_err(|error| told(&error.without_url()))?;
+                let asked = client
+                    .map_err(|error| told(&error.without_url()))?
+                    .get(self.url.clone())
+                    .send()
+                    .await;
+                let mut answer = asked
+                    .and_then(|answer| answer.error_for_status())
+                    .map_err(|error| told(&error.without_url()))?;
                 let (send, receive) = tokio::sync::mpsc::channel(4);
                 tokio::spawn(async move {
                     loop {
@@ -181,13 +235,23 @@ impl Place {
     pub(super) async fn list(&self, folder: &str) -> Result<Vec<Object>, RemoteError> {
         let whole = self.below(folder);
         let prefix = Some(key(&whole)).filter(|_| !whole.is_empty());
-        let listed: Vec<_> =
-            self.store()?.list(prefix.as_ref()).try_collect().await.map_err(|error| self.said(&whole, &error))?;
+        let listed: Vec<_> = self
+            .store()?
+            .list(prefix.as_ref())
+            .try_collect()
+            .await
+            .map_err(|error| self.said(&whole, &error))?;
         let own = key(&self.key).to_string();
         Ok(listed
             .into_iter()
             .map(|object| Object {
-                key: object.location.as_ref().strip_prefix(&own).unwrap_or_default().trim_start_matches('/').to_owned(),
+                key: object
+                    .location
+                    .as_ref()
+                    .strip_prefix(&own)
+                    .unwrap_or_default()
+                    .trim_start_matches('/')
+                    .to_owned(),
                 bytes: object.size,
                 written: object.last_modified.timestamp(),
             })
@@ -205,9 +269,14 @@ impl Place {
         if left <= PIECE as u64 {
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes).await.map_err(refused)?;
-            return store.put(&key(&whole), PutPayload::from(bytes)).await.map(|_| ()).map_err(said);
+            return store
+                .put(&key(&whole), PutPayload::from(bytes))
+                .await
+                .map(|_| ())
+                .map_err(said);
         }
-        let mut upload: Box<dyn MultipartUpload> = store.put_multipart(&key(&whole)).await.map_err(said)?;
+        let mut upload: Box<dyn MultipartUpload> =
+            store.put_multipart(&key(&whole)).await.map_err(said)?;
         while left > 0 {
             let mut bytes = vec![0; left.min(PIECE as u64) as usize];
             file.read_exact(&mut bytes).await.map_err(refused)?;
@@ -225,7 +294,9 @@ impl Place {
 
     fn store(&self) -> Result<&Arc<dyn ObjectStore>, RemoteError> {
         let reason = "the web is only read from".to_owned();
-        self.store.as_ref().ok_or_else(|| RemoteError::Url { url: untold(self.url.as_str()), reason })
+        self.store
+            .as_ref()
+            .ok_or_else(|| RemoteError::Url { url: untold(self.url.as_str()), reason })
     }
 
     /// The whole key of what stands below this place.
@@ -246,8 +317,10 @@ impl Place {
         }
         // Of an answer in XML its code is enough.
         if let Some((words, xml)) = reason.split_once(": <?xml") {
-            let code =
-                xml.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map_or("", |(code, _)| code);
+            let code = xml
+                .split_once("<Code>")
+                .and_then(|(_, rest)| rest.split_once("</Code>"))
+                .map_or("", |(code, _)| code);
             reason = format!("{words} {code}").trim_end().to_owned();
         }
         RemoteError::Store { url: self.url_of(whole), reason }

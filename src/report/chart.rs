@@ -6,8 +6,9 @@
 use std::sync::Once;
 
 use charts_rs::{
-    BarChart, ChartBase, Color, HeatmapChart, HorizontalBarChart, LegendCategory, LineChart, SeriesBand,
-    SeriesCategory, Symbol, Theme, WaterfallChart, WaterfallData, YAxisConfig, add_theme, get_theme,
+    BarChart, ChartBase, Color, HeatmapChart, HorizontalBarChart, LegendCategory, LineChart,
+    SeriesBand, SeriesCategory, Symbol, Theme, WaterfallChart, WaterfallData, YAxisConfig,
+    add_theme, get_theme,
 };
 
 /// Name of the theme, among those of the library.
@@ -72,7 +73,9 @@ impl Ink {
             Self::Gone => NTH[7].into(),
             Self::Nth(nth) => NTH[nth % NTH.len()].into(),
             // A third of the ink is the faintest that shows on dark paper too.
-            Self::Shade(share) => Color::from(FIRST).with_alpha((85.0 + 170.0 * share.clamp(0.0, 1.0)) as u8),
+            Self::Shade(share) => {
+                Color::from(FIRST).with_alpha((85.0 + 170.0 * share.clamp(0.0, 1.0)) as u8)
+            }
         }
     }
 }
@@ -115,15 +118,18 @@ impl Data {
     }
 
     fn series(&self, index: usize) -> charts_rs::Series {
-        let single = |value: Option<f64>| value.filter(|value| value.is_finite()).map(|value| value as f32);
-        let band =
-            |end: fn(&(f64, f64)) -> f64| self.bounds.iter().map(|ends| single(ends.as_ref().map(end))).collect();
+        let single =
+            |value: Option<f64>| value.filter(|value| value.is_finite()).map(|value| value as f32);
+        let band = |end: fn(&(f64, f64)) -> f64| {
+            self.bounds.iter().map(|ends| single(ends.as_ref().map(end))).collect()
+        };
         charts_rs::Series {
             name: self.name.clone(),
             data: self.values.iter().map(|value| single(*value)).collect(),
             index: Some(index),
             label_show: self.labelled,
-            colors: (!self.inks.is_empty()).then(|| self.inks.iter().map(|ink| Some(ink.color())).collect()),
+            colors: (!self.inks.is_empty())
+                .then(|| self.inks.iter().map(|ink| Some(ink.color())).collect()),
             error_bar: (!self.bounds.is_empty()).then(|| SeriesBand {
                 lower: band(|ends| ends.0),
                 upper: band(|ends| ends.1),
@@ -174,7 +180,9 @@ impl Axis {
     fn onto(&self, axis: &mut YAxisConfig, largest: f64) {
         axis.formatter = Some(self.format.to_owned());
         axis.min = self.min.map(|min| min as f32);
-        let end = self.max.or_else(|| self.min.filter(|min| *min == 0.0 && largest > 0.0).map(|_| ceiling(largest)));
+        let end = self.max.or_else(|| {
+            self.min.filter(|min| *min == 0.0 && largest > 0.0).map(|_| ceiling(largest))
+        });
         axis.max = end.map(|end| end as f32);
         axis.split_number = 5;
         // Labels of a few characters would stand where the title does.
@@ -231,8 +239,10 @@ fn slanted(base: &mut ChartBase) {
         return;
     }
     let axis = WIDTH - 180.0;
-    let widths: Vec<f32> = base.x_axis.data.iter().map(|name| 6.6 * name.chars().count() as f32).collect();
-    let (longest, slot) = (widths.iter().copied().fold(0.0, f32::max), axis / widths.len().max(1) as f32);
+    let widths: Vec<f32> =
+        base.x_axis.data.iter().map(|name| 6.6 * name.chars().count() as f32).collect();
+    let (longest, slot) =
+        (widths.iter().copied().fold(0.0, f32::max), axis / widths.len().max(1) as f32);
     if longest > slot - 6.0 {
         let sine = (axis / widths.iter().sum::<f32>().max(axis)).min(0.75);
         base.x_axis.name_rotate = sine.asin();
@@ -247,8 +257,11 @@ fn slanted(base: &mut ChartBase) {
 /// The end of an axis that numbers up to a largest look well on: five even steps, each of which the library can write, with one decimal.
 fn ceiling(largest: f64) -> f64 {
     let tenth = 10f64.powf((largest / 5.0).log10().floor()).max(0.1);
-    let steps: &[f64] =
-        if tenth < 1.0 { &[1.0, 2.0, 4.0, 5.0, 10.0] } else { &[1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0] };
+    let steps: &[f64] = if tenth < 1.0 {
+        &[1.0, 2.0, 4.0, 5.0, 10.0]
+    } else {
+        &[1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0]
+    };
     steps.iter().map(|step| 5.0 * step * tenth).find(|end| *end >= largest).unwrap_or(largest)
 }
 
@@ -256,7 +269,9 @@ fn ceiling(largest: f64) -> f64 {
 fn largest(data: &[Data], stacked: bool) -> f64 {
     let ends = data.iter().flat_map(|data| data.bounds.iter().flatten().map(|(_, high)| *high));
     let each = data.iter().flat_map(|data| data.values.iter().copied().flatten());
-    let pile = |at: usize| data.iter().filter_map(|data| data.values.get(at).copied().flatten()).sum::<f64>();
+    let pile = |at: usize| {
+        data.iter().filter_map(|data| data.values.get(at).copied().flatten()).sum::<f64>()
+    };
     let piles = (0..data.iter().map(|data| data.values.len()).max().unwrap_or_default()).map(pile);
     let all: Vec<f64> = if stacked { piles.collect() } else { each.chain(ends).collect() };
     all.into_iter().filter(|value| value.is_finite()).fold(0.0, f64::max)
@@ -270,7 +285,8 @@ pub(super) fn rows(categories: &[String], data: &[Data], axis: &Axis) -> Result<
         series
     });
     let categories: Vec<String> = categories.iter().rev().cloned().collect();
-    let mut chart = HorizontalBarChart::new_with_theme(series.collect(), categories.clone(), theme());
+    let mut chart =
+        HorizontalBarChart::new_with_theme(series.collect(), categories.clone(), theme());
     let height = AXES + categories.len() as f32 * ROW.max(16.0 * data.len() as f32);
     dress(&mut chart.base, height, data);
     chart.series.label.formatter = axis.label.to_owned();
@@ -292,10 +308,10 @@ pub(super) fn columns(
     axis: &Axis,
     stacked: bool,
 ) -> Result<String, Undrawn> {
-    let series = data
-        .iter()
-        .enumerate()
-        .map(|(index, data)| charts_rs::Series { stack: stacked.then(|| "all".to_owned()), ..data.series(index) });
+    let series = data.iter().enumerate().map(|(index, data)| charts_rs::Series {
+        stack: stacked.then(|| "all".to_owned()),
+        ..data.series(index)
+    });
     let mut chart = BarChart::new_with_theme(series.collect(), categories.to_vec(), theme());
     dress(&mut chart.base, 320.0, data);
     chart.series.label.formatter = axis.label.to_owned();
@@ -310,7 +326,12 @@ pub(super) fn columns(
 }
 
 /// A line over a few values that were tried, each with its own label.
-pub(super) fn tried(labels: &[String], data: &Data, x_title: &str, axis: &Axis) -> Result<String, Undrawn> {
+pub(super) fn tried(
+    labels: &[String],
+    data: &Data,
+    x_title: &str,
+    axis: &Axis,
+) -> Result<String, Undrawn> {
     let series = charts_rs::Series { symbol: Some(Symbol::Circle(4.0, None)), ..data.series(0) };
     let mut chart = LineChart::new_with_theme(vec![series], labels.to_vec(), theme());
     dress(&mut chart.base, 320.0, std::slice::from_ref(data));
@@ -322,7 +343,12 @@ pub(super) fn tried(labels: &[String], data: &Data, x_title: &str, axis: &Axis) 
 }
 
 /// Lines over numbers.
-pub(super) fn lines(x: &[Vec<f64>], data: &[Data], x_axis: &Axis, axis: &Axis) -> Result<String, Undrawn> {
+pub(super) fn lines(
+    x: &[Vec<f64>],
+    data: &[Data],
+    x_axis: &Axis,
+    axis: &Axis,
+) -> Result<String, Undrawn> {
     let series = data.iter().enumerate().zip(x).map(|((index, data), x)| charts_rs::Series {
         x_values: Some(x.clone()),
         category: Some(SeriesCategory::Line),
@@ -350,12 +376,15 @@ pub(super) fn waterfall(steps: &[(String, f64)], axis: &Axis) -> Result<String, 
         true => name.chars().take(room.saturating_sub(1)).chain(['…']).collect(),
         false => name.clone(),
     };
-    let data = steps
-        .iter()
-        .enumerate()
-        .map(|(idx, (_, value))| WaterfallData { value: *value as f32, is_total: idx == 0 || idx == last });
-    let mut chart =
-        WaterfallChart::new_with_theme(data.collect(), steps.iter().map(|(name, _)| cut(name)).collect(), theme());
+    let data = steps.iter().enumerate().map(|(idx, (_, value))| WaterfallData {
+        value: *value as f32,
+        is_total: idx == 0 || idx == last,
+    });
+    let mut chart = WaterfallChart::new_with_theme(
+        data.collect(),
+        steps.iter().map(|(name, _)| cut(name)).collect(),
+        theme(),
+    );
     dress(&mut chart.base, 320.0, &[]);
     chart.total_color = Ink::First.color();
     chart.decrease_color = Ink::Gone.color();
@@ -366,7 +395,12 @@ pub(super) fn waterfall(steps: &[(String, f64)], axis: &Axis) -> Result<String, 
 }
 
 /// Cells in rows, the first row at the top, each in the shade of its value; `x_title` says what the columns are.
-pub(super) fn heatmap(x: &[String], y: &[String], cells: &[f64], x_title: &str) -> Result<String, Undrawn> {
+pub(super) fn heatmap(
+    x: &[String],
+    y: &[String],
+    cells: &[f64],
+    x_title: &str,
+) -> Result<String, Undrawn> {
     let rows = cells.chunks(x.len().max(1)).rev().flatten();
     let data: Vec<(usize, f32)> = rows.map(|value| *value as f32).enumerate().collect();
     let y = y.iter().rev().cloned().collect();

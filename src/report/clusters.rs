@@ -52,9 +52,12 @@ fn swept(model: &str, sweep: &Grid) -> Vec<Figure> {
     if ks.len() < 2 {
         return Vec::new();
     }
-    let at = |k: f64, metric: &str| rows.iter().find(|row| row.number(K) == Some(k) && row.is(METRIC, metric));
+    let at = |k: f64, metric: &str| {
+        rows.iter().find(|row| row.number(K) == Some(k) && row.is(METRIC, metric))
+    };
     let value = |k: f64, metric: &str| at(k, metric).and_then(|row| row.number(VALUE));
-    let chosen = |k: f64| rows.iter().any(|row| row.number(K) == Some(k) && row.number(CHOSEN) == Some(1.0));
+    let chosen =
+        |k: f64| rows.iter().any(|row| row.number(K) == Some(k) && row.number(CHOSEN) == Some(1.0));
     let table = || {
         let mut columns = vec![number("clusters", K)];
         columns.extend(SWEPT.map(|(metric, title, _)| number(title, metric)));
@@ -67,16 +70,28 @@ fn swept(model: &str, sweep: &Grid) -> Vec<Figure> {
         });
         Table::new(columns, cells.collect())
     };
-    let taken = ks.iter().find(|k| chosen(**k)).map_or_else(String::new, |k| format!(" {k} were taken."));
+    let taken =
+        ks.iter().find(|k| chosen(**k)).map_or_else(String::new, |k| format!(" {k} were taken."));
     let line = |id: &str, title: &str, reading: String, metric: &str, ink: Ink| {
         let met: Vec<f64> = ks.iter().copied().filter(|k| value(*k, metric).is_some()).collect();
-        let labels: Vec<String> =
-            met.iter().map(|k| if chosen(*k) { format!("{k} (taken)") } else { k.to_string() }).collect();
+        let labels: Vec<String> = met
+            .iter()
+            .map(|k| if chosen(*k) { format!("{k} (taken)") } else { k.to_string() })
+            .collect();
         let data = Data::new(metric, met.iter().map(|k| value(*k, metric)), ink);
         let below = data.values.iter().flatten().any(|value| *value < 0.0);
-        let axis = if below { Axis::new(title.to_lowercase()) } else { Axis::amount(title.to_lowercase()) };
-        Figure::new(format!("{id}-{}", slug(model)), format!("{model}: {}", title.to_lowercase()), reading, table())
-            .drawn(chart::tried(&labels, &data, "clusters", &axis))
+        let axis = if below {
+            Axis::new(title.to_lowercase())
+        } else {
+            Axis::amount(title.to_lowercase())
+        };
+        Figure::new(
+            format!("{id}-{}", slug(model)),
+            format!("{model}: {}", title.to_lowercase()),
+            reading,
+            table(),
+        )
+        .drawn(chart::tried(&labels, &data, "clusters", &axis))
     };
     vec![
         line(
@@ -110,16 +125,22 @@ fn centroids(model: &str, clusters: &Grid, source: &Source<'_>) -> Figure {
         }
         found
     };
-    let (mut names, columns) = (distinct(CLUSTER).into_iter().map(str::to_owned).collect::<Vec<_>>(), distinct(COLUMN));
+    let (mut names, columns) =
+        (distinct(CLUSTER).into_iter().map(str::to_owned).collect::<Vec<_>>(), distinct(COLUMN));
     source.ordered(&mut names);
-    let mut headings = vec![text("cluster", CLUSTER), number("customers", CUSTOMERS), number("share", SHARE)];
+    let mut headings =
+        vec![text("cluster", CLUSTER), number("customers", CUSTOMERS), number("share", SHARE)];
     headings.extend(columns.iter().map(|column| number(column, column)));
     let cells = names.iter().map(|name| {
         let of: Vec<&Row<'_>> = rows.iter().filter(|row| row.is(CLUSTER, name)).collect();
         let first = |column: &str| of.first().and_then(|row| row.number(column));
-        let mut row = vec![Cell::text(name), Cell::count(first(CUSTOMERS)), Cell::share(first(SHARE))];
+        let mut row =
+            vec![Cell::text(name), Cell::count(first(CUSTOMERS)), Cell::share(first(SHARE))];
         row.extend(columns.iter().map(|column| {
-            Cell::places(of.iter().find(|row| row.is(COLUMN, column)).and_then(|row| row.number(MEAN)), 2)
+            Cell::places(
+                of.iter().find(|row| row.is(COLUMN, column)).and_then(|row| row.number(MEAN)),
+                2,
+            )
         }));
         row
     });
@@ -132,18 +153,30 @@ fn centroids(model: &str, clusters: &Grid, source: &Source<'_>) -> Figure {
 }
 
 /// The silhouettes of the customers, group by group, the best first.
-fn silhouettes(grouping: &str, column: &str, cohesion: &Grid, source: &Source<'_>) -> PolarsResult<Option<Figure>> {
+fn silhouettes(
+    grouping: &str,
+    column: &str,
+    cohesion: &Grid,
+    source: &Source<'_>,
+) -> PolarsResult<Option<Figure>> {
     let Some(table) = source.table("silhouettes") else { return Ok(None) };
     if source.newest.column(column).is_err() {
         return Ok(None);
     }
     let labels = source.newest.select([CUSTOMER_ID, column])?;
     let of = table.clone().lazy().filter(col(GROUPING).eq(lit(grouping)));
-    let joined = of.join(labels.lazy(), [col(CUSTOMER_ID)], [col(CUSTOMER_ID)], JoinArgs::new(JoinType::Inner));
+    let joined = of.join(
+        labels.lazy(),
+        [col(CUSTOMER_ID)],
+        [col(CUSTOMER_ID)],
+        JoinArgs::new(JoinType::Inner),
+    );
     let order = SortMultipleOptions::default().with_order_descending_multi([false, true, false]);
     let sample = joined.sort([column, SILHOUETTE, CUSTOMER_ID], order).collect()?;
     let mut groups: Vec<(String, Vec<f64>)> = Vec::new();
-    for (name, value) in texts(sample.column(column)?)?.into_iter().zip(numbers(sample.column(SILHOUETTE)?)?) {
+    for (name, value) in
+        texts(sample.column(column)?)?.into_iter().zip(numbers(sample.column(SILHOUETTE)?)?)
+    {
         let (Some(name), Some(value)) = (name, value) else { continue };
         match groups.last_mut().filter(|(last, _)| *last == name) {
             Some((_, values)) => values.push(value),
@@ -160,7 +193,8 @@ fn silhouettes(grouping: &str, column: &str, cohesion: &Grid, source: &Source<'_
     let mut data: Vec<Data> = Vec::new();
     let mut drawn = 0;
     for (idx, (name, values)) in groups.iter().enumerate() {
-        let bars = ((BARS * values.len() as f64 / all as f64).round() as usize).clamp(1, values.len());
+        let bars =
+            ((BARS * values.len() as f64 / all as f64).round() as usize).clamp(1, values.len());
         let before = (0..drawn).map(|_| None);
         let own = (0..bars).map(|bar| Some(values[(2 * bar + 1) * values.len() / (2 * bars)]));
         data.push(Data::new(name, before.chain(own), Ink::Nth(idx)));
@@ -200,8 +234,12 @@ fn silhouettes(grouping: &str, column: &str, cohesion: &Grid, source: &Source<'_
         words::count(all as f64)
     );
     let blank = vec![String::new(); drawn];
-    let figure =
-        Figure::new(format!("silhouettes-{}", slug(grouping)), title, reading, Table::new(columns, cells.collect()));
+    let figure = Figure::new(
+        format!("silhouettes-{}", slug(grouping)),
+        title,
+        reading,
+        Table::new(columns, cells.collect()),
+    );
     if groups.len() > chart::MANY {
         return Ok(Some(figure));
     }
@@ -221,7 +259,9 @@ fn measures(cohesion: &Grid, source: &Source<'_>) -> Figure {
         number("Davies-Bouldin", DAVIES_BOULDIN),
         number("Caliński-Harabasz", CALINSKI_HARABASZ),
     ];
-    let rows = cohesion.rows().filter(|row| row.is(SNAPSHOT, &source.snapshot) && row.text(SEGMENT).is_none());
+    let rows = cohesion
+        .rows()
+        .filter(|row| row.is(SNAPSHOT, &source.snapshot) && row.text(SEGMENT).is_none());
     let cells = rows.map(|row| {
         vec![
             Cell::text(row.text(GROUPING).unwrap_or_default()),

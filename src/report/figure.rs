@@ -92,7 +92,11 @@ impl Table {
 
 /// A column of text that the guide tells of.
 pub(super) fn text(title: &str, term: &str) -> Heading {
-    Heading { title: title.to_owned(), term: Some(term.to_owned()).filter(|term| !term.is_empty()), numeric: false }
+    Heading {
+        title: title.to_owned(),
+        term: Some(term.to_owned()).filter(|term| !term.is_empty()),
+        numeric: false,
+    }
 }
 
 /// A column of numbers that the guide tells of.

@@ -20,7 +20,8 @@ pub(super) struct Row<'a> {
 
 impl Grid {
     pub(super) fn of(frame: &DataFrame) -> PolarsResult<Self> {
-        let mut grid = Self { texts: HashMap::new(), numbers: HashMap::new(), height: frame.height() };
+        let mut grid =
+            Self { texts: HashMap::new(), numbers: HashMap::new(), height: frame.height() };
         for column in frame.columns() {
             let name = column.name().to_string();
             if column.dtype().is_primitive_numeric() || column.dtype().is_bool() {
@@ -73,7 +74,16 @@ pub(super) fn numbers(column: &Column) -> PolarsResult<Vec<Option<f64>>> {
 /// A column as text.
 pub(super) fn texts(column: &Column) -> PolarsResult<Vec<Option<String>>> {
     match column.dtype() {
-        DataType::Date => Ok(column.date()?.as_date_iter().map(|date| date.map(|date| date.to_string())).collect()),
-        _ => Ok(column.cast(&DataType::String)?.str()?.iter().map(|text| text.map(str::to_owned)).collect()),
+        DataType::Date => Ok(column
+            .date()?
+            .as_date_iter()
+            .map(|date| date.map(|date| date.to_string()))
+            .collect()),
+        _ => Ok(column
+            .cast(&DataType::String)?
+            .str()?
+            .iter()
+            .map(|text| text.map(str::to_owned))
+            .collect()),
     }
 }

@@ -18,16 +18,25 @@ const TERMS: [(&str, &str); 18] = [
         "recovery",
         "A protocol: labels that are a function of what the model sees, on customers held out. It says how well neighbours re-learn the rules, and nothing of the future.",
     ),
-    ("holdout", "A protocol: labels from elsewhere, or of features that the rules do not know, on customers held out."),
+    (
+        "holdout",
+        "A protocol: labels from elsewhere, or of features that the rules do not know, on customers held out.",
+    ),
     (
         "out_of_time",
         "A protocol: learnt from one pair of snapshots, tried on a later one, whose labels lie after all that was learnt.",
     ),
     ("majority", "A baseline: always the label that is most frequent among what was learnt."),
     ("persistence", "A baseline for what lies ahead: the label of today."),
-    ("interval", "Ends of a 95 % interval by the bootstrap: customers drawn anew, many times over."),
+    (
+        "interval",
+        "Ends of a 95 % interval by the bootstrap: customers drawn anew, many times over.",
+    ),
     ("accuracy", "Share of customers whose label was told rightly, 0 to 1."),
-    ("balanced_accuracy", "Mean of the recalls of all labels, so that small ones count as much as large ones, 0 to 1."),
+    (
+        "balanced_accuracy",
+        "Mean of the recalls of all labels, so that small ones count as much as large ones, 0 to 1.",
+    ),
     ("macro_f1", "Mean of the F1 of all labels, 0 to 1; a label that is never told counts zero."),
     ("weighted_f1", "Mean of the F1 of all labels, each by its number of customers, 0 to 1."),
     (
@@ -68,7 +77,10 @@ pub(super) fn anchor(term: Option<&String>) -> Option<String> {
 
 /// The terms that the sections use, by their names.
 pub(super) fn guide(sections: &[Section]) -> Vec<Definition> {
-    let headings = sections.iter().flat_map(|section| &section.figures).flat_map(|figure| &figure.table.columns);
+    let headings = sections
+        .iter()
+        .flat_map(|section| &section.figures)
+        .flat_map(|figure| &figure.table.columns);
     let mut terms: Vec<&str> = headings.filter_map(|heading| heading.term.as_deref()).collect();
     if sections.iter().any(|section| section.id == "models") {
         terms.extend(TERMS[..5].iter().map(|(term, _)| term));

@@ -47,7 +47,10 @@ pub(super) fn alerts(source: &Source<'_>) -> PolarsResult<Vec<Alert>> {
         alerts.push(Alert { level: "failed", text });
     }
     for check in list("checks").iter().filter(|check| check["passed"] != true) {
-        let on = Some(say(&check["on"])).filter(|on| !on.is_empty()).map(|on| format!(" of {on}")).unwrap_or_default();
+        let on = Some(say(&check["on"]))
+            .filter(|on| !on.is_empty())
+            .map(|on| format!(" of {on}"))
+            .unwrap_or_default();
         let (level, word, end) = match check["severity"] == "fail" {
             true => ("failed", "Check failed", " Nothing was published."),
             false => ("warning", "Warning", ""),
@@ -61,15 +64,20 @@ pub(super) fn alerts(source: &Source<'_>) -> PolarsResult<Vec<Alert>> {
             ),
             _ => format!("found {}", say(&check["measured"])),
         };
-        let (name, of, expected) = (say(&check["check"]), say(&check["of"]), say(&check["expected"]));
-        alerts
-            .push(Alert { level, text: format!("{word}: {name}{on}, {of} lines: {found}, expected {expected}.{end}") });
+        let (name, of, expected) =
+            (say(&check["check"]), say(&check["of"]), say(&check["expected"]));
+        alerts.push(Alert {
+            level,
+            text: format!("{word}: {name}{on}, {of} lines: {found}, expected {expected}.{end}"),
+        });
     }
     alerts.extend(no_better(source)?);
     let unknown = source.manifest["customers"]["unknown"].as_u64().unwrap_or_default();
     if unknown > 0 {
-        let text =
-            format!("Warning: the customers’ source does not know {} of the customers.", words::count(unknown as f64));
+        let text = format!(
+            "Warning: the customers’ source does not know {} of the customers.",
+            words::count(unknown as f64)
+        );
         alerts.push(Alert { level: "warning", text });
     }
     let (checks, gates) = (list("checks").len(), list("gates").len());
@@ -107,13 +115,17 @@ pub(super) fn alerts(source: &Source<'_>) -> PolarsResult<Vec<Alert>> {
 /// Models that are right less often than a baseline that asks nobody.
 fn no_better(source: &Source<'_>) -> PolarsResult<Vec<Alert>> {
     let Some(metrics) = source.grid("metrics")? else { return Ok(Vec::new()) };
-    let overall = metrics.rows().filter(|row| row.is(METRIC, "accuracy") && row.text(LABEL).is_none());
-    let found: Vec<(&str, f64)> = overall.filter_map(|row| Some((row.text(MODEL)?, row.number(VALUE)?))).collect();
+    let overall =
+        metrics.rows().filter(|row| row.is(METRIC, "accuracy") && row.text(LABEL).is_none());
+    let found: Vec<(&str, f64)> =
+        overall.filter_map(|row| Some((row.text(MODEL)?, row.number(VALUE)?))).collect();
     let mut alerts = Vec::new();
     for (model, accuracy) in found.iter().filter(|(model, _)| !model.contains(':')) {
-        let baselines =
-            found.iter().filter_map(|(name, value)| Some((name.strip_prefix(model)?.strip_prefix(':')?, *value)));
-        let best = baselines.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, value)| value > accuracy);
+        let baselines = found.iter().filter_map(|(name, value)| {
+            Some((name.strip_prefix(model)?.strip_prefix(':')?, *value))
+        });
+        let best =
+            baselines.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, value)| value > accuracy);
         if let Some((baseline, value)) = best {
             let text = format!(
                 "Warning: model {model} is right for {}, its baseline “{baseline}” for {}.",
@@ -129,7 +141,8 @@ fn no_better(source: &Source<'_>) -> PolarsResult<Vec<Alert>> {
 /// What everybody asks for first.
 pub(super) fn facts(source: &Source<'_>) -> PolarsResult<Vec<Fact>> {
     let Some(profile) = source.grid("segment_profile")? else { return Ok(Vec::new()) };
-    let rows: Vec<Row<'_>> = profile.rows().filter(|row| row.is(SNAPSHOT, &source.snapshot)).collect();
+    let rows: Vec<Row<'_>> =
+        profile.rows().filter(|row| row.is(SNAPSHOT, &source.snapshot)).collect();
     let sum = |column: &str| rows.iter().filter_map(|row| row.number(column)).sum::<f64>();
     let (customers, money, orders) = (sum(CUSTOMERS), sum(MONEY), sum(ORDERS));
     let count = |name, value| Fact { name, shown: words::count(value), exact: value };

@@ -27,8 +27,10 @@ pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
     let table = || table(&ledger, source);
     let (unit, unit_name) = if raw < 1e7 { (1.0, "") } else { words::unit(raw) };
     let reading = "From the rows that were read to those that count; what went is red.";
-    let in_rows = Figure::new("ledger-rows", "Rows", reading, table())
-        .drawn(chart::waterfall(&steps(&rows, ROWS, ROWS_LEFT, unit), &Axis::new(format!("{unit_name}rows"))));
+    let in_rows = Figure::new("ledger-rows", "Rows", reading, table()).drawn(chart::waterfall(
+        &steps(&rows, ROWS, ROWS_LEFT, unit),
+        &Axis::new(format!("{unit_name}rows")),
+    ));
     let largest = rows.iter().map(|row| of(row, MONEY_LEFT).abs()).fold(0.0, f64::max);
     let (unit, unit_name) = source.money.unit(largest);
     let in_money = Figure::new(
@@ -38,7 +40,12 @@ pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
         table(),
     )
     .drawn(chart::waterfall(&steps(&rows, MONEY, MONEY_LEFT, unit), &Axis::new(unit_name)));
-    Ok(Some(Section { id: "ledger", title: "What was read, and what counts", lead, figures: vec![in_rows, in_money] }))
+    Ok(Some(Section {
+        id: "ledger",
+        title: "What was read, and what counts",
+        lead,
+        figures: vec![in_rows, in_money],
+    }))
 }
 
 /// What each reason took away, from what was read to what is left; small ones of many together.
@@ -46,16 +53,25 @@ fn steps(rows: &[Row<'_>], removed: &str, left: &str, unit: f64) -> Vec<(String,
     let value = |row: &Row<'_>, column: &str| row.number(column).unwrap_or_default() / unit;
     let mut taken: Vec<(String, f64)> = rows[1..]
         .iter()
-        .map(|row| (row.text(REASON).or(row.text(STEP)).unwrap_or_default().to_owned(), -value(row, removed)))
+        .map(|row| {
+            (
+                row.text(REASON).or(row.text(STEP)).unwrap_or_default().to_owned(),
+                -value(row, removed),
+            )
+        })
         .filter(|(_, taken)| *taken != 0.0)
         .collect();
     if taken.len() > SHOWN {
         let mut by_size: Vec<f64> = taken.iter().map(|(_, taken)| taken.abs()).collect();
         by_size.sort_by(|a, b| b.total_cmp(a));
         let smallest = by_size[SHOWN - 1];
-        let (shown, others): (Vec<_>, Vec<_>) = taken.into_iter().partition(|(_, taken)| taken.abs() >= smallest);
+        let (shown, others): (Vec<_>, Vec<_>) =
+            taken.into_iter().partition(|(_, taken)| taken.abs() >= smallest);
         taken = shown;
-        taken.push((format!("{} others", others.len()), others.iter().map(|(_, taken)| taken).sum()));
+        taken.push((
+            format!("{} others", others.len()),
+            others.iter().map(|(_, taken)| taken).sum(),
+        ));
     }
     let end = |row: Option<&Row<'_>>| row.map_or(0.0, |row| value(row, left));
     let mut steps = vec![("read".to_owned(), end(rows.first()))];

@@ -71,9 +71,17 @@ pub struct Source<'a> {
 
 impl<'a> Source<'a> {
     /// The manifest of a run, those of its [`TABLES`] that it has, and the segments of its newest snapshot.
-    pub fn new(manifest: &'a Value, tables: BTreeMap<&'static str, DataFrame>, newest: DataFrame) -> Self {
+    pub fn new(
+        manifest: &'a Value,
+        tables: BTreeMap<&'static str, DataFrame>,
+        newest: DataFrame,
+    ) -> Self {
         let snapshots = manifest["snapshots"].as_array();
-        let snapshot = snapshots.and_then(|all| all.last()).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let snapshot = snapshots
+            .and_then(|all| all.last())
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         let of_money = &manifest["definition"]["money"];
         let money = Money {
             scale: of_money["scale"].as_u64().map_or(2, |scale| scale as usize),
@@ -85,10 +93,15 @@ impl<'a> Source<'a> {
     /// Names in the order of the segment map, where they are its segments; else by the number that they begin with, as clusters do, and by
     /// the alphabet.
     fn ordered(&self, names: &mut [String]) {
-        let segments =
-            self.manifest["definition"]["segment"]["segments"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let place = |name: &str| segments.iter().position(|segment| segment["name"] == *name).unwrap_or(segments.len());
-        let number = |name: &str| name.split(' ').next().and_then(|first| first.parse::<u64>().ok());
+        let segments = self.manifest["definition"]["segment"]["segments"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let place = |name: &str| {
+            segments.iter().position(|segment| segment["name"] == *name).unwrap_or(segments.len())
+        };
+        let number =
+            |name: &str| name.split(' ').next().and_then(|first| first.parse::<u64>().ok());
         names.sort_by_cached_key(|name| (place(name), number(name), name.clone()));
     }
 
@@ -153,6 +166,8 @@ pub fn page(source: &Source<'_>) -> Result<String, ReportError> {
 
 /// A name as part of an anchor, distinct for distinct names.
 fn slug(name: &str) -> String {
-    let each = |c: char| if c.is_ascii_alphanumeric() { c.to_string() } else { format!("_{:x}", u32::from(c)) };
+    let each = |c: char| {
+        if c.is_ascii_alphanumeric() { c.to_string() } else { format!("_{:x}", u32::from(c)) }
+    };
     name.chars().map(each).collect()
 }

@@ -18,13 +18,15 @@ const METRICS: [(&str, &str, usize); 6] = [
     ("brier", "Brier score", 3),
 ];
 /// Metrics by label.
-const BY_LABEL: [(&str, &str); 3] = [("precision", "precision"), ("recall", "recall"), ("f1", "F1")];
+const BY_LABEL: [(&str, &str); 3] =
+    [("precision", "precision"), ("recall", "recall"), ("f1", "F1")];
 /// How many of the most and of the least certain customers are named.
 const NAMED: usize = 5;
 
 pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
     let Some(metrics) = source.grid("metrics")? else { return Ok(None) };
-    let models: Vec<String> = metrics.distinct(MODEL).into_iter().filter(|model| !model.contains(':')).collect();
+    let models: Vec<String> =
+        metrics.distinct(MODEL).into_iter().filter(|model| !model.contains(':')).collect();
     if models.is_empty() {
         return Ok(None);
     }
@@ -64,9 +66,16 @@ fn contenders(metrics: &Grid) -> Vec<(&str, &str)> {
     found
 }
 
-fn overall<'a>(metrics: &'a Grid, (model, protocol): (&str, &str), metric: &str) -> Option<Row<'a>> {
+fn overall<'a>(
+    metrics: &'a Grid,
+    (model, protocol): (&str, &str),
+    metric: &str,
+) -> Option<Row<'a>> {
     metrics.rows().find(|row| {
-        row.is(MODEL, model) && row.is(PROTOCOL, protocol) && row.is(METRIC, metric) && row.text(LABEL).is_none()
+        row.is(MODEL, model)
+            && row.is(PROTOCOL, protocol)
+            && row.is(METRIC, metric)
+            && row.text(LABEL).is_none()
     })
 }
 
@@ -80,12 +89,18 @@ fn protocols(metrics: &Grid) -> Figure {
         })
         .collect();
     let data = |metric: &str, name: &str, ink: Ink| {
-        let rows: Vec<Option<Row<'_>>> = contenders.iter().map(|of| overall(metrics, *of, metric)).collect();
-        let mut data = Data::new(name, rows.iter().map(|row| row.and_then(|row| row.number(VALUE))), ink);
-        data.bounds = rows.iter().map(|row| row.and_then(|row| Some((row.number(LOW)?, row.number(HIGH)?)))).collect();
+        let rows: Vec<Option<Row<'_>>> =
+            contenders.iter().map(|of| overall(metrics, *of, metric)).collect();
+        let mut data =
+            Data::new(name, rows.iter().map(|row| row.and_then(|row| row.number(VALUE))), ink);
+        data.bounds = rows
+            .iter()
+            .map(|row| row.and_then(|row| Some((row.number(LOW)?, row.number(HIGH)?))))
+            .collect();
         data
     };
-    let series = [data("accuracy", "accuracy", Ink::First), data("macro_f1", "macro F1", Ink::Second)];
+    let series =
+        [data("accuracy", "accuracy", Ink::First), data("macro_f1", "macro F1", Ink::Second)];
     // Some metrics have no interval.
     let has_ends = |metric: &str| {
         let mut rows = contenders.iter().filter_map(|of| overall(metrics, *of, metric));
@@ -118,8 +133,13 @@ fn protocols(metrics: &Grid) -> Figure {
     let reading = "Accuracy and macro F1 of every model, each with its baselines to the right of it and 95 % intervals: always the most \
                    frequent label (majority), and for what lies ahead the label of today (persistence)."
         .to_owned();
-    Figure::new("protocols", "Three protocols, side by side", reading, Table::new(columns, rows.collect()))
-        .drawn(chart::columns(&names, &series, "", &Axis::unit("0 to 1"), false))
+    Figure::new(
+        "protocols",
+        "Three protocols, side by side",
+        reading,
+        Table::new(columns, rows.collect()),
+    )
+    .drawn(chart::columns(&names, &series, "", &Axis::unit("0 to 1"), false))
 }
 
 /// The same, as few numbers as say it.
@@ -143,7 +163,12 @@ fn in_short(metrics: &Grid) -> Figure {
         ]
     });
     let reading = "A model is worth something where it does better than its baselines; accuracies of different protocols do not compare.";
-    Figure::new("protocols-short", "Models and baselines", reading, Table::new(columns, rows.collect()))
+    Figure::new(
+        "protocols-short",
+        "Models and baselines",
+        reading,
+        Table::new(columns, rows.collect()),
+    )
 }
 
 /// The confidence below which a model says nothing, where there is one.
@@ -153,7 +178,10 @@ fn abstains(model: &str, source: &Source<'_>) -> Option<f64> {
 
 /// What a model's protocol is called; a model has one.
 fn protocol<'a>(model: &str, grid: &'a Grid) -> &'a str {
-    grid.rows().find(|row| row.is(MODEL, model)).and_then(|row| row.text(PROTOCOL)).unwrap_or_default()
+    grid.rows()
+        .find(|row| row.is(MODEL, model))
+        .and_then(|row| row.text(PROTOCOL))
+        .unwrap_or_default()
 }
 
 fn confused(model: &str, confusion: &Grid, metrics: &Grid, source: &Source<'_>) -> Figure {
@@ -199,11 +227,14 @@ fn confused(model: &str, confusion: &Grid, metrics: &Grid, source: &Source<'_>) 
 }
 
 fn by_label(model: &str, metrics: &Grid) -> Figure {
-    let rows: Vec<Row<'_>> = metrics.rows().filter(|row| row.is(MODEL, model) && row.text(LABEL).is_some()).collect();
+    let rows: Vec<Row<'_>> =
+        metrics.rows().filter(|row| row.is(MODEL, model) && row.text(LABEL).is_some()).collect();
     let mut labels: Vec<&str> = rows.iter().filter_map(|row| row.text(LABEL)).collect();
     labels.dedup();
     let value = |label: &str, metric: &str| {
-        rows.iter().find(|row| row.is(LABEL, label) && row.is(METRIC, metric)).and_then(|row| row.number(VALUE))
+        rows.iter()
+            .find(|row| row.is(LABEL, label) && row.is(METRIC, metric))
+            .and_then(|row| row.number(VALUE))
     };
     let mut columns = vec![text("label", LABEL)];
     columns.extend(BY_LABEL.map(|(metric, title)| number(title, metric)));
@@ -217,15 +248,20 @@ fn by_label(model: &str, metrics: &Grid) -> Figure {
     Figure::new(
         format!("labels-{}", slug(model)),
         format!("{model}: label by label"),
-        format!("Precision, recall and F1 of each label, {}.", protocol(model, metrics).replace('_', " ")),
+        format!(
+            "Precision, recall and F1 of each label, {}.",
+            protocol(model, metrics).replace('_', " ")
+        ),
         Table::new(columns, cells.collect()),
     )
 }
 
 fn reliable(model: &str, reliability: &Grid) -> Figure {
     let rows: Vec<Row<'_>> = reliability.rows().filter(|row| row.is(MODEL, model)).collect();
-    let met: Vec<(f64, f64)> =
-        rows.iter().filter_map(|row| Some((row.number(CONFIDENCE)?, row.number(ACCURACY)?))).collect();
+    let met: Vec<(f64, f64)> = rows
+        .iter()
+        .filter_map(|row| Some((row.number(CONFIDENCE)?, row.number(ACCURACY)?)))
+        .collect();
     let x: Vec<f64> = met.iter().map(|(confidence, _)| *confidence).collect();
     let data = [
         Data::new(model, met.iter().map(|(_, accuracy)| Some(*accuracy)), Ink::First),
@@ -266,9 +302,11 @@ fn tuned(model: &str, sweep: &Grid) -> Option<Figure> {
     let rows: Vec<Row<'_>> = sweep.rows().filter(|row| row.is(MODEL, model)).collect();
     let metric = rows.first()?.text(METRIC)?;
     let taken = rows.iter().find(|row| row.number(CHOSEN) == Some(1.0))?.number(K)?;
-    let name = METRICS.iter().find(|(key, ..)| *key == metric).map_or(metric, |(_, title, _)| *title);
+    let name =
+        METRICS.iter().find(|(key, ..)| *key == metric).map_or(metric, |(_, title, _)| *title);
     let percent = |value: f64| 100.0 * value;
-    let mut data = Data::new(name, rows.iter().map(|row| row.number(VALUE).map(percent)), Ink::First);
+    let mut data =
+        Data::new(name, rows.iter().map(|row| row.number(VALUE).map(percent)), Ink::First);
     data.bounds = rows
         .iter()
         .map(|row| {
@@ -314,15 +352,22 @@ fn certain(model: &str, source: &Source<'_>) -> PolarsResult<Option<Figure>> {
         return Ok(None);
     }
     let figures = |name: &String| numbers(source.newest.column(name)?);
-    let (confidences, margins, novelties) = (figures(&names[1])?, figures(&names[2])?, figures(&names[3])?);
+    let (confidences, margins, novelties) =
+        (figures(&names[1])?, figures(&names[2])?, figures(&names[3])?);
     // Surest first; of equals, those that are nearest to what was learnt, and then the first by id.
     let rank = |at: &usize| (confidences[*at], margins[*at], novelties[*at].map(|far| -far));
     let surer = |a: &usize, b: &usize| {
-        let by = |a: Option<f64>, b: Option<f64>| b.unwrap_or(f64::MIN).total_cmp(&a.unwrap_or(f64::MIN));
+        let by = |a: Option<f64>, b: Option<f64>| {
+            b.unwrap_or(f64::MIN).total_cmp(&a.unwrap_or(f64::MIN))
+        };
         let (a_rank, b_rank) = (rank(a), rank(b));
-        by(a_rank.0, b_rank.0).then(by(a_rank.1, b_rank.1)).then(by(a_rank.2, b_rank.2)).then(a.cmp(b))
+        by(a_rank.0, b_rank.0)
+            .then(by(a_rank.1, b_rank.1))
+            .then(by(a_rank.2, b_rank.2))
+            .then(a.cmp(b))
     };
-    let mut asked: Vec<usize> = (0..confidences.len()).filter(|at| confidences[*at].is_some()).collect();
+    let mut asked: Vec<usize> =
+        (0..confidences.len()).filter(|at| confidences[*at].is_some()).collect();
     if asked.len() > 2 * NAMED {
         let last = asked.len() - NAMED;
         asked.select_nth_unstable_by(NAMED, surer);
@@ -335,7 +380,8 @@ fn certain(model: &str, source: &Source<'_>) -> PolarsResult<Option<Figure>> {
     let named = |name: &str| texts(frame.column(name)?);
     let (ids, segments, labels) = (named(CUSTOMER_ID)?, named(SEGMENT)?, named(&names[0])?);
     let rows = asked.iter().enumerate().map(|(row, at)| {
-        let said = |texts: &[Option<String>]| Cell::text(texts[row].as_deref().unwrap_or("(no answer)"));
+        let said =
+            |texts: &[Option<String>]| Cell::text(texts[row].as_deref().unwrap_or("(no answer)"));
         vec![
             said(&ids),
             said(&segments),

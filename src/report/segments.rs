@@ -10,7 +10,8 @@ use crate::columns::*;
 
 pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
     let Some(profile) = source.grid("segment_profile")? else { return Ok(None) };
-    let rows: Vec<Row<'_>> = profile.rows().filter(|row| row.is(SNAPSHOT, &source.snapshot)).collect();
+    let rows: Vec<Row<'_>> =
+        profile.rows().filter(|row| row.is(SNAPSHOT, &source.snapshot)).collect();
     let mut figures = vec![sizes(&rows, source)];
     figures.extend(values::pareto(source)?);
     figures.push(portrait(&rows, source));
@@ -39,8 +40,9 @@ fn name(row: &Row<'_>) -> String {
 
 fn sizes(rows: &[Row<'_>], source: &Source<'_>) -> Figure {
     let names: Vec<String> = rows.iter().map(name).collect();
-    let percent =
-        |column: &str| rows.iter().map(|row| row.number(column).map(|share| 100.0 * share)).collect::<Vec<_>>();
+    let percent = |column: &str| {
+        rows.iter().map(|row| row.number(column).map(|share| 100.0 * share)).collect::<Vec<_>>()
+    };
     let data = [
         Data::new("customers", percent(SHARE), Ink::First).labelled(),
         Data::new("money", percent(MONEY_SHARE), Ink::Second).labelled(),
@@ -114,10 +116,13 @@ fn later(validity: &Grid, source: &Source<'_>) -> Option<Figure> {
     let rows: Vec<&Row<'_>> = all.iter().filter(|row| row.text(SEGMENT).is_some()).collect();
     let days = words::count(rows.first()?.number(HORIZON_DAYS)?);
     let percent = |value: Option<f64>| value.map(|value| 100.0 * value);
-    let mut data = Data::new("bought", rows.iter().map(|row| percent(row.number(BUY_RATE))), Ink::First);
+    let mut data =
+        Data::new("bought", rows.iter().map(|row| percent(row.number(BUY_RATE))), Ink::First);
     data.bounds = rows
         .iter()
-        .map(|row| Some((percent(row.number(&low(BUY_RATE)))?, percent(row.number(&high(BUY_RATE)))?)))
+        .map(|row| {
+            Some((percent(row.number(&low(BUY_RATE)))?, percent(row.number(&high(BUY_RATE)))?))
+        })
         .collect();
     let columns = vec![
         text("segment", SEGMENT),
@@ -149,7 +154,12 @@ fn later(validity: &Grid, source: &Source<'_>) -> Option<Figure> {
          worth something where these differ."
     );
     let axis = Axis { max: Some(100.0), ..Axis::percent(format!("bought within {days} days")) };
-    let figure = Figure::new("validity", "What they did next", reading, Table::new(columns, cells.collect()));
+    let figure = Figure::new(
+        "validity",
+        "What they did next",
+        reading,
+        Table::new(columns, cells.collect()),
+    );
     if names.len() > 2 * chart::MANY {
         return Some(figure);
     }

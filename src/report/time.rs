@@ -16,7 +16,9 @@ const LAST: usize = 48;
 
 pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
     let profile = source.grid("segment_profile")?;
-    let (Some(profile), Some(migration)) = (profile, source.grid("migration")?) else { return Ok(None) };
+    let (Some(profile), Some(migration)) = (profile, source.grid("migration")?) else {
+        return Ok(None);
+    };
     let segments: Vec<String> = profile
         .rows()
         .filter(|row| row.is(SNAPSHOT, &source.snapshot))
@@ -45,13 +47,18 @@ pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
 
 fn shares(profile: &Grid, segments: &[String], dates: &[String]) -> Figure {
     let share = |date: &str, segment: &str| {
-        profile.rows().find(|row| row.is(SNAPSHOT, date) && row.is(SEGMENT, segment)).and_then(|row| row.number(SHARE))
+        profile
+            .rows()
+            .find(|row| row.is(SNAPSHOT, date) && row.is(SEGMENT, segment))
+            .and_then(|row| row.number(SHARE))
     };
     // More than a legend has room for are drawn as one.
     let mut shown = segments.to_vec();
     if shown.len() > chart::MANY {
         let newest = dates.last().map_or("", String::as_str);
-        shown.sort_by(|a, b| share(newest, b).unwrap_or(0.0).total_cmp(&share(newest, a).unwrap_or(0.0)));
+        shown.sort_by(|a, b| {
+            share(newest, b).unwrap_or(0.0).total_cmp(&share(newest, a).unwrap_or(0.0))
+        });
         shown.truncate(chart::MANY - 1);
     }
     let mut data: Vec<Data> = shown
@@ -64,8 +71,13 @@ fn shares(profile: &Grid, segments: &[String], dates: &[String]) -> Figure {
         .collect();
     if shown.len() < segments.len() {
         let others = segments.iter().filter(|segment| !shown.contains(segment));
-        let sum = |date: &String| others.clone().filter_map(|segment| share(date, segment)).sum::<f64>();
-        data.push(Data::new("all others", dates.iter().map(|date| Some(100.0 * sum(date))), Ink::Nth(shown.len())));
+        let sum =
+            |date: &String| others.clone().filter_map(|segment| share(date, segment)).sum::<f64>();
+        data.push(Data::new(
+            "all others",
+            dates.iter().map(|date| Some(100.0 * sum(date))),
+            Ink::Nth(shown.len()),
+        ));
     }
     let mut columns = vec![text("snapshot", SNAPSHOT)];
     columns.extend(segments.iter().map(|segment| number(segment, "")));
@@ -78,7 +90,10 @@ fn shares(profile: &Grid, segments: &[String], dates: &[String]) -> Figure {
     Figure::new(
         "time-shares",
         "Segments over time",
-        format!("Each segment’s share of the customers, at every snapshot.{}", newest_only(dates.len())),
+        format!(
+            "Each segment’s share of the customers, at every snapshot.{}",
+            newest_only(dates.len())
+        ),
         Table::new(columns, rows.collect()),
     )
     .drawn(chart::columns(dates, &data, "snapshot", &axis, true))
@@ -121,7 +136,8 @@ fn moved(migration: &Grid, segments: &[String], source: &Source<'_>) -> Option<F
         "Customers by their segment at {from} (rows) and at {} (columns). Those on the diagonal stayed.",
         source.snapshot
     );
-    let figure = Figure::new("migration", "Who moved where", reading, Table::new(columns, table.collect()));
+    let figure =
+        Figure::new("migration", "Who moved where", reading, Table::new(columns, table.collect()));
     if x.len() > chart::CELLS {
         return Some(figure);
     }
@@ -132,13 +148,17 @@ fn moved(migration: &Grid, segments: &[String], source: &Source<'_>) -> Option<F
 fn causes(migration: &Grid) -> Option<Figure> {
     let mut pairs: Vec<(String, [f64; 3])> = Vec::new();
     for row in migration.rows() {
-        let (Some(to), Some(a), Some(b)) = (row.text(TO), row.text(FROM_SEGMENT), row.text(TO_SEGMENT)) else {
+        let (Some(to), Some(a), Some(b)) =
+            (row.text(TO), row.text(FROM_SEGMENT), row.text(TO_SEGMENT))
+        else {
             continue;
         };
         let stayed = if a == b { row.number(CUSTOMERS)? } else { 0.0 };
         let counts = match a == b {
             true => [0.0, 0.0, stayed],
-            false => [row.number(CUSTOMERS_BY_BEHAVIOUR)?, row.number(CUSTOMERS_BY_CUT_POINTS)?, 0.0],
+            false => {
+                [row.number(CUSTOMERS_BY_BEHAVIOUR)?, row.number(CUSTOMERS_BY_CUT_POINTS)?, 0.0]
+            }
         };
         match pairs.last_mut().filter(|(last, _)| last == to) {
             Some((_, sums)) => sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count),
@@ -146,9 +166,15 @@ fn causes(migration: &Grid) -> Option<Figure> {
         }
     }
     let dates: Vec<String> = pairs.iter().map(|(to, _)| to.clone()).collect();
-    let share =
-        |of: usize| pairs.iter().map(move |(_, counts)| Some(100.0 * counts[of] / counts.iter().sum::<f64>().max(1.0)));
-    let data = [Data::new("by behaviour", share(0), Ink::First), Data::new("by the cut points", share(1), Ink::Second)];
+    let share = |of: usize| {
+        pairs
+            .iter()
+            .map(move |(_, counts)| Some(100.0 * counts[of] / counts.iter().sum::<f64>().max(1.0)))
+    };
+    let data = [
+        Data::new("by behaviour", share(0), Ink::First),
+        Data::new("by the cut points", share(1), Ink::Second),
+    ];
     let columns = vec![
         text("to the snapshot", TO),
         number("moved by behaviour", CUSTOMERS_BY_BEHAVIOUR),
@@ -169,7 +195,13 @@ fn causes(migration: &Grid) -> Option<Figure> {
         ),
         Table::new(columns, rows.collect()),
     );
-    Some(figure.drawn(chart::columns(&dates, &data, "to the snapshot", &Axis::percent("share of customers"), true)))
+    Some(figure.drawn(chart::columns(
+        &dates,
+        &data,
+        "to the snapshot",
+        &Axis::percent("share of customers"),
+        true,
+    )))
 }
 
 /// How far the cut points of each snapshot lie from those before.
@@ -214,19 +246,20 @@ fn drifted(drift: &Grid) -> Figure {
     let dates: Vec<String> = near.iter().map(|(date, _)| (*date).to_owned()).collect();
     let moved = |dimension: &str, ink: Ink| {
         let row = |(date, base): &(&str, &str)| {
-            drift.rows().find(|row| row.is(SNAPSHOT, date) && row.is(BASE, base) && row.is(DIMENSION, dimension))
+            drift.rows().find(|row| {
+                row.is(SNAPSHOT, date) && row.is(BASE, base) && row.is(DIMENSION, dimension)
+            })
         };
-        let values = near.iter().map(|of| row(of).and_then(|row| row.number(MOVED)).map(|moved| 100.0 * moved));
+        let values = near
+            .iter()
+            .map(|of| row(of).and_then(|row| row.number(MOVED)).map(|moved| 100.0 * moved));
         Data::new(dimension, values, ink)
     };
-    let shown =
-        [RECENCY_DAYS, FREQUENCY, MONETARY].into_iter().enumerate().map(|(idx, name)| moved(name, Ink::Nth(idx)));
+    let shown = [RECENCY_DAYS, FREQUENCY, MONETARY]
+        .into_iter()
+        .enumerate()
+        .map(|(idx, name)| moved(name, Ink::Nth(idx)));
     let axis = Axis::percent("customers with another score");
-    Figure::new("drift", "Drift of the cut points", reading, Table::new(columns, rows)).drawn(chart::columns(
-        &dates,
-        &shown.collect::<Vec<_>>(),
-        "snapshot",
-        &axis,
-        false,
-    ))
+    Figure::new("drift", "Drift of the cut points", reading, Table::new(columns, rows))
+        .drawn(chart::columns(&dates, &shown.collect::<Vec<_>>(), "snapshot", &axis, false))
 }

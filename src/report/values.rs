@@ -45,7 +45,9 @@ fn cells(bins: &Grid, source: &Source<'_>) -> PolarsResult<Vec<Figure>> {
     // As many as were asked for: the highest that anybody has may be lower.
     let asked = |dimension: Dimension, scores: &[f64]| {
         let rows = bins.rows().filter(|row| row.is(DIMENSION, dimension.value()));
-        rows.filter_map(|row| row.number(ASKED_BINS)).chain(scores.iter().copied()).fold(1.0, f64::max) as usize
+        rows.filter_map(|row| row.number(ASKED_BINS))
+            .chain(scores.iter().copied())
+            .fold(1.0, f64::max) as usize
     };
     let (n_r, n_f) = (asked(Dimension::Recency, &r), asked(Dimension::Frequency, &f));
     let (mut customers, mut spent) = (vec![0.0; n_r * n_f], vec![0.0; n_r * n_f]);
@@ -57,7 +59,8 @@ fn cells(bins: &Grid, source: &Source<'_>) -> PolarsResult<Vec<Figure>> {
             *spent += money;
         }
     }
-    let mean: Vec<f64> = spent.iter().zip(&customers).map(|(spent, n): (&f64, &f64)| spent / n.max(1.0)).collect();
+    let mean: Vec<f64> =
+        spent.iter().zip(&customers).map(|(spent, n): (&f64, &f64)| spent / n.max(1.0)).collect();
     let x: Vec<String> = (1..=n_f).map(|score| format!("F {score}")).collect();
     let y: Vec<String> = (1..=n_r).rev().map(|score| format!("R {score}")).collect();
     let table = || {
@@ -84,12 +87,18 @@ fn cells(bins: &Grid, source: &Source<'_>) -> PolarsResult<Vec<Figure>> {
         table(),
     );
     let largest = mean.iter().copied().fold(0.0, f64::max);
-    let (unit, unit_name) =
-        if largest < 1e6 { (1.0, source.money.currency.clone()) } else { source.money.unit(largest) };
+    let (unit, unit_name) = if largest < 1e6 {
+        (1.0, source.money.currency.clone())
+    } else {
+        source.money.unit(largest)
+    };
     let worth = Figure::new(
         "cells-money",
         "Monetary value by recency and frequency",
-        format!("The mean by customer of each cell{}; 0 where there is nobody.", in_units(&unit_name)),
+        format!(
+            "The mean by customer of each cell{}; 0 where there is nobody.",
+            in_units(&unit_name)
+        ),
         table(),
     );
     let drawn: Vec<f64> = mean.iter().map(|mean| mean / unit).collect();
@@ -116,15 +125,20 @@ pub(super) fn pareto(source: &Source<'_>) -> PolarsResult<Option<Figure>> {
         .collect();
     let Some(all) = sums.last().copied().filter(|all| *all > 0.0) else { return Ok(None) };
     // Of so many customers; part of one counts as a whole one.
-    let share = |of: f64| sums[((of * sorted.len() as f64).ceil() as usize).min(sorted.len())] / all;
+    let share =
+        |of: f64| sums[((of * sorted.len() as f64).ceil() as usize).min(sorted.len())] / all;
     // The first few of them often have most, so that steps are finer there.
-    let x: Vec<f64> = (0..20).map(|tenth| f64::from(tenth) / 10.0).chain((2..=100).map(f64::from)).collect();
+    let x: Vec<f64> =
+        (0..20).map(|tenth| f64::from(tenth) / 10.0).chain((2..=100).map(f64::from)).collect();
     let data = [
         Data::new("monetary value", x.iter().map(|x| Some(100.0 * share(x / 100.0))), Ink::First),
         Data::new("if all had the same", [Some(0.0), Some(100.0)], Ink::Muted).dashed(),
     ];
     let rows = TOLD.map(|of| vec![Cell::share(Some(of)), Cell::share(Some(share(of)))]);
-    let columns = vec![number("customers, the biggest first", "pareto"), number("share of monetary value", "pareto")];
+    let columns = vec![
+        number("customers, the biggest first", "pareto"),
+        number("share of monetary value", "pareto"),
+    ];
     let reading = format!(
         "The biggest fifth of the customers has {} of all monetary value, which is {}.",
         words::share(share(0.2)),
@@ -135,13 +149,15 @@ pub(super) fn pareto(source: &Source<'_>) -> PolarsResult<Option<Figure>> {
     // With returns the first of them may have more than all.
     let most = data[0].values.iter().flatten().copied().fold(100.0, f64::max);
     let y_axis = if most > 100.0 { y_axis } else { y_axis.from(0.0, 100.0) };
-    let figure = Figure::new("pareto", "Who brings the money", reading, Table::new(columns, rows.into()));
+    let figure =
+        Figure::new("pareto", "Who brings the money", reading, Table::new(columns, rows.into()));
     Ok(Some(figure.drawn(chart::lines(&[x, vec![0.0, 100.0]], &data, &x_axis, &y_axis))))
 }
 
 /// Where the customers lie along a dimension, each bar parted by the scores of those in it.
 fn distribution(dimension: Dimension, bins: &Grid, source: &Source<'_>) -> PolarsResult<Figure> {
-    let of = |row: &Row<'_>| row.is(SNAPSHOT, &source.snapshot) && row.is(DIMENSION, dimension.value());
+    let of =
+        |row: &Row<'_>| row.is(SNAPSHOT, &source.snapshot) && row.is(DIMENSION, dimension.value());
     let values = column(source, dimension.value())?;
     let scores = column(source, dimension.score())?;
     let edges = edges(&values, dimension);
@@ -168,12 +184,20 @@ fn distribution(dimension: Dimension, bins: &Grid, source: &Source<'_>) -> Polar
         Dimension::Frequency => ("Frequency".to_owned(), source.frequency().to_owned()),
         Dimension::Monetary => ("Monetary value".to_owned(), source.money.named("monetary value")),
     };
-    let mut columns = vec![number(&format!("{x_title} from"), dimension.value()), number("customers", CUSTOMERS)];
-    columns.extend((1..=highest).rev().map(|score| number(&format!("score {score}"), dimension.score())));
+    let mut columns =
+        vec![number(&format!("{x_title} from"), dimension.value()), number("customers", CUSTOMERS)];
+    columns.extend(
+        (1..=highest).rev().map(|score| number(&format!("score {score}"), dimension.score())),
+    );
     let rows = edges.iter().enumerate().map(|(bar, edge)| {
         let of: Vec<f64> = counts.iter().rev().map(|counts| counts[bar]).collect();
         let mut row = vec![Cell::places(Some(*edge), usize::from(edge.fract() != 0.0) * 2)];
-        row.extend([of.iter().sum::<f64>()].iter().chain(&of).map(|customers| Cell::count(Some(*customers))));
+        row.extend(
+            [of.iter().sum::<f64>()]
+                .iter()
+                .chain(&of)
+                .map(|customers| Cell::count(Some(*customers))),
+        );
         row
     });
     let bins = bins.rows().find(of).map(|row| (row.number(ASKED_BINS), row.number(ACHIEVED_BINS)));
@@ -182,11 +206,17 @@ fn distribution(dimension: Dimension, bins: &Grid, source: &Source<'_>) -> Polar
             "Customers by {x_title}; each bar begins at its label, and its shade is the score. {asked} bins were asked for, and \
              {achieved} hold customers."
         ),
-        _ => format!("Customers by {x_title}; each bar begins at its label, and its shade is the score."),
+        _ => format!(
+            "Customers by {x_title}; each bar begins at its label, and its shade is the score."
+        ),
     };
     let labels: Vec<String> = edges.iter().map(|edge| short(*edge)).collect();
-    let figure =
-        Figure::new(format!("values-{}", dimension.value()), title, reading, Table::new(columns, rows.collect()));
+    let figure = Figure::new(
+        format!("values-{}", dimension.value()),
+        title,
+        reading,
+        Table::new(columns, rows.collect()),
+    );
     Ok(figure.drawn(chart::columns(&labels, &data, &x_title, &Axis::amount("customers"), true)))
 }
 
@@ -202,7 +232,9 @@ fn cuts(bins: &Grid, source: &Source<'_>) -> Figure {
     let rows = bins.rows().filter(|row| row.is(SNAPSHOT, &source.snapshot)).map(|row| {
         let end = |value: Option<f64>| match row.is(DIMENSION, MONETARY) {
             true => Cell::money(value, &source.money),
-            false => Cell::places(value, value.map_or(0, |value| usize::from(value.fract() != 0.0) * 2)),
+            false => {
+                Cell::places(value, value.map_or(0, |value| usize::from(value.fract() != 0.0) * 2))
+            }
         };
         vec![
             Cell::text(row.text(DIMENSION).unwrap_or_default()),
@@ -222,8 +254,10 @@ fn cuts(bins: &Grid, source: &Source<'_>) -> Figure {
 
 /// What monetary value is, in words.
 pub(super) fn monetary(source: &Source<'_>) -> String {
-    let steps = source.manifest["definition"]["clean"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let policy = steps.iter().find_map(|step| step["cancellations"]["policy"].as_str()).unwrap_or("drop");
+    let steps =
+        source.manifest["definition"]["clean"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let policy =
+        steps.iter().find_map(|step| step["cancellations"]["policy"].as_str()).unwrap_or("drop");
     let what = match (source.monetary(), policy) {
         ("mean_per_order", _) => "the mean of an order",
         ("mean_per_day", _) => "the mean of a day with a purchase",
@@ -231,7 +265,8 @@ pub(super) fn monetary(source: &Source<'_>) -> String {
         ("gross", _) | ("", "separate") => "all that was spent, returns left aside",
         _ => "all that was spent, less what came back",
     };
-    let window = source.manifest["definition"]["rfm"]["window"].as_str().filter(|window| *window != "all");
+    let window =
+        source.manifest["definition"]["rfm"]["window"].as_str().filter(|window| *window != "all");
     let within = window.map(|window| format!(" within {window}")).unwrap_or_default();
     let capped = steps.iter().any(|step| step["cap_outliers"]["policy"] == "winsorise");
     format!("{what}{within}{}", if capped { ", capped at a quantile" } else { "" })
@@ -244,8 +279,9 @@ fn in_units(unit: &str) -> String {
 
 /// Where bars begin: at even steps for days, within powers of ten for what some have many times as much of as others.
 fn edges(values: &[f64], dimension: Dimension) -> Vec<f64> {
-    let (low, high) =
-        values.iter().fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
+    let (low, high) = values
+        .iter()
+        .fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
     if values.is_empty() {
         return vec![0.0];
     }
@@ -261,8 +297,10 @@ fn edges(values: &[f64], dimension: Dimension) -> Vec<f64> {
     }
     let whole = dimension == Dimension::Frequency;
     let decades = (-2..13).flat_map(|power| DECADE.map(|unit| unit * 10f64.powi(power)));
-    let mut edges: Vec<f64> = decades.filter(|edge| *edge <= high && !(whole && edge.fract() != 0.0)).collect();
-    let smallest = values.iter().copied().filter(|value| *value > 0.0).fold(f64::INFINITY, f64::min);
+    let mut edges: Vec<f64> =
+        decades.filter(|edge| *edge <= high && !(whole && edge.fract() != 0.0)).collect();
+    let smallest =
+        values.iter().copied().filter(|value| *value > 0.0).fold(f64::INFINITY, f64::min);
     edges.drain(..edges.partition_point(|edge| *edge <= smallest).saturating_sub(1));
     if low <= 0.0 {
         edges.insert(0, low.floor());
@@ -301,12 +339,18 @@ mod tests {
         ] {
             let edges = edges(values, dimension);
             assert_eq!(edges.len(), expected, "{values:?}: {edges:?}");
-            assert!(edges.is_sorted() && values.iter().all(|value| edges[0] <= *value), "{values:?}: {edges:?}");
+            assert!(
+                edges.is_sorted() && values.iter().all(|value| edges[0] <= *value),
+                "{values:?}: {edges:?}"
+            );
         }
     }
 
     #[test]
     fn labels_are_short() {
-        assert_eq!([0.0, 1.5, 15.0, 1500.0, 2e6, -0.5].map(short), ["0", "1.5", "15", "1.5k", "2m", "-0.5"]);
+        assert_eq!(
+            [0.0, 1.5, 15.0, 1500.0, 2e6, -0.5].map(short),
+            ["0", "1.5", "15", "1.5k", "2m", "-0.5"]
+        );
     }
 }

@@ -68,7 +68,11 @@ impl Money {
 
     /// What money is called in titles of axes and columns: `money, GBP`.
     pub(super) fn named(&self, what: &str) -> String {
-        if self.currency.is_empty() { what.to_owned() } else { format!("{what}, {}", self.currency) }
+        if self.currency.is_empty() {
+            what.to_owned()
+        } else {
+            format!("{what}, {}", self.currency)
+        }
     }
 
     /// What amounts up to a largest are counted in, so that axes stay short: a divisor and its name.
@@ -95,7 +99,10 @@ mod tests {
             assert_eq!(places(value, n), text);
         }
         assert_eq!(share(0.12345), "12.3 %");
-        assert_eq!([plain(0.940896), plain(1_000_000.0), plain(-0.5)], ["0.940896", "1,000,000", "−0.5"]);
+        assert_eq!(
+            [plain(0.940896), plain(1_000_000.0), plain(-0.5)],
+            ["0.940896", "1,000,000", "−0.5"]
+        );
     }
 
     #[test]

@@ -40,8 +40,12 @@ impl Step {
     /// The date that lies so many steps after another; `None` beyond the calendar.
     fn after(self, from: NaiveDate, times: u32) -> Option<NaiveDate> {
         match self {
-            Self::Days(days) => from.checked_add_days(Days::new(u64::from(days) * u64::from(times))),
-            Self::Months(months) => from.checked_add_months(Months::new(months.checked_mul(times)?)),
+            Self::Days(days) => {
+                from.checked_add_days(Days::new(u64::from(days) * u64::from(times)))
+            }
+            Self::Months(months) => {
+                from.checked_add_months(Months::new(months.checked_mul(times)?))
+            }
         }
     }
 }
@@ -95,7 +99,10 @@ mod tests {
         let months = ["2024-01-31", "2024-02-29", "2024-03-31", "2024-04-21"];
         assert_eq!(grid(Step::Months(1), "2024-01-31", None).unwrap(), months);
         assert_eq!(grid(Step::Months(1), "2024-01-31", Some("2024-04-01")).unwrap(), months[..3]);
-        assert_eq!(grid(Step::Days(7), "2024-04-07", None).unwrap(), ["2024-04-07", "2024-04-14", "2024-04-21"]);
+        assert_eq!(
+            grid(Step::Days(7), "2024-04-07", None).unwrap(),
+            ["2024-04-07", "2024-04-14", "2024-04-21"]
+        );
         assert!(matches!(grid(Step::Days(7), "2024-04-22", None), Err(RfmError::EmptyGrid { .. })));
         assert!(matches!(grid(Step::Days(7), "2024-01-15", None), Err(RfmError::TooEarly { .. })));
     }

@@ -7,8 +7,8 @@ use polars::prelude::*;
 use super::measures::{self, Frequency, Monetary};
 use super::{RfmParams, by_snapshot, day, within};
 use crate::columns::{
-    AVERAGE_ORDER_VALUE, CATEGORY, CUSTOMER_ID, DAY, FREQUENCY, GAP_DAYS_STD, MEAN_GAP_DAYS, MONETARY, MONEY,
-    N_PRODUCTS, PLACE, SNAPSHOT, STANDS, TENURE_DAYS, category_share, ratio_name,
+    AVERAGE_ORDER_VALUE, CATEGORY, CUSTOMER_ID, DAY, FREQUENCY, GAP_DAYS_STD, MEAN_GAP_DAYS,
+    MONETARY, MONEY, N_PRODUCTS, PLACE, SNAPSHOT, STANDS, TENURE_DAYS, category_share, ratio_name,
 };
 use crate::ingest::Money;
 use crate::orders::OrderBook;
@@ -63,7 +63,9 @@ impl Ratio {
         let done = |days: u32| {
             let within = (day(as_of) - col(DAY)).dt().total_days(false).lt_eq(lit(i64::from(days)));
             match self.of {
-                Of::Money => when(within).then(col(MONEY)).otherwise(lit(0i64).cast(DataType::Int128)).sum(),
+                Of::Money => {
+                    when(within).then(col(MONEY)).otherwise(lit(0i64).cast(DataType::Int128)).sum()
+                }
                 Of::Orders => measures::orders_where(within, has_orders),
             }
             .cast(DataType::Float64)
@@ -122,17 +124,21 @@ pub(super) fn top_categories(
     for (date, of_date) in by_snapshot(frame)? {
         let within = sold.clone().lazy().filter(within(params.window, day(date)));
         let order = SortMultipleOptions::default().with_order_descending_multi([true, false]);
-        let by_category = within.clone().filter(col(CATEGORY).is_not_null()).group_by([col(CATEGORY)]);
+        let by_category =
+            within.clone().filter(col(CATEGORY).is_not_null()).group_by([col(CATEGORY)]);
         let top = by_category.agg([col(MONEY).sum()]).sort([MONEY, CATEGORY], order);
         let mut top = top.limit(params.top_categories as IdxSize).collect()?;
         let found = || -> PolarsResult<Vec<String>> {
             Ok(top.column(CATEGORY)?.str()?.iter().flatten().map(str::to_owned).collect())
         };
         let names = params.fitted.categories.clone().map_or_else(found, Ok)?;
-        let spent = |of: Expr| when(of).then(col(MONEY)).otherwise(lit(0i64).cast(DataType::Int128)).sum();
+        let spent =
+            |of: Expr| when(of).then(col(MONEY)).otherwise(lit(0i64).cast(DataType::Int128)).sum();
         let total = col(MONEY).sum().cast(DataType::Float64);
         let share = |place: usize| {
-            let name = names.get(place - 1).map_or(lit(false), |name| col(CATEGORY).eq(lit(name.as_str())));
+            let name = names
+                .get(place - 1)
+                .map_or(lit(false), |name| col(CATEGORY).eq(lit(name.as_str())));
             let part = spent(name.fill_null(lit(false))).cast(DataType::Float64);
             when(total.clone().gt(lit(0.0)))
                 .then(part / total.clone())
@@ -152,7 +158,8 @@ pub(super) fn top_categories(
             money.major(col(MONEY)).alias(MONEY),
         ]));
     }
-    let frame = concat(parts, UnionArgs::default())?.sort([SNAPSHOT, CUSTOMER_ID], SortMultipleOptions::default());
+    let frame = concat(parts, UnionArgs::default())?
+        .sort([SNAPSHOT, CUSTOMER_ID], SortMultipleOptions::default());
     Ok((frame.collect()?, concat(tops, UnionArgs::default())?.collect()?))
 }
 

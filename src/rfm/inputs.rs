@@ -9,7 +9,8 @@ use rayon::prelude::*;
 
 use super::RfmParams;
 use crate::columns::{
-    CATEGORY, CUSTOMER_ID, DAY, LINES, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, REASON, RETURNED, UNDONE_ON, UNITS,
+    CATEGORY, CUSTOMER_ID, DAY, LINES, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, REASON, RETURNED,
+    UNDONE_ON, UNITS,
 };
 use crate::ingest::Keyed;
 use crate::orders::OrderBook;
@@ -39,16 +40,20 @@ pub fn inputs(
     let attributes = match customers {
         None => 0,
         Some(customers) => {
-            let names: Vec<&str> = customers.frame.get_column_names().into_iter().map(|name| name.as_str()).collect();
+            let names: Vec<&str> =
+                customers.frame.get_column_names().into_iter().map(|name| name.as_str()).collect();
             rows(&customers.frame, &names)?.into_iter().fold(0, u64::wrapping_add)
         }
     };
     let epoch = NaiveDate::default();
     let of_date = |date: &NaiveDate| {
         let as_of = date.signed_duration_since(epoch).num_days() as i32;
-        let first =
-            params.window.map_or(i32::MIN, |days| as_of.saturating_sub(i32::try_from(days).unwrap_or(i32::MAX)));
-        let counted = events.iter().filter(|event| event.day < as_of && event.within.is_none_or(|day| day >= first));
+        let first = params
+            .window
+            .map_or(i32::MIN, |days| as_of.saturating_sub(i32::try_from(days).unwrap_or(i32::MAX)));
+        let counted = events
+            .iter()
+            .filter(|event| event.day < as_of && event.within.is_none_or(|day| day >= first));
         let sum = counted.fold(attributes, |sum, event| sum.wrapping_add(event.hash));
         blake3::hash(&sum.to_le_bytes()).to_hex()[..32].to_owned()
     };
@@ -63,26 +68,43 @@ fn events(params: &RfmParams, book: &OrderBook) -> PolarsResult<Vec<Event>> {
     let bought = [CUSTOMER_ID, ORDER_ID, DAY, LINES, UNITS, MONEY, ORDERED_AT, RETURNED];
     let mut events = Vec::with_capacity(frame.height());
     let days = days(frame, DAY)?;
-    for ((hash, day), _) in rows(frame, &bought)?.into_iter().zip(&days).zip(accepted.iter()).filter(is_accepted) {
+    for ((hash, day), _) in
+        rows(frame, &bought)?.into_iter().zip(&days).zip(accepted.iter()).filter(is_accepted)
+    {
         let day = day.unwrap_or(i32::MIN);
         events.push(Event { day, within: windowed(day), hash });
     }
     // That an order is undone is an event of its own, on its own day.
     let undone = self::days(frame, UNDONE_ON)?;
     if undone.iter().any(Option::is_some) {
-        let hashes = rows(frame, &[CUSTOMER_ID, ORDER_ID, DAY, UNDONE_ON])?.into_iter().zip(undone).zip(&days);
+        let hashes = rows(frame, &[CUSTOMER_ID, ORDER_ID, DAY, UNDONE_ON])?
+            .into_iter()
+            .zip(undone)
+            .zip(&days);
         for (((hash, undone), day), _) in hashes.zip(accepted.iter()).filter(is_accepted) {
             let day = day.unwrap_or(i32::MIN);
             events.extend(undone.map(|undone| Event { day: undone, within: windowed(day), hash }));
         }
     }
     if let Some(products) = &book.products {
-        let hashes = rows(products, &[CUSTOMER_ID, PRODUCT_ID, DAY])?.into_iter().zip(self::days(products, DAY)?);
-        events.extend(hashes.map(|(hash, day)| Event { day: day.unwrap_or(i32::MIN), within: None, hash }));
+        let hashes = rows(products, &[CUSTOMER_ID, PRODUCT_ID, DAY])?
+            .into_iter()
+            .zip(self::days(products, DAY)?);
+        events.extend(hashes.map(|(hash, day)| Event {
+            day: day.unwrap_or(i32::MIN),
+            within: None,
+            hash,
+        }));
     }
     if let Some(sold) = &book.categories {
-        let hashes = rows(sold, &[CUSTOMER_ID, CATEGORY, DAY, MONEY])?.into_iter().zip(self::days(sold, DAY)?);
-        events.extend(hashes.map(|(hash, day)| Event { day: day.unwrap_or(i32::MIN), within: day, hash }));
+        let hashes = rows(sold, &[CUSTOMER_ID, CATEGORY, DAY, MONEY])?
+            .into_iter()
+            .zip(self::days(sold, DAY)?);
+        events.extend(hashes.map(|(hash, day)| Event {
+            day: day.unwrap_or(i32::MIN),
+            within: day,
+            hash,
+        }));
     }
     Ok(events)
 }
@@ -99,8 +121,10 @@ fn days(frame: &DataFrame, name: &str) -> PolarsResult<Vec<Option<i32>>> {
 /// One hash a row, of some columns.
 fn rows(frame: &DataFrame, names: &[&str]) -> PolarsResult<Vec<u64>> {
     const PART: usize = 1 << 16;
-    let parts: Vec<DataFrame> = (0..frame.height()).step_by(PART).map(|at| frame.slice(at as i64, PART)).collect();
-    let hashes: Vec<Vec<u64>> = parts.par_iter().map(|part| part_of_rows(part, names)).collect::<PolarsResult<_>>()?;
+    let parts: Vec<DataFrame> =
+        (0..frame.height()).step_by(PART).map(|at| frame.slice(at as i64, PART)).collect();
+    let hashes: Vec<Vec<u64>> =
+        parts.par_iter().map(|part| part_of_rows(part, names)).collect::<PolarsResult<_>>()?;
     Ok(hashes.concat())
 }
 

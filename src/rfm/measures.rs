@@ -6,8 +6,8 @@ use polars::prelude::*;
 use super::day;
 use crate::clean::ReturnPolicy;
 use crate::columns::{
-    DAY, FREQUENCY, LAST_ORDER_AT, LINES, MONETARY, MONEY, ORDER_ID, ORDERED_AT, RECENCY_DAYS, RETURNED,
-    RETURNED_MONEY, STANDS, UNDONE_ON, UNITS,
+    DAY, FREQUENCY, LAST_ORDER_AT, LINES, MONETARY, MONEY, ORDER_ID, ORDERED_AT, RECENCY_DAYS,
+    RETURNED, RETURNED_MONEY, STANDS, UNDONE_ON, UNITS,
 };
 use crate::ingest::Money;
 use crate::orders::OrderBook;
@@ -53,7 +53,11 @@ pub fn last_order_at(book: &OrderBook) -> Expr {
 /// Whole calendar days from the last purchase's local date to the snapshot; at least 1, since the snapshot's own day
 /// does not count.
 pub fn recency_days(as_of: NaiveDate, book: &OrderBook) -> Expr {
-    (day(as_of) - last(col(DAY), book)).dt().total_days(false).cast(DataType::Int32).alias(RECENCY_DAYS)
+    (day(as_of) - last(col(DAY), book))
+        .dt()
+        .total_days(false)
+        .cast(DataType::Int32)
+        .alias(RECENCY_DAYS)
 }
 
 /// How often the customer bought; 0 for one who only returned, or returned everything. Lines without an order id count as one order together.
@@ -79,7 +83,8 @@ pub fn frequency(of: Frequency, book: &OrderBook) -> Expr {
 /// returns are kept apart.
 pub fn monetary(of: Monetary, book: &OrderBook) -> Expr {
     let money = &book.money;
-    let gross = of == Monetary::Gross || (of != Monetary::Net && book.returns == ReturnPolicy::Separate);
+    let gross =
+        of == Monetary::Gross || (of != Monetary::Net && book.returns == ReturnPolicy::Separate);
     let sum = if gross { bought(col(MONEY)).sum() } else { col(MONEY).sum() };
     let mean = |count: Expr| {
         let count = count.cast(DataType::Float64);
@@ -132,7 +137,8 @@ fn distinct(of: Expr, book: &OrderBook) -> Expr {
 
 /// The value is never null where it counts, which is what stands for those that do not.
 fn distinct_where(counts: Expr, of: Expr) -> Expr {
-    let with_stand_in = when(counts.clone()).then(of).otherwise(lit(NULL)).n_unique().cast(DataType::Int64);
+    let with_stand_in =
+        when(counts.clone()).then(of).otherwise(lit(NULL)).n_unique().cast(DataType::Int64);
     with_stand_in - counts.not().max().cast(DataType::Int64)
 }
 

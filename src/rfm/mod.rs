@@ -130,7 +130,8 @@ pub fn dates(params: &RfmParams, book: &OrderBook) -> Result<Vec<NaiveDate>, Rfm
         Some((first, last)) => params.snapshots.within(first, last),
         None => {
             let reasons = ledger::reasons(book)?;
-            let reasons = if reasons.is_empty() { " the source has no rows".to_owned() } else { reasons };
+            let reasons =
+                if reasons.is_empty() { " the source has no rows".to_owned() } else { reasons };
             Err(RfmError::NothingAccepted { reasons })
         }
     }
@@ -184,7 +185,12 @@ pub fn snapshots(
 /// What Polars says.
 pub fn unknown(snapshots: &Snapshots, customers: &Keyed) -> PolarsResult<u32> {
     let key = [col(CUSTOMER_ID)];
-    let ids = snapshots.frame.clone().lazy().select(key.clone()).unique_generic(None, UniqueKeepStrategy::Any);
+    let ids = snapshots
+        .frame
+        .clone()
+        .lazy()
+        .select(key.clone())
+        .unique_generic(None, UniqueKeepStrategy::Any);
     let known = customers.frame.clone().lazy();
     let missing = ids.join(known, key.clone(), key, JoinArgs::new(JoinType::Anti)).collect()?;
     Ok(u32::try_from(missing.height()).unwrap_or(u32::MAX))
@@ -210,7 +216,10 @@ fn snapshot(params: &RfmParams, book: &OrderBook, as_of: NaiveDate) -> LazyFrame
     }));
     measures.extend(params.ratios.iter().map(|ratio| ratio.share(as_of, book.has_orders)));
     let accepted = book.accepted();
-    let within = accepted.clone().filter(within(params.window, day(as_of))).with_column(measures::stands(as_of));
+    let within = accepted
+        .clone()
+        .filter(within(params.window, day(as_of)))
+        .with_column(measures::stands(as_of));
     let measured = within.group_by([col(CUSTOMER_ID)]).agg(measures);
     let known = match params.min_history_days {
         0 => measured,

@@ -28,7 +28,11 @@ pub enum CapPolicy {
 ///
 /// The table has one row a snapshot: `snapshot` date, `quantile` f64, `limit` f64 (type 7), `customers` u32 beyond it,
 /// `money_beyond` f64: what they spent over the limit. Where a limit is given, it holds in place of the quantile.
-pub(super) fn cap(params: &CapOutliers, given: Option<f64>, frame: &DataFrame) -> PolarsResult<(DataFrame, DataFrame)> {
+pub(super) fn cap(
+    params: &CapOutliers,
+    given: Option<f64>,
+    frame: &DataFrame,
+) -> PolarsResult<(DataFrame, DataFrame)> {
     let (mut limits, mut customers, mut beyond) = (Vec::new(), Vec::new(), Vec::new());
     let (mut parts, mut dates) = (Vec::new(), Vec::new());
     for (date, part) in by_snapshot(frame)? {
@@ -37,12 +41,16 @@ pub(super) fn cap(params: &CapOutliers, given: Option<f64>, frame: &DataFrame) -
         values.sort_by(f64::total_cmp);
         let found = type_7(&values, params.millionths as usize, 1_000_000);
         let limit = given.or(found).unwrap_or(f64::INFINITY);
-        let over: Vec<f64> = values.iter().map(|value| value - limit).filter(|over| *over > 0.0).collect();
+        let over: Vec<f64> =
+            values.iter().map(|value| value - limit).filter(|over| *over > 0.0).collect();
         limits.push(limit);
         customers.push(over.len() as u32);
         // The values are sorted, so the sum is the same whatever the order of the rows.
         beyond.push(over.iter().sum::<f64>());
-        let capped = when(col(MONETARY).gt(lit(limit))).then(lit(limit)).otherwise(col(MONETARY)).alias(MONETARY);
+        let capped = when(col(MONETARY).gt(lit(limit)))
+            .then(lit(limit))
+            .otherwise(col(MONETARY))
+            .alias(MONETARY);
         parts.push(match params.policy {
             CapPolicy::Report => part.lazy(),
             CapPolicy::Winsorise => part.lazy().with_column(capped),

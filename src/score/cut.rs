@@ -29,7 +29,11 @@ impl CutPoints {
 
     /// The cut points of a dimension's values, which come in any order and without NaN; no value gives no cut points. `None` for
     /// the methods that part equal values, whose bins no value could tell apart.
-    pub fn of(params: &DimensionParams, dimension: Dimension, mut values: Vec<f64>) -> Option<Self> {
+    pub fn of(
+        params: &DimensionParams,
+        dimension: Dimension,
+        mut values: Vec<f64>,
+    ) -> Option<Self> {
         values.sort_by(f64::total_cmp);
         let mut bins = usize::from(params.bins);
         if params.zero_apart {
@@ -43,7 +47,8 @@ impl CutPoints {
             Method::Fixed(points) => points.clone(),
             Method::QcutDrop => {
                 let ends = [values.first(), values.last()];
-                let mut points: Vec<f64> = quantiles().filter(|point| !ends.contains(&Some(point))).collect();
+                let mut points: Vec<f64> =
+                    quantiles().filter(|point| !ends.contains(&Some(point))).collect();
                 points.dedup();
                 points
             }

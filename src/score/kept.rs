@@ -37,12 +37,20 @@ impl Yardstick {
         let parts = by_snapshot(&scored.frame)?;
         let part = parts.iter().find(|(other, _)| *other == date);
         let (_, part) = part.ok_or_else(|| polars_err!(ComputeError: "no snapshot {date}"))?;
-        Ok(Self { date, points: cuts_at(&scored.cuts, date).map(Clone::clone), counts: score_counts(part)? })
+        Ok(Self {
+            date,
+            points: cuts_at(&scored.cuts, date).map(Clone::clone),
+            counts: score_counts(part)?,
+        })
     }
 
     /// As cut points of a snapshot.
     pub(super) fn at(&self, snapshot: NaiveDate) -> [Cut; 3] {
-        Dimension::ALL.map(|dimension| Cut { snapshot, dimension, points: self.points[dimension as usize].clone() })
+        Dimension::ALL.map(|dimension| Cut {
+            snapshot,
+            dimension,
+            points: self.points[dimension as usize].clone(),
+        })
     }
 }
 

@@ -73,7 +73,9 @@ pub enum Dimension {
 impl ScoreParams {
     /// Which dimensions are scored by rank, so that no cut points say what another snapshot's would make of a customer.
     pub fn by_rank(&self) -> [bool; 3] {
-        self.dimensions.each_ref().map(|dimension| matches!(dimension.method, Method::Rank | Method::RankQcut))
+        self.dimensions
+            .each_ref()
+            .map(|dimension| matches!(dimension.method, Method::Rank | Method::RankQcut))
     }
 }
 
@@ -141,7 +143,11 @@ pub struct Cut {
 ///
 /// # Errors
 /// What Polars says.
-pub fn score(params: &ScoreParams, snapshots: Snapshots, kept: Option<Yardstick>) -> PolarsResult<Scored> {
+pub fn score(
+    params: &ScoreParams,
+    snapshots: Snapshots,
+    kept: Option<Yardstick>,
+) -> PolarsResult<Scored> {
     let (mut cuts, mut refit) = (Vec::new(), Vec::new());
     let mut plans = Vec::with_capacity(snapshots.dates.len());
     for (snapshot, frame) in by_snapshot(&snapshots.frame)? {
@@ -155,10 +161,12 @@ pub fn score(params: &ScoreParams, snapshots: Snapshots, kept: Option<Yardstick>
                 None => observed(&frame, params, dimension, by_rank.clone())?,
             };
             refit.push(Cut { snapshot, dimension, points });
-            let held = kept
-                .as_ref()
-                .map_or_else(|| refit.last().cloned(), |kept| Some(kept.at(snapshot)[dimension as usize].clone()));
-            let by_points = held.as_ref().map(|cut| cut.points.score(col(dimension.value()), dimension));
+            let held = kept.as_ref().map_or_else(
+                || refit.last().cloned(),
+                |kept| Some(kept.at(snapshot)[dimension as usize].clone()),
+            );
+            let by_points =
+                held.as_ref().map(|cut| cut.points.score(col(dimension.value()), dimension));
             let score = if kept.is_none() { by_rank.or(by_points) } else { by_points };
             scores.push(score.unwrap_or(lit(1u8)).cast(DataType::UInt8).alias(dimension.score()));
             cuts.extend(held);
@@ -169,8 +177,11 @@ pub fn score(params: &ScoreParams, snapshots: Snapshots, kept: Option<Yardstick>
     let mut frame = concat(plans, UnionArgs::default())?.with_column(code(bins));
     if let Some(weights) = params.weights {
         let weighed = Dimension::ALL.into_iter().zip(weights);
-        let weighed = weighed.map(|(dimension, weight)| col(dimension.score()).cast(DataType::Float64) * lit(weight));
-        frame = frame.with_column(weighed.reduce(|sum, one| sum + one).unwrap_or(lit(0.0)).alias(RFM_SCORE));
+        let weighed = weighed.map(|(dimension, weight)| {
+            col(dimension.score()).cast(DataType::Float64) * lit(weight)
+        });
+        frame = frame
+            .with_column(weighed.reduce(|sum, one| sum + one).unwrap_or(lit(0.0)).alias(RFM_SCORE));
     }
     let Snapshots { dates, tables, .. } = snapshots;
     Ok(Scored { frame: frame.collect()?, dates, cuts, refit, kept, bins, tables })
@@ -221,14 +232,20 @@ pub fn score_bins(scored: &Scored) -> PolarsResult<DataFrame> {
 ///
 /// # Errors
 /// What Polars says.
-pub fn bins_of(cuts: &[Cut], bins: [u8; 3], counted: &[(NaiveDate, [Vec<u32>; 3])]) -> PolarsResult<DataFrame> {
+pub fn bins_of(
+    cuts: &[Cut],
+    bins: [u8; 3],
+    counted: &[(NaiveDate, [Vec<u32>; 3])],
+) -> PolarsResult<DataFrame> {
     let (mut snapshots, mut dimensions, mut scores) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut lowers, mut uppers, mut customers, mut achieved) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut lowers, mut uppers, mut customers, mut achieved) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut asked = Vec::new();
     for cut in cuts {
         let n = bins[cut.dimension as usize];
         let of_date = counted.iter().find(|(date, _)| *date == cut.snapshot);
-        let mut counts = of_date.map(|(_, counts)| counts[cut.dimension as usize].clone()).unwrap_or_default();
+        let mut counts =
+            of_date.map(|(_, counts)| counts[cut.dimension as usize].clone()).unwrap_or_default();
         counts.resize(usize::from(n), 0);
         let used = counts.iter().filter(|count| **count > 0).count() as u8;
         for score in 1..=n {
@@ -238,7 +255,8 @@ pub fn bins_of(cuts: &[Cut], bins: [u8; 3], counted: &[(NaiveDate, [Vec<u32>; 3]
                 true => usize::from(last.wrapping_sub(score)),
                 false => usize::from(score - 1),
             };
-            let point = |idx: Option<usize>| idx.and_then(|idx| cut.points.points().get(idx).copied());
+            let point =
+                |idx: Option<usize>| idx.and_then(|idx| cut.points.points().get(idx).copied());
             snapshots.push(cut.snapshot);
             dimensions.push(cut.dimension.value());
             scores.push(score);

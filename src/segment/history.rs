@@ -24,7 +24,13 @@ pub fn looking_back(mut frame: DataFrame) -> PolarsResult<DataFrame> {
     let parts = by_snapshot(&frame)?;
     let columns: Vec<(NaiveDate, StringChunked, StringChunked)> = parts
         .iter()
-        .map(|(date, part)| Ok((*date, part.column(CUSTOMER_ID)?.str()?.clone(), part.column(SEGMENT)?.str()?.clone())))
+        .map(|(date, part)| {
+            Ok((
+                *date,
+                part.column(CUSTOMER_ID)?.str()?.clone(),
+                part.column(SEGMENT)?.str()?.clone(),
+            ))
+        })
         .collect::<PolarsResult<_>>()?;
     let (mut previous, mut since, mut snapshots) = (Vec::new(), Vec::new(), Vec::new());
     let mut before: Vec<(&str, Stay<'_>)> = Vec::new();
@@ -37,7 +43,9 @@ pub fn looking_back(mut frame: DataFrame) -> PolarsResult<DataFrame> {
             while earlier.next_if(|(other, _)| *other < id).is_some() {}
             let was = earlier.next_if(|(other, _)| *other == id).map(|(_, stay)| *stay);
             let stay = match was {
-                Some(stay) if stay.segment == segment => Stay { snapshots: stay.snapshots + 1, ..stay },
+                Some(stay) if stay.segment == segment => {
+                    Stay { snapshots: stay.snapshots + 1, ..stay }
+                }
                 _ => Stay { segment, since: *date, snapshots: 1 },
             };
             previous.push(was.map(|stay| stay.segment));

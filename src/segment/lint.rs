@@ -22,9 +22,12 @@ pub struct Findings {
 /// A rule with a condition on values may match a code or not, so it neither covers nor shadows; it reaches its segment.
 pub fn lint(map: &SegmentMap, reached: impl Fn(Code) -> bool) -> Findings {
     let codes: Vec<Code> = map.codes().filter(|code| reached(*code)).collect();
-    let matching = |code: Code| map.rules.iter().enumerate().filter(move |(_, rule)| rule.matches(code));
+    let matching =
+        |code: Code| map.rules.iter().enumerate().filter(move |(_, rule)| rule.matches(code));
     let covered = |code: Code| matching(code).any(|(_, rule)| rule.values.is_none());
-    let of_codes = |wanted: &dyn Fn(Code) -> bool| codes.iter().copied().filter(|code| wanted(*code)).collect();
+    let of_codes = |wanted: &dyn Fn(Code) -> bool| {
+        codes.iter().copied().filter(|code| wanted(*code)).collect()
+    };
     // The rules that may name a code's segment: conditional ones, up to the first that is certain.
     let naming = |code: Code| {
         let certain = matching(code).position(|(_, rule)| rule.values.is_none());
@@ -32,9 +35,11 @@ pub fn lint(map: &SegmentMap, reached: impl Fn(Code) -> bool) -> Findings {
     };
     let names = |idx: usize| codes.iter().any(|code| naming(*code).any(|(named, _)| named == idx));
     let shadowed = (0..map.rules.len()).filter(|idx| !names(*idx)).collect::<Vec<_>>();
-    let by_otherwise = |segment: usize| map.otherwise == Some(segment) && codes.iter().any(|code| !covered(*code));
+    let by_otherwise =
+        |segment: usize| map.otherwise == Some(segment) && codes.iter().any(|code| !covered(*code));
     let reachable = |segment: usize| {
-        let by_rule = map.rules.iter().enumerate().any(|(idx, rule)| rule.segment == segment && names(idx));
+        let by_rule =
+            map.rules.iter().enumerate().any(|(idx, rule)| rule.segment == segment && names(idx));
         by_rule || by_otherwise(segment)
     };
     Findings {

@@ -69,7 +69,11 @@ impl Rule {
     /// Whether the rule matches a code, as far as a code can say.
     pub fn matches(&self, code: Code) -> bool {
         let [_, f, m] = code;
-        let within = self.ranges.iter().zip(code).all(|([low, high], score)| (*low..=*high).contains(&score));
+        let within = self
+            .ranges
+            .iter()
+            .zip(code)
+            .all(|([low, high], score)| (*low..=*high).contains(&score));
         let mean = self.fm_sum.is_none_or(|[low, high]| (low..=high).contains(&(f + m)));
         within && mean && self.codes.as_ref().is_none_or(|codes| codes.contains(&code))
     }
@@ -84,7 +88,11 @@ impl SegmentMap {
     /// Index of the segment of a code: that of the first rule that matches whatever the values are, else `otherwise`.
     pub fn segment_of(&self, code: Code) -> Option<usize> {
         let certain = self.rules.iter().filter(|rule| rule.values.is_none());
-        certain.into_iter().find(|rule| rule.matches(code)).map(|rule| rule.segment).or(self.otherwise)
+        certain
+            .into_iter()
+            .find(|rule| rule.matches(code))
+            .map(|rule| rule.segment)
+            .or(self.otherwise)
     }
 
     /// Every code of the map's bins, "111" first.

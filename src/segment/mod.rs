@@ -65,7 +65,11 @@ pub fn segment(map: &SegmentMap, scored: Scored) -> PolarsResult<Segmented> {
 ///
 /// # Errors
 /// What Polars says.
-pub fn under(map: &SegmentMap, frame: DataFrame, points: [&CutPoints; 3]) -> PolarsResult<DataFrame> {
+pub fn under(
+    map: &SegmentMap,
+    frame: DataFrame,
+    points: [&CutPoints; 3],
+) -> PolarsResult<DataFrame> {
     let score = |dimension: Dimension| {
         let score = points[dimension as usize].score(col(dimension.value()), dimension);
         score.cast(DataType::UInt8).alias(dimension.score())
@@ -75,12 +79,11 @@ pub fn under(map: &SegmentMap, frame: DataFrame, points: [&CutPoints; 3]) -> Pol
 
 /// The name of the segment of the first rule that matches.
 fn name(map: &SegmentMap) -> Expr {
-    let otherwise = map.otherwise.map_or_else(|| lit(NULL).cast(DataType::String), |idx| lit(map.name_of(idx)));
-    let name = map
-        .rules
-        .iter()
-        .rev()
-        .fold(otherwise, |rest, rule| when(matches(rule)).then(lit(map.name_of(rule.segment))).otherwise(rest));
+    let otherwise =
+        map.otherwise.map_or_else(|| lit(NULL).cast(DataType::String), |idx| lit(map.name_of(idx)));
+    let name = map.rules.iter().rev().fold(otherwise, |rest, rule| {
+        when(matches(rule)).then(lit(map.name_of(rule.segment))).otherwise(rest)
+    });
     name.alias(SEGMENT)
 }
 
@@ -90,9 +93,14 @@ fn name(map: &SegmentMap) -> Expr {
 /// # Errors
 /// A column that is missing.
 pub fn explained(map: &SegmentMap, segmented: Segmented, factor: f64) -> PolarsResult<Segmented> {
-    let rule = map.rules.iter().enumerate().rev().fold(lit(NULL).cast(DataType::UInt32), |rest, (idx, rule)| {
-        when(matches(rule)).then(lit(idx as u32 + 1)).otherwise(rest)
-    });
+    let rule = map
+        .rules
+        .iter()
+        .enumerate()
+        .rev()
+        .fold(lit(NULL).cast(DataType::UInt32), |rest, (idx, rule)| {
+            when(matches(rule)).then(lit(idx as u32 + 1)).otherwise(rest)
+        });
     let mut frame = segmented.frame.clone().lazy().with_column(rule.alias(RULE)).collect()?;
     let dates = frame.column(SNAPSHOT)?.date()?.clone();
     let dates: Vec<Option<NaiveDate>> = dates.as_date_iter().collect();
@@ -113,14 +121,17 @@ pub fn explained(map: &SegmentMap, segmented: Segmented, factor: f64) -> PolarsR
             cuts = (*date, of_date.cloned().collect());
         }
         let code = scores.each_ref().map(|scores| scores[row] as u8);
-        let standings = why::standings(map, &cuts.1, values.each_ref().map(|values| values[row]), code, factor);
+        let standings =
+            why::standings(map, &cuts.1, values.each_ref().map(|values| values[row]), code, factor);
         for (position, standing) in standings.iter().enumerate() {
             let next = standing.next.as_ref();
             ways[position].push(next.map(|next| next.change));
             segments[position].push(next.and_then(|next| next.segment).map(|idx| map.name_of(idx)));
         }
     }
-    for (dimension, (ways, segments)) in Dimension::ALL.into_iter().zip(ways.into_iter().zip(segments)) {
+    for (dimension, (ways, segments)) in
+        Dimension::ALL.into_iter().zip(ways.into_iter().zip(segments))
+    {
         frame.with_column(Column::new(to_next(dimension.value()).into(), ways))?;
         frame.with_column(Column::new(next_segment(dimension.value()).into(), segments))?;
     }
@@ -132,7 +143,9 @@ fn matches(rule: &Rule) -> Expr {
         col(dimension.score()).gt_eq(lit(low)).and(col(dimension.score()).lt_eq(lit(high)))
     };
     let [r, f, m] = rule.ranges;
-    let ranges = within(Dimension::Recency, r).and(within(Dimension::Frequency, f)).and(within(Dimension::Monetary, m));
+    let ranges = within(Dimension::Recency, r)
+        .and(within(Dimension::Frequency, f))
+        .and(within(Dimension::Monetary, m));
     let mean = rule.fm_sum.map(|[low, high]| {
         let sum = col(Dimension::Frequency.score()) + col(Dimension::Monetary.score());
         sum.clone().gt_eq(lit(low)).and(sum.lt_eq(lit(high)))
@@ -140,7 +153,12 @@ fn matches(rule: &Rule) -> Expr {
     let codes = rule.codes.as_ref().map(|codes| {
         let is = |code: &[u8; 3]| {
             let equal = |(dimension, score): (Dimension, u8)| col(dimension.score()).eq(lit(score));
-            Dimension::ALL.into_iter().zip(*code).map(equal).reduce(|all, one| all.and(one)).unwrap_or(lit(true))
+            Dimension::ALL
+                .into_iter()
+                .zip(*code)
+                .map(equal)
+                .reduce(|all, one| all.and(one))
+                .unwrap_or(lit(true))
         };
         codes.iter().map(is).reduce(|any, one| any.or(one)).unwrap_or(lit(false))
     });

@@ -31,7 +31,13 @@ pub struct Step {
 
 /// How a customer stands in each dimension; money is counted in as many parts of one as `factor` says. `cuts` are those of its
 /// snapshot.
-pub fn standings(map: &SegmentMap, cuts: &[Cut], values: [f64; 3], code: Code, factor: f64) -> Vec<Standing> {
+pub fn standings(
+    map: &SegmentMap,
+    cuts: &[Cut],
+    values: [f64; 3],
+    code: Code,
+    factor: f64,
+) -> Vec<Standing> {
     let one = |(position, dimension): (usize, Dimension)| {
         let (value, score) = (values[position], code[position]);
         let cut = cuts.iter().find(|cut| cut.dimension == dimension);
@@ -42,14 +48,17 @@ pub fn standings(map: &SegmentMap, cuts: &[Cut], values: [f64; 3], code: Code, f
             // Divided, not multiplied by a part: 116.85 is no other number than the one that was measured.
             [-1.0, 0.0, 1.0].map(|by| ((point * parts).round() + by) / parts)
         };
-        let better = |value: &f64| cut.is_some_and(|cut| cut.points.score_of(*value, dimension) > score);
-        let candidates = points.iter().filter(|point| point.is_finite()).flat_map(near).filter(better);
+        let better =
+            |value: &f64| cut.is_some_and(|cut| cut.points.score_of(*value, dimension) > score);
+        let candidates =
+            points.iter().filter(|point| point.is_finite()).flat_map(near).filter(better);
         let next = candidates.min_by(|a, b| (a - value).abs().total_cmp(&(b - value).abs()));
         let next = next.zip(cut).map(|(value, cut)| {
             let score = cut.points.score_of(value, dimension);
             let mut code = code;
             code[position] = score;
-            let uncertain = map.rules.iter().any(|rule| rule.values.is_some() && rule.matches(code));
+            let uncertain =
+                map.rules.iter().any(|rule| rule.values.is_some() && rule.matches(code));
             let change = ((value - values[position]) * parts).round() / parts;
             Step { value, change, score, segment: map.segment_of(code).filter(|_| !uncertain) }
         });

@@ -14,7 +14,8 @@ const OPEN: [u64; 2] = [8 * 60, 18 * 60];
 /// Number of the first order.
 const FIRST_ORDER: u64 = 536_365;
 /// Where orders come from besides the shop's own country, of one in eleven customers.
-const ABROAD: [&str; 8] = ["Germany", "France", "EIRE", "Spain", "Netherlands", "Belgium", "Switzerland", "Portugal"];
+const ABROAD: [&str; 8] =
+    ["Germany", "France", "EIRE", "Spain", "Netherlands", "Belgium", "Switzerland", "Portugal"];
 /// What things are called.
 const WORDS: [&str; 32] = [
     "RED",
@@ -87,18 +88,23 @@ pub(super) fn made(simulation: &Simulation, slice: &Slice) -> Lines {
     // Every slice has numbers for two orders a line.
     let first = FIRST_ORDER + slice.number * 2 * super::SLICE;
     for (number, order) in (first..).step_by(2).zip(&orders) {
-        let mut push = |order_id: String, minute: u64, (product, quantity, price): (u64, i64, i64)| {
-            lines.order.push(order_id);
-            lines.product.push(product);
-            lines.quantity.push(quantity);
-            lines.at.push(day + (minute * 60_000_000) as i64);
-            lines.price.push(price);
-            lines.customer.push(order.customer);
-        };
+        let mut push =
+            |order_id: String, minute: u64, (product, quantity, price): (u64, i64, i64)| {
+                lines.order.push(order_id);
+                lines.product.push(product);
+                lines.quantity.push(quantity);
+                lines.at.push(day + (minute * 60_000_000) as i64);
+                lines.price.push(price);
+                lines.customer.push(order.customer);
+            };
         order.lines.iter().for_each(|line| push(number.to_string(), order.minute, *line));
         if let Some((later, count)) = order.cancelled {
             for (product, quantity, price) in order.lines.iter().take(count) {
-                push(format!("C{}", number + 1), order.minute + later, (*product, -quantity, *price));
+                push(
+                    format!("C{}", number + 1),
+                    order.minute + later,
+                    (*product, -quantity, *price),
+                );
             }
         }
     }
@@ -115,14 +121,15 @@ fn order(simulation: &Simulation, slice: &Slice, chance: &mut ChaCha8Rng, room: 
     let (part, parts) = slice.part;
     let hours = (OPEN[1] - OPEN[0]) as f64 / parts as f64;
     let minute = OPEN[0] + ((part as f64 + uniform()) * hours) as u64;
-    let returns =
-        (customer.is_some() && uniform() < shape.cancelled()).then(|| (2 + (uniform() * 60.0) as u64, uniform()));
+    let returns = (customer.is_some() && uniform() < shape.cancelled())
+        .then(|| (2 + (uniform() * 60.0) as u64, uniform()));
     let count = about(shape.lines(), chance) * if customer.is_none() { more } else { 1.0 };
     let count = (count.ceil() as usize).clamp(1, 1_000.min(room));
     let lines: Vec<_> = (0..count).map(|_| line(simulation, chance)).collect();
     let back = returns.map(|(later, share)| (later, 1 + (share * 3.0) as usize));
-    let cancelled =
-        back.map(|(later, lines)| (later, lines.min(count).min(room - count))).filter(|(_, lines)| *lines > 0);
+    let cancelled = back
+        .map(|(later, lines)| (later, lines.min(count).min(room - count)))
+        .filter(|(_, lines)| *lines > 0);
     Order { minute, customer, lines, cancelled }
 }
 
@@ -131,7 +138,10 @@ fn buyer(simulation: &Simulation, slice: &Slice, uniform: &mut impl FnMut() -> f
     let day = simulation.since(slice.day);
     let mut drawn = || {
         let place = uniform().powf(simulation.shape.tail());
-        simulation.customer(((simulation.customers as f64 * place) as u64).min(simulation.customers.saturating_sub(1)))
+        simulation.customer(
+            ((simulation.customers as f64 * place) as u64)
+                .min(simulation.customers.saturating_sub(1)),
+        )
     };
     let mut last = drawn();
     for _ in 1..DRAWS {
@@ -145,7 +155,8 @@ fn buyer(simulation: &Simulation, slice: &Slice, uniform: &mut impl FnMut() -> f
 
 fn line(simulation: &Simulation, chance: &mut ChaCha8Rng) -> (u64, i64, i64) {
     let shape = simulation.shape;
-    let [popular, free]: [f64; 2] = [StandardUniform.sample(chance), StandardUniform.sample(chance)];
+    let [popular, free]: [f64; 2] =
+        [StandardUniform.sample(chance), StandardUniform.sample(chance)];
     let product = ((popular * popular * shape.products() as f64) as u64).min(shape.products() - 1);
     let quantity = about(shape.quantity(), chance).ceil().clamp(1.0, 10_000.0) as i64;
     // A product's price is its own: a quantile of the distribution by its number.
@@ -169,7 +180,8 @@ impl Lines {
     pub(super) fn frame(self, shape: Shape) -> PolarsResult<DataFrame> {
         let Self { order, product, quantity, at, price, customer } = self;
         let rows = order.len();
-        let at = Int64Chunked::from_vec("InvoiceDate".into(), at).into_datetime(TimeUnit::Microseconds, None);
+        let at = Int64Chunked::from_vec("InvoiceDate".into(), at)
+            .into_datetime(TimeUnit::Microseconds, None);
         let major: Vec<f64> = price.iter().map(|price| *price as f64 / 100.0).collect();
         let columns = match shape {
             Shape::OnlineRetail => {
@@ -179,7 +191,8 @@ impl Lines {
                 };
                 let words = |product: &u64| {
                     let word = |shift: u32| WORDS[(product >> shift) as usize % WORDS.len()];
-                    (!product.is_multiple_of(370)).then(|| format!("{} {} {} {}", word(0), word(5), word(7), word(3)))
+                    (!product.is_multiple_of(370))
+                        .then(|| format!("{} {} {} {}", word(0), word(5), word(7), word(3)))
                 };
                 let country = |customer: &Option<u64>| match customer.filter(|id| id % 11 == 0) {
                     Some(id) => ABROAD[(id / 11) as usize % ABROAD.len()],
@@ -189,7 +202,10 @@ impl Lines {
                 vec![
                     Column::new("InvoiceNo".into(), order),
                     Column::new("StockCode".into(), product.iter().map(code).collect::<Vec<_>>()),
-                    Column::new("Description".into(), product.iter().map(words).collect::<Vec<_>>()),
+                    Column::new(
+                        "Description".into(),
+                        product.iter().map(words).collect::<Vec<_>>(),
+                    ),
                     Column::new("Quantity".into(), quantity),
                     at.into_column(),
                     Column::new("UnitPrice".into(), major),
@@ -198,9 +214,12 @@ impl Lines {
                 ]
             }
             Shape::Cdnow => {
-                let ids = customer.iter().map(|id| format!("{:05}", id.unwrap_or(0))).collect::<Vec<_>>();
-                let money =
-                    major.iter().zip(&quantity).map(|(price, units)| (price * *units as f64 * 100.0).round() / 100.0);
+                let ids =
+                    customer.iter().map(|id| format!("{:05}", id.unwrap_or(0))).collect::<Vec<_>>();
+                let money = major
+                    .iter()
+                    .zip(&quantity)
+                    .map(|(price, units)| (price * *units as f64 * 100.0).round() / 100.0);
                 vec![
                     Column::new(CUSTOMER_ID.into(), ids),
                     at.into_column().cast(&DataType::Date)?.with_name("date".into()),

@@ -70,7 +70,8 @@ pub struct Customer {
 impl Simulation {
     /// The slices in the order of time.
     pub fn slices(&self) -> Vec<Slice> {
-        let days: Vec<NaiveDate> = self.shape.first().iter_days().take(self.shape.days() as usize).collect();
+        let days: Vec<NaiveDate> =
+            self.shape.first().iter_days().take(self.shape.days() as usize).collect();
         let weights: Vec<f64> = days.iter().map(|day| self.weight(*day)).collect();
         let all: f64 = weights.iter().sum();
         let (mut slices, mut passed, mut made) = (Vec::new(), 0.0, 0);
@@ -89,7 +90,8 @@ impl Simulation {
     }
 
     fn weight(&self, day: NaiveDate) -> f64 {
-        self.shape.season(day.month0() as usize) * self.shape.weekday(day.weekday().num_days_from_monday() as usize)
+        self.shape.season(day.month0() as usize)
+            * self.shape.weekday(day.weekday().num_days_from_monday() as usize)
     }
 
     /// What is true of the customer with an index below [`Self::customers`].
@@ -99,7 +101,8 @@ impl Simulation {
         let come: f64 = StandardUniform.sample(&mut chance);
         let (before, within) = self.shape.arrivals();
         let born = if share < before { 0.0 } else { come * within };
-        let stays = Exp::new(1.0 / self.shape.lifetime()).map_or(0.0, |exp| exp.sample(&mut chance));
+        let stays =
+            Exp::new(1.0 / self.shape.lifetime()).map_or(0.0, |exp| exp.sample(&mut chance));
         // Ids say nothing of how much their customer buys.
         let id = self.shape.first_id() + index.wrapping_mul(self.step()) % self.customers.max(1);
         Customer { id, born, dies: born + stays }

@@ -35,7 +35,9 @@ impl Shape {
     /// How the months of a year compare, January first: gifts are bought for Christmas.
     pub(super) fn season(self, month: usize) -> f64 {
         match self {
-            Self::OnlineRetail => [0.8, 0.7, 0.9, 0.8, 1.0, 0.9, 0.9, 0.9, 1.3, 1.5, 2.0, 1.3][month],
+            Self::OnlineRetail => {
+                [0.8, 0.7, 0.9, 0.8, 1.0, 0.9, 0.9, 0.9, 1.3, 1.5, 2.0, 1.3][month]
+            }
             Self::Cdnow => [1.1, 1.3, 1.4, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 1.0, 1.2][month],
         }
     }

@@ -54,7 +54,9 @@ pub fn write(simulation: &Simulation, to: &Path) -> Result<(), WriteError> {
             for slices in slices.chunk_by(|one, next| month(one) == month(next)) {
                 let Some((year, month)) = slices.first().map(month) else { continue };
                 let folder = to.join(format!("month={year}-{month:02}"));
-                std::fs::create_dir_all(&folder).map_err(PolarsError::from).map_err(refused(&folder))?;
+                std::fs::create_dir_all(&folder)
+                    .map_err(PolarsError::from)
+                    .map_err(refused(&folder))?;
                 let path = folder.join("part-0.parquet");
                 parquet(simulation, slices, &path).map_err(refused(&path))?;
             }
@@ -74,7 +76,8 @@ fn each<T: Send>(
     mut take: impl FnMut(T) -> PolarsResult<()>,
 ) -> PolarsResult<()> {
     for some in slices.chunks(4 * rayon::current_num_threads()) {
-        let made: Vec<PolarsResult<T>> = some.par_iter().map(|slice| simulation.frame(slice).and_then(&make)).collect();
+        let made: Vec<PolarsResult<T>> =
+            some.par_iter().map(|slice| simulation.frame(slice).and_then(&make)).collect();
         made.into_iter().try_for_each(|made| made.and_then(&mut take))?;
     }
     Ok(())

@@ -14,7 +14,8 @@ pub(super) const MARKED: &str = "custseg_marked";
 /// The view of the lines with their verdicts, as [`crate::clean::MarkedLines`] has them.
 pub(super) fn marked(p: &Pipeline, reasons: &[Reason]) -> Statement {
     let carried = ingest::carried(p).into_iter().map(|(_, carried)| carried);
-    let columns = COLUMNS.map(str::to_owned).into_iter().chain(carried).collect::<Vec<_>>().join(", ");
+    let columns =
+        COLUMNS.map(str::to_owned).into_iter().chain(carried).collect::<Vec<_>>().join(", ");
     let from = format!("SELECT {columns}, {REASON} FROM {}", ingest::LINES);
     let mut marker = Marker { columns, from, pending: Vec::new() };
     let returned = returned(p);
@@ -28,7 +29,8 @@ pub(super) fn marked(p: &Pipeline, reasons: &[Reason]) -> Statement {
         marker.pending.extend(objections.into_iter().zip(codes.map(|code| code.to_string())));
     }
     // A line of nobody can be put into no segment, whether a step says so or not.
-    let nobody = reasons.iter().position(|reason| reason.step == STAGE && reason.position.is_none());
+    let nobody =
+        reasons.iter().position(|reason| reason.step == STAGE && reason.position.is_none());
     marker.pending.extend(nobody.map(|code| (blank(LineField::CustomerId), code.to_string())));
     marker.settle();
     Statement::view(STAGE, MARKED, marker.from)
@@ -44,7 +46,8 @@ pub(super) fn returned(p: &Pipeline) -> String {
 const REPEATED: &str = "repeated";
 
 /// Columns of the lines beside the verdict.
-const COLUMNS: [&str; 9] = [CUSTOMER_ID, ORDER_ID, PRODUCT_ID, ORDERED_AT, DAY, QUANTITY, UNIT_PRICE, AMOUNT, MONEY];
+const COLUMNS: [&str; 9] =
+    [CUSTOMER_ID, ORDER_ID, PRODUCT_ID, ORDERED_AT, DAY, QUANTITY, UNIT_PRICE, AMOUNT, MONEY];
 
 struct Marker {
     columns: String,
@@ -66,7 +69,8 @@ impl Marker {
 
     /// Numbers the accepted lines that are equal in every source column. Which of them is the first makes no difference.
     fn repeated(&mut self, p: &Pipeline) {
-        let whole: Vec<String> = ingest::carried(p).into_iter().map(|(_, carried)| carried).collect();
+        let whole: Vec<String> =
+            ingest::carried(p).into_iter().map(|(_, carried)| carried).collect();
         let whole = whole.join(", ");
         self.from = format!(
             "SELECT {}, {REASON},\n  {REASON} IS NULL AND row_number() OVER (PARTITION BY {REASON} IS NULL, {whole} ORDER BY {DAY}) > 1 AS {REPEATED}\nFROM ({})",
@@ -79,22 +83,32 @@ impl Marker {
 fn objections(step: &Step, returned: &str) -> Vec<String> {
     match step {
         Step::DropMissing(fields) => fields.iter().map(|field| blank(*field)).collect(),
-        Step::Cancellations { order_id_prefix, policy: ReturnPolicy::Drop } => vec![begins(order_id_prefix)],
+        Step::Cancellations { order_id_prefix, policy: ReturnPolicy::Drop } => {
+            vec![begins(order_id_prefix)]
+        }
         Step::Cancellations { .. } => Vec::new(),
         Step::KeepPositive(fields) => {
-            let low = |field: &LineField| format!("(coalesce({} <= 0, false) AND NOT {returned})", field.column());
+            let low = |field: &LineField| {
+                format!("(coalesce({} <= 0, false) AND NOT {returned})", field.column())
+            };
             fields.iter().map(low).collect()
         }
         Step::DropDuplicates(Repeated::Exact | Repeated::By(_)) => vec![REPEATED.to_owned()],
         Step::NonProductLines { codes, pattern } => {
             let listed = codes.iter().map(|code| format!("{PRODUCT_ID} = {}", quoted(code)));
-            let matched = pattern.iter().map(|pattern| format!("{PRODUCT_ID} RLIKE {}", quoted(&to_end(pattern))));
+            let matched = pattern
+                .iter()
+                .map(|pattern| format!("{PRODUCT_ID} RLIKE {}", quoted(&to_end(pattern))));
             vec![format!("coalesce({}, false)", any(listed.chain(matched)))]
         }
         Step::Where(predicate) => vec![format!("NOT coalesce({}, false)", predicate.sql)],
         Step::DateRange { from, until } => {
             let before = from.iter().map(|from| format!("coalesce({DAY} < {}, false)", day(*from)));
-            before.chain(until.iter().map(|until| format!("coalesce({DAY} >= {}, false)", day(*until)))).collect()
+            before
+                .chain(
+                    until.iter().map(|until| format!("coalesce({DAY} >= {}, false)", day(*until))),
+                )
+                .collect()
         }
     }
 }
@@ -111,7 +125,9 @@ fn begins(prefix: &str) -> String {
 fn blank(field: LineField) -> String {
     let column = field.column();
     match field {
-        LineField::CustomerId | LineField::OrderId | LineField::ProductId => format!("coalesce({column} = '', true)"),
+        LineField::CustomerId | LineField::OrderId | LineField::ProductId => {
+            format!("coalesce({column} = '', true)")
+        }
         _ => format!("{column} IS NULL"),
     }
 }

@@ -42,7 +42,8 @@ impl Cluster {
         let url = remote.to_owned();
         thread::spawn(move || {
             let session = SparkSession::builder().remote(&url).get_or_create();
-            let answer = session.and_then(|session| session.version().map(|version| (session, version)));
+            let answer =
+                session.and_then(|session| session.version().map(|version| (session, version)));
             // Nobody listens any more where it took too long.
             let _ = tell.send(answer);
         });
@@ -58,10 +59,9 @@ impl Cluster {
         };
         info!(server = place, version, "cluster found");
         session.register_progress_handler(|progress| {
-            let (done, all) = progress
-                .stages
-                .iter()
-                .fold((0, 0), |(done, all), stage| (done + stage.num_completed_tasks, all + stage.num_tasks));
+            let (done, all) = progress.stages.iter().fold((0, 0), |(done, all), stage| {
+                (done + stage.num_completed_tasks, all + stage.num_tasks)
+            });
             debug!(done, all, "tasks");
         });
         for (key, value) in SETTINGS {
@@ -97,7 +97,10 @@ impl Cluster {
     pub(super) fn view(&self, statement: &Statement, to: &str) -> Result<(), Error> {
         let Statement { stage, .. } = statement;
         // Nothing runs before its outcome is asked for.
-        let made = self.session.sql(&statement.view_sql(to)).and_then(|made| made.collect_record_batches());
+        let made = self
+            .session
+            .sql(&statement.view_sql(to))
+            .and_then(|made| made.collect_record_batches());
         made.map_err(|error| failed(stage, &error)).map(|_| ())
     }
 
@@ -140,7 +143,10 @@ fn place(remote: &str) -> &str {
 
 fn reach(place: &str) -> Result<(), Error> {
     let with_port = if place.contains(':') { place.to_owned() } else { format!("{place}:15002") };
-    let unreached = |why: String| Error::Spark { stage: STAGE, words: format!("no server at {with_port}: {why}") };
+    let unreached = |why: String| Error::Spark {
+        stage: STAGE,
+        words: format!("no server at {with_port}: {why}"),
+    };
     let mut last = "the name leads nowhere".to_owned();
     for address in with_port.to_socket_addrs().map_err(|error| unreached(error.to_string()))? {
         match TcpStream::connect_timeout(&address, THERE) {
@@ -154,11 +160,19 @@ fn reach(place: &str) -> Result<(), Error> {
 /// What a server says, in one line: the others hold the plan.
 fn failed(stage: &'static str, error: &SparkError) -> Error {
     let message = error.message();
-    let first = message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("failed without a word");
-    let class = error.get_error_class().filter(|class| !class.is_empty()).map(|class| format!("[{class}] "));
+    let first = message
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or("failed without a word");
+    let class = error
+        .get_error_class()
+        .filter(|class| !class.is_empty())
+        .map(|class| format!("[{class}] "));
     let class = class.unwrap_or_default();
     // Some servers say it twice, some not at all.
     let said = first.strip_prefix(class.as_str()).unwrap_or(first);
-    let words = if said.contains(class.trim()) { said.to_owned() } else { format!("{class}{said}") };
+    let words =
+        if said.contains(class.trim()) { said.to_owned() } else { format!("{class}{said}") };
     Error::Spark { stage, words }
 }

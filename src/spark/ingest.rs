@@ -8,7 +8,9 @@ use polars::prelude::DataType;
 use super::text::{all, any, first_of, name, quoted};
 use super::{Statement, moments};
 use crate::clean::Reason;
-use crate::columns::{AMOUNT, CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, REASON, UNIT_PRICE};
+use crate::columns::{
+    AMOUNT, CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, REASON, UNIT_PRICE,
+};
 use crate::ingest::conform::{AMBIGUOUS, BEYOND, all_columns};
 use crate::ingest::numbers::{MINOR_TOLERANCE, MONEY_LIMIT};
 use crate::ingest::parse::YEARS;
@@ -71,7 +73,8 @@ pub(super) fn relations(p: &Pipeline) -> Vec<Relation<'_>> {
         let alike = files.iter().all(|file| file.columns == files[0].columns);
         match folder(files).filter(|_| alike) {
             Some(folder) => found.push((source, &files[0], folder)),
-            None => found.extend(files.iter().map(|file| (source, file, place(file).display().to_string()))),
+            None => found
+                .extend(files.iter().map(|file| (source, file, place(file).display().to_string()))),
         }
     }
     let relation = |(idx, (source, file, path)): (usize, (_, _, String))| Relation {
@@ -94,12 +97,16 @@ fn folder(files: &[SourceFile]) -> Option<String> {
     let mut places: Vec<PathBuf> = files.iter().map(place).collect();
     places.sort();
     let (first, last) = (places.first()?, places.last()?);
-    let common = first.components().zip(last.components()).take_while(|(a, b)| a == b).map(|(a, _)| a);
+    let common =
+        first.components().zip(last.components()).take_while(|(a, b)| a == b).map(|(a, _)| a);
     let common: PathBuf = common.collect();
     let below = |path: &Path| path.strip_prefix(&common).map(Path::to_owned).ok();
-    let hidden = |path: &Path| path.iter().any(|part| part.to_string_lossy().starts_with(['.', '_']));
+    let hidden =
+        |path: &Path| path.iter().any(|part| part.to_string_lossy().starts_with(['.', '_']));
     let all = glob::glob(&format!("{}/**/*", glob::Pattern::escape(common.to_str()?))).ok()?;
-    let all = all.filter_map(Result::ok).filter(|path| path.is_file() && !below(path).is_none_or(|path| hidden(&path)));
+    let all = all
+        .filter_map(Result::ok)
+        .filter(|path| path.is_file() && !below(path).is_none_or(|path| hidden(&path)));
     let mut all: Vec<PathBuf> = all.collect();
     all.sort();
     let is_key = |part: &OsStr| {
@@ -107,7 +114,8 @@ fn folder(files: &[SourceFile]) -> Option<String> {
         key.is_some_and(|key| files[0].columns.iter().all(|(column, _)| column != key))
     };
     let keyed = |path: &PathBuf| below(path.parent()?).map(|folders| folders.iter().all(is_key));
-    let sound = files.len() > 1 && all == places && places.iter().all(|path| keyed(path) == Some(true));
+    let sound =
+        files.len() > 1 && all == places && places.iter().all(|path| keyed(path) == Some(true));
     sound.then(|| common.display().to_string())
 }
 
@@ -131,19 +139,30 @@ impl Cells<'_> {
         let none = |dtype: &str| format!("CAST(NULL AS {dtype})");
         let mut cells = vec![
             format!("{} AS {CUSTOMER_ID}", self.id(&columns.customer_id)),
-            format!("{} AS {ORDER_ID}", columns.order_id.as_ref().map_or(none("STRING"), |column| self.id(column))),
-            format!("{} AS {PRODUCT_ID}", columns.product_id.as_ref().map_or(none("STRING"), |column| self.id(column))),
+            format!(
+                "{} AS {ORDER_ID}",
+                columns.order_id.as_ref().map_or(none("STRING"), |column| self.id(column))
+            ),
+            format!(
+                "{} AS {PRODUCT_ID}",
+                columns.product_id.as_ref().map_or(none("STRING"), |column| self.id(column))
+            ),
             format!("{} AS {ORDERED_AT}", self.moment()),
             format!("{} AS cell_{ORDERED_AT}", name(&columns.ordered_at)),
         ];
         let numbers = match &columns.worth {
-            Worth::Priced { quantity, unit_price } => vec![(QUANTITY, quantity), (UNIT_PRICE, unit_price)],
-            Worth::Amount { amount, quantity } => {
-                quantity.iter().map(|quantity| (QUANTITY, quantity)).chain([(AMOUNT, amount)]).collect()
+            Worth::Priced { quantity, unit_price } => {
+                vec![(QUANTITY, quantity), (UNIT_PRICE, unit_price)]
             }
+            Worth::Amount { amount, quantity } => quantity
+                .iter()
+                .map(|quantity| (QUANTITY, quantity))
+                .chain([(AMOUNT, amount)])
+                .collect(),
         };
         for (ours, theirs) in &numbers {
-            let scaled = if *ours == QUANTITY { String::new() } else { format!(" * {}", self.factor()) };
+            let scaled =
+                if *ours == QUANTITY { String::new() } else { format!(" * {}", self.factor()) };
             cells.push(format!("{}{scaled} AS cell_{ours}", self.number(theirs)));
             cells.push(format!("{} AS blank_{ours}", self.blank(theirs)));
         }
@@ -155,8 +174,12 @@ impl Cells<'_> {
         let mut faults = Vec::new();
         if self.source.set.format == Format::Csv {
             // Engines put this mark where bytes are no text, in whichever column that is.
-            let all: Vec<String> = self.file.columns.iter().map(|(column, _)| name(column)).collect();
-            cells.push(format!("instr(concat_ws('', {}), '\u{fffd}') > 0 AS undecodable", all.join(", ")));
+            let all: Vec<String> =
+                self.file.columns.iter().map(|(column, _)| name(column)).collect();
+            cells.push(format!(
+                "instr(concat_ws('', {}), '\u{fffd}') > 0 AS undecodable",
+                all.join(", ")
+            ));
             faults.push(self.fault("undecodable".to_owned(), ingest::UNDECODABLE));
         }
         let mut sized = Vec::new();
@@ -183,7 +206,8 @@ impl Cells<'_> {
             Worth::Amount { .. } => AMOUNT.to_owned(),
         };
         let ids = [CUSTOMER_ID, ORDER_ID, PRODUCT_ID, ORDERED_AT].join(", ");
-        let carried: String = carried(self.p).iter().map(|(_, carried)| format!(", {carried}")).collect();
+        let carried: String =
+            carried(self.p).iter().map(|(_, carried)| format!(", {carried}")).collect();
         let numbers = [QUANTITY, UNIT_PRICE, AMOUNT].join(", ");
         format!(
             "SELECT {ids}, CAST({ORDERED_AT} AS DATE) AS {DAY}, {numbers}, {REASON}{carried},\n\
@@ -207,7 +231,9 @@ impl Cells<'_> {
         let cell = self.cell(column);
         match self.source.set.dtype(column) {
             Some(dtype) if dtype.is_float() => {
-                format!("CASE WHEN abs({cell}) < 9.2e18D THEN CAST(CAST({cell} AS BIGINT) AS STRING) END")
+                format!(
+                    "CASE WHEN abs({cell}) < 9.2e18D THEN CAST(CAST({cell} AS BIGINT) AS STRING) END"
+                )
             }
             _ => format!("CAST({cell} AS STRING)"),
         }
@@ -235,7 +261,10 @@ impl Cells<'_> {
     fn number(&self, column: &str) -> String {
         let cell = self.cell(column);
         match self.is_text(column) {
-            true => format!("CASE WHEN {cell} RLIKE {} THEN TRY_CAST({cell} AS DOUBLE) END", quoted(NUMBER)),
+            true => format!(
+                "CASE WHEN {cell} RLIKE {} THEN TRY_CAST({cell} AS DOUBLE) END",
+                quoted(NUMBER)
+            ),
             false => format!("CAST({cell} AS DOUBLE)"),
         }
     }
@@ -245,7 +274,10 @@ impl Cells<'_> {
     }
 
     fn fault(&self, holds: String, reason: &str) -> (String, String) {
-        let code = self.reasons.iter().position(|known| known.step == ingest::STAGE && known.reason == reason);
+        let code = self
+            .reasons
+            .iter()
+            .position(|known| known.step == ingest::STAGE && known.reason == reason);
         (format!("coalesce({holds}, false)"), code.unwrap_or_default().to_string())
     }
 
@@ -254,8 +286,12 @@ impl Cells<'_> {
         let far = format!("abs({cell}) > {MONEY_LIMIT:?}D");
         let mut faults = vec![self.fault(format!("blank_{ours}"), &format!("{ours} missing"))];
         if ours == QUANTITY {
-            let wrong =
-                any([format!("{cell} IS NULL"), format!("isnan({cell})"), format!("rint({cell}) <> {cell}"), far]);
+            let wrong = any([
+                format!("{cell} IS NULL"),
+                format!("isnan({cell})"),
+                format!("rint({cell}) <> {cell}"),
+                far,
+            ]);
             faults.push(self.fault(wrong, &format!("{ours} not a whole number")));
             if matches!(self.source.columns.worth, Worth::Amount { .. }) {
                 // Beside an amount the units are a remark: a line without them is as good, one with nonsense is not.
@@ -301,16 +337,22 @@ impl Cells<'_> {
         if self.source.set.format == Format::Csv {
             let blank = format!("coalesce(cell_{ORDERED_AT} = '', true)");
             faults.push(self.fault(blank, &format!("{ORDERED_AT} missing")));
-            faults
-                .push(self.fault(format!("{ORDERED_AT} IS NULL"), &format!("{ORDERED_AT} not in any declared format")));
+            faults.push(self.fault(
+                format!("{ORDERED_AT} IS NULL"),
+                &format!("{ORDERED_AT} not in any declared format"),
+            ));
             let others = self.moments(&format!("NULLIF(cell_{ORDERED_AT}, '')"));
             let differs = |other: &String| format!("coalesce({other} <> {ORDERED_AT}, false)");
             faults.push(self.fault(any(others.iter().skip(1).map(differs)), AMBIGUOUS));
         } else {
-            faults.push(self.fault(format!("{ORDERED_AT} IS NULL"), &format!("{ORDERED_AT} missing")));
+            faults.push(
+                self.fault(format!("{ORDERED_AT} IS NULL"), &format!("{ORDERED_AT} missing")),
+            );
         }
-        let beyond =
-            any([format!("{ORDERED_AT} < DATE'{first}-01-01'"), format!("{ORDERED_AT} >= DATE'{}-01-01'", last + 1)]);
+        let beyond = any([
+            format!("{ORDERED_AT} < DATE'{first}-01-01'"),
+            format!("{ORDERED_AT} >= DATE'{}-01-01'", last + 1),
+        ]);
         faults.push(self.fault(beyond, &format!("{ORDERED_AT} before {first} or after {last}")));
         faults
     }

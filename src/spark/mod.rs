@@ -97,12 +97,21 @@ impl Statement {
         Self { stage, name: name.to_owned(), body: Body::View(select) }
     }
 
-    fn csv(stage: &'static str, name: &str, columns: Vec<String>, options: Vec<(&'static str, String)>) -> Self {
+    fn csv(
+        stage: &'static str,
+        name: &str,
+        columns: Vec<String>,
+        options: Vec<(&'static str, String)>,
+    ) -> Self {
         Self { stage, name: name.to_owned(), body: Body::Csv { columns, options } }
     }
 
     fn table(stage: &'static str, name: &str, path: &'static str, select: String) -> Self {
-        Self { stage, name: name.to_owned(), body: Body::Table { select, path, partition_by: None } }
+        Self {
+            stage,
+            name: name.to_owned(),
+            body: Body::Table { select, path, partition_by: None },
+        }
     }
 
     /// The SQL that makes its view; of a table, once it is written below `to`.
@@ -113,9 +122,15 @@ impl Statement {
             Body::Csv { columns, options } => {
                 let columns: Vec<String> =
                     columns.iter().map(|column| format!("{} STRING", text::name(column))).collect();
-                let options: Vec<String> =
-                    options.iter().map(|(key, value)| format!("{key} {}", text::quoted(value))).collect();
-                format!("{view} ({}) USING csv OPTIONS ({})", columns.join(", "), options.join(", "))
+                let options: Vec<String> = options
+                    .iter()
+                    .map(|(key, value)| format!("{key} {}", text::quoted(value)))
+                    .collect();
+                format!(
+                    "{view} ({}) USING csv OPTIONS ({})",
+                    columns.join(", "),
+                    options.join(", ")
+                )
             }
             Body::View(select) => format!("{view} AS\n{select}"),
             Body::Table { path, .. } => {
@@ -153,7 +168,9 @@ impl Script {
     /// The statements up to the ledger, up to the cut points, and the others: between them this machine has to know what was found.
     #[cfg(feature = "spark")]
     fn parts(&self) -> [&[Statement]; 3] {
-        let after = |name: &str| self.statements.iter().position(|one| one.name == name).map_or(0, |at| at + 1);
+        let after = |name: &str| {
+            self.statements.iter().position(|one| one.name == name).map_or(0, |at| at + 1)
+        };
         let (book, cuts) = (after(orders::LEDGER), after(score::CUT_POINTS));
         [&self.statements[..book], &self.statements[book..cuts], &self.statements[cuts..]]
     }
@@ -202,7 +219,8 @@ pub fn run(_: &Pipeline, _: &SparkParams) -> Result<pipeline::Outcome, Error> {
 pub fn cancel() {}
 
 /// Settings that the SQL counts on: moments without a zone are told in the zone of the session, and what does not fit is an error.
-pub const SETTINGS: [(&str, &str); 2] = [("spark.sql.session.timeZone", "UTC"), ("spark.sql.ansi.enabled", "true")];
+pub const SETTINGS: [(&str, &str); 2] =
+    [("spark.sql.session.timeZone", "UTC"), ("spark.sql.ansi.enabled", "true")];
 
 /// The SQL of a pipeline up to its segments; where models are to be asked about these, they are only on the way.
 ///

@@ -130,9 +130,11 @@ pub(super) fn lookup(p: &Pipeline, trained: &[Trained], own: &str) -> Result<Ans
     let mut frame = cells().map_err(Error::engine(STAGE))?;
     let plain = frame.clone();
     for one in trained {
-        let customers = Customers::of(&one.params.features, &plain).map_err(Error::engine(STAGE))?;
+        let customers =
+            Customers::of(&one.params.features, &plain).map_err(Error::engine(STAGE))?;
         let answers = one.answers(&customers)?;
-        model::add_answers(&mut frame, &one.params, &one.samples.names, &answers, 0).map_err(Error::engine(STAGE))?;
+        model::add_answers(&mut frame, &one.params, &one.samples.names, &answers, 0)
+            .map_err(Error::engine(STAGE))?;
     }
     let frame = frame.drop(CUSTOMER_ID).map_err(Error::engine(STAGE))?;
     let names: Vec<String> = frame.get_column_names().iter().map(ToString::to_string).collect();
@@ -142,9 +144,11 @@ pub(super) fn lookup(p: &Pipeline, trained: &[Trained], own: &str) -> Result<Ans
             frame.columns().iter().map(|column| Ok(literal(&column.get(row)?))).collect();
         rows.push(format!("({})", cells.map_err(Error::engine(STAGE))?.join(", ")));
     }
-    let typed = names.iter().map(|name| match Dimension::ALL.iter().any(|dimension| dimension.score() == name) {
-        true => name.clone(),
-        false => cast(name),
+    let typed = names.iter().map(|name| {
+        match Dimension::ALL.iter().any(|dimension| dimension.score() == name) {
+            true => name.clone(),
+            false => cast(name),
+        }
     });
     let query = format!(
         "SELECT {} FROM VALUES\n  {}\n  AS t({})",
@@ -179,9 +183,15 @@ fn cast(column: &str) -> String {
 }
 
 /// What the artefact at a path says of every customer of the newest snapshot, by this program on the nodes.
-pub(super) fn piped(p: &Pipeline, params: &SparkParams, newest: NaiveDate, artefact: &str) -> Answers {
+pub(super) fn piped(
+    p: &Pipeline,
+    params: &SparkParams,
+    newest: NaiveDate,
+    artefact: &str,
+) -> Answers {
     let features = p.models.iter().flat_map(|model| &model.features);
-    let sent: Vec<String> = input_columns(features, &[]).into_iter().map(|column| column.name).collect();
+    let sent: Vec<String> =
+        input_columns(features, &[]).into_iter().map(|column| column.name).collect();
     let scores = [R_SCORE, F_SCORE, M_SCORE, RFM_CODE, SEGMENT].map(str::to_owned);
     let said: Vec<String> = p.models.iter().flat_map(|model| outputs(&model.name)).collect();
     let back = [CUSTOMER_ID.to_owned()].into_iter().chain(scores).chain(said.clone());
@@ -189,7 +199,8 @@ pub(super) fn piped(p: &Pipeline, params: &SparkParams, newest: NaiveDate, artef
     let written = "ROW FORMAT DELIMITED FIELDS TERMINATED BY '\\t' NULL DEFINED AS '\\\\N'";
     let typed: Vec<String> = said.iter().map(|column| cast(column)).collect();
     let shell = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
-    let command = format!("{} --quiet score --stdio --model {}", shell(&params.binary), shell(artefact));
+    let command =
+        format!("{} --quiet score --stdio --model {}", shell(&params.binary), shell(artefact));
     let query = format!(
         "SELECT {CUSTOMER_ID}, {} FROM (\n\
          \x20 SELECT TRANSFORM ({})\n    {written}\n\

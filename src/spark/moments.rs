@@ -48,7 +48,15 @@ mod tests {
         for format in ["%Y-%m-%d", "%m/%d/%Y %H:%M", "%F %T", "%d.%m.%Y"] {
             assert!(moment(format, "c").is_some(), "{format}");
         }
-        for format in ["%d %b %Y", "%y-%m-%d", "%Y-%m-%dT%H:%M:%S%z", "%H:%M", "%Y-%m-%d %d", "%s", "%%F %Y-%m-%d"] {
+        for format in [
+            "%d %b %Y",
+            "%y-%m-%d",
+            "%Y-%m-%dT%H:%M:%S%z",
+            "%H:%M",
+            "%Y-%m-%d %d",
+            "%s",
+            "%%F %Y-%m-%d",
+        ] {
             assert!(moment(format, "c").is_none(), "{format}");
         }
     }

@@ -59,7 +59,8 @@ fn ledger(p: &Pipeline, reasons: &[Reason]) -> String {
         let Reason { step, reason, declared, .. } = reason;
         format!("({code}, {}, {}, {declared})", quoted(step), quoted(reason))
     });
-    let fates: Vec<String> = fates.chain([format!("({ACCEPTED}, 'accepted', '', false)")]).collect();
+    let fates: Vec<String> =
+        fates.chain([format!("({ACCEPTED}, 'accepted', '', false)")]).collect();
     let key = match p.ingest.has_orders() {
         true => (ORDER_ID.to_owned(), ORDER_ID),
         false => (format!("{CUSTOMER_ID}, {DAY}"), CUSTOMER_ID),
@@ -72,12 +73,17 @@ fn ledger(p: &Pipeline, reasons: &[Reason]) -> String {
     let factor = double(p.ingest.money.factor());
     // What is left after a fate is what comes later.
     let left = |column: &str| {
-        format!("coalesce(sum({column}) OVER (ORDER BY fate DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)")
+        format!(
+            "coalesce(sum({column}) OVER (ORDER BY fate DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)"
+        )
     };
     let counts = [(ROWS, ROWS_LEFT), (CUSTOMERS, CUSTOMERS_LEFT), (ORDERS, ORDERS_LEFT)];
-    let removed: Vec<String> = counts.iter().map(|(name, _)| format!("CAST({name} AS BIGINT) AS {name}")).collect();
-    let stayed: Vec<String> = counts.iter().map(|(_, name)| format!("CAST({name} AS BIGINT) AS {name}")).collect();
-    let lefts: Vec<String> = counts.iter().map(|(name, left_name)| format!("{} AS {left_name}", left(name))).collect();
+    let removed: Vec<String> =
+        counts.iter().map(|(name, _)| format!("CAST({name} AS BIGINT) AS {name}")).collect();
+    let stayed: Vec<String> =
+        counts.iter().map(|(_, name)| format!("CAST({name} AS BIGINT) AS {name}")).collect();
+    let lefts: Vec<String> =
+        counts.iter().map(|(name, left_name)| format!("{} AS {left_name}", left(name))).collect();
     format!(
         "WITH book AS (SELECT *, coalesce({REASON}, {ACCEPTED}) AS fate FROM {ORDERS_TABLE}),\n\
          sums AS (SELECT fate, sum({LINES}) AS {ROWS}, sum({MONEY}) AS {MONEY} FROM book GROUP BY fate),\n\

@@ -25,7 +25,9 @@ pub(super) fn statements(p: &Pipeline) -> Vec<Statement> {
 
 /// The dates to look back from, each with its place among them from 1.
 fn snapshots(dates: &SnapshotDates) -> String {
-    let end = format!("SELECT date_add(max({DAY}), 1) AS {SNAPSHOT} FROM {ORDERS_TABLE} WHERE {REASON} IS NULL");
+    let end = format!(
+        "SELECT date_add(max({DAY}), 1) AS {SNAPSHOT} FROM {ORDERS_TABLE} WHERE {REASON} IS NULL"
+    );
     let found = match dates {
         SnapshotDates::Last => end,
         SnapshotDates::Given(dates) => {
@@ -34,22 +36,28 @@ fn snapshots(dates: &SnapshotDates) -> String {
         }
         SnapshotDates::Grid(grid) => on_grid(grid, &end),
     };
-    format!("SELECT {SNAPSHOT}, CAST(row_number() OVER (ORDER BY {SNAPSHOT}) AS INT) AS place\nFROM ({found})")
+    format!(
+        "SELECT {SNAPSHOT}, CAST(row_number() OVER (ORDER BY {SNAPSHOT}) AS INT) AS place\nFROM ({found})"
+    )
 }
 
 fn on_grid(Grid { from, every, until }: &Grid, end: &str) -> String {
     let years = i64::from(LAST_YEAR - chrono::Datelike::year(from)).max(1);
     let (steps, step) = match every {
-        Step::Days(days) => {
-            (years * 366 / i64::from(*days) + 1, format!("date_add({}, CAST(id * {days} AS INT))", day(*from)))
-        }
-        Step::Months(months) => {
-            (years * 12 / i64::from(*months) + 1, format!("add_months({}, CAST(id * {months} AS INT))", day(*from)))
-        }
+        Step::Days(days) => (
+            years * 366 / i64::from(*days) + 1,
+            format!("date_add({}, CAST(id * {days} AS INT))", day(*from)),
+        ),
+        Step::Months(months) => (
+            years * 12 / i64::from(*months) + 1,
+            format!("add_months({}, CAST(id * {months} AS INT))", day(*from)),
+        ),
     };
     let steps = format!("SELECT {step} AS {SNAPSHOT} FROM range({steps})");
     match until {
-        Some(until) => format!("SELECT {SNAPSHOT} FROM ({steps}) WHERE {SNAPSHOT} <= {}", day(*until)),
+        Some(until) => {
+            format!("SELECT {SNAPSHOT} FROM ({steps}) WHERE {SNAPSHOT} <= {}", day(*until))
+        }
         None => format!(
             "SELECT g.{SNAPSHOT} FROM ({steps}) AS g CROSS JOIN ({end}) AS e WHERE g.{SNAPSHOT} <= e.{SNAPSHOT} UNION {end}"
         ),
@@ -70,7 +78,9 @@ fn measured(p: &Pipeline) -> String {
         format!("{} AS {MONETARY}", m.monetary(p.rfm.monetary)),
     ];
     if CleanStep::policy(&p.clean) == ReturnPolicy::Separate {
-        let sum = format!("sum(CASE WHEN b.{RETURNED} THEN -b.{MONEY} ELSE CAST(0 AS DECIMAL(30, 0)) END)");
+        let sum = format!(
+            "sum(CASE WHEN b.{RETURNED} THEN -b.{MONEY} ELSE CAST(0 AS DECIMAL(30, 0)) END)"
+        );
         columns.push(format!("{} AS {RETURNED_MONEY}", m.major(&sum)));
     }
     columns.extend(p.rfm.features.iter().filter_map(|feature| m.feature(*feature)));
@@ -134,7 +144,9 @@ impl Measures<'_> {
         let apart = CleanStep::policy(&self.p.clean) == ReturnPolicy::Separate;
         let gross = of == Monetary::Gross || (of != Monetary::Net && apart);
         let sum = match gross {
-            true => format!("sum(CASE WHEN b.{RETURNED} THEN CAST(0 AS DECIMAL(30, 0)) ELSE b.{MONEY} END)"),
+            true => format!(
+                "sum(CASE WHEN b.{RETURNED} THEN CAST(0 AS DECIMAL(30, 0)) ELSE b.{MONEY} END)"
+            ),
             false => format!("sum(b.{MONEY})"),
         };
         let mean = |count: String| {
@@ -153,7 +165,9 @@ impl Measures<'_> {
     /// A further column; `None` for those that have no form in SQL, which are refused before.
     fn feature(&self, feature: Feature) -> Option<String> {
         match feature {
-            Feature::TenureDays => Some(format!("CAST(datediff(s.{SNAPSHOT}, min(b.{DAY})) AS INT) AS {TENURE_DAYS}")),
+            Feature::TenureDays => {
+                Some(format!("CAST(datediff(s.{SNAPSHOT}, min(b.{DAY})) AS INT) AS {TENURE_DAYS}"))
+            }
             // The gaps between days add up to what lies between the first and the last.
             Feature::MeanGapDays => {
                 let days = self.distinct(DAY, self.stands);
@@ -177,19 +191,26 @@ impl Measures<'_> {
         let done = |days: u32| {
             let within = format!("{} <= {days}", self.days_before);
             let done = match ratio.of {
-                Of::Money => format!("sum(CASE WHEN {within} THEN b.{MONEY} ELSE CAST(0 AS DECIMAL(30, 0)) END)"),
+                Of::Money => format!(
+                    "sum(CASE WHEN {within} THEN b.{MONEY} ELSE CAST(0 AS DECIMAL(30, 0)) END)"
+                ),
                 Of::Orders => self.orders(&all([self.stands.to_owned(), within])),
             };
             format!("CAST({done} AS DOUBLE)")
         };
         let over = done(ratio.over);
-        format!("CASE WHEN {over} > 0.0D THEN {} / {over} END AS {}", done(ratio.recent), ratio.column())
+        format!(
+            "CASE WHEN {over} > 0.0D THEN {} / {over} END AS {}",
+            done(ratio.recent),
+            ratio.column()
+        )
     }
 }
 
 /// Columns of the measured customers beside recency, frequency and monetary value, in their order.
 pub(super) fn further(p: &Pipeline) -> Vec<String> {
-    let apart = (CleanStep::policy(&p.clean) == ReturnPolicy::Separate).then(|| RETURNED_MONEY.to_owned());
+    let apart =
+        (CleanStep::policy(&p.clean) == ReturnPolicy::Separate).then(|| RETURNED_MONEY.to_owned());
     let features = p.rfm.features.iter().filter_map(|feature| match feature {
         Feature::TenureDays => Some(TENURE_DAYS.to_owned()),
         Feature::MeanGapDays => Some(MEAN_GAP_DAYS.to_owned()),

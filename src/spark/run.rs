@@ -51,11 +51,13 @@ pub fn run(p: &Pipeline, params: &SparkParams) -> Result<Outcome, Error> {
     if !p.models.is_empty() {
         site.make(&answered(p, params, &site, &assigned, &files)?)?;
     }
-    let tables = tables(p, ledger, &cuts, &counted, &assigned).map_err(Error::engine("evaluate"))?;
+    let tables =
+        tables(p, ledger, &cuts, &counted, &assigned).map_err(Error::engine("evaluate"))?;
     site.clear()?;
     let hash = definition_hash(p);
     let facts = pipeline::facts(p, &hash, &inputs, &verdicts, &cuts);
-    let manifest = info_span!("publish").in_scope(|| publish::publish_written(staging, &tables, files, facts))?;
+    let manifest = info_span!("publish")
+        .in_scope(|| publish::publish_written(staging, &tables, files, facts))?;
     Ok(Outcome::Published { manifest: Box::new(manifest), tables, stayed: Vec::new() })
 }
 
@@ -75,7 +77,12 @@ fn read(p: &Pipeline, site: &Site<'_>, statements: &[Statement]) -> Result<Order
 }
 
 /// `rfm` and the cut points of `score`.
-fn scored(p: &Pipeline, site: &Site<'_>, dates: &[NaiveDate], statements: &[Statement]) -> Result<Vec<Cut>, Error> {
+fn scored(
+    p: &Pipeline,
+    site: &Site<'_>,
+    dates: &[NaiveDate],
+    statements: &[Statement],
+) -> Result<Vec<Cut>, Error> {
     match site.make_all(statements)? {
         true => site.cuts(p, dates),
         false => Err(nobody(dates.first())),
@@ -131,15 +138,21 @@ fn inputs(p: &Pipeline) -> Result<Vec<Input>, Error> {
     let input = |file: &SourceFile| {
         let io = |source| Error::Input { path: file.path.clone(), source };
         let data = file.path.metadata().map_err(io)?;
-        let written = data.modified().map_err(io)?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Ok(Input { path: file.name.clone(), bytes: data.len(), blake3: format!("modified:{}", written.as_nanos()) })
+        let written =
+            data.modified().map_err(io)?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Ok(Input {
+            path: file.name.clone(),
+            bytes: data.len(),
+            blake3: format!("modified:{}", written.as_nanos()),
+        })
     };
     p.ingest.files().map(input).collect()
 }
 
 /// Identity of a run, which tells what the cluster computed from what this machine did.
 fn run_id(p: &Pipeline, params: &SparkParams, inputs: &[Input]) -> String {
-    let of_engine = format!("spark {} {} {}", params.sample, params.seed, pipeline::run_id(p, inputs));
+    let of_engine =
+        format!("spark {} {} {}", params.sample, params.seed, pipeline::run_id(p, inputs));
     blake3::hash(of_engine.as_bytes()).to_hex()[..16].to_owned()
 }
 
@@ -174,7 +187,9 @@ fn fitted(
         trained: Vec::new(),
         clustered: Vec::new(),
     };
-    let Some((date, _)) = counted.scores.last().filter(|_| !p.models.is_empty()) else { return Ok(none()) };
+    let Some((date, _)) = counted.scores.last().filter(|_| !p.models.is_empty()) else {
+        return Ok(none());
+    };
     site.make(&model::sample(p, params, *date, &counted.segments))?;
     let _span = info_span!("model").entered();
     let newest = site.sample()?;
@@ -182,7 +197,11 @@ fn fitted(
     let segmented = Segmented { frame: newest.clone(), dates: vec![*date], cuts: of_newest };
     let sight = Sight { date: *date, newest, earlier: &[], book, labels: &BTreeMap::new() };
     let assigned = crate::model::assign(&p.models, &[], &segmented, &sight)?;
-    info!(customers = segmented.frame.height(), models = p.models.len(), "models fitted to a sample");
+    info!(
+        customers = segmented.frame.height(),
+        models = p.models.len(),
+        "models fitted to a sample"
+    );
     Ok(assigned)
 }
 

@@ -64,7 +64,11 @@ fn quantiles(p: &Pipeline) -> impl Iterator<Item = (Dimension, &DimensionParams)
 /// three of them, so that a greater value is never in a lower bucket.
 fn values(p: &Pipeline) -> String {
     let of = |(dimension, params): (Dimension, &DimensionParams)| {
-        let positive = if params.zero_apart { format!(" WHERE {} > 0", dimension.value()) } else { String::new() };
+        let positive = if params.zero_apart {
+            format!(" WHERE {} > 0", dimension.value())
+        } else {
+            String::new()
+        };
         format!(
             "SELECT {SNAPSHOT}, {} AS {DIMENSION}, CAST({} AS DOUBLE) AS {VALUE} FROM {MEASURED}{positive}",
             quoted(dimension.value()),
@@ -73,11 +77,14 @@ fn values(p: &Pipeline) -> String {
     };
     let all: Vec<String> = quantiles(p).map(of).collect();
     let all = match all.is_empty() {
-        true => format!("SELECT {SNAPSHOT}, '' AS {DIMENSION}, 0.0D AS {VALUE} FROM {SNAPSHOTS} WHERE false"),
+        true => format!(
+            "SELECT {SNAPSHOT}, '' AS {DIMENSION}, 0.0D AS {VALUE} FROM {SNAPSHOTS} WHERE false"
+        ),
         false => all.join(" UNION ALL "),
     };
     let digits = "CAST(abs(CAST(floor(value) AS BIGINT)) AS STRING)";
-    let size = format!("(length({digits}) * 1000 + CAST(substr(rpad({digits}, 3, '0'), 1, 3) AS INT))");
+    let size =
+        format!("(length({digits}) * 1000 + CAST(substr(rpad({digits}, 3, '0'), 1, 3) AS INT))");
     format!(
         "SELECT {SNAPSHOT}, {DIMENSION}, {VALUE}, CAST(CASE WHEN {VALUE} < 0 THEN -{size} ELSE {size} END AS INT) AS bucket FROM ({all})"
     )
@@ -103,9 +110,9 @@ fn wanted(p: &Pipeline) -> String {
         let apart = u8::from(params.zero_apart);
         let bins = params.bins - apart;
         let both = |i: u8| [0, 1].map(|side| (i, side));
-        (1..bins)
-            .flat_map(both)
-            .map(move |(i, side)| format!("({}, {}, {i}, {bins}, {side})", quoted(dimension.value()), i + apart))
+        (1..bins).flat_map(both).map(move |(i, side)| {
+            format!("({}, {}, {i}, {bins}, {side})", quoted(dimension.value()), i + apart)
+        })
     };
     let mut places: Vec<String> = quantiles(p).flat_map(of).collect();
     if places.is_empty() {
@@ -143,7 +150,10 @@ fn cut_points(p: &Pipeline) -> String {
     let lies = match plus.is_empty() {
         true => lies,
         // The R package adds one.
-        false => format!("{lies} + CASE WHEN {DIMENSION} IN ({}) THEN 1.0D ELSE 0.0D END", plus.join(", ")),
+        false => format!(
+            "{lies} + CASE WHEN {DIMENSION} IN ({}) THEN 1.0D ELSE 0.0D END",
+            plus.join(", ")
+        ),
     };
     let mut known: Vec<String> = Vec::new();
     for dimension in Dimension::ALL {
@@ -153,8 +163,9 @@ fn cut_points(p: &Pipeline) -> String {
             None => Vec::new(),
         };
         let points = points.iter().enumerate();
-        known
-            .extend(points.map(|(i, point)| format!("({}, {}, {})", quoted(dimension.value()), i + 1, double(*point))));
+        known.extend(points.map(|(i, point)| {
+            format!("({}, {}, {})", quoted(dimension.value()), i + 1, double(*point))
+        }));
     }
     let known = match known.is_empty() {
         true => String::new(),
@@ -200,7 +211,9 @@ fn scored(p: &Pipeline) -> String {
         let column = |place: usize| format!("{}_{place}", dimension.score());
         let value = format!("CAST(m.{} AS DOUBLE)", dimension.value());
         let passed: Vec<String> = (1..=points)
-            .map(|place| format!("CASE WHEN {value} {beyond} c.{} THEN 1 ELSE 0 END", column(place)))
+            .map(|place| {
+                format!("CASE WHEN {value} {beyond} c.{} THEN 1 ELSE 0 END", column(place))
+            })
             .collect();
         let bin = if passed.is_empty() { "0".to_owned() } else { passed.join(" + ") };
         let score = match dimension.reversed() {
@@ -210,12 +223,16 @@ fn scored(p: &Pipeline) -> String {
         scores.push(format!("CAST({score} AS TINYINT) AS {}", dimension.score()));
         cuts.extend((1..=points).map(|place| {
             let of = quoted(dimension.value());
-            format!("max(CASE WHEN {DIMENSION} = {of} AND place = {place} THEN point END) AS {}", column(place))
+            format!(
+                "max(CASE WHEN {DIMENSION} = {of} AND place = {place} THEN point END) AS {}",
+                column(place)
+            )
         }));
     }
     cuts.insert(0, SNAPSHOT.to_owned());
     let separator = if p.score.dimensions.iter().any(|params| params.bins > 9) { "-" } else { "" };
-    let code = Dimension::ALL.map(|dimension| format!("CAST({} AS STRING)", dimension.score())).join(", ");
+    let code =
+        Dimension::ALL.map(|dimension| format!("CAST({} AS STRING)", dimension.score())).join(", ");
     let weighed = p.score.weights.map_or_else(String::new, |weights| {
         let one = |(dimension, weight): (Dimension, f64)| {
             format!("CAST({} AS DOUBLE) * {}", dimension.score(), double(weight))

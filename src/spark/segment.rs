@@ -20,7 +20,8 @@ pub(super) const SEGMENTS: &str = "segments";
 /// The table of named customers, as [`crate::segment::Segmented`] has them, in hive folders by snapshot unless models are asked about
 /// them first; and how many they are.
 pub(super) fn statements(p: &Pipeline, asked: bool) -> Vec<Statement> {
-    let (path, partition_by) = if asked { ("work/segments", None) } else { (SEGMENTS, Some(SNAPSHOT)) };
+    let (path, partition_by) =
+        if asked { ("work/segments", None) } else { (SEGMENTS, Some(SNAPSHOT)) };
     let body = Body::Table { select: named(p), path, partition_by };
     let cells = [SNAPSHOT, SEGMENT, R_SCORE, F_SCORE, M_SCORE].join(", ");
     let cells = format!(
@@ -39,7 +40,13 @@ pub(super) fn columns(p: &Pipeline) -> Vec<String> {
     let scores = [R_SCORE, F_SCORE, M_SCORE, RFM_CODE].map(str::to_owned);
     let weighed = p.score.weights.map(|_| RFM_SCORE.to_owned());
     let named = [SEGMENT, PREVIOUS_SEGMENT, SEGMENT_SINCE, SNAPSHOTS_IN_SEGMENT].map(str::to_owned);
-    before.into_iter().chain(super::rfm::further(p)).chain(scores).chain(weighed).chain(named).collect()
+    before
+        .into_iter()
+        .chain(super::rfm::further(p))
+        .chain(scores)
+        .chain(weighed)
+        .chain(named)
+        .collect()
 }
 
 fn named(p: &Pipeline) -> String {
@@ -75,7 +82,10 @@ fn named(p: &Pipeline) -> String {
 /// The name of the segment of the first rule that matches.
 fn name_of(map: &SegmentMap) -> String {
     let otherwise = map.otherwise.map_or("NULL".to_owned(), |idx| quoted(map.name_of(idx)));
-    let rules = map.rules.iter().map(|rule| (matches(rule), format!("\n      {}", quoted(map.name_of(rule.segment)))));
+    let rules = map
+        .rules
+        .iter()
+        .map(|rule| (matches(rule), format!("\n      {}", quoted(map.name_of(rule.segment)))));
     first_of(rules, &otherwise)
 }
 
@@ -84,7 +94,8 @@ fn matches(rule: &Rule) -> String {
         .into_iter()
         .zip(rule.ranges)
         .map(|(dimension, [low, high])| format!("{} BETWEEN {low} AND {high}", dimension.score()));
-    let sum = rule.fm_sum.map(|[low, high]| format!("{F_SCORE} + {M_SCORE} BETWEEN {low} AND {high}"));
+    let sum =
+        rule.fm_sum.map(|[low, high]| format!("{F_SCORE} + {M_SCORE} BETWEEN {low} AND {high}"));
     let codes = rule.codes.as_ref().map(|codes| {
         any(codes.iter().map(|code| {
             all(Dimension::ALL

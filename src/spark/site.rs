@@ -33,7 +33,9 @@ impl<'a> Site<'a> {
     /// # Errors
     /// What the operating system says.
     pub(super) fn of(cluster: &'a Cluster, folder: &Path) -> Result<Self, Error> {
-        let folder = folder.canonicalize().map_err(|source| PublishError::Io { path: folder.to_owned(), source })?;
+        let folder = folder
+            .canonicalize()
+            .map_err(|source| PublishError::Io { path: folder.to_owned(), source })?;
         let to = super::url(&folder.display().to_string());
         Ok(Self { cluster, folder, to })
     }
@@ -86,11 +88,16 @@ impl<'a> Site<'a> {
     /// # Errors
     /// What Polars says.
     pub(super) fn calendar(&self, there: bool) -> Result<DataFrame, Error> {
-        let columns =
-            [col(REASON).cast(DataType::UInt8), col(DAY).cast(DataType::Date), col(LINES).cast(DataType::UInt64)];
+        let columns = [
+            col(REASON).cast(DataType::UInt8),
+            col(DAY).cast(DataType::Date),
+            col(LINES).cast(DataType::UInt64),
+        ];
         let found = match there {
             true => self.table(orders::CALENDAR).and_then(|table| table.select(columns).collect()),
-            false => df![REASON => Vec::<u8>::new(), DAY => Vec::<NaiveDate>::new(), LINES => Vec::<u64>::new()],
+            false => {
+                df![REASON => Vec::<u8>::new(), DAY => Vec::<NaiveDate>::new(), LINES => Vec::<u64>::new()]
+            }
         };
         found.map_err(Error::engine("orders"))
     }
@@ -100,8 +107,11 @@ impl<'a> Site<'a> {
     /// # Errors
     /// What Polars says.
     pub(super) fn ledger(&self) -> Result<DataFrame, Error> {
-        let sorted = self.table(orders::LEDGER_PATH).map(|table| table.sort([orders::FATE], Default::default()));
-        let ledger = sorted.and_then(LazyFrame::collect).and_then(|ledger| ledger.drop(orders::FATE));
+        let sorted = self
+            .table(orders::LEDGER_PATH)
+            .map(|table| table.sort([orders::FATE], Default::default()));
+        let ledger =
+            sorted.and_then(LazyFrame::collect).and_then(|ledger| ledger.drop(orders::FATE));
         ledger.map_err(Error::engine("orders"))
     }
 
@@ -119,24 +129,37 @@ impl<'a> Site<'a> {
     /// What Polars says, or a snapshot that nobody asked for.
     pub(super) fn cuts(&self, p: &Pipeline, dates: &[NaiveDate]) -> Result<Vec<Cut>, Error> {
         let read = || -> PolarsResult<Vec<(NaiveDate, String, f64)>> {
-            let found =
-                self.table(score::CUT_POINTS_PATH)?.sort([SNAPSHOT, DIMENSION, PLACE], Default::default()).collect()?;
-            let (days, names) = (found.column(SNAPSHOT)?.date()?, found.column(DIMENSION)?.cast(&DataType::String)?);
+            let found = self
+                .table(score::CUT_POINTS_PATH)?
+                .sort([SNAPSHOT, DIMENSION, PLACE], Default::default())
+                .collect()?;
+            let (days, names) = (
+                found.column(SNAPSHOT)?.date()?,
+                found.column(DIMENSION)?.cast(&DataType::String)?,
+            );
             let points = found.column(score::POINT)?.f64()?;
             let rows = days.as_date_iter().zip(names.str()?.iter()).zip(points.iter());
-            Ok(rows.filter_map(|((day, name), point)| Some((day?, name?.to_owned(), point?))).collect())
+            Ok(rows
+                .filter_map(|((day, name), point)| Some((day?, name?.to_owned(), point?)))
+                .collect())
         };
         let found = read().map_err(Error::engine("score"))?;
         if let Some((odd, ..)) = found.iter().find(|(day, ..)| !dates.contains(day)) {
-            let words = format!("the cluster has a snapshot {odd} that the dates of the lines do not lead to");
+            let words = format!(
+                "the cluster has a snapshot {odd} that the dates of the lines do not lead to"
+            );
             return Err(Error::Spark { stage: "score", words });
         }
         let cut = |snapshot: &NaiveDate, dimension: Dimension| {
-            let own = found.iter().filter(|(day, name, _)| day == snapshot && name == dimension.value());
+            let own =
+                found.iter().filter(|(day, name, _)| day == snapshot && name == dimension.value());
             let points = own.map(|(_, _, point)| *point).collect();
             Cut { snapshot: *snapshot, dimension, points: score::points(p, dimension, points) }
         };
-        Ok(dates.iter().flat_map(|date| Dimension::ALL.map(|dimension| cut(date, dimension))).collect())
+        Ok(dates
+            .iter()
+            .flat_map(|date| Dimension::ALL.map(|dimension| cut(date, dimension)))
+            .collect())
     }
 
     /// How many customers there are.
@@ -151,8 +174,12 @@ impl<'a> Site<'a> {
 
 /// Whether a folder holds a file of a table.
 fn written(folder: &Path) -> bool {
-    let mut entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    entries.any(|path| path.is_dir() && written(&path) || path.extension().is_some_and(|suffix| suffix == "parquet"))
+    let mut entries =
+        fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.any(|path| {
+        path.is_dir() && written(&path)
+            || path.extension().is_some_and(|suffix| suffix == "parquet")
+    })
 }
 
 /// How many customers there are, by snapshot and score, and of the newest by segment.
@@ -168,7 +195,8 @@ pub(super) struct Counted {
 impl Counted {
     /// The first snapshot that has no customers.
     pub(super) fn nobody(&self) -> Option<NaiveDate> {
-        let of_date = self.scores.iter().find(|(_, counts)| counts[0].iter().all(|count| *count == 0));
+        let of_date =
+            self.scores.iter().find(|(_, counts)| counts[0].iter().all(|count| *count == 0));
         of_date.map(|(date, _)| *date)
     }
 
@@ -183,7 +211,8 @@ impl Counted {
         let customers = cells.column(CUSTOMERS)?.cast(&DataType::UInt64)?;
         let customers: Vec<u64> = customers.u64()?.iter().map(Option::unwrap_or_default).collect();
         let names = cells.column(SEGMENT)?.cast(&DataType::String)?;
-        let mut counted = Self { rows: customers.iter().sum(), scores: Vec::new(), segments: BTreeMap::new() };
+        let mut counted =
+            Self { rows: customers.iter().sum(), scores: Vec::new(), segments: BTreeMap::new() };
         for date in dates {
             let mut of_date: [Vec<u32>; 3] = Default::default();
             for (counts, dimension) in of_date.iter_mut().zip(Dimension::ALL) {

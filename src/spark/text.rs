@@ -41,8 +41,12 @@ pub(super) fn double(value: f64) -> String {
 }
 
 /// The value of the first condition that holds.
-pub(super) fn first_of(cases: impl IntoIterator<Item = (String, String)>, otherwise: &str) -> String {
-    let whens: Vec<String> = cases.into_iter().map(|(holds, value)| format!("WHEN {holds} THEN {value}")).collect();
+pub(super) fn first_of(
+    cases: impl IntoIterator<Item = (String, String)>,
+    otherwise: &str,
+) -> String {
+    let whens: Vec<String> =
+        cases.into_iter().map(|(holds, value)| format!("WHEN {holds} THEN {value}")).collect();
     match whens.is_empty() {
         true => otherwise.to_owned(),
         false => format!("CASE {} ELSE {otherwise} END", whens.join(" ")),
@@ -76,7 +80,10 @@ mod tests {
     fn literals_are_told_apart_from_what_surrounds_them() {
         assert_eq!(quoted("Can't \\ 'x'"), r"'Can\'t \\ \'x\''");
         assert_eq!(name("a`b"), "`a``b`");
-        assert_eq!([double(250.194), double(1000.0), double(1e300)], ["250.194D", "1000.0D", "1e300D"]);
+        assert_eq!(
+            [double(250.194), double(1000.0), double(1e300)],
+            ["250.194D", "1000.0D", "1e300D"]
+        );
         assert_eq!(double(f64::NEG_INFINITY), "CAST('-Infinity' AS DOUBLE)");
     }
 }

@@ -36,7 +36,12 @@ fn csv_gallery_is_refused_in_words() {
         };
         let outcome = shop.custseg(args);
         assert!(!outcome.stderr.contains("panicked"), "{name}: {}", outcome.stderr);
-        assert!([2, 3].contains(&outcome.code), "{name}: exit {}: {}", outcome.code, outcome.stderr);
+        assert!(
+            [2, 3].contains(&outcome.code),
+            "{name}: exit {}: {}",
+            outcome.code,
+            outcome.stderr
+        );
         assert!(!shop.path("out/current").exists(), "{name}: something was published");
         insta::with_settings!({filters => vec![(r"/tmp/[^/ ]+", "[tmp]"), (r"\s+$", "")]}, {
             insta::assert_snapshot!(format!("bad_data_{name}"), format!("exit {}\n{}", outcome.code, outcome.stderr));
@@ -66,14 +71,34 @@ fn broken_parquet_is_refused_in_words() {
     for (name, bytes) in gallery {
         let shop = Shop::fixture();
         std::fs::write(shop.path("shop.parquet"), bytes).unwrap();
-        let outcome = shop.custseg(&["-q", "run", "shop.yaml", "--set", "ingest.transactions.paths=[shop.parquet]"]);
+        let outcome = shop.custseg(&[
+            "-q",
+            "run",
+            "shop.yaml",
+            "--set",
+            "ingest.transactions.paths=[shop.parquet]",
+        ]);
         assert!(!outcome.stderr.contains("panicked"), "{name}: {}", outcome.stderr);
-        assert!([2, 3].contains(&outcome.code), "{name}: exit {}: {}", outcome.code, outcome.stderr);
-        insta::assert_snapshot!(format!("bad_parquet_{name}"), format!("exit {}\n{}", outcome.code, outcome.stderr));
+        assert!(
+            [2, 3].contains(&outcome.code),
+            "{name}: exit {}: {}",
+            outcome.code,
+            outcome.stderr
+        );
+        insta::assert_snapshot!(
+            format!("bad_parquet_{name}"),
+            format!("exit {}\n{}", outcome.code, outcome.stderr)
+        );
     }
     let shop = Shop::fixture();
     std::fs::write(shop.path("shop.parquet"), torn).unwrap();
-    let outcome = shop.custseg(&["-q", "run", "shop.yaml", "--set", "ingest.transactions.paths=[shop.parquet]"]);
+    let outcome = shop.custseg(&[
+        "-q",
+        "run",
+        "shop.yaml",
+        "--set",
+        "ingest.transactions.paths=[shop.parquet]",
+    ]);
     assert!(outcome.code > 1 && !outcome.stderr.contains("panicked"), "{}", outcome.stderr);
 }
 
@@ -116,12 +141,15 @@ fn numbers_out_of_range_are_rejected_not_wrapped() {
         "C1,P1,,2024-01-05 10:00,1.00,1001,UK",
         "C2,P1,1,2024-01-05 10:00,,1001,UK",
     ];
-    let shop =
-        Shop::of(format!("{HEAD}{LINE}{}\n", lines.join("\n"))).edit("  - cancellations: { order_id_prefix: C }\n", "");
+    let shop = Shop::of(format!("{HEAD}{LINE}{}\n", lines.join("\n")))
+        .edit("  - cancellations: { order_id_prefix: C }\n", "");
     let rejects = shop.run(&[]).rejects();
     assert_eq!(rejects.height(), lines.len());
     assert_eq!(super::harness::floats(&shop.table("ledger"), "money_left").last(), Some(&3.0));
-    insta::assert_snapshot!("rejected_numbers", super::harness::texts(&rejects, "reason").join("\n"));
+    insta::assert_snapshot!(
+        "rejected_numbers",
+        super::harness::texts(&rejects, "reason").join("\n")
+    );
 }
 
 /// Records that are none of the table's go to the rejects with row, reason and text, and no other row moves.
@@ -144,7 +172,8 @@ fn bad_records_are_rejected_and_nothing_else_is() {
     }
     let shop = Shop::of(csv);
     let rejects = shop.run(&[]).rejects();
-    let columns = ["source_row", "step", "reason", "text"].map(|name| super::harness::texts(&rejects, name));
+    let columns =
+        ["source_row", "step", "reason", "text"].map(|name| super::harness::texts(&rejects, name));
     let mut rows: Vec<[&str; 4]> =
         (0..rejects.height()).map(|i| [0, 1, 2, 3].map(|c| columns[c][i].as_str())).collect();
     rows.sort();
@@ -153,7 +182,12 @@ fn bad_records_are_rejected_and_nothing_else_is() {
         [
             ["2", "ingest", "too many fields", "A2,P1,2,2024-01-05 10:00,1.50,1001,UK,more"],
             ["3", "ingest", "too few fields", "A3,P1,2,2024-01-05 10:00"],
-            ["4", "ingest", "not in the declared encoding", "A4,P1,2,2024-01-05 10:00,1.50,caf\u{fffd},UK"],
+            [
+                "4",
+                "ingest",
+                "not in the declared encoding",
+                "A4,P1,2,2024-01-05 10:00,1.50,caf\u{fffd},UK"
+            ],
             ["5", "ingest", "too few fields", "   "],
             ["7", "ingest", "quantity not a whole number", "x"],
         ]
@@ -183,7 +217,13 @@ fn on_bad_row_fail_names_the_first() {
         ),
     ] {
         let shop = Shop::of(format!("{HEAD}{LINE}{line}\n"));
-        let outcome = shop.custseg(&["-q", "run", "shop.yaml", "--set", "ingest.transactions.csv.on_bad_row=fail"]);
+        let outcome = shop.custseg(&[
+            "-q",
+            "run",
+            "shop.yaml",
+            "--set",
+            "ingest.transactions.csv.on_bad_row=fail",
+        ]);
         assert_eq!(outcome.code, 3, "{name}");
         assert!(outcome.stderr.contains(expected), "{name}: {}", outcome.stderr);
         assert!(!shop.path("out/current").exists());
@@ -203,7 +243,10 @@ fn declared_encodings() {
     for encoding in ["latin1", "windows_1252"] {
         let shop = Shop::of(&latin);
         shop.run(&["--set", &format!("ingest.transactions.csv.encoding={encoding}")]);
-        assert_eq!(super::harness::hashes(&utf8.path("out")), super::harness::hashes(&shop.path("out")));
+        assert_eq!(
+            super::harness::hashes(&utf8.path("out")),
+            super::harness::hashes(&shop.path("out"))
+        );
         let segments = shop.table("segments/snapshot=2024-01-06/part-0");
         assert_eq!(super::harness::texts(&segments, "customer_id"), ["Zo\u{eb} \u{a3}"]);
     }
@@ -214,16 +257,27 @@ fn declared_encodings() {
 fn ambiguous_moments_are_refused_with_an_example() {
     let line = |order: &str, bought: &str| format!("{order},P1,2,{bought},1.50,1001,UK\n");
     let formats = "ingest.transactions.csv.datetime_formats=[\"%d/%m/%Y\", \"%m/%d/%Y\"]";
-    let shop =
-        Shop::of(format!("{HEAD}{}{}{}", line("A1", "25/12/2023"), line("A2", "03/04/2024"), line("A3", "04/03/2024")));
+    let shop = Shop::of(format!(
+        "{HEAD}{}{}{}",
+        line("A1", "25/12/2023"),
+        line("A2", "03/04/2024"),
+        line("A3", "04/03/2024")
+    ));
     let outcome = shop.custseg(&["-q", "run", "shop.yaml", "--set", formats]);
     assert_eq!(outcome.code, 3);
     insta::assert_snapshot!(outcome.stderr);
     // Moments that only one of them reads, or both alike, are fine.
-    let shop =
-        Shop::of(format!("{HEAD}{}{}{}", line("A1", "25/12/2023"), line("A2", "12/25/2023"), line("A3", "04/04/2024")));
+    let shop = Shop::of(format!(
+        "{HEAD}{}{}{}",
+        line("A1", "25/12/2023"),
+        line("A2", "12/25/2023"),
+        line("A3", "04/04/2024")
+    ));
     shop.run(&["--set", formats]);
-    assert_eq!(super::harness::texts(&shop.table("segments/snapshot=2024-04-05/part-0"), "frequency"), ["3"]);
+    assert_eq!(
+        super::harness::texts(&shop.table("segments/snapshot=2024-04-05/part-0"), "frequency"),
+        ["3"]
+    );
 }
 
 /// The same numbers as they are written in London, Berlin, Zurich and Paris.
@@ -243,7 +297,10 @@ fn numbers_as_they_are_written() {
         set.insert_str(set.len() - 1, if set == "{}" { "" } else { ", " });
         set.insert_str(set.len() - 1, "datetime_formats: [\"%Y-%m-%d %H:%M\"]");
         let args = ["--set", &format!("ingest.transactions.csv={set}"), "--set", "clean=[]"];
-        let money = super::harness::floats(&shop.run(&args).table("segments/snapshot=2024-01-06/part-0"), "monetary");
+        let money = super::harness::floats(
+            &shop.run(&args).table("segments/snapshot=2024-01-06/part-0"),
+            "monetary",
+        );
         assert_eq!(money, [if price.contains('-') { -2469.0 } else { 2469.0 }], "{price}");
     }
 }
@@ -251,8 +308,10 @@ fn numbers_as_they_are_written() {
 /// Where a comma is the decimal mark, a point is none, and 1.000 units are not one.
 #[test]
 fn a_point_is_no_decimal_mark_beside_a_comma() {
-    let shop =
-        Shop::of(format!("{HEAD}{LINE}A2,P1,1.000,2024-01-05 10:00,\"1,50\",1001,UK\n").replace("1.50", "\"1,50\""));
+    let shop = Shop::of(
+        format!("{HEAD}{LINE}A2,P1,1.000,2024-01-05 10:00,\"1,50\",1001,UK\n")
+            .replace("1.50", "\"1,50\""),
+    );
     let rejects = shop.run(&["--set", "ingest.transactions.csv.decimal=\",\""]).rejects();
     assert_eq!(super::harness::texts(&rejects, "text"), ["1.000"]);
 }
@@ -260,10 +319,15 @@ fn a_point_is_no_decimal_mark_beside_a_comma() {
 /// A quote that opens the last column and is never closed takes all that follows for one cell of the right width.
 #[test]
 fn an_open_quote_in_the_last_column_is_refused() {
-    let shop = Shop::of(format!("{HEAD}{LINE}A2,P1,2,2024-01-05 10:00,1.50,1002,\"UK\n{LINE}{LINE}"));
+    let shop =
+        Shop::of(format!("{HEAD}{LINE}A2,P1,2,2024-01-05 10:00,1.50,1002,\"UK\n{LINE}{LINE}"));
     let outcome = shop.custseg(&["-q", "run", "shop.yaml"]);
     assert_eq!(outcome.code, 3);
-    assert!(outcome.stderr.contains("`shop.csv`, line 3: a quote that is never closed"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("`shop.csv`, line 3: a quote that is never closed"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 /// The text of a rejected record is the same whatever else its chunk holds; and a byte order mark is no part of a quoted header.
@@ -301,10 +365,17 @@ fn thousands_marks_part_groups_of_three() {
 #[test]
 fn years_that_cannot_be_meant_are_rejected() {
     let line = |order: &str, bought: &str| format!("{order},P1,2,{bought},1.50,1001,UK\n");
-    let shop = Shop::of(format!("{HEAD}{LINE}{}{}", line("B1", "23-01-05 10:00"), line("B2", "9999-12-31 00:00")));
+    let shop = Shop::of(format!(
+        "{HEAD}{LINE}{}{}",
+        line("B1", "23-01-05 10:00"),
+        line("B2", "9999-12-31 00:00")
+    ));
     let rejects = shop.run(&[]).rejects();
     assert_eq!(super::harness::texts(&rejects, "text"), ["23-01-05 10:00", "9999-12-31 00:00"]);
-    assert_eq!(super::harness::texts(&rejects, "reason")[0], "ordered_at before 1900 or after 2199");
+    assert_eq!(
+        super::harness::texts(&rejects, "reason")[0],
+        "ordered_at before 1900 or after 2199"
+    );
     assert!(shop.path("out/current/segments/snapshot=2024-01-06").is_dir());
 }
 
@@ -322,9 +393,12 @@ fn lines_of_nobody_are_rejected_without_a_step() {
 /// blank line, wherever the bytes are cut into chunks.
 #[test]
 fn csv_that_readers_disagree_on_is_read_with_care() {
-    for (name, cell) in
-        [("end", "lamp 5\""), ("middle", "5\" lamp"), ("doubled", "5\"\"lamp"), ("quoted", "\"5\"\" lamp\"")]
-    {
+    for (name, cell) in [
+        ("end", "lamp 5\""),
+        ("middle", "5\" lamp"),
+        ("doubled", "5\"\"lamp"),
+        ("quoted", "\"5\"\" lamp\""),
+    ] {
         let shop = Shop::of(format!(
             "{HEAD}{LINE}A2,{cell},1,2024-01-05 10:00,1.00,1001,UK\nA3,P1,1,2024-01-05 10:00,1.00,1001,UK\n"
         ));
@@ -349,17 +423,31 @@ fn csv_that_readers_disagree_on_is_read_with_care() {
 #[test]
 fn columns_of_the_source_may_be_called_like_ours() {
     use polars::prelude::*;
-    let csv = "source_row,source_file,units,bought,price,customer\nA1,x,2,2024-01-05 10:00,1.50,1001\n";
+    let csv =
+        "source_row,source_file,units,bought,price,customer\nA1,x,2,2024-01-05 10:00,1.50,1001\n";
     let shop = Shop::of(csv)
         .edit("order_id: order", "order_id: source_row")
         .edit("  - cancellations: { order_id_prefix: C }\n", "");
     shop.run(&["--set", "publish.rejects=raw"]);
-    assert_eq!(super::harness::texts(&shop.table("segments/snapshot=2024-01-06/part-0"), "frequency"), ["1"]);
+    assert_eq!(
+        super::harness::texts(&shop.table("segments/snapshot=2024-01-06/part-0"), "frequency"),
+        ["1"]
+    );
     let mut frame = df!["source_row" => ["A1"], "source_file" => ["x"], "units" => [2i64], "price" => [1.5], "customer" => ["1001"]]
         .unwrap();
     let bought = Series::new("bought".into(), [19_727i32]).cast(&DataType::Date).unwrap();
     frame.with_column(bought.into_column()).unwrap();
-    ParquetWriter::new(std::fs::File::create(shop.path("shop.parquet")).unwrap()).finish(&mut frame).unwrap();
-    shop.run(&["--set", "ingest.transactions.paths=[shop.parquet]", "--set", "publish.rejects=raw"]);
-    assert_eq!(super::harness::texts(&shop.table("segments/snapshot=2024-01-06/part-0"), "frequency"), ["1"]);
+    ParquetWriter::new(std::fs::File::create(shop.path("shop.parquet")).unwrap())
+        .finish(&mut frame)
+        .unwrap();
+    shop.run(&[
+        "--set",
+        "ingest.transactions.paths=[shop.parquet]",
+        "--set",
+        "publish.rejects=raw",
+    ]);
+    assert_eq!(
+        super::harness::texts(&shop.table("segments/snapshot=2024-01-06/part-0"), "frequency"),
+        ["1"]
+    );
 }

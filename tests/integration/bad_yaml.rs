@@ -18,7 +18,10 @@ fn gallery() {
         assert!(!outcome.stderr.contains("panicked"), "{name}: {}", outcome.stderr);
         assert!([2, 4].contains(&outcome.code), "{name}: exit {}", outcome.code);
         let stem = name.trim_end_matches(".yaml");
-        insta::assert_snapshot!(format!("bad_yaml_{stem}"), format!("exit {}\n{}", outcome.code, outcome.stderr));
+        insta::assert_snapshot!(
+            format!("bad_yaml_{stem}"),
+            format!("exit {}\n{}", outcome.code, outcome.stderr)
+        );
         // `run` refuses with the same words, and makes nothing.
         let run = custseg(&folder, &["run", &name]);
         assert_eq!((run.code, run.stderr), (outcome.code, outcome.stderr), "{name}");

@@ -21,13 +21,31 @@ const CASES: [Case; 17] = [
     ("row_count: {min: 5, of: accepted", true, 5.0, None, None),
     ("row_count: {min: 6, of: accepted", false, 5.0, None, None),
     ("missing_share: {column: customer_id, max_share: 0.1", true, 1.0 / 12.0, Some(1), None),
-    ("missing_share: {column: customer_id, max_share: 0.08", false, 1.0 / 12.0, Some(1), Some("shop.csv, row 7")),
+    (
+        "missing_share: {column: customer_id, max_share: 0.08",
+        false,
+        1.0 / 12.0,
+        Some(1),
+        Some("shop.csv, row 7"),
+    ),
     ("missing_share: {column: customer_id, max_share: 0, of: accepted", true, 0.0, Some(0), None),
-    ("range: {column: unit_price, max: 20, of: accepted", false, 0.2, Some(1), Some("shop.csv, row 11")),
+    (
+        "range: {column: unit_price, max: 20, of: accepted",
+        false,
+        0.2,
+        Some(1),
+        Some("shop.csv, row 11"),
+    ),
     ("range: {column: unit_price, max: 20, max_share: 0.2, of: accepted", true, 0.2, Some(1), None),
     ("range: {column: quantity, min: 0", false, 1.0 / 12.0, Some(1), Some("shop.csv, row 3")),
     ("range: {column: price, min: 0, max: 25.25", true, 0.0, Some(0), None),
-    ("accepted_values: {column: country, values: [UK]", false, 0.25, Some(3), Some("shop.csv, row 4")),
+    (
+        "accepted_values: {column: country, values: [UK]",
+        false,
+        0.25,
+        Some(3),
+        Some("shop.csv, row 4"),
+    ),
     ("accepted_values: {column: country, values: [UK, FR]", true, 0.0, Some(0), None),
     ("unique: {columns: [order_id, product]", false, 1.0, Some(1), Some("shop.csv, row 12")),
     ("unique: {columns: [order_id, product], of: accepted", true, 0.0, Some(0), None),
@@ -48,14 +66,22 @@ fn each_check_measures_what_it_says() {
         fs::write(shop.path("products.csv"), "sku,name\nP1,one\nP2,two\n").unwrap();
         for severity in ["warn", "fail"] {
             let set = format!("checks=[{{{check}, severity: {severity}}}}}]");
-            let outcome = shop.custseg(&["run", "shop.yaml", "--as-of", "2024-03-04", "--set", &set]);
+            let outcome =
+                shop.custseg(&["run", "shop.yaml", "--as-of", "2024-03-04", "--set", &set]);
             let holds = passes || severity == "warn";
             assert_eq!(outcome.code, if holds { 0 } else { 3 }, "{check}: {}", outcome.stderr);
             let folder = if holds { "out/current".to_owned() } else { failed_run(&shop) };
             let found = verdict(&shop, &folder);
             assert_eq!(found["passed"], passes, "{check}");
-            assert!((found["measured"].as_f64().unwrap() - measured).abs() < 1e-12, "{check}: {found}");
-            assert_eq!((found["lines"].as_u64(), found["first"].as_str()), (lines, first), "{check}");
+            assert!(
+                (found["measured"].as_f64().unwrap() - measured).abs() < 1e-12,
+                "{check}: {found}"
+            );
+            assert_eq!(
+                (found["lines"].as_u64(), found["first"].as_str()),
+                (lines, first),
+                "{check}"
+            );
         }
     }
 }
@@ -107,6 +133,9 @@ fn a_step_that_removes_more_than_its_share_fails_the_run() {
         let outcome = shop.custseg(&["-q", "run", "shop.yaml", "--set", &format!("clean.{step}")]);
         assert_eq!(outcome.code, if holds { 0 } else { 3 }, "{step}: {}", outcome.stderr);
         let folder = if holds { "out/current".to_owned() } else { failed_run(&shop) };
-        assert!((verdict(&shop, &folder)["measured"].as_f64().unwrap() - share).abs() < 1e-12, "{step}");
+        assert!(
+            (verdict(&shop, &folder)["measured"].as_f64().unwrap() - share).abs() < 1e-12,
+            "{step}"
+        );
     }
 }

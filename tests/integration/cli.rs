@@ -6,8 +6,11 @@ use super::harness::{Shop, custseg, fixtures, root};
 
 #[test]
 fn help_texts() {
-    for command in ["", "run", "check", "explain", "lint", "why", "peek", "runs", "inspect", "schema"] {
-        let args: Vec<&str> = [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
+    for command in
+        ["", "run", "check", "explain", "lint", "why", "peek", "runs", "inspect", "schema"]
+    {
+        let args: Vec<&str> =
+            [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
         let outcome = custseg(root(), &args);
         assert_eq!(outcome.code, 0);
         let name = if command.is_empty() { "custseg" } else { command };
@@ -53,7 +56,10 @@ fn check_says_what_it_found() {
 #[test]
 fn the_default_pipeline_is_embedded() {
     let outcome = custseg(root(), &["check"]);
-    assert_eq!(outcome.stdout, "cdnow: ok (1 source file, clean: 2 steps, map: default, models: 2)\n");
+    assert_eq!(
+        outcome.stdout,
+        "cdnow: ok (1 source file, clean: 2 steps, map: default, models: 2)\n"
+    );
     let elsewhere = tempfile::tempdir().unwrap();
     let outcome = custseg(elsewhere.path(), &["check"]);
     assert_eq!(outcome.code, 4);
@@ -71,8 +77,10 @@ fn set_overrides_one_option_and_is_named_where_it_is_wrong() {
         "name=[",
         "score={bins: 4",
     ];
-    let args: Vec<&str> =
-        ["check", "shop.yaml"].into_iter().chain(wrong.iter().flat_map(|set| ["--set", *set])).collect();
+    let args: Vec<&str> = ["check", "shop.yaml"]
+        .into_iter()
+        .chain(wrong.iter().flat_map(|set| ["--set", *set]))
+        .collect();
     let outcome = custseg(&fixtures(), &args);
     assert_eq!(outcome.code, 2);
     insta::assert_snapshot!(outcome.stderr);
@@ -81,8 +89,12 @@ fn set_overrides_one_option_and_is_named_where_it_is_wrong() {
 #[test]
 fn set_reaches_into_lists_and_makes_sections() {
     let shop = Shop::fixture();
-    let set =
-        ["clean.2.keep_positive=[quantity]", "models.near.k=2", "models.near.holdout=0.5", "ingest.money.scale=3"];
+    let set = [
+        "clean.2.keep_positive=[quantity]",
+        "models.near.k=2",
+        "models.near.holdout=0.5",
+        "ingest.money.scale=3",
+    ];
     let args: Vec<&str> = set.iter().flat_map(|set| ["--set", *set]).collect();
     // With a scale of 3 the price 3.333 is good; with no rule for prices the free line counts; and customer 1001, 1002
     // and 1003 have their own segment each, so that nobody can be held out.
@@ -110,7 +122,13 @@ fn the_last_line_is_json() {
     assert_eq!(line["snapshots"], serde_json::json!(["2024-03-02"]));
     assert_eq!(line["rows"], serde_json::json!({"raw": 12, "accepted": 5, "segments": 3}));
     let current = std::path::Path::new(line["path"].as_str().unwrap());
-    assert!(line["outputs"].as_array().unwrap().iter().all(|name| current.join(name.as_str().unwrap()).is_file()));
+    assert!(
+        line["outputs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|name| current.join(name.as_str().unwrap()).is_file())
+    );
     insta::with_settings!({filters => vec![(r"\d{4}-\d\d-\d\dT\S+", "[time]"), (r"run_id=\S+", "run_id=[id]")]}, {
         insta::assert_snapshot!("run_stderr", outcome.stderr);
     });
@@ -121,11 +139,21 @@ fn the_log_can_be_json_or_silent() {
     let shop = Shop::fixture();
     let outcome = shop.custseg(&["run", "shop.yaml", "--log-format", "json", "--threads", "1"]);
     // One object a line, and nothing else: what is for people is left out.
-    let lines = outcome.stderr.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    let (done, said): (Vec<_>, Vec<_>) = lines.partition(|line| line["fields"]["message"] == "stage done");
-    assert!(said.len() >= 4 && said.iter().all(|line| line["level"] == "INFO"), "{}", outcome.stderr);
-    for (stage, rows) in [("orders", 12), ("rfm", 3), ("score", 3), ("segment", 3), ("model", 3), ("publish", 3)] {
-        let found = |line: &&serde_json::Value| line["fields"]["stage"] == stage && line["fields"]["rows"] == rows;
+    let lines =
+        outcome.stderr.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let (done, said): (Vec<_>, Vec<_>) =
+        lines.partition(|line| line["fields"]["message"] == "stage done");
+    assert!(
+        said.len() >= 4 && said.iter().all(|line| line["level"] == "INFO"),
+        "{}",
+        outcome.stderr
+    );
+    for (stage, rows) in
+        [("orders", 12), ("rfm", 3), ("score", 3), ("segment", 3), ("model", 3), ("publish", 3)]
+    {
+        let found = |line: &&serde_json::Value| {
+            line["fields"]["stage"] == stage && line["fields"]["rows"] == rows
+        };
         let line = done.iter().find(found).unwrap_or_else(|| panic!("{stage}: {}", outcome.stderr));
         assert!(line["fields"]["seconds"].as_f64().unwrap() < 10.0);
     }
@@ -140,7 +168,10 @@ fn explain_shows_one_scan_and_every_stage() {
     let stages: Vec<&str> = outcome.stdout.lines().filter(|line| line.starts_with("# ")).collect();
     let named = ["ingest", "clean", "orders", "orders", "rfm", "score", "segment", "model"];
     assert_eq!(stages.len(), named.len());
-    assert!(stages.iter().zip(named).all(|(line, name)| line.starts_with(&format!("# {name}:"))), "{stages:?}");
+    assert!(
+        stages.iter().zip(named).all(|(line, name)| line.starts_with(&format!("# {name}:"))),
+        "{stages:?}"
+    );
     insta::with_settings!({filters => vec![("__POLARS_CSER_0x[0-9a-f]+", "[common]"), (r"id: [0-9a-f-]{36}", "id: [id]")]}, {
         insta::assert_snapshot!("explain", outcome.stdout);
     });
@@ -153,7 +184,11 @@ fn a_closed_pipe_is_no_failure() {
         "set -o pipefail; '{}' -q peek shop.yaml orders -n 100 | head -n 1 > /dev/null",
         env!("CARGO_BIN_EXE_custseg")
     );
-    let status = std::process::Command::new("bash").args(["-c", &script]).current_dir(fixtures()).status().unwrap();
+    let status = std::process::Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(fixtures())
+        .status()
+        .unwrap();
     assert!(status.success());
 }
 
@@ -164,7 +199,10 @@ fn the_pipeline_of_the_readme_runs() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let shown = readme.split("```yaml").nth(1).unwrap().split("```").next().unwrap();
     let maps = root().join("config/segments").display().to_string();
-    let yaml = format!("name: readme{}publish: {{ to: out }}\n", shown.replace("../config/segments", &maps));
+    let yaml = format!(
+        "name: readme{}publish: {{ to: out }}\n",
+        shown.replace("../config/segments", &maps)
+    );
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     for name in ["till", "web"] {
@@ -172,10 +210,14 @@ fn the_pipeline_of_the_readme_runs() {
     }
     let file = fs::File::create(path("till/may.csv.gz")).unwrap();
     let mut till = flate2::write::GzEncoder::new(file, flate2::Compression::default());
-    till.write_all(b"card,receipt,at,n,price\n1,A1,2024-05-01,2,3.00\n2,A2,2024-05-02,1,4.00\n").unwrap();
-    till.finish().unwrap();
-    fs::write(path("web/may.csv"), "buyer,no,day,total,cur\n1,W1,2024-05-03,10.00,USD\n3,CW1,2024-05-04,-1.00,EUR\n")
+    till.write_all(b"card,receipt,at,n,price\n1,A1,2024-05-01,2,3.00\n2,A2,2024-05-02,1,4.00\n")
         .unwrap();
+    till.finish().unwrap();
+    fs::write(
+        path("web/may.csv"),
+        "buyer,no,day,total,cur\n1,W1,2024-05-03,10.00,USD\n3,CW1,2024-05-04,-1.00,EUR\n",
+    )
+    .unwrap();
     fs::write(path("people.csv"), "id,age_band,city\n1,20-29,Ulm\n2,30-39,Bonn\n3,,\n").unwrap();
     fs::write(path("labels.csv"), "customer_id,label\n1,fond\n2,cool\n3,cool\n").unwrap();
     fs::write(path("rates.csv"), "date,currency,rate\n2024-01-01,USD,0.9\n").unwrap();

@@ -15,7 +15,9 @@ fn brute_force(groups: &[Vec<[f64; 3]>]) -> Vec<f64> {
         if groups[own].len() == 1 {
             return 0.0;
         }
-        let mean = |group: &Vec<[f64; 3]>, n: usize| group.iter().map(|p| distance(point, p)).sum::<f64>() / n as f64;
+        let mean = |group: &Vec<[f64; 3]>, n: usize| {
+            group.iter().map(|p| distance(point, p)).sum::<f64>() / n as f64
+        };
         let a = mean(&groups[own], groups[own].len() - 1);
         let others = groups.iter().enumerate().filter(|(g, _)| *g != own);
         let b = others.map(|(_, group)| mean(group, group.len())).fold(f64::INFINITY, f64::min);
@@ -79,7 +81,8 @@ fn one_group_has_no_silhouette() {
 /// centroids are 10 apart; between the clouds 4 · 5², within them 4 · 0.5².
 #[test]
 fn two_pairs_by_hand() {
-    let clouds = [cloud(&[[0.0; 3], [1.0, 0.0, 0.0]]), cloud(&[[10.0, 0.0, 0.0], [11.0, 0.0, 0.0]])];
+    let clouds =
+        [cloud(&[[0.0; 3], [1.0, 0.0, 0.0]]), cloud(&[[10.0, 0.0, 0.0], [11.0, 0.0, 0.0]])];
     let expected = ((10.5 - 1.0) / 10.5 + (9.5 - 1.0) / 9.5) / 2.0;
     let found = Silhouettes::of(&clouds).unwrap();
     assert!((found.mean(None).0 - expected).abs() < 1e-12);
@@ -92,10 +95,17 @@ fn two_pairs_by_hand() {
 #[test]
 fn many_points_are_sampled() {
     // Two lines of points, whose silhouettes can be told by hand from a coarse copy of them.
-    let line = |at: f64, n: usize| -> Vec<[f64; 3]> { (0..n).map(|i| [at + i as f64 / n as f64, 0.0, 0.0]).collect() };
-    let of = |n: usize| Silhouettes::of(&[cloud(&line(0.0, n)), cloud(&line(1.5, n))]).unwrap().mean(None);
+    let line = |at: f64, n: usize| -> Vec<[f64; 3]> {
+        (0..n).map(|i| [at + i as f64 / n as f64, 0.0, 0.0]).collect()
+    };
+    let of = |n: usize| {
+        Silhouettes::of(&[cloud(&line(0.0, n)), cloud(&line(1.5, n))]).unwrap().mean(None)
+    };
     let (exact, none) = of(2_000);
     let (sampled, error) = of(26_000);
     assert_eq!(none, None);
-    assert!((sampled - exact).abs() < 0.002 && (0.0005..0.01).contains(&error.unwrap()), "{exact} {sampled} {error:?}");
+    assert!(
+        (sampled - exact).abs() < 0.002 && (0.0005..0.01).contains(&error.unwrap()),
+        "{exact} {sampled} {error:?}"
+    );
 }

@@ -17,8 +17,12 @@ use super::harness::Shop;
 
 /// A shop of so many lines that its run takes a while, with a model, so that many files are written.
 fn busy(lines: usize) -> Shop {
-    let mut csv =
-        fs::read_to_string(super::harness::fixtures().join("shop.csv")).unwrap().lines().next().unwrap().to_owned();
+    let mut csv = fs::read_to_string(super::harness::fixtures().join("shop.csv"))
+        .unwrap()
+        .lines()
+        .next()
+        .unwrap()
+        .to_owned();
     for i in 0..lines {
         let (day, customer) = (1 + i * 7 % 28, 1000 + i * i % 397);
         let month = 1 + i % 2;
@@ -33,7 +37,8 @@ fn busy(lines: usize) -> Shop {
         )
         .unwrap();
     }
-    Shop::of(csv + "\n").edit("publish: { to: out }", "publish: { to: out }\nmodels: { near: { k: 3 } }")
+    Shop::of(csv + "\n")
+        .edit("publish: { to: out }", "publish: { to: out }\nmodels: { near: { k: 3 } }")
 }
 
 /// Starts a run under a name of its own, so that it is another run than those before.
@@ -82,7 +87,8 @@ fn assert_whole(out: &Path) {
 /// reader reads on. The count is printed: `cargo test -- --nocapture killed`.
 #[test]
 fn killed_at_200_points_a_run_leaves_readers_a_whole_one() {
-    let (killed, torn_reads, reads) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let (killed, torn_reads, reads) =
+        (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
         for half in 0..2 {
             let killed = &killed;
@@ -104,7 +110,8 @@ fn killed_at_200_points_a_run_leaves_readers_a_whole_one() {
                     let mut own = 0;
                     while own < 105 {
                         // The golden ratio spreads points evenly, however many there are.
-                        let at = (f64::from(point) * 0.618_033_988_75 + f64::from(half) / 210.0) % 1.0;
+                        let at =
+                            (f64::from(point) * 0.618_033_988_75 + f64::from(half) / 210.0) % 1.0;
                         let at = if point % 3 == 0 { 0.75 + at / 4.0 } else { at };
                         let before = names(&out);
                         let mut child = start(&shop, &format!("point_{point}"));
@@ -116,14 +123,20 @@ fn killed_at_200_points_a_run_leaves_readers_a_whole_one() {
                         own += usize::from(dead);
                         assert_whole(&out);
                         let after = names(&out);
-                        let lost: Vec<&String> =
-                            before.iter().filter(|name| !name.starts_with('.') && !after.contains(*name)).collect();
+                        let lost: Vec<&String> = before
+                            .iter()
+                            .filter(|name| !name.starts_with('.') && !after.contains(*name))
+                            .collect();
                         assert!(lost.is_empty(), "{lost:?}");
                         point += 1;
                         if point % 15 == 0 {
                             let (status, words) = finish(start(&shop, &format!("after_{point}")));
                             assert!(status.success(), "{words}");
-                            assert!(names(&out).iter().all(|name| !name.starts_with('.')), "{:?}", names(&out));
+                            assert!(
+                                names(&out).iter().all(|name| !name.starts_with('.')),
+                                "{:?}",
+                                names(&out)
+                            );
                         }
                         assert!(point < 1000, "runs end too soon to be killed");
                     }
@@ -148,10 +161,15 @@ fn a_stopped_run_cleans_up_and_says_how_it_ended() {
     let (out, takes) = (shop.path("out"), unhurried(&shop));
     let before = names(&out);
     let mut stopped = 0;
-    for (i, (signal, code)) in [("TERM", 143), ("INT", 130)].into_iter().cycle().take(16).enumerate() {
+    for (i, (signal, code)) in
+        [("TERM", 143), ("INT", 130)].into_iter().cycle().take(16).enumerate()
+    {
         let child = start(&shop, &format!("stopped_{i}"));
         thread::sleep(takes.mul_f64(0.1 + 0.05 * i as f64));
-        Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().unwrap();
+        Command::new("kill")
+            .args([&format!("-{signal}"), &child.id().to_string()])
+            .status()
+            .unwrap();
         let (status, words) = finish(child);
         assert_whole(&out);
         if status.code() == Some(code) {
@@ -175,7 +193,8 @@ fn of_two_runs_at_once_one_wins_and_the_other_changes_nothing() {
     let mut refused = 0;
     for i in 0..8 {
         let before = names(&shop.path("out"));
-        let both = [start(&shop, &format!("one_{i}")), start(&shop, &format!("other_{i}"))].map(finish);
+        let both =
+            [start(&shop, &format!("one_{i}")), start(&shop, &format!("other_{i}"))].map(finish);
         let after = names(&shop.path("out"));
         let won = both.iter().filter(|(status, _)| status.success()).count();
         for (status, words) in both.iter().filter(|(status, _)| !status.success()) {
@@ -214,8 +233,12 @@ fn a_full_disk_fails_the_run_and_hurts_nobody() {
         .env("CUSTSEG", env!("CARGO_BIN_EXE_custseg"))
         .current_dir(shop.folder.path())
         .output();
-    let Some(output) = output.ok().filter(|output| !String::from_utf8_lossy(&output.stderr).contains("unshare")) else {
-        eprintln!("skipped: this machine mounts no small disk for a test (unshare --map-root-user --mount)");
+    let Some(output) =
+        output.ok().filter(|output| !String::from_utf8_lossy(&output.stderr).contains("unshare"))
+    else {
+        eprintln!(
+            "skipped: this machine mounts no small disk for a test (unshare --map-root-user --mount)"
+        );
         return;
     };
     let told = String::from_utf8(output.stdout).unwrap();
@@ -227,7 +250,10 @@ fn a_full_disk_fails_the_run_and_hurts_nobody() {
         match words[1] {
             "4" => {
                 full += 1;
-                assert!(line.contains("error: ") && line.to_lowercase().contains("no space left"), "{line}");
+                assert!(
+                    line.contains("error: ") && line.to_lowercase().contains("no space left"),
+                    "{line}"
+                );
                 assert_eq!(words[3], "0", "leftovers of {line}");
             }
             code => assert_eq!(code, "0", "{line}"),
@@ -288,7 +314,9 @@ fn a_log_that_cannot_be_written_changes_nothing() {
     assert!(String::from_utf8(whole.stdout).unwrap().starts_with("{\"run_id\""));
     let closed = run("custseg run shop.yaml 2>&-");
     assert_eq!((closed.status.code(), closed.stdout.is_empty()), (Some(0), false));
-    let stopped = run("custseg run shop.yaml --set name=other 2> /dev/full & sleep 0.1; kill -TERM $!; wait $!");
+    let stopped = run(
+        "custseg run shop.yaml --set name=other 2> /dev/full & sleep 0.1; kill -TERM $!; wait $!",
+    );
     assert!([Some(143), Some(0)].contains(&stopped.status.code()), "{:?}", stopped.status);
 }
 
@@ -337,7 +365,11 @@ fn a_place_that_cannot_be_published_to_is_told_before_anything_is_read() {
     fs::create_dir_all(shop.path("out/current")).unwrap();
     let outcome = shop.custseg(&["run", "shop.yaml"]);
     assert_eq!(outcome.code, 4, "{}", outcome.stderr);
-    assert!(!outcome.stderr.contains("source read") && outcome.stderr.contains("current"), "{}", outcome.stderr);
+    assert!(
+        !outcome.stderr.contains("source read") && outcome.stderr.contains("current"),
+        "{}",
+        outcome.stderr
+    );
     assert!(names(&shop.path("out")).is_empty());
     // Nor does a wrong folder become a place of results by being pruned.
     fs::create_dir(shop.path("typo")).unwrap();

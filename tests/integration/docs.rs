@@ -18,7 +18,12 @@ fn blocks(page: &str) -> Vec<(String, String)> {
 fn shell(folder: &Path, text: &str) {
     let program = Path::new(env!("CARGO_BIN_EXE_custseg")).parent().unwrap();
     let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
-    let output = Command::new("sh").args(["-ec", text]).current_dir(folder).env("PATH", path).output().unwrap();
+    let output = Command::new("sh")
+        .args(["-ec", text])
+        .current_dir(folder)
+        .env("PATH", path)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -46,13 +51,19 @@ fn every_recipe_works() {
     }
     assert_eq!(run, 6);
     // What the page says of what they leave behind.
-    for file in
-        ["out/current/report.html", "columns.md", "monthly/current/migration.parquet", "scored.parquet", "newest.html"]
-    {
+    for file in [
+        "out/current/report.html",
+        "columns.md",
+        "monthly/current/migration.parquet",
+        "scored.parquet",
+        "newest.html",
+    ] {
         assert!(place.join(file).is_file(), "{file}");
     }
     let metrics = super::harness::table(&place.join("labelled"), "metrics");
-    assert!(super::harness::texts(&metrics, "protocol").iter().all(|protocol| protocol == "holdout"));
+    assert!(
+        super::harness::texts(&metrics, "protocol").iter().all(|protocol| protocol == "holdout")
+    );
     let runs = fs::read_dir(place.join("monthly/runs")).unwrap().count();
     assert_eq!(runs, 1, "runs that were to be pruned");
 }

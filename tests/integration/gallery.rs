@@ -22,7 +22,11 @@ fn seen(shop: &Shop, args: &[&str]) -> (i32, String) {
     }
     let (rejects, ledger) = (shop.rejects(), shop.table("ledger"));
     let mut rows: Vec<String> = (0..rejects.height())
-        .map(|i| ["source_row", "reason", "text"].map(|name| texts(&rejects, name)[i].clone()).join(" | "))
+        .map(|i| {
+            ["source_row", "reason", "text"]
+                .map(|name| texts(&rejects, name)[i].clone())
+                .join(" | ")
+        })
         .collect();
     rows.sort();
     let left = texts(&ledger, "rows_left");
@@ -45,7 +49,8 @@ fn rows(lines: &[&str]) -> Vec<u8> {
 #[test]
 fn csv() {
     let latin = |text: &str| text.chars().map(|c| c as u32 as u8).collect::<Vec<u8>>();
-    let utf16: Vec<u8> = "\u{feff}order,units\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let utf16: Vec<u8> =
+        "\u{feff}order,units\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let gallery: Vec<(&str, i32, Vec<u8>)> = vec![
         ("every_record_short", 3, format!("{HEAD}A1,P1,2\nA2,P1,3\n").into()),
         ("one_field_more_each", 3, format!("{HEAD}A1,P1,2,2024-01-05 10:00,1.50,1001,UK,\n").into()),
@@ -156,7 +161,12 @@ fn records_without_an_end() {
         compare("gallery_endless", name, 3, seen(&shop, &[]));
     }
     let shop = Shop::of("");
-    fs::OpenOptions::new().write(true).open(shop.path("shop.csv")).unwrap().set_len(1 << 30).unwrap();
+    fs::OpenOptions::new()
+        .write(true)
+        .open(shop.path("shop.csv"))
+        .unwrap()
+        .set_len(1 << 30)
+        .unwrap();
     compare("gallery_endless", "header", 3, seen(&shop, &[]));
 }
 
@@ -164,8 +174,9 @@ fn records_without_an_end() {
 fn packed() {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
     // Noise, so that half of the bytes is not the whole.
-    let noise: String =
-        (0..2000u64).map(|i| format!("A{i},P{},1,2024-01-05 10:00,1.50,1001,UK\n", i * i % 977)).collect();
+    let noise: String = (0..2000u64)
+        .map(|i| format!("A{i},P{},1,2024-01-05 10:00,1.50,1001,UK\n", i * i % 977))
+        .collect();
     gzip.write_all(format!("{HEAD}{noise}").as_bytes()).unwrap();
     let gzip = gzip.finish().unwrap();
     let zstd = zstd::encode_all(format!("{HEAD}{noise}").as_bytes(), 3).unwrap();
@@ -180,7 +191,12 @@ fn packed() {
     ] {
         let shop = Shop::of("");
         fs::write(shop.path(file), bytes).unwrap();
-        compare("gallery_packed", name, code, seen(&shop, &["--set", &format!("ingest.transactions.paths=[{file}]")]));
+        compare(
+            "gallery_packed",
+            name,
+            code,
+            seen(&shop, &["--set", &format!("ingest.transactions.paths=[{file}]")]),
+        );
     }
 }
 
@@ -195,30 +211,50 @@ fn parquet(shop: &Shop, replaced: Vec<Column>) {
     for column in replaced {
         frame.with_column(column).unwrap();
     }
-    ParquetWriter::new(fs::File::create(shop.path("shop.parquet")).unwrap()).finish(&mut frame).unwrap();
+    ParquetWriter::new(fs::File::create(shop.path("shop.parquet")).unwrap())
+        .finish(&mut frame)
+        .unwrap();
 }
 
 #[test]
 fn parquet_of_another_kind() {
     let series = |name: &str, series: Series| vec![series.with_name(name.into()).into_column()];
-    let list = Series::new("".into(), [Series::new("".into(), [1i64]), Series::new("".into(), [2i64])]);
+    let list =
+        Series::new("".into(), [Series::new("".into(), [1i64]), Series::new("".into(), [2i64])]);
     let gallery: Vec<(&str, i32, Vec<Column>)> = vec![
         ("price_is_a_list", 2, series("price", list)),
         ("price_is_text", 2, series("price", Series::new("".into(), ["1.50", "3"]))),
         ("moments_are_numbers", 2, series("bought", Series::new("".into(), [1i64, 2]))),
-        ("moments_are_text", 2, series("bought", Series::new("".into(), ["2024-01-05", "2024-01-06"]))),
+        (
+            "moments_are_text",
+            2,
+            series("bought", Series::new("".into(), ["2024-01-05", "2024-01-06"])),
+        ),
         ("customer_is_a_truth", 2, series("customer", Series::new("".into(), [true, false]))),
         ("price_not_finite", 0, series("price", Series::new("".into(), [f64::NAN, 1.5]))),
         ("price_infinite", 0, series("price", Series::new("".into(), [f64::INFINITY, 1.5]))),
         ("units_beyond_64_bits", 0, series("units", Series::new("".into(), [u64::MAX, 1]))),
         ("units_missing", 0, series("units", Series::new("".into(), [None, Some(1i64)]))),
-        ("customer_not_a_number", 0, series("customer", Series::new("".into(), [f64::NAN, 1002.0]))),
-        ("no_customer", 3, series("customer", Series::new_null("".into(), 2).cast(&DataType::String).unwrap())),
+        (
+            "customer_not_a_number",
+            0,
+            series("customer", Series::new("".into(), [f64::NAN, 1002.0])),
+        ),
+        (
+            "no_customer",
+            3,
+            series("customer", Series::new_null("".into(), 2).cast(&DataType::String).unwrap()),
+        ),
     ];
     for (name, code, replaced) in gallery {
         let shop = Shop::fixture();
         parquet(&shop, replaced);
-        compare("gallery_parquet", name, code, seen(&shop, &["--set", "ingest.transactions.paths=[shop.parquet]"]));
+        compare(
+            "gallery_parquet",
+            name,
+            code,
+            seen(&shop, &["--set", "ingest.transactions.paths=[shop.parquet]"]),
+        );
     }
 }
 
@@ -231,10 +267,16 @@ fn parquet_of_every_sound_type() {
         shop.run(&["--set", "ingest.transactions.paths=[shop.parquet]"]);
         super::harness::hashes(&shop.path("out"))
     };
-    let units = |dtype: DataType| Series::new("units".into(), [2i64, 1]).cast(&dtype).unwrap().into_column();
+    let units = |dtype: DataType| {
+        Series::new("units".into(), [2i64, 1]).cast(&dtype).unwrap().into_column()
+    };
     let text = DataType::from_categories(Categories::global());
-    let price = |dtype: DataType| Series::new("price".into(), [1.5, 3.0]).cast(&dtype).unwrap().into_column();
-    let of = |name: &str, values: [&str; 2]| Series::new(name.into(), values).cast(&text).unwrap().into_column();
+    let price = |dtype: DataType| {
+        Series::new("price".into(), [1.5, 3.0]).cast(&dtype).unwrap().into_column()
+    };
+    let of = |name: &str, values: [&str; 2]| {
+        Series::new(name.into(), values).cast(&text).unwrap().into_column()
+    };
     for column in [
         units(DataType::Int8),
         units(DataType::Int16),

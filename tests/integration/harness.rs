@@ -21,7 +21,8 @@ pub fn fixtures() -> PathBuf {
 
 /// A file of the reference data, which are not in the repository; says so where they are absent.
 pub fn reference(path: &str) -> Option<PathBuf> {
-    let found = std::env::var_os("CUSTSEG_REFERENCE_DATA").map(|folder| root().join(folder).join(path));
+    let found =
+        std::env::var_os("CUSTSEG_REFERENCE_DATA").map(|folder| root().join(folder).join(path));
     let found = found.filter(|file| file.exists());
     if found.is_none() {
         eprintln!("skipped: CUSTSEG_REFERENCE_DATA has no {path}");
@@ -109,7 +110,12 @@ impl Shop {
 
 /// Loads a pipeline of the repository that writes nowhere.
 pub fn load(pipeline: &str, set: &[String]) -> Pipeline {
-    config::load(&Request { pipeline: Some(root().join(pipeline)), set: set.to_vec(), ..Request::default() }).unwrap()
+    config::load(&Request {
+        pipeline: Some(root().join(pipeline)),
+        set: set.to_vec(),
+        ..Request::default()
+    })
+    .unwrap()
 }
 
 /// A published table.
@@ -127,7 +133,10 @@ pub fn hashes(to: &Path) -> Vec<(String, String)> {
         let text = |key: &str| output[key].as_str().unwrap().to_owned();
         (text("path"), text("blake3"))
     };
-    outputs.map(pair).filter(|(path, _)| path.ends_with(".parquet") && path != "rejects.parquet").collect()
+    outputs
+        .map(pair)
+        .filter(|(path, _)| path.ends_with(".parquet") && path != "rejects.parquet")
+        .collect()
 }
 
 /// A column as text, nulls as "".

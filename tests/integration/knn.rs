@@ -21,7 +21,11 @@ fn distance(metric: Metric, a: &[f64], b: &[f64]) -> f64 {
         Metric::Manhattan => d().sum(),
         Metric::Minkowski(p) => {
             let largest = d().fold(0.0, f64::max);
-            if largest == 0.0 { 0.0 } else { largest * d().map(|d| (d / largest).powf(p)).sum::<f64>().powf(1.0 / p) }
+            if largest == 0.0 {
+                0.0
+            } else {
+                largest * d().map(|d| (d / largest).powf(p)).sum::<f64>().powf(1.0 / p)
+            }
         }
         Metric::Cosine => {
             let length = |of: &[f64]| of.iter().map(|x| x * x).sum::<f64>().sqrt();
@@ -48,7 +52,8 @@ fn brute_force(
     query: usize,
 ) -> (Vec<(f64, usize)>, Vec<f64>) {
     let away = |i: usize| distance(voting.metric, &points[i], &points[query]);
-    let mut all: Vec<(f64, usize)> = train.iter().filter(|&&i| i != query).map(|&i| (away(i), i)).collect();
+    let mut all: Vec<(f64, usize)> =
+        train.iter().filter(|&&i| i != query).map(|&i| (away(i), i)).collect();
     all.sort_by(|a, b| rounded(a.0).total_cmp(&rounded(b.0)).then(a.1.cmp(&b.1)));
     all.truncate(k);
     let exact = all.iter().any(|(d, _)| *d == 0.0);
@@ -61,7 +66,8 @@ fn brute_force(
         };
     }
     for (label, vote) in votes.iter_mut().enumerate() {
-        let share = train.iter().filter(|&&i| labels[i] == label).count() as f64 / train.len() as f64;
+        let share =
+            train.iter().filter(|&&i| labels[i] == label).count() as f64 / train.len() as f64;
         match voting.balance {
             Balance::Prior if share > 0.0 => *vote /= share,
             Balance::SqrtPrior if share > 0.0 => *vote /= share.sqrt(),
@@ -89,11 +95,13 @@ fn fit(voting: Voting, points: &[Vec<f64>], labels: &[usize], train: &[usize]) -
 
 /// Points on a coarse grid, where ties and equal customers abound, or anywhere.
 fn points() -> impl Strategy<Value = Vec<Vec<f64>>> {
-    let grid = prop::collection::vec(prop::collection::vec((0..4i32).prop_map(f64::from), 3), 12..80);
+    let grid =
+        prop::collection::vec(prop::collection::vec((0..4i32).prop_map(f64::from), 3), 12..80);
     let anywhere = prop::collection::vec(prop::collection::vec(-3.0..9.0f64, 3), 12..80);
     // More axes than a kd-tree is made for, too.
-    let wide = (4..15usize)
-        .prop_flat_map(|n| prop::collection::vec(prop::collection::vec((0..5i32).prop_map(f64::from), n), 12..80));
+    let wide = (4..15usize).prop_flat_map(|n| {
+        prop::collection::vec(prop::collection::vec((0..5i32).prop_map(f64::from), n), 12..80)
+    });
     let line = prop::collection::vec((0..3i32).prop_map(|x| vec![f64::from(x), 1.0, 1.0]), 12..60);
     let heap = prop::collection::vec(Just(vec![2.0, 2.0, 2.0]), 12..30);
     prop_oneof![grid, anywhere, wide, line, heap]
@@ -148,14 +156,19 @@ fn answers_equal_smartcores_classifier() {
     let train: Vec<usize> = (0..n).collect();
     let rows = |of: std::ops::Range<usize>| DenseMatrix::from_2d_vec(&all[of].to_vec()).unwrap();
     let y: Vec<i32> = labels[..n].iter().map(|label| *label as i32).collect();
-    for (weights, theirs) in
-        [(Weights::Uniform, KNNWeightFunction::Uniform), (Weights::Distance, KNNWeightFunction::Distance)]
-    {
+    for (weights, theirs) in [
+        (Weights::Uniform, KNNWeightFunction::Uniform),
+        (Weights::Distance, KNNWeightFunction::Distance),
+    ] {
         let parameters = KNNClassifierParameters::default().with_k(9).with_weight(theirs);
         let classifier = KNNClassifier::fit(&rows(0..n), &y, parameters).unwrap();
         let shares = classifier.predict_proba(&rows(n..n + held)).unwrap();
         let knn = fit(voting(weights, Metric::Euclidean), &all, &labels, &train);
-        let votes = ask(&knn, &all[n..].iter().map(|point| (point.as_slice(), None)).collect::<Vec<_>>(), 9);
+        let votes = ask(
+            &knn,
+            &all[n..].iter().map(|point| (point.as_slice(), None)).collect::<Vec<_>>(),
+            9,
+        );
         let mut compared = 0;
         for ((vote, ours), theirs) in votes.iter().zip(&shares) {
             for (ours, theirs) in ours.iter().zip(theirs) {
@@ -165,7 +178,9 @@ fn answers_equal_smartcores_classifier() {
         }
         assert!(compared > held / 2, "{compared}");
         let predicted = classifier.predict(&rows(n..n + held)).unwrap();
-        for ((vote, _), theirs) in votes.iter().zip(predicted).filter(|((vote, _), _)| vote.margin > 1e-9) {
+        for ((vote, _), theirs) in
+            votes.iter().zip(predicted).filter(|((vote, _), _)| vote.margin > 1e-9)
+        {
             assert_eq!(vote.label as i32, theirs);
         }
     }
@@ -174,11 +189,17 @@ fn answers_equal_smartcores_classifier() {
 /// High powers of large and small differences stay within floats.
 #[test]
 fn high_powers_stay_finite() {
-    let points: Vec<Vec<f64>> = (0..30).map(|i| vec![1e4 * f64::from(i), 1e-4 * f64::from(i % 7)]).collect();
+    let points: Vec<Vec<f64>> =
+        (0..30).map(|i| vec![1e4 * f64::from(i), 1e-4 * f64::from(i % 7)]).collect();
     let labels: Vec<usize> = (0..30).map(|i| i % 3).collect();
-    let knn = Knn::fit(voting(Weights::Distance, Metric::Minkowski(100.0)), &of(&points), &labels, 3).unwrap();
+    let knn =
+        Knn::fit(voting(Weights::Distance, Metric::Minkowski(100.0)), &of(&points), &labels, 3)
+            .unwrap();
     let (vote, shares) = ask(&knn, &[(&points[4], Some(4))], 5).remove(0);
-    assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-12 && (vote.novelty - 3e4).abs() < 1e-6, "{vote:?}");
+    assert!(
+        (shares.iter().sum::<f64>() - 1.0).abs() < 1e-12 && (vote.novelty - 3e4).abs() < 1e-6,
+        "{vote:?}"
+    );
 }
 
 /// Distances that are the same on paper are ties, whatever their last bit.
@@ -186,7 +207,8 @@ fn high_powers_stay_finite() {
 fn the_last_bit_of_a_distance_prefers_nobody() {
     // 0.1 + 0.2 is a hair more than 0.3; from 0 the second customer is as near as the first.
     let points = [vec![0.1 + 0.2], vec![0.3], vec![5.0]];
-    let knn = Knn::fit(voting(Weights::Uniform, Metric::Euclidean), &of(&points), &[0, 1, 2], 3).unwrap();
+    let knn =
+        Knn::fit(voting(Weights::Uniform, Metric::Euclidean), &of(&points), &[0, 1, 2], 3).unwrap();
     assert_eq!(knn.neighbours(&[0.0], None, 1)[0].1, 0);
     assert_eq!((rounded(0.0), rounded(1.0), rounded(0.1 + 0.2)), (0.0, 1.0, rounded(0.3)));
     assert!(rounded(1.0 + 1e-11) > rounded(1.0));
@@ -209,7 +231,8 @@ fn a_tied_vote_goes_to_the_nearest_then_to_the_lowest_label() {
 #[test]
 fn the_split_is_stratified_seeded_and_blind_to_order() {
     let ids: Texts = (0..1000).map(|i| format!("customer {i}")).collect();
-    let labels: Vec<usize> = (0..1000).map(|i| usize::from(i % 10 == 0) + usize::from(i == 5) * 2).collect();
+    let labels: Vec<usize> =
+        (0..1000).map(|i| usize::from(i % 10 == 0) + usize::from(i == 5) * 2).collect();
     let found = split::stratified(&ids, &labels, 0.2, 7);
     let held = |label: usize| found.holdout.iter().filter(|&&i| labels[i] == label).count();
     // 899, 100 and 1 customers have the labels 0, 1 and 2; the one alone stays to train.
@@ -228,7 +251,8 @@ fn the_split_is_stratified_seeded_and_blind_to_order() {
     // Folds are of one size, and hold each label alike.
     let folds = split::folds(&ids, &labels, 5, 7);
     for fold in 0..5 {
-        let of = |label: usize| (0..1000).filter(|&i| folds[i] == fold && labels[i] == label).count();
+        let of =
+            |label: usize| (0..1000).filter(|&i| folds[i] == fold && labels[i] == label).count();
         assert_eq!(of(1), 20);
         assert!((179..=180).contains(&of(0)));
     }

@@ -35,7 +35,8 @@ fn assert_valid(event: &Value) {
     for entry in fs::read_dir(fixtures().join("openlineage")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|suffix| suffix == "json") {
-            schemas.push(serde_json::from_str::<Value>(&fs::read_to_string(path).unwrap()).unwrap());
+            schemas
+                .push(serde_json::from_str::<Value>(&fs::read_to_string(path).unwrap()).unwrap());
         }
     }
     let mut registry = jsonschema::Registry::new();
@@ -45,9 +46,13 @@ fn assert_valid(event: &Value) {
     let registry = registry.prepare().unwrap();
     let check = |schema: &str, value: &Value| {
         let wrapped = serde_json::json!({ "$ref": schema });
-        let validator =
-            jsonschema::options().with_registry(&registry).should_validate_formats(true).build(&wrapped).unwrap();
-        let errors: Vec<String> = validator.iter_errors(value).map(|error| error.to_string()).collect();
+        let validator = jsonschema::options()
+            .with_registry(&registry)
+            .should_validate_formats(true)
+            .build(&wrapped)
+            .unwrap();
+        let errors: Vec<String> =
+            validator.iter_errors(value).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{schema}: {errors:?}\n{value:#}");
     };
     check(event["schemaURL"].as_str().unwrap(), event);
@@ -74,13 +79,17 @@ fn a_run_is_told_from_start_to_end() {
     assert_eq!(run(&shop, &["--lineage", "events.jsonl", "--set", checks]), 0);
     let events = events(&shop);
     events.iter().for_each(assert_valid);
-    let kinds: Vec<&str> = events.iter().map(|event| event["eventType"].as_str().unwrap()).collect();
+    let kinds: Vec<&str> =
+        events.iter().map(|event| event["eventType"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["START", "RUNNING", "COMPLETE"]);
     for event in &events {
         assert_eq!(event["run"]["runId"], events[0]["run"]["runId"]);
         assert_eq!(event["job"]["namespace"], "shops");
         assert_eq!(event["job"]["name"], "shop");
-        assert_eq!(event["run"]["facets"]["parent"]["run"]["runId"], "01a203d1-442c-7fee-9657-9ced48c569e9");
+        assert_eq!(
+            event["run"]["facets"]["parent"]["run"]["runId"],
+            "01a203d1-442c-7fee-9657-9ced48c569e9"
+        );
         assert_eq!(event["run"]["facets"]["parent"]["job"]["name"], "custseg.segment");
         assert!(event["inputs"][0]["name"].as_str().unwrap().ends_with("/shop.csv"));
     }
@@ -96,10 +105,14 @@ fn a_run_is_told_from_start_to_end() {
         .collect();
     assert_eq!(verdicts, [("row_count", true), ("range", false)]);
     let outputs = events[2]["outputs"].as_array().unwrap();
-    let segments = outputs.iter().find(|one| one["name"].as_str().unwrap().ends_with("/segments")).unwrap();
+    let segments =
+        outputs.iter().find(|one| one["name"].as_str().unwrap().ends_with("/segments")).unwrap();
     assert_eq!(segments["outputFacets"]["outputStatistics"]["rowCount"], 3);
     let current = fs::read_link(shop.path("out/current")).unwrap();
-    assert_eq!(segments["facets"]["version"]["datasetVersion"], current.file_name().unwrap().to_str().unwrap());
+    assert_eq!(
+        segments["facets"]["version"]["datasetVersion"],
+        current.file_name().unwrap().to_str().unwrap()
+    );
     // Which column is made of which, by hand.
     let made_of = |column: &str| -> Vec<&str> {
         let fields = &segments["facets"]["columnLineage"]["fields"][column]["inputFields"];
@@ -110,20 +123,28 @@ fn a_run_is_told_from_start_to_end() {
     assert_eq!(made_of("frequency"), ["order"]);
     assert_eq!(made_of("monetary"), ["units", "price"]);
     assert_eq!(made_of("segment"), ["bought", "order", "units", "price"]);
-    let ledger = outputs.iter().find(|one| one["name"].as_str().unwrap().ends_with("/ledger")).unwrap();
+    let ledger =
+        outputs.iter().find(|one| one["name"].as_str().unwrap().ends_with("/ledger")).unwrap();
     let fields = ledger["facets"]["schema"]["fields"].as_array().unwrap();
-    assert_eq!((fields[0]["name"].as_str(), fields[0]["type"].as_str()), (Some("step"), Some("str")));
+    assert_eq!(
+        (fields[0]["name"].as_str(), fields[0]["type"].as_str()),
+        (Some("step"), Some("str"))
+    );
 }
 
 #[test]
 fn what_fails_and_what_is_not_new_is_told_too() {
     let shop = Shop::fixture();
-    assert_eq!(run(&shop, &["--lineage", "events.jsonl", "--set", "checks=[{ row_count: { max: 2 } }]"]), 3);
+    assert_eq!(
+        run(&shop, &["--lineage", "events.jsonl", "--set", "checks=[{ row_count: { max: 2 } }]"]),
+        3
+    );
     assert_eq!(run(&shop, &["--lineage", "events.jsonl"]), 0);
     assert_eq!(run(&shop, &["--lineage", "events.jsonl", "--only-new", "--skip-code"]), 99);
     let events = events(&shop);
     events.iter().for_each(assert_valid);
-    let kinds: Vec<&str> = events.iter().map(|event| event["eventType"].as_str().unwrap()).collect();
+    let kinds: Vec<&str> =
+        events.iter().map(|event| event["eventType"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["START", "FAIL", "START", "RUNNING", "COMPLETE", "START", "COMPLETE"]);
     let words = events[1]["run"]["facets"]["errorMessage"]["message"].as_str().unwrap();
     assert!(words.contains("row_count"), "{words}");
@@ -134,7 +155,16 @@ fn a_stopped_run_is_told() {
     // So many lines that the run can be stopped on its way.
     let shop = Shop::fixture();
     let mut child = Command::new(env!("CARGO_BIN_EXE_custseg"))
-        .args(["-q", "simulate", "--customers", "50000", "--lines", "3000000", "--to", "shop.parquet"])
+        .args([
+            "-q",
+            "simulate",
+            "--customers",
+            "50000",
+            "--lines",
+            "3000000",
+            "--to",
+            "shop.parquet",
+        ])
         .current_dir(shop.folder.path())
         .spawn()
         .unwrap();
@@ -142,7 +172,10 @@ fn a_stopped_run_is_told() {
     let yaml = super::harness::root().join("pipelines/online_retail.yaml");
     let child = Command::new(env!("CARGO_BIN_EXE_custseg"))
         .args(["-q", "run", yaml.to_str().unwrap(), "--lineage", "events.jsonl"])
-        .args(["--set", &format!("ingest.transactions.paths=[{}]", shop.path("shop.parquet").display())])
+        .args([
+            "--set",
+            &format!("ingest.transactions.paths=[{}]", shop.path("shop.parquet").display()),
+        ])
         .args(["--set", &format!("publish.to={}", shop.path("out").display())])
         .current_dir(shop.folder.path())
         .spawn()
@@ -175,21 +208,38 @@ fn events_go_over_http() {
                 head += &line.to_lowercase();
                 line.clear();
             }
-            let length = head.split("content-length: ").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
+            let length = head
+                .split("content-length: ")
+                .nth(1)
+                .unwrap()
+                .lines()
+                .next()
+                .unwrap()
+                .parse()
+                .unwrap();
             let mut body = vec![0; length];
             reader.read_exact(&mut body).unwrap();
-            write!(reader.get_mut(), "HTTP/1.1 {answer}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+            write!(
+                reader.get_mut(),
+                "HTTP/1.1 {answer}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            )
+            .unwrap();
             heard.push((head, serde_json::from_slice::<Value>(&body).unwrap()));
         }
         heard
     });
     assert_eq!(run(&shop, &["--lineage", &url]), 0);
     let heard = server.join().unwrap();
-    let kinds: Vec<&str> = heard.iter().map(|(_, event)| event["eventType"].as_str().unwrap()).collect();
+    let kinds: Vec<&str> =
+        heard.iter().map(|(_, event)| event["eventType"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["START", "RUNNING", "COMPLETE"]);
     for (head, event) in &heard {
         assert_valid(event);
-        assert!(head.starts_with("post /api/v1/lineage ") && head.contains("authorization: bearer hunter2"), "{head}");
+        assert!(
+            head.starts_with("post /api/v1/lineage ")
+                && head.contains("authorization: bearer hunter2"),
+            "{head}"
+        );
     }
     // Nobody listens there any more.
     let outcome = shop.custseg(&["run", "shop.yaml", "--lineage", &url]);

@@ -24,15 +24,23 @@ fn shop() -> Shop {
         };
         for day in days {
             let date = first + chrono::Days::new(day);
-            csv += &format!("{i:03},{date} 09:00,{}.25,1,{i}-{day}\n", (i * 37 + day * 11) % 50 + 1);
+            csv +=
+                &format!("{i:03},{date} 09:00,{}.25,1,{i}-{day}\n", (i * 37 + day * 11) % 50 + 1);
         }
         let kind = (i / 3 % 3) as usize;
-        let city = if i % 9 == 4 { "" } else { ["Ulm", "Bonn", "Kiel"][(kind + usize::from(i % 10 == 9)) % 3] };
+        let city = if i % 9 == 4 {
+            ""
+        } else {
+            ["Ulm", "Bonn", "Kiel"][(kind + usize::from(i % 10 == 9)) % 3]
+        };
         people += &format!("{i:03},{city},{}\n", ["old", "young", "middle"][kind]);
         kinds += &format!("{i:03},{}\n", ["red", "green", "blue"][kind]);
     }
     let shop = Shop::of(csv)
-        .edit("timezone", "customers: { paths: [people.csv], key: id, attributes: [city, age] }\n  timezone")
+        .edit(
+            "timezone",
+            "customers: { paths: [people.csv], key: id, attributes: [city, age] }\n  timezone",
+        )
         .edit("snapshots: last", "snapshots: 2024-06-01, features: [tenure_days, mean_gap_days]")
         .edit("publish:", "models: MODELS\npublish:");
     fs::write(shop.path("people.csv"), &people).unwrap();
@@ -55,7 +63,9 @@ fn good(models: &str) -> Shop {
 fn metric(to: &Path, model: &str, protocol: &str, metric: &str, column: &str) -> f64 {
     let table = table(to, "metrics");
     let columns = ["model", "protocol", "metric", "label"].map(|name| texts(&table, name));
-    let is = |row: &usize| columns.iter().zip([model, protocol, metric, ""]).all(|(column, text)| column[*row] == text);
+    let is = |row: &usize| {
+        columns.iter().zip([model, protocol, metric, ""]).all(|(column, text)| column[*row] == text)
+    };
     let row = (0..table.height()).find(is).unwrap_or_else(|| panic!("{model}.{protocol}.{metric}"));
     floats(&table, column)[row]
 }
@@ -63,10 +73,13 @@ fn metric(to: &Path, model: &str, protocol: &str, metric: &str, column: &str) ->
 /// Marketing's labels, which no function of the scores gives: a model carries them to everyone else, and is tried on customers held out.
 #[test]
 fn labels_of_a_few_are_carried_to_all() {
-    let shop =
-        shop().edit("MODELS", "{ kinds: { target: { labels: kinds.csv }, features: [age, recency_days], k: 3 } }");
+    let shop = shop().edit(
+        "MODELS",
+        "{ kinds: { target: { labels: kinds.csv }, features: [age, recency_days], k: 3 } }",
+    );
     let all = fs::read_to_string(shop.path("kinds.csv")).unwrap();
-    let half: Vec<&str> = all.lines().enumerate().filter(|(i, _)| i % 2 == 0).map(|(_, line)| line).collect();
+    let half: Vec<&str> =
+        all.lines().enumerate().filter(|(i, _)| i % 2 == 0).map(|(_, line)| line).collect();
     fs::write(shop.path("kinds.csv"), half.join("\n")).unwrap();
     shop.run(&[]);
     let to = shop.path("out");
@@ -74,7 +87,11 @@ fn labels_of_a_few_are_carried_to_all() {
     assert!(metric(&to, "kinds:majority", "holdout", "accuracy", "value") < 0.5);
     let segments = shop.table(DATE);
     let truth: Vec<String> = all.lines().skip(1).map(|line| line[4..].to_owned()).collect();
-    let right = texts(&segments, "kinds_label").iter().zip(&truth).filter(|(found, truth)| found == truth).count();
+    let right = texts(&segments, "kinds_label")
+        .iter()
+        .zip(&truth)
+        .filter(|(found, truth)| found == truth)
+        .count();
     assert!(right >= 58, "{right} of 60");
 }
 
@@ -88,11 +105,17 @@ fn labels_that_are_a_function_of_the_scores_are_found_out() {
     let rows = texts(&segments, "customer_id").into_iter().zip(texts(&segments, "segment"));
     fs::write(
         shop.path("kinds.csv"),
-        rows.fold("customer_id,label\n".to_owned(), |text, (id, segment)| text + &format!("{id},{segment}\n")),
+        rows.fold("customer_id,label\n".to_owned(), |text, (id, segment)| {
+            text + &format!("{id},{segment}\n")
+        }),
     )
     .unwrap();
     let outcome = shop.custseg(&["run", "shop.yaml"]);
-    assert!(outcome.stderr.contains("the labels are a function of the scores"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("the labels are a function of the scores"),
+        "{}",
+        outcome.stderr
+    );
     assert!(metric(&shop.path("out"), "again", "recovery", "accuracy", "value") > 0.5);
 }
 
@@ -119,15 +142,19 @@ fn forecasts_are_tried_on_a_later_time() {
     let to = shop.path("out");
     for model in ["next", "buys"] {
         let figures = ["", ":majority", ":persistence"].map(|suffix| {
-            let of = |column: &str| metric(&to, &format!("{model}{suffix}"), "out_of_time", "accuracy", column);
+            let of = |column: &str| {
+                metric(&to, &format!("{model}{suffix}"), "out_of_time", "accuracy", column)
+            };
             assert!(of("low") <= of("value") && of("value") <= of("high"));
             of("value")
         });
         assert!(figures[0] > figures[1], "{model}: {figures:?}");
     }
     // By hand: at 2 May every late and steady customer has 30 days of purchases before it and after it, and no lost one has.
-    let (n, coverage) =
-        (metric(&to, "buys", "out_of_time", "accuracy", "n"), metric(&to, "buys", "out_of_time", "coverage", "value"));
+    let (n, coverage) = (
+        metric(&to, "buys", "out_of_time", "accuracy", "n"),
+        metric(&to, "buys", "out_of_time", "coverage", "value"),
+    );
     assert_eq!(n, 60.0);
     assert_eq!(metric(&to, "buys:persistence", "out_of_time", "accuracy", "value"), 1.0);
     assert!((0.0..=1.0).contains(&coverage));
@@ -152,7 +179,8 @@ fn tuning_takes_the_most_neighbours_that_are_good_enough() {
     let (values, errors) = (floats(&sweep, "value"), floats(&sweep, "standard_error"));
     let best = (0..4).max_by(|a, b| values[*a].total_cmp(&values[*b]).then(b.cmp(a))).unwrap();
     let expected = (0..4).rev().find(|i| values[*i] >= values[best] - errors[best]).unwrap();
-    let chosen: Vec<bool> = sweep.column("chosen").unwrap().bool().unwrap().iter().flatten().collect();
+    let chosen: Vec<bool> =
+        sweep.column("chosen").unwrap().bool().unwrap().iter().flatten().collect();
     assert_eq!(chosen, (0..4).map(|i| i == expected).collect::<Vec<_>>());
 }
 
@@ -164,9 +192,11 @@ fn clusters_are_found_told_and_learnt() {
            copies: { target: { clusters: groups }, features: [tenure_days, recency_days], k: 3 } }",
     );
     let sweep = shop.table("k_sweep");
-    let (ks, metrics, values) = (floats(&sweep, "k"), texts(&sweep, "metric"), floats(&sweep, "value"));
-    let of =
-        |metric: &str| -> Vec<f64> { (0..ks.len()).filter(|&i| metrics[i] == metric).map(|i| values[i]).collect() };
+    let (ks, metrics, values) =
+        (floats(&sweep, "k"), texts(&sweep, "metric"), floats(&sweep, "value"));
+    let of = |metric: &str| -> Vec<f64> {
+        (0..ks.len()).filter(|&i| metrics[i] == metric).map(|i| values[i]).collect()
+    };
     let wcss = of("wcss");
     assert!(wcss.windows(2).all(|pair| pair[1] <= pair[0]), "{wcss:?}");
     // Standardised, the sum of squares of one cluster is rows × columns.
@@ -194,26 +224,51 @@ fn every_kind_of_model_is_in_the_artefact() {
            far: { target: { buys_in: 20d }, k: 5, metric: cosine, weights: uniform, calibration: isotonic }, \
            groups: { kmeans: { k: 3 }, features: [tenure_days, { column: monetary, scale: robust }] } }",
     );
-    let run = shop.table(DATE).drop_many(["previous_segment", "segment_since", "snapshots_in_segment"]);
-    let args = ["-q", "score", "--model", "out", "shop.csv", "--customers", "people.csv", "--to", "scored.parquet"];
+    let run =
+        shop.table(DATE).drop_many(["previous_segment", "segment_since", "snapshots_in_segment"]);
+    let args = [
+        "-q",
+        "score",
+        "--model",
+        "out",
+        "shop.csv",
+        "--customers",
+        "people.csv",
+        "--to",
+        "scored.parquet",
+    ];
     let outcome = shop.custseg(&args);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
-    let scored = ParquetReader::new(fs::File::open(shop.path("scored.parquet")).unwrap()).finish().unwrap();
+    let scored =
+        ParquetReader::new(fs::File::open(shop.path("scored.parquet")).unwrap()).finish().unwrap();
     assert!(scored.drop("snapshot").unwrap().equals_missing(&run));
     // The order of the columns beyond the first four is that in which the artefact names its features.
-    let names = ["customer_id", "recency_days", "frequency", "monetary", "tenure_days", "mean_gap_days", "city"];
+    let names = [
+        "customer_id",
+        "recency_days",
+        "frequency",
+        "monetary",
+        "tenure_days",
+        "mean_gap_days",
+        "city",
+    ];
     let columns: Vec<Vec<String>> = names.iter().map(|name| texts(&run, name)).collect();
-    let cell =
-        |column: &Vec<String>, row: usize| if column[row].is_empty() { "\\N".to_owned() } else { column[row].clone() };
+    let cell = |column: &Vec<String>, row: usize| {
+        if column[row].is_empty() { "\\N".to_owned() } else { column[row].clone() }
+    };
     let input: String = (0..run.height())
-        .map(|row| columns.iter().map(|column| cell(column, row)).collect::<Vec<_>>().join("\t") + "\n")
+        .map(|row| {
+            columns.iter().map(|column| cell(column, row)).collect::<Vec<_>>().join("\t") + "\n"
+        })
         .collect();
     let answered = super::artefact::piped(&shop, &input);
     assert_eq!(answered.code, 0, "{}", answered.stderr);
-    let labels: Vec<Vec<&str>> = answered.stdout.lines().map(|line| line.split('\t').collect()).collect();
+    let labels: Vec<Vec<&str>> =
+        answered.stdout.lines().map(|line| line.split('\t').collect()).collect();
     for (place, model) in ["groups", "far", "kinds", "next"].into_iter().enumerate() {
         let expected = texts(&run, &format!("{model}_label"));
-        let found: Vec<String> = labels.iter().map(|cells| cells[6 + place * 4].replace("\\N", "")).collect();
+        let found: Vec<String> =
+            labels.iter().map(|cells| cells[6 + place * 4].replace("\\N", "")).collect();
         assert_eq!(found, expected, "{model}");
     }
 }
@@ -236,7 +291,10 @@ fn what_cannot_be_learnt_is_told() {
             "{ m: { features: [{ column: age, encode: number }], k: 3 } }",
             "models.m: feature `age`: no customer has a value that can be used",
         ),
-        ("{ m: { target: { labels: none.csv }, k: 3 } }", "models.m: none of the customers has a label"),
+        (
+            "{ m: { target: { labels: none.csv }, k: 3 } }",
+            "models.m: none of the customers has a label",
+        ),
         (
             "{ m: { kmeans: { k: 99 } } }",
             "models.m: 99 clusters of 60 customers with different features cannot be made",
@@ -266,7 +324,9 @@ fn odd_data_are_learnt_from() {
     let outcome = one_label.custseg(&["run", "shop.yaml"]);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
     assert!(outcome.stderr.contains("all customers have one label"));
-    assert!(floats(&one_label.table(DATE), "m_confidence").iter().all(|confidence| *confidence == 1.0));
+    assert!(
+        floats(&one_label.table(DATE), "m_confidence").iter().all(|confidence| *confidence == 1.0)
+    );
     // One customer alone has a label: it trains, and is not held out.
     fs::write(one_label.path("kinds.csv"), same.replacen(",x", ",alone", 1)).unwrap();
     one_label.run(&[]);
@@ -283,12 +343,20 @@ fn odd_data_are_learnt_from() {
             "score.monetary={method: fixed, cut_points: [1e6, 2e6, 3e6, 4e6]}",
         ]);
         assert_eq!(one_score.code, 0, "{}", one_score.stderr);
-        assert!(one_score.stderr.contains("one cluster holds nearly all customers"), "{}", one_score.stderr);
+        assert!(
+            one_score.stderr.contains("one cluster holds nearly all customers"),
+            "{}",
+            one_score.stderr
+        );
     }
     // 90 days back there were customers, 180 days back there were none.
     let (shop, outcome) = run("{ m: { target: { segment_in: 90d }, k: 3 } }", &[]);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("the source does not go back far enough"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("the source does not go back far enough"),
+        "{}",
+        outcome.stderr
+    );
     assert!(!texts(&shop.table(DATE), "m_label")[0].is_empty());
 }
 
@@ -304,7 +372,10 @@ fn gates_hold_models_to_a_later_time() {
     let circular = gated("{ gates: { again.recovery.accuracy: \"> 0\" } }");
     assert_eq!(circular.code, 2);
     assert!(circular.stderr.contains("allow_circular"), "{}", circular.stderr);
-    assert_eq!(gated("{ allow_circular: true, gates: { again.recovery.accuracy: \"> 0\" } }").code, 0);
+    assert_eq!(
+        gated("{ allow_circular: true, gates: { again.recovery.accuracy: \"> 0\" } }").code,
+        0
+    );
 }
 
 /// The shipped models on the real shops: the figures that the reference notes have, and those that are to be beaten.
@@ -313,13 +384,20 @@ fn shipped_models_on_real_shops() {
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().join("out");
     let Some(source) = reference("online-retail/online_retail.parquet") else { return };
-    let set = [format!("publish.to={}", to.display()), format!("ingest.transactions.paths=[{}]", source.display())];
-    let outcome = custseg(root(), &["-q", "run", "pipelines/online_retail.yaml", "--set", &set[0], "--set", &set[1]]);
+    let set = [
+        format!("publish.to={}", to.display()),
+        format!("ingest.transactions.paths=[{}]", source.display()),
+    ];
+    let outcome = custseg(
+        root(),
+        &["-q", "run", "pipelines/online_retail.yaml", "--set", &set[0], "--set", &set[1]],
+    );
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
     let of = |model: &str, protocol: &str, name: &str| metric(&to, model, protocol, name, "value");
     assert!(of("assign", "recovery", "accuracy") >= 0.94);
     // Majority and persistence as scikit-learn and pandas had them, to three digits.
-    let baselines = [("forecast:majority", [0.361, 0.125]), ("forecast:persistence", [0.399, 0.284])];
+    let baselines =
+        [("forecast:majority", [0.361, 0.125]), ("forecast:persistence", [0.399, 0.284])];
     for (model, expected) in baselines {
         let found = ["accuracy", "balanced_accuracy"].map(|name| of(model, "out_of_time", name));
         assert!(
@@ -329,12 +407,17 @@ fn shipped_models_on_real_shops() {
     }
     for name in ["accuracy", "balanced_accuracy", "macro_f1"] {
         for baseline in ["forecast:majority", "forecast:persistence"] {
-            assert!(of("forecast", "out_of_time", name) > of(baseline, "out_of_time", name), "{name} {baseline}");
+            assert!(
+                of("forecast", "out_of_time", name) > of(baseline, "out_of_time", name),
+                "{name} {baseline}"
+            );
         }
     }
     // K-Means against the best sums known, the reference notes' sizes at four clusters.
-    let best =
-        [13014.0, 9012.6, 5439.7, 4092.4, 3118.5, 2472.8, 2022.6, 1714.7, 1442.7, 1280.5, 1123.7, 1008.5, 910.0, 834.5];
+    let best = [
+        13014.0, 9012.6, 5439.7, 4092.4, 3118.5, 2472.8, 2022.6, 1714.7, 1442.7, 1280.5, 1123.7,
+        1008.5, 910.0, 834.5,
+    ];
     let sweep = table(&to, "k_sweep");
     let metrics = texts(&sweep, "metric");
     let wcss: Vec<f64> = floats(&sweep, "value")
@@ -348,14 +431,20 @@ fn shipped_models_on_real_shops() {
     }
     assert!((wcss[3] - 4092.42).abs() < 0.005, "{}", wcss[3]);
     let four = ["--set", "models.groups.kmeans.k=4"];
-    let args = [&["-q", "run", "pipelines/online_retail.yaml", "--set", &set[0], "--set", &set[1]], &four[..]].concat();
+    let args = [
+        &["-q", "run", "pipelines/online_retail.yaml", "--set", &set[0], "--set", &set[1]],
+        &four[..],
+    ]
+    .concat();
     assert_eq!(custseg(root(), &args).code, 0);
     let clusters = table(&to, "clusters");
-    let mut sizes: Vec<u32> = floats(&clusters, "customers").into_iter().step_by(3).map(|size| size as u32).collect();
+    let mut sizes: Vec<u32> =
+        floats(&clusters, "customers").into_iter().step_by(3).map(|size| size as u32).collect();
     sizes.sort_unstable();
     assert_eq!(sizes, [13, 204, 1061, 3060]);
     let cohesion = table(&to, "cohesion");
-    let row = (0..cohesion.height()).find(|&i| texts(&cohesion, "grouping")[i] == "groups").unwrap();
+    let row =
+        (0..cohesion.height()).find(|&i| texts(&cohesion, "grouping")[i] == "groups").unwrap();
     assert!((floats(&cohesion, "silhouette")[row] - 0.6164).abs() < 0.00005);
 }
 
@@ -378,7 +467,10 @@ fn dropped_customers_have_no_say() {
     fs::write(shop.path("people.csv"), without.join("\n")).unwrap();
     shop.run(&[]);
     let labels = texts(&shop.table(DATE), "m_label");
-    assert!(labels.iter().all(|label| label != "red") && labels.iter().filter(|label| label.is_empty()).count() >= 20);
+    assert!(
+        labels.iter().all(|label| label != "red")
+            && labels.iter().filter(|label| label.is_empty()).count() >= 20
+    );
     assert!(metric(&shop.path("out"), "m:majority", "holdout", "accuracy", "value") > 0.0);
     let args = ["-q", "score", "--model", "out", "shop.csv", "--customers", "people.csv"];
     let outcome = shop.custseg(&args);
@@ -394,9 +486,16 @@ fn who_leaves_the_window_is_gone() {
     // The twenty lost customers bought last from 1 to 9 February: within 70 days of 2 April, on which the model is tried, and not of 1 June.
     let confusion = shop.table("confusion");
     let (actual, customers) = (texts(&confusion, "actual"), floats(&confusion, "customers"));
-    let gone: f64 = actual.iter().zip(&customers).filter(|(label, _)| *label == "gone").map(|(_, n)| n).sum();
+    let gone: f64 =
+        actual.iter().zip(&customers).filter(|(label, _)| *label == "gone").map(|(_, n)| n).sum();
     assert_eq!(gone, 20.0);
-    shop.run(&[&window[..], &["--as-of", "2024-04-02", "--set", "models={}", "--set", "publish.to=then"]].concat());
+    shop.run(
+        &[
+            &window[..],
+            &["--as-of", "2024-04-02", "--set", "models={}", "--set", "publish.to=then"],
+        ]
+        .concat(),
+    );
     let then = table(&shop.path("then"), "segments/snapshot=2024-04-02/part-0");
     assert_eq!(customers.iter().sum::<f64>(), then.height() as f64);
 }
@@ -420,8 +519,14 @@ fn odd_asks_are_told() {
         .edit("features: [tenure_days", "top_categories: 1, features: [tenure_days");
     let share = refused(share);
     assert_eq!(share.code, 2);
-    assert!(share.stderr.contains("`category_1_share` is of another category at another snapshot"), "{}", share.stderr);
-    let label = self::shop().edit("MODELS", "{}").edit("attributes: [city, age]", "attributes: [city, label]");
+    assert!(
+        share.stderr.contains("`category_1_share` is of another category at another snapshot"),
+        "{}",
+        share.stderr
+    );
+    let label = self::shop()
+        .edit("MODELS", "{}")
+        .edit("attributes: [city, age]", "attributes: [city, label]");
     fs::write(label.path("people.csv"), "id,city,label\n001,Ulm,x\n").unwrap();
     let label = refused(label);
     assert!(label.stderr.contains("`label` is the name of a column"), "{}", label.stderr);
@@ -431,10 +536,11 @@ fn odd_asks_are_told() {
 #[test]
 fn one_customer_has_no_neighbours() {
     let one = "customer,bought,price,units,order\n1,2024-01-01 09:00,1,1,a\n";
-    let asked = |models: &str| Shop::of(one).custseg(&["-q", "run", "shop.yaml", "--set", &format!("models={models}")]);
+    let asked = |models: &str| {
+        Shop::of(one).custseg(&["-q", "run", "shop.yaml", "--set", &format!("models={models}")])
+    };
     assert_eq!(asked("{ m: { kmeans: { k: 1 } } }").code, 0);
     let refused = asked("{ m: { k: 1 } }");
-    let words =
-        "error: model: models.m: k is 1, but only 0 other customers can vote; lower `k` or leave the model out\n";
+    let words = "error: model: models.m: k is 1, but only 0 other customers can vote; lower `k` or leave the model out\n";
     assert_eq!((refused.code, refused.stderr.as_str()), (3, words));
 }

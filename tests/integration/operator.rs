@@ -10,10 +10,18 @@ fn the_shipped_schemas_are_fresh() {
     for of in ["pipeline", "map"] {
         let printed = custseg(root(), &["schema", of]).stdout;
         let file = root().join(format!("config/{of}.schema.json"));
-        assert!(fs::read_to_string(&file).unwrap() == printed, "custseg schema {of} > {}", file.display());
+        assert!(
+            fs::read_to_string(&file).unwrap() == printed,
+            "custseg schema {of} > {}",
+            file.display()
+        );
         let printed = custseg(root(), &["schema", of, "--markdown"]).stdout;
         let file = root().join(format!("config/{of}.options.md"));
-        assert!(fs::read_to_string(&file).unwrap() == printed, "custseg schema {of} --markdown > {}", file.display());
+        assert!(
+            fs::read_to_string(&file).unwrap() == printed,
+            "custseg schema {of} --markdown > {}",
+            file.display()
+        );
     }
 }
 
@@ -21,7 +29,8 @@ fn the_shipped_schemas_are_fresh() {
 #[test]
 fn the_schemas_accept_what_ships_and_reject_what_a_schema_can() {
     let schema = |of: &str| {
-        let schema: serde_json::Value = serde_json::from_str(&custseg(root(), &["schema", of]).stdout).unwrap();
+        let schema: serde_json::Value =
+            serde_json::from_str(&custseg(root(), &["schema", of]).stdout).unwrap();
         jsonschema::options().should_validate_formats(true).build(&schema).unwrap()
     };
     let (pipeline, map) = (schema("pipeline"), schema("map"));
@@ -52,9 +61,17 @@ fn editors_find_the_schema() {
         for entry in fs::read_dir(root().join(folder)).unwrap() {
             let path = entry.unwrap().path();
             let text = fs::read_to_string(&path).unwrap();
-            let named = text.lines().next().unwrap().strip_prefix("# yaml-language-server: $schema=").unwrap();
+            let named = text
+                .lines()
+                .next()
+                .unwrap()
+                .strip_prefix("# yaml-language-server: $schema=")
+                .unwrap();
             let found = root().join(folder).join(named).canonicalize().unwrap();
-            assert_eq!(found, root().join(format!("config/{schema}.schema.json")).canonicalize().unwrap());
+            assert_eq!(
+                found,
+                root().join(format!("config/{schema}.schema.json")).canonicalize().unwrap()
+            );
         }
     }
 }
@@ -65,7 +82,9 @@ fn shells_and_man_are_told_of_every_command() {
         let script = custseg(root(), &["completions", shell]);
         assert_eq!(script.code, 0);
         assert!(
-            ["run", "simulate", "memory-limit", "only-new"].iter().all(|word| script.stdout.contains(word)),
+            ["run", "simulate", "memory-limit", "only-new"]
+                .iter()
+                .all(|word| script.stdout.contains(word)),
             "{shell}"
         );
     }
@@ -90,9 +109,10 @@ fn with(shop: &Shop, args: &[&str], variables: &[(&str, &str)]) -> (i32, String,
 
 #[test]
 fn variables_stand_in_values_and_their_values_stay_untold() {
-    let shop = Shop::fixture()
-        .edit("paths: [shop.csv]", "paths: [\"${SHOP_FILE}.csv\"]")
-        .edit("money: { scale: 2, currency: GBP }", "money:\n    scale: ${SHOP_SCALE:-2}\n    currency: GBP");
+    let shop = Shop::fixture().edit("paths: [shop.csv]", "paths: [\"${SHOP_FILE}.csv\"]").edit(
+        "money: { scale: 2, currency: GBP }",
+        "money:\n    scale: ${SHOP_SCALE:-2}\n    currency: GBP",
+    );
     let (code, out, err) = with(&shop, &["check", "shop.yaml"], &[("SHOP_FILE", "shop")]);
     assert_eq!((code, out.starts_with("shop: ok")), (0, true), "{err}");
     // A number that is none, and a variable that is not set.
@@ -101,13 +121,17 @@ fn variables_stand_in_values_and_their_values_stay_untold() {
     assert!(!err.contains("hunter2"), "{err}");
     insta::assert_snapshot!("variables_wrong", err);
     // A file of variables, which what is exported already goes before.
-    fs::write(shop.path("shop.env"), "# of the shop\nSHOP_FILE=shop\nSHOP_SCALE=\"hunter2\"\n").unwrap();
+    fs::write(shop.path("shop.env"), "# of the shop\nSHOP_FILE=shop\nSHOP_SCALE=\"hunter2\"\n")
+        .unwrap();
     let given = ["--env-file", "shop.env", "check", "shop.yaml"];
     assert_eq!(with(&shop, &given, &[("SHOP_SCALE", "2")]).0, 0);
     assert_eq!(with(&shop, &given, &[]).0, 2);
     fs::write(shop.path("shop.env"), "SHOP_FILE=shop\nhunter2 is the word\n").unwrap();
     let (code, _, err) = with(&shop, &given, &[]);
-    assert_eq!((code, err.as_str()), (2, "error: --env-file shop.env: entry 2 is not NAME=VALUE\n"));
+    assert_eq!(
+        (code, err.as_str()),
+        (2, "error: --env-file shop.env: entry 2 is not NAME=VALUE\n")
+    );
     let (code, _, err) = with(&shop, &["--env-file", "no.env", "check"], &[]);
     assert_eq!(code, 2, "{err}");
 }
@@ -125,7 +149,8 @@ fn an_env_file_sets_the_machine() {
 /// What the artefact says of itself is not filled in again.
 #[test]
 fn a_dollar_sign_in_a_pipeline_stays_in_its_artefact() {
-    let shop = Shop::fixture().edit("keep_positive: [quantity, unit_price]", "where: \"order_id <> '$${HOME}'\"");
+    let shop = Shop::fixture()
+        .edit("keep_positive: [quantity, unit_price]", "where: \"order_id <> '$${HOME}'\"");
     shop.run(&[]);
     let text = fs::read_to_string(shop.path("out/current/model/pipeline.json")).unwrap();
     assert!(text.contains("$${HOME}"), "{text}");
@@ -138,7 +163,8 @@ fn runs_are_listed_and_the_oldest_go() {
     let shop = Shop::fixture();
     let mut ids = Vec::new();
     for day in 1..=5 {
-        let outcome = shop.custseg(&["-q", "run", "shop.yaml", "--as-of", &format!("2024-03-0{}", day + 1)]);
+        let outcome =
+            shop.custseg(&["-q", "run", "shop.yaml", "--as-of", &format!("2024-03-0{}", day + 1)]);
         let line: serde_json::Value = serde_json::from_str(outcome.stdout.trim()).unwrap();
         ids.push(line["run_id"].as_str().unwrap().to_owned());
     }
@@ -146,7 +172,8 @@ fn runs_are_listed_and_the_oldest_go() {
     shop.run(&["--as-of", "2024-03-02"]);
     let names = |args: &[&str]| -> Vec<String> {
         let lines = shop.custseg(args).stdout;
-        let parsed = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let parsed =
+            lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
         parsed.map(|run| run["name"].as_str().unwrap().to_owned()).collect()
     };
     let newest: Vec<String> = ids.iter().rev().cloned().collect();
@@ -155,7 +182,10 @@ fn runs_are_listed_and_the_oldest_go() {
     let current = listed.lines().find(|line| line.trim_start().starts_with('*')).unwrap();
     assert!(current.contains(&ids[0]) && current.contains("2024-03-02"), "{listed}");
     let would = shop.custseg(&["runs", "prune", "out", "--keep", "2", "--dry-run"]).stdout;
-    assert!(would.contains(&format!("{} would go", ids[1])) && would.contains("3 runs would go"), "{would}");
+    assert!(
+        would.contains(&format!("{} would go", ids[1])) && would.contains("3 runs would go"),
+        "{would}"
+    );
     assert_eq!(names(&["runs", "list", "out", "--json"]).len(), 5);
     shop.custseg(&["runs", "prune", "out", "--keep", "2"]);
     assert_eq!(names(&["runs", "list", "out", "--json"]), [ids[4].clone(), ids[0].clone()]);
@@ -178,7 +208,11 @@ fn failed_runs_are_told_apart_and_counted_apart() {
     assert_eq!(listed.matches("checks failed").count(), 3, "{listed}");
     shop.custseg(&["runs", "prune", "out", "--keep", "2"]);
     let listed = shop.custseg(&["runs", "list", "out"]).stdout;
-    assert_eq!((listed.matches("checks failed").count(), listed.matches("whole").count()), (2, 1), "{listed}");
+    assert_eq!(
+        (listed.matches("checks failed").count(), listed.matches("whole").count()),
+        (2, 1),
+        "{listed}"
+    );
 }
 
 #[test]
@@ -191,8 +225,12 @@ fn inspect_tells_what_a_file_is_made_of() {
     let found: serde_json::Value = serde_json::from_str(&found).unwrap();
     let frame = shop.table("score_bins");
     assert_eq!(found["rows"], frame.height());
-    let names: Vec<&str> = found["columns"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
-    assert_eq!(names, frame.get_column_names().into_iter().map(|name| name.as_str()).collect::<Vec<_>>());
+    let names: Vec<&str> =
+        found["columns"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        frame.get_column_names().into_iter().map(|name| name.as_str()).collect::<Vec<_>>()
+    );
     let run = told(&["out"]).stdout;
     assert!(run.contains("whole       yes") && run.contains("ledger.parquet"), "{run}");
     // A damaged run is told so, and what is no Parquet is refused.
@@ -214,9 +252,11 @@ fn variables_are_read_as_what_is_wanted() {
         .edit("Europe/London", "${SHOP_ZONE:-Europe/London}")
         .edit("snapshots: last", "snapshots: \"${SHOP_DAYS:-last}\"");
     let days = "[2024-03-01, 2024-03-02]";
-    let (code, _, err) = with(&shop, &["check", "shop.yaml"], &[("SHOP_NAME", "2024"), ("SHOP_DAYS", days)]);
+    let (code, _, err) =
+        with(&shop, &["check", "shop.yaml"], &[("SHOP_NAME", "2024"), ("SHOP_DAYS", days)]);
     assert_eq!(code, 0, "{err}");
-    let (code, _, err) = with(&shop, &["check", "shop.yaml"], &[("SHOP_NAME", "a"), ("SHOP_ZONE", "hunter2")]);
+    let (code, _, err) =
+        with(&shop, &["check", "shop.yaml"], &[("SHOP_NAME", "a"), ("SHOP_ZONE", "hunter2")]);
     assert!(code == 2 && err.contains("the value of a variable is no IANA time zone"), "{err}");
     let unquoted = Shop::fixture().edit("publish: { to: out }", "publish: { to: ${OUT} }");
     let (code, _, err) = with(&unquoted, &["check", "shop.yaml"], &[("OUT", "out")]);
@@ -226,10 +266,12 @@ fn variables_are_read_as_what_is_wanted() {
 /// Editors take a variable wherever the program does.
 #[test]
 fn the_schema_takes_variables() {
-    let schema: serde_json::Value = serde_json::from_str(&custseg(root(), &["schema"]).stdout).unwrap();
+    let schema: serde_json::Value =
+        serde_json::from_str(&custseg(root(), &["schema"]).stdout).unwrap();
     let schema = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
     let text = fs::read_to_string(fixtures().join("shop.yaml")).unwrap();
-    let valid = |text: &str| schema.is_valid(&custseg::config::tree::parse(text, 0).unwrap().to_json());
+    let valid =
+        |text: &str| schema.is_valid(&custseg::config::tree::parse(text, 0).unwrap().to_json());
     for (plain, variable) in [
         ("name: shop", "name: ${N:-shop}"),
         ("Europe/London", "\"${Z:-Europe/London}\""),
@@ -247,11 +289,22 @@ fn the_schema_takes_variables() {
 #[test]
 fn a_failure_is_a_line_of_the_json_log_too() {
     let shop = Shop::fixture();
-    for (args, code) in [(&["check", "nowhere.yaml"][..], 4), (&["run", "shop.yaml", "--as-of", "2020-01-01"], 3)] {
+    for (args, code) in
+        [(&["check", "nowhere.yaml"][..], 4), (&["run", "shop.yaml", "--as-of", "2020-01-01"], 3)]
+    {
         let outcome = shop.custseg(&[args, &["--log-format", "json"]].concat());
-        let last: serde_json::Value = serde_json::from_str(outcome.stderr.lines().last().unwrap()).unwrap();
-        assert_eq!((outcome.code, &last["level"], &last["fields"]["exit_code"]), (code, &"ERROR".into(), &code.into()));
-        assert!(outcome.stderr.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
+        let last: serde_json::Value =
+            serde_json::from_str(outcome.stderr.lines().last().unwrap()).unwrap();
+        assert_eq!(
+            (outcome.code, &last["level"], &last["fields"]["exit_code"]),
+            (code, &"ERROR".into(), &code.into())
+        );
+        assert!(
+            outcome
+                .stderr
+                .lines()
+                .all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok())
+        );
     }
 }
 
@@ -259,6 +312,10 @@ fn a_failure_is_a_line_of_the_json_log_too() {
 fn a_source_that_ends_early_is_told() {
     let shop = Shop::fixture();
     let late = shop.custseg(&["run", "shop.yaml", "--as-of", "2025-01-01"]);
-    assert!(late.code == 0 && late.stderr.contains("the source ends before the newest snapshot"), "{}", late.stderr);
+    assert!(
+        late.code == 0 && late.stderr.contains("the source ends before the newest snapshot"),
+        "{}",
+        late.stderr
+    );
     assert!(!shop.custseg(&["run", "shop.yaml"]).stderr.contains("the source ends"));
 }

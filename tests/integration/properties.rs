@@ -43,8 +43,9 @@ fn publish(parts: &[&[Line]]) -> tempfile::TempDir {
         }
         fs::write(folder.path().join(format!("part-{i}.csv")), csv).unwrap();
     }
-    let set =
-        ["ingest.transactions.paths=[part-*.csv]", "clean.3={drop_missing: [order_id]}"].map(str::to_owned).to_vec();
+    let set = ["ingest.transactions.paths=[part-*.csv]", "clean.3={drop_missing: [order_id]}"]
+        .map(str::to_owned)
+        .to_vec();
     let request = Request {
         pipeline: Some(folder.path().join("shop.yaml")),
         set,
@@ -138,8 +139,21 @@ fn cdnow_in_any_order_split_and_threads() {
     }
     let run = |to: &str, paths: &str, threads: &str| {
         let to = folder.path().join(to);
-        let set = [format!("publish.to={}", to.display()), format!("ingest.transactions.paths=[{paths}]")];
-        let args = ["-q", "run", "pipelines/cdnow.yaml", "--threads", threads, "--set", &set[0], "--set", &set[1]];
+        let set = [
+            format!("publish.to={}", to.display()),
+            format!("ingest.transactions.paths=[{paths}]"),
+        ];
+        let args = [
+            "-q",
+            "run",
+            "pipelines/cdnow.yaml",
+            "--threads",
+            threads,
+            "--set",
+            &set[0],
+            "--set",
+            &set[1],
+        ];
         let outcome = custseg(root(), &args);
         assert_eq!(outcome.code, 0, "{}", outcome.stderr);
         hashes(&to)
@@ -164,7 +178,8 @@ fn polars_29322_streaming_aggregates_equal_a_plain_loop() {
     // A fixed linear congruence stands in for chance.
     let mut state = 1u64;
     let mut next = |below: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % below
     };
     let mut columns = (vec![], vec![], vec![], vec![], vec![], vec![]);
@@ -197,9 +212,16 @@ fn polars_29322_streaming_aggregates_equal_a_plain_loop() {
     .collect()
     .unwrap();
     let reasons = (0..4)
-        .map(|i| Reason { step: "s".into(), reason: i.to_string(), declared: true, cell: None, position: None })
+        .map(|i| Reason {
+            step: "s".into(),
+            reason: i.to_string(),
+            declared: true,
+            cell: None,
+            position: None,
+        })
         .collect();
-    let lines = MarkedLines { frame: frame.lazy(), reasons, returns: None, kept: vec![], read: vec![] };
+    let lines =
+        MarkedLines { frame: frame.lazy(), reasons, returns: None, kept: vec![], read: vec![] };
     let asked = orders::Asked {
         money: &Money { scale: 2, currency: None },
         has_orders: true,

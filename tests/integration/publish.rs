@@ -36,7 +36,11 @@ fn another_order_of_rejects_does_not_replace_a_run() {
     let manifest = fs::read_to_string(run.join("manifest.json")).unwrap();
     assert!(manifest.contains(&old));
     fs::write(run.join("rejects.parquet"), &bytes).unwrap();
-    fs::write(run.join("manifest.json"), manifest.replace(&old, blake3::hash(&bytes).to_hex().as_str())).unwrap();
+    fs::write(
+        run.join("manifest.json"),
+        manifest.replace(&old, blake3::hash(&bytes).to_hex().as_str()),
+    )
+    .unwrap();
     shop.run(&[]);
     assert_eq!(bytes, fs::read(run.join("rejects.parquet")).unwrap());
 }
@@ -49,7 +53,8 @@ fn another_definition_or_input_is_another_run_and_the_old_one_stays() {
     let second = target(shop.run(&["--set", "rfm.frequency=lines"]));
     fs::write(
         shop.path("shop.csv"),
-        fs::read_to_string(shop.path("shop.csv")).unwrap() + "Z1,P1,1,2024-03-05 10:00,1.00,1009,UK\n",
+        fs::read_to_string(shop.path("shop.csv")).unwrap()
+            + "Z1,P1,1,2024-03-05 10:00,1.00,1009,UK\n",
     )
     .unwrap();
     let third = target(shop.run(&[]));
@@ -111,7 +116,12 @@ fn another_reading_is_another_run() {
     let shop = Shop::fixture();
     let base = r#"datetime_formats: ["%Y-%m-%d %H:%M"]"#;
     let mut ids = Vec::new();
-    for csv in ["", ", thousands: \",\"", ", encoding: latin1", ", on_bad_row: reject, currency_signs: [£]"] {
+    for csv in [
+        "",
+        ", thousands: \",\"",
+        ", encoding: latin1",
+        ", on_bad_row: reject, currency_signs: [£]",
+    ] {
         shop.run(&["--set", &format!("ingest.transactions.csv={{{base}{csv}}}")]);
         let text = fs::read(shop.path("out/current/manifest.json")).unwrap();
         let manifest: serde_json::Value = serde_json::from_slice(&text).unwrap();
@@ -127,12 +137,21 @@ fn another_reading_is_another_run() {
 fn the_schema_of_every_table_is_a_promise() {
     let shop = Shop::fixture();
     let snapshots = "rfm.snapshots=[2024-03-01, 2024-03-02]";
-    shop.run(&["--set", "models.near.k=2", "--set", snapshots, "--set", "evaluate.validity.horizon=1d"]);
+    shop.run(&[
+        "--set",
+        "models.near.k=2",
+        "--set",
+        snapshots,
+        "--set",
+        "evaluate.validity.horizon=1d",
+    ]);
     let mut text = String::new();
     let manifest: serde_json::Value =
         serde_json::from_slice(&fs::read(shop.path("out/current/manifest.json")).unwrap()).unwrap();
     for output in manifest["outputs"].as_array().unwrap() {
-        let Some(name) = output["path"].as_str().unwrap().strip_suffix(".parquet") else { continue };
+        let Some(name) = output["path"].as_str().unwrap().strip_suffix(".parquet") else {
+            continue;
+        };
         let table = shop.table(name);
         let columns: Vec<String> =
             table.columns().iter().map(|c| format!("    {} {}\n", c.name(), c.dtype())).collect();
@@ -152,7 +171,9 @@ fn footers_carry_the_definition_hash() {
     let file = File::open(shop.path("out/current/ledger.parquet")).unwrap();
     let reader = SerializedFileReader::new(file).unwrap();
     let pairs = reader.metadata().file_metadata().key_value_metadata().unwrap().clone();
-    let value = |key: &str| pairs.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.clone()).unwrap();
+    let value = |key: &str| {
+        pairs.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.clone()).unwrap()
+    };
     assert_eq!(value("custseg.definition_hash"), manifest["definition_hash"].as_str().unwrap());
     assert_eq!(value("custseg.pipeline"), "shop");
 }
@@ -160,7 +181,8 @@ fn footers_carry_the_definition_hash() {
 /// Shuffled rows, one to seven threads, CSV plain and packed, Parquet, and files dealt into folders: one hash, fifty times.
 #[test]
 fn fifty_shuffles_threads_and_formats_are_one_hash() {
-    let shop = Shop::fixture().edit("publish: { to: out }", "publish: { to: out }\nmodels: { near: { k: 3 } }");
+    let shop = Shop::fixture()
+        .edit("publish: { to: out }", "publish: { to: out }\nmodels: { near: { k: 3 } }");
     let shipped = fs::read_to_string(shop.path("shop.csv")).unwrap();
     let head = shipped.lines().next().unwrap().to_owned() + "\n";
     let mut lines = Vec::new();
@@ -180,13 +202,18 @@ fn fifty_shuffles_threads_and_formats_are_one_hash() {
     for round in 0..50usize {
         // Steps without a common divisor with 900 reach every line, in another order each.
         let step = [1, 7, 11, 13, 17, 19, 23, 29, 31, 37][round % 10];
-        let dealt: Vec<&str> = (0..lines.len()).map(|i| lines[(i * step + round) % lines.len()].as_str()).collect();
+        let dealt: Vec<&str> =
+            (0..lines.len()).map(|i| lines[(i * step + round) % lines.len()].as_str()).collect();
         let text = |part: &[&str]| head.clone() + &part.join("\n") + "\n";
         let folder = shop.path(&format!("round-{round}"));
         fs::create_dir(&folder).unwrap();
         match round % 5 {
             0 => fs::write(folder.join("all.csv"), text(&dealt)).unwrap(),
-            1 => fs::write(folder.join("all.csv.zst"), zstd::encode_all(text(&dealt).as_bytes(), 1).unwrap()).unwrap(),
+            1 => fs::write(
+                folder.join("all.csv.zst"),
+                zstd::encode_all(text(&dealt).as_bytes(), 1).unwrap(),
+            )
+            .unwrap(),
             2 => {
                 for (i, part) in dealt.chunks(250).enumerate() {
                     let month = folder.join(format!("part={i}"));
@@ -196,17 +223,29 @@ fn fifty_shuffles_threads_and_formats_are_one_hash() {
             }
             kind => {
                 let texts = CsvReadOptions::default().with_infer_schema_length(Some(0));
-                let frame = CsvReader::new(std::io::Cursor::new(text(&dealt))).with_options(texts).finish().unwrap();
-                let moment = StrptimeOptions { format: Some("%Y-%m-%d %H:%M".into()), ..Default::default() };
+                let frame = CsvReader::new(std::io::Cursor::new(text(&dealt)))
+                    .with_options(texts)
+                    .finish()
+                    .unwrap();
+                let moment =
+                    StrptimeOptions { format: Some("%Y-%m-%d %H:%M".into()), ..Default::default() };
                 let typed = [
-                    col("bought").str().to_datetime(Some(TimeUnit::Microseconds), None, moment, lit("raise")),
+                    col("bought").str().to_datetime(
+                        Some(TimeUnit::Microseconds),
+                        None,
+                        moment,
+                        lit("raise"),
+                    ),
                     col("units").cast(DataType::Int64),
                     col("price").cast(DataType::Float64),
                 ];
                 let mut frame = frame.lazy().with_columns(typed).collect().unwrap();
                 let rows = if kind == 3 { 64 } else { 100_000 };
                 let file = File::create(folder.join("all.parquet")).unwrap();
-                ParquetWriter::new(file).with_row_group_size(Some(rows)).finish(&mut frame).unwrap();
+                ParquetWriter::new(file)
+                    .with_row_group_size(Some(rows))
+                    .finish(&mut frame)
+                    .unwrap();
             }
         }
         let threads = [1, 2, 3, 7][round % 4].to_string();

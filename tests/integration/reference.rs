@@ -41,9 +41,18 @@ fn online_retail_ledger() {
     let money = |text: &str| text.to_owned();
     assert_eq!(left(&ledger, "raw"), (541_909.0, 4_372.0, 25_900.0, money("9747747.934")));
     assert_eq!(left(&ledger, "drop_missing"), (406_829.0, 4_372.0, 22_190.0, money("8300065.814")));
-    assert_eq!(left(&ledger, "cancellations"), (397_924.0, 4_339.0, 18_536.0, money("8911407.904")));
-    assert_eq!(left(&ledger, "keep_positive"), (397_884.0, 4_338.0, 18_532.0, money("8911407.904")));
-    assert_eq!(left(&ledger, "drop_duplicates"), (392_692.0, 4_338.0, 18_532.0, money("8887208.894")));
+    assert_eq!(
+        left(&ledger, "cancellations"),
+        (397_924.0, 4_339.0, 18_536.0, money("8911407.904"))
+    );
+    assert_eq!(
+        left(&ledger, "keep_positive"),
+        (397_884.0, 4_338.0, 18_532.0, money("8911407.904"))
+    );
+    assert_eq!(
+        left(&ledger, "drop_duplicates"),
+        (392_692.0, 4_338.0, 18_532.0, money("8887208.894"))
+    );
     // Raw = accepted + rejected, in rows and in money.
     let rejects = table(to.path(), "rejects");
     assert_eq!(rejects.height(), 541_909 - 392_692);
@@ -81,7 +90,10 @@ fn online_retail_matched_returns() {
     };
     // 12346 bought nothing else. 16446 had bought two things for 2.90 on 18 May.
     assert_eq!((of("12346", "frequency"), of("12346", "monetary")), (0.0, 0.0));
-    assert_eq!((of("16446", "frequency"), of("16446", "monetary"), of("16446", "recency_days")), (1.0, 2.9, 206.0));
+    assert_eq!(
+        (of("16446", "frequency"), of("16446", "monetary"), of("16446", "recency_days")),
+        (1.0, 2.9, 206.0)
+    );
     let returns = table(to.path(), "returns");
     let pairs: Vec<(String, String)> =
         texts(&returns, "order_id").into_iter().zip(texts(&returns, "undone_order_id")).collect();
@@ -89,7 +101,11 @@ fn online_retail_matched_returns() {
         assert!(pairs.contains(&(cancellation.to_owned(), order.to_owned())), "{cancellation}");
     }
     // On the morning of 9 December 16446 had cancelled nothing.
-    let before = run(RETAIL, &source, &["clean.1.cancellations.policy=match", "models={}", "rfm.snapshots=2011-12-09"]);
+    let before = run(
+        RETAIL,
+        &source,
+        &["clean.1.cancellations.policy=match", "models={}", "rfm.snapshots=2011-12-09"],
+    );
     let segments = table(before.path(), "segments/snapshot=2011-12-09/part-0");
     let row = texts(&segments, "customer_id").iter().position(|id| id == "16446").unwrap();
     assert_eq!(floats(&segments, "monetary")[row], 2.9);
@@ -101,9 +117,14 @@ fn a_cancellation_does_not_change_the_snapshots_before_it() {
     let Some(source) = online_retail("online_retail.parquet") else { return };
     for policy in ["drop", "net", "separate", "match"] {
         let policy_set = format!("clean.1.cancellations.policy={policy}");
-        let all = run(RETAIL, &source, &[&policy_set, "models={}", "rfm.snapshots=[2011-11-01, 2011-12-10]"]);
+        let all = run(
+            RETAIL,
+            &source,
+            &[&policy_set, "models={}", "rfm.snapshots=[2011-11-01, 2011-12-10]"],
+        );
         let range = "clean.3={date_range: {until: 2011-11-01}}";
-        let until = run(RETAIL, &source, &[&policy_set, "models={}", range, "rfm.snapshots=2011-11-01"]);
+        let until =
+            run(RETAIL, &source, &[&policy_set, "models={}", range, "rfm.snapshots=2011-11-01"]);
         let name = "segments/snapshot=2011-11-01/part-0";
         assert!(table(all.path(), name).equals_missing(&table(until.path(), name)), "{policy}");
     }
@@ -140,7 +161,10 @@ fn online_retail_recency_frequency_monetary() {
     let bins = table(to.path(), "score_bins");
     let (dimension, uppers) = (texts(&bins, "dimension"), floats(&bins, "upper"));
     let cuts = |name: &str| -> Vec<f64> {
-        let of = dimension.iter().zip(&uppers).filter(|(found, upper)| *found == name && !upper.is_nan());
+        let of = dimension
+            .iter()
+            .zip(&uppers)
+            .filter(|(found, upper)| *found == name && !upper.is_nan());
         let mut cuts: Vec<f64> = of.map(|(_, upper)| *upper).collect();
         cuts.sort_by(f64::total_cmp);
         cuts
@@ -159,7 +183,8 @@ fn online_retail_recency_frequency_monetary() {
 /// The same tables, byte for byte, from Parquet and from compressed CSV.
 #[test]
 fn online_retail_csv_and_parquet_give_the_same_bytes() {
-    let (Some(parquet), Some(csv)) = (online_retail("online_retail.parquet"), online_retail("online_retail.csv.zst"))
+    let (Some(parquet), Some(csv)) =
+        (online_retail("online_retail.parquet"), online_retail("online_retail.csv.zst"))
     else {
         return;
     };
@@ -170,7 +195,8 @@ fn online_retail_csv_and_parquet_give_the_same_bytes() {
     assert_eq!(hashes(from_parquet.path()), hashes(from_csv.path()));
     let rejects = |to: &TempDir| {
         let table = table(to.path(), "rejects");
-        let mut rows: Vec<_> = texts(&table, "source_row").into_iter().zip(texts(&table, "reason")).collect();
+        let mut rows: Vec<_> =
+            texts(&table, "source_row").into_iter().zip(texts(&table, "reason")).collect();
         rows.sort();
         rows
     };
@@ -184,11 +210,19 @@ fn online_retail_recovery() {
     let to = run(RETAIL, &source, &["models.assign.k=5"]);
     let metrics = table(to.path(), "metrics");
     let of_models = texts(&metrics, "model").into_iter().zip(texts(&metrics, "protocol"));
-    assert!(of_models.filter(|(model, _)| model.starts_with("assign")).all(|(_, protocol)| protocol == "recovery"));
+    assert!(
+        of_models
+            .filter(|(model, _)| model.starts_with("assign"))
+            .all(|(_, protocol)| protocol == "recovery")
+    );
     let value = |model: &str| {
-        let rows = texts(&metrics, "model").into_iter().zip(texts(&metrics, "metric")).zip(texts(&metrics, "label"));
-        let row =
-            rows.into_iter().position(|((m, metric), label)| m == model && metric == "accuracy" && label.is_empty());
+        let rows = texts(&metrics, "model")
+            .into_iter()
+            .zip(texts(&metrics, "metric"))
+            .zip(texts(&metrics, "label"));
+        let row = rows.into_iter().position(|((m, metric), label)| {
+            m == model && metric == "accuracy" && label.is_empty()
+        });
         floats(&metrics, "value")[row.unwrap()]
     };
     assert!(value("assign") >= 0.94, "{}", value("assign"));
@@ -228,19 +262,34 @@ fn r_rfm_sample() {
         ("monetary", [255.8, 382.0, 506.4, 666.0]),
     ];
     for (name, expected) in expected {
-        let mut found: Vec<f64> =
-            dimension.iter().zip(&uppers).filter(|(d, u)| *d == name && !u.is_nan()).map(|(_, u)| *u).collect();
+        let mut found: Vec<f64> = dimension
+            .iter()
+            .zip(&uppers)
+            .filter(|(d, u)| *d == name && !u.is_nan())
+            .map(|(_, u)| *u)
+            .collect();
         found.sort_by(f64::total_cmp);
         found.iter().zip(expected).for_each(|(found, expected)| close(*found, expected, 1e-9));
     }
 
     let segments = table(to.path(), "segments/snapshot=2006-12-31/part-0");
-    let expected = std::fs::read_to_string(reference("r-rfm/expected_rfm_orders.csv").unwrap()).unwrap();
-    let mut expected: Vec<Vec<&str>> = expected.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    let expected =
+        std::fs::read_to_string(reference("r-rfm/expected_rfm_orders.csv").unwrap()).unwrap();
+    let mut expected: Vec<Vec<&str>> =
+        expected.lines().skip(1).map(|line| line.split(',').collect()).collect();
     expected.sort_by_key(|row| row[0]);
     assert_eq!(expected.len(), 995);
-    let found = ["customer_id", "recency_days", "frequency", "monetary", "r_score", "f_score", "m_score", "rfm_code"]
-        .map(|name| texts(&segments, name));
+    let found = [
+        "customer_id",
+        "recency_days",
+        "frequency",
+        "monetary",
+        "r_score",
+        "f_score",
+        "m_score",
+        "rfm_code",
+    ]
+    .map(|name| texts(&segments, name));
     for (i, row) in expected.iter().enumerate() {
         // customer_id,date_most_recent,recency_days,transaction_count,amount,recency_score,…,rfm_score,segment
         let columns = [0, 2, 3, 4, 5, 6, 7, 8];
@@ -251,7 +300,9 @@ fn r_rfm_sample() {
     }
 
     let profile = table(to.path(), "segment_profile");
-    let vignette = std::fs::read_to_string(reference("r-rfm/expected_segments_orders_vignette.csv").unwrap()).unwrap();
+    let vignette =
+        std::fs::read_to_string(reference("r-rfm/expected_segments_orders_vignette.csv").unwrap())
+            .unwrap();
     let mut named = 0.0;
     for line in vignette.lines().skip(1) {
         let row: Vec<&str> = line.split(',').collect();
@@ -279,7 +330,10 @@ fn cdnow() {
     let to = run("pipelines/cdnow.yaml", &root().join("data/raw/cdnow.csv"), &[]);
     let ledger = table(to.path(), "ledger");
     // 2,068 rows are beyond the first of their customer's day; 80 rows of $0.00 go, with 68 customers who have no other.
-    assert_eq!(left(&ledger, "raw"), (69_659.0, 23_570.0, 69_659.0 - 2_068.0, "2500315.630".to_owned()));
+    assert_eq!(
+        left(&ledger, "raw"),
+        (69_659.0, 23_570.0, 69_659.0 - 2_068.0, "2500315.630".to_owned())
+    );
     let (rows, customers, _, money) = left(&ledger, "keep_positive");
     assert_eq!((rows, customers, money), (69_579.0, 23_502.0, "2500315.630".to_owned()));
     let segments = table(to.path(), "segments/snapshot=1998-07-01/part-0");

@@ -30,7 +30,9 @@ fn holds(page: &str) {
     assert_eq!(page.matches("<figure").count(), page.matches("<table").count());
     assert_eq!(page.matches("class=\"chart\"").count(), page.matches("<svg").count());
     assert!(page.matches("<svg").count() > 0);
-    for word in ["could not be drawn", "NaN", "inf\"", "<script", "http://", "https://", "@import", "url("] {
+    for word in
+        ["could not be drawn", "NaN", "inf\"", "<script", "http://", "https://", "@import", "url("]
+    {
         // The name of SVG's own language is no place that is asked.
         let page = page.replace("http://www.w3.org/2000/svg", "");
         assert!(!page.contains(word), "{word}");
@@ -124,15 +126,21 @@ fn a_page_has_every_section_and_is_drawn_again_byte_for_byte() {
 /// Customers, segments, actions, reasons and files; pipelines and models cannot be called so.
 #[test]
 fn names_that_are_markup_stay_text() {
-    let csv = fs::read_to_string(fixtures().join("shop.csv")).unwrap().replace("1001", "<script>alert('c')</script>");
+    let csv = fs::read_to_string(fixtures().join("shop.csv"))
+        .unwrap()
+        .replace("1001", "<script>alert('c')</script>");
     let shop = Shop::of(&csv)
         .edit("shop.csv", "<b>.csv")
         .edit("order_id_prefix: C", "order_id_prefix: \"<script>\"")
-        .edit("publish:", "models:\n  near: { target: segment, features: [monetary], k: 1 }\npublish:");
+        .edit(
+            "publish:",
+            "models:\n  near: { target: segment, features: [monetary], k: 1 }\npublish:",
+        );
     fs::write(shop.path("<b>.csv"), csv.replace("CA1", "<script>A1")).unwrap();
     let map = fs::read_to_string(shop.path("map.yaml")).unwrap();
-    let map =
-        map.replace("Gone", "\"<script>alert(2)</script>\"").replace("Ask.", "\"</td><script>alert(3)</script>\"");
+    let map = map
+        .replace("Gone", "\"<script>alert(2)</script>\"")
+        .replace("Ask.", "\"</td><script>alert(3)</script>\"");
     fs::write(shop.path("map.yaml"), map).unwrap();
     shop.run(&[]);
     let page = page(&shop);
@@ -177,13 +185,19 @@ fn every_shop_has_a_page() {
 /// Found by a reader of pages: what was called money, orders, bins or behaviour and was something else.
 #[test]
 fn the_page_says_what_its_numbers_are() {
-    let months = ("rfm: { snapshots: last }", "rfm: { snapshots: { every: 2mo, from: 2024-04-01, until: last } }");
+    let months = (
+        "rfm: { snapshots: last }",
+        "rfm: { snapshots: { every: 2mo, from: 2024-04-01, until: last } }",
+    );
     let rank = ("score: { bins: 5 }", "score: { bins: 5, method: rank }");
     for (name, edits, said, unsaid) in [
         ("sums", vec![], "of all monetary value, which is all that was spent.", "mean of an order"),
         (
             "means",
-            vec![("rfm: { snapshots: last }", "rfm: { snapshots: last, monetary: mean_per_order }")],
+            vec![(
+                "rfm: { snapshots: last }",
+                "rfm: { snapshots: last, monetary: mean_per_order }",
+            )],
             "Monetary value is the mean of an order.",
             "id=\"pareto\"",
         ),
@@ -212,7 +226,12 @@ fn the_page_says_what_its_numbers_are() {
             "id=\"time\"",
         ),
         ("causes", vec![months], "the two are told apart", "id=\"models\""),
-        ("no causes", vec![months, rank], "snapshots, from 2024-04-01 to", "the two are told apart"),
+        (
+            "no causes",
+            vec![months, rank],
+            "snapshots, from 2024-04-01 to",
+            "the two are told apart",
+        ),
     ] {
         let mut shop = everything_but_models();
         for (from, to) in edits {
@@ -233,7 +252,8 @@ fn models_that_are_no_better_than_nothing_are_told_of_first() {
         "models:\n  bad: { target: segment, features: [tenure_days], k: 1, abstain: 1.0 }\n  \
          good: { target: segment, features: [recency_days, frequency], k: 3 }\npublish:",
     );
-    let shop = shop.edit("rfm: { snapshots: last }", "rfm: { snapshots: last, features: [tenure_days] }");
+    let shop =
+        shop.edit("rfm: { snapshots: last }", "rfm: { snapshots: last, features: [tenure_days] }");
     shop.run(&[]);
     let page = page(&shop);
     let metrics = shop.table("metrics");
@@ -247,7 +267,11 @@ fn models_that_are_no_better_than_nothing_are_told_of_first() {
     };
     for model in ["bad", "good"] {
         let worse = accuracy(model) < accuracy(&format!("{model}:majority"));
-        assert_eq!(page.contains(&format!("Warning: model {model} is right for")), worse, "{model}");
+        assert_eq!(
+            page.contains(&format!("Warning: model {model} is right for")),
+            worse,
+            "{model}"
+        );
     }
     assert!(page.contains("It abstains below a confidence of 1; here it had to answer."));
 }
@@ -257,7 +281,11 @@ fn a_run_whose_checks_failed_leaves_a_page_that_says_so() {
     let shop = Shop::fixture().edit("score:", "checks:\n  - row_count: { min: 1000 }\nscore:");
     let outcome = shop.custseg(&["run", "shop.yaml"]);
     assert_eq!(outcome.code, 3, "{}", outcome.stderr);
-    let folder = fs::read_dir(shop.path("out/runs")).unwrap().map(|entry| entry.unwrap().path()).next().unwrap();
+    let folder = fs::read_dir(shop.path("out/runs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .next()
+        .unwrap();
     let page = fs::read_to_string(folder.join("report.html")).unwrap();
     holds(&page);
     assert!(
@@ -271,9 +299,10 @@ fn a_run_whose_checks_failed_leaves_a_page_that_says_so() {
 fn a_page_or_table_for_a_device_is_written_to_it() {
     let shop = Shop::fixture();
     shop.run(&[]);
-    for (args, device) in
-        [(vec!["report", "out", "--out"], "pipe"), (vec!["score", "--model", "out", "shop.csv", "--to"], "pipe.csv")]
-    {
+    for (args, device) in [
+        (vec!["report", "out", "--out"], "pipe"),
+        (vec!["score", "--model", "out", "shop.csv", "--to"], "pipe.csv"),
+    ] {
         let pipe = shop.path(device);
         assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         let reader = std::thread::spawn({
@@ -308,8 +337,15 @@ fn the_page_of_online_retail_is_small_and_soon_drawn() {
     let to = folder.path().join("out");
     let pipeline = root().join("pipelines/online_retail.yaml");
     let paths = format!("ingest.transactions.paths=[{}]", data.canonicalize().unwrap().display());
-    let args =
-        ["-q", "run", pipeline.to_str().unwrap(), "--set", &format!("publish.to={}", to.display()), "--set", &paths];
+    let args = [
+        "-q",
+        "run",
+        pipeline.to_str().unwrap(),
+        "--set",
+        &format!("publish.to={}", to.display()),
+        "--set",
+        &paths,
+    ];
     let outcome = custseg(Path::new("."), &args);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
     let start = Instant::now();
@@ -338,7 +374,8 @@ fn the_page_of_columns_is_whole_and_fresh() {
     shop.run(&[]);
     let outcome = shop.custseg(&["inspect", "out", "--columns"]);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
-    let tables: Vec<&str> = outcome.stdout.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let tables: Vec<&str> =
+        outcome.stdout.lines().filter_map(|line| line.strip_prefix("## ")).collect();
     assert_eq!(tables.len(), 19, "{tables:?}");
     assert!(!outcome.stdout.contains("carried along"), "{}", outcome.stdout);
     let file = root().join("docs/outputs.md");

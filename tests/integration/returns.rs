@@ -45,7 +45,8 @@ fn every_return_acts_at_its_own_date() {
     for (day, row) in expected {
         let segments = shop.table(&format!("segments/snapshot={day}/part-0"));
         assert_eq!(texts(&segments, "customer_id")[0], "1001");
-        let found = ["recency_days", "frequency", "monetary"].map(|name| floats(&segments, name)[0]);
+        let found =
+            ["recency_days", "frequency", "monetary"].map(|name| floats(&segments, name)[0]);
         assert_eq!(found, row, "{day}");
     }
 }
@@ -56,8 +57,9 @@ fn what_undid_what_is_told() {
     shop.run(&[]);
     let returns = shop.table("returns");
     let columns = ["order_id", "units", "undone_order_id"].map(|name| texts(&returns, name));
-    let mut pieces: Vec<String> =
-        (0..returns.height()).map(|i| columns.each_ref().map(|c| c[i].as_str()).join(" ")).collect();
+    let mut pieces: Vec<String> = (0..returns.height())
+        .map(|i| columns.each_ref().map(|c| c[i].as_str()).join(" "))
+        .collect();
     pieces.sort();
     assert_eq!(pieces, ["C1 3 A2", "C2 2 A1", "C3 1 ", "C4 1 ", "C4 3 A1", "C5 1 A1", "C6 1 "]);
     // A return that found a part of what it undoes is kept; one that found nothing is rejected.
@@ -79,7 +81,10 @@ fn the_order_of_rows_does_not_matter() {
     let (one, other) = (shop(LINES), shop(&(lines.join("\n") + "\n")));
     one.run(&[]);
     other.run(&[]);
-    assert_eq!(super::harness::hashes(&one.path("out")), super::harness::hashes(&other.path("out")));
+    assert_eq!(
+        super::harness::hashes(&one.path("out")),
+        super::harness::hashes(&other.path("out"))
+    );
 }
 
 /// Lines of one order, product and moment that differ in units or money, in either order; and a return without a product.
@@ -97,14 +102,19 @@ fn lines_that_tie_undo_the_same_whichever_comes_first() {
         "C9,,-1,2024-01-09 10:00,3.00,1002",
     ];
     let forth = shop(&format!("{head}{}\n", lines.join("\n")));
-    let back = shop(&format!("{head}{}\n", lines.iter().rev().copied().collect::<Vec<_>>().join("\n")));
+    let back =
+        shop(&format!("{head}{}\n", lines.iter().rev().copied().collect::<Vec<_>>().join("\n")));
     forth.run(&[]);
     back.run(&[]);
-    assert_eq!(super::harness::hashes(&forth.path("out")), super::harness::hashes(&back.path("out")));
+    assert_eq!(
+        super::harness::hashes(&forth.path("out")),
+        super::harness::hashes(&back.path("out"))
+    );
     assert!(texts(&forth.rejects(), "source_row").contains(&"8".to_owned()));
     // Of 1002 stands A9; what came back of no product undoes nothing. Orders of the profile are those that stand.
     let orders: f64 = floats(&forth.table("segment_profile"), "orders").iter().sum();
-    let frequency: f64 = floats(&forth.table("segments/snapshot=2024-01-09/part-0"), "frequency").iter().sum();
+    let frequency: f64 =
+        floats(&forth.table("segments/snapshot=2024-01-09/part-0"), "frequency").iter().sum();
     assert_eq!(orders, frequency);
 }
 
@@ -119,9 +129,15 @@ fn an_order_whose_id_is_empty_counts_beside_a_return() {
         "bought" => moments,
     ]
     .unwrap();
-    let bought = frame.column("bought").unwrap().cast(&DataType::Datetime(TimeUnit::Microseconds, None)).unwrap();
+    let bought = frame
+        .column("bought")
+        .unwrap()
+        .cast(&DataType::Datetime(TimeUnit::Microseconds, None))
+        .unwrap();
     frame.with_column(bought).unwrap();
-    ParquetWriter::new(File::create(shop.path("shop.parquet")).unwrap()).finish(&mut frame).unwrap();
+    ParquetWriter::new(File::create(shop.path("shop.parquet")).unwrap())
+        .finish(&mut frame)
+        .unwrap();
     shop.run(&[]);
     assert_eq!(floats(&shop.table("segments/snapshot=2024-01-08/part-0"), "frequency"), [1.0, 1.0]);
 }

@@ -27,10 +27,15 @@ fn snapshots(values: &[(i32, u32, f64)]) -> Snapshots {
 
 fn scored(method: &Method, bins: u8, zero_apart: bool, values: &[(i32, u32, f64)]) -> [Vec<u8>; 3] {
     let of = |apart: bool| DimensionParams { method: method.clone(), bins, zero_apart: apart };
-    let params =
-        ScoreParams { dimensions: [of(false), of(zero_apart), of(zero_apart)], weights: None, cutting: Cutting::Refit };
+    let params = ScoreParams {
+        dimensions: [of(false), of(zero_apart), of(zero_apart)],
+        weights: None,
+        cutting: Cutting::Refit,
+    };
     let frame = score::score(&params, snapshots(values), None).unwrap().frame;
-    Dimension::ALL.map(|d| frame.column(d.score()).unwrap().u8().unwrap().iter().map(Option::unwrap).collect())
+    Dimension::ALL.map(|d| {
+        frame.column(d.score()).unwrap().u8().unwrap().iter().map(Option::unwrap).collect()
+    })
 }
 
 /// Scores of one dimension by a plain loop, from values in the order of customer_id; `good` is higher for better customers.
@@ -38,12 +43,17 @@ fn by_hand(method: &Method, bins: usize, good: &[f64]) -> Vec<usize> {
     let n = good.len();
     let worse = |x: f64| good.iter().filter(|other| **other < x).count();
     let equal = |x: f64| good.iter().filter(|other| **other == x).count();
-    let ordinal = |i: usize| worse(good[i]) + good[..i].iter().filter(|other| **other == good[i]).count();
+    let ordinal =
+        |i: usize| worse(good[i]) + good[..i].iter().filter(|other| **other == good[i]).count();
     let one = |i: usize| match method {
         Method::Rank => (1..=bins)
-            .find(|tile| ordinal(i) < (1..=*tile).map(|t| n / bins + usize::from(t <= n % bins)).sum())
+            .find(|tile| {
+                ordinal(i) < (1..=*tile).map(|t| n / bins + usize::from(t <= n % bins)).sum()
+            })
             .unwrap(),
-        Method::PercentRank => 1 + (1..bins).filter(|k| worse(good[i]) * bins >= k * (n - 1).max(1)).count(),
+        Method::PercentRank => {
+            1 + (1..bins).filter(|k| worse(good[i]) * bins >= k * (n - 1).max(1)).count()
+        }
         Method::AverageRank => {
             let average = worse(good[i]) as f64 + (equal(good[i]) as f64 + 1.0) / 2.0;
             1 + (1..bins).filter(|k| average * bins as f64 > (*k * n) as f64).count()
@@ -54,7 +64,10 @@ fn by_hand(method: &Method, bins: usize, good: &[f64]) -> Vec<usize> {
 }
 
 fn customers() -> impl Strategy<Value = Vec<(i32, u32, f64)>> {
-    prop::collection::vec((1..30i32, 0..6u32, (0..40u32).prop_map(|pence| f64::from(pence) / 4.0)), 1..60)
+    prop::collection::vec(
+        (1..30i32, 0..6u32, (0..40u32).prop_map(|pence| f64::from(pence) / 4.0)),
+        1..60,
+    )
 }
 
 proptest! {
@@ -141,7 +154,10 @@ fn presets_score_as_their_tools_do() {
     ];
     for (compat, map, set, expected) in gallery {
         let map = format!("segment.map=../config/segments/{map}.yaml");
-        let to = run(&source, &[&[format!("score={{compat: {compat}}}").as_str(), &map, "models={}"], set].concat());
+        let to = run(
+            &source,
+            &[&[format!("score={{compat: {compat}}}").as_str(), &map, "models={}"], set].concat(),
+        );
         let profile = table(to.path(), "segment_profile");
         let mut found: Vec<(String, String)> = texts(&profile, "segment")
             .into_iter()
@@ -150,7 +166,9 @@ fn presets_score_as_their_tools_do() {
             .collect();
         let mut expected: Vec<(String, String)> = expected
             .split(", ")
-            .map(|one| one.rsplit_once(' ').map(|(name, n)| (name.to_owned(), n.to_owned())).unwrap())
+            .map(|one| {
+                one.rsplit_once(' ').map(|(name, n)| (name.to_owned(), n.to_owned())).unwrap()
+            })
             .collect();
         found.sort();
         expected.sort();
@@ -171,7 +189,8 @@ fn ranks_are_those_of_sql() {
         let segments = table(to.path(), "segments/snapshot=2011-12-10/part-0");
         let ids = floats(&segments, "customer_id");
         for (name, expected) in ["r_score", "f_score", "m_score"].into_iter().zip(expected) {
-            let sum: f64 = floats(&segments, name).iter().zip(&ids).map(|(score, id)| score * id).sum();
+            let sum: f64 =
+                floats(&segments, name).iter().zip(&ids).map(|(score, id)| score * id).sum();
             assert!(expected.is_nan() || sum == expected, "{score} {name}: {sum}");
         }
     }
@@ -185,10 +204,17 @@ fn sensitivity_of_online_retail() {
     let sensitivity = table(to.path(), "sensitivity");
     let moved: Vec<(String, String)> = texts(&sensitivity, "alternative")
         .into_iter()
-        .zip(floats(&sensitivity, "score_moved").iter().map(|share| format!("{:.1}", share * 100.0)))
+        .zip(
+            floats(&sensitivity, "score_moved").iter().map(|share| format!("{:.1}", share * 100.0)),
+        )
         .collect();
-    for (alternative, share) in [("lines", "56.4"), ("units", "55.3"), ("days", "8.7"), ("mean_per_order", "63.0")] {
-        assert!(moved.contains(&(alternative.to_owned(), share.to_owned())), "{alternative}: {moved:?}");
+    for (alternative, share) in
+        [("lines", "56.4"), ("units", "55.3"), ("days", "8.7"), ("mean_per_order", "63.0")]
+    {
+        assert!(
+            moved.contains(&(alternative.to_owned(), share.to_owned())),
+            "{alternative}: {moved:?}"
+        );
     }
     // No return is kept here, so that gross is net; and money does not name the segments of the default map.
     assert_eq!(moved.iter().find(|(name, _)| name == "gross").unwrap().1, "0.0");
@@ -197,17 +223,25 @@ fn sensitivity_of_online_retail() {
 
 fn run(source: &std::path::Path, set: &[&str]) -> tempfile::TempDir {
     let to = tempfile::tempdir().unwrap();
-    let paths =
-        [format!("ingest.transactions.paths=[{}]", source.display()), format!("publish.to={}", to.path().display())];
-    let set: Vec<String> = paths.into_iter().chain(set.iter().map(|one| (*one).to_owned())).collect();
-    custseg::pipeline::run(&super::harness::load("pipelines/online_retail.yaml", &set), Default::default()).unwrap();
+    let paths = [
+        format!("ingest.transactions.paths=[{}]", source.display()),
+        format!("publish.to={}", to.path().display()),
+    ];
+    let set: Vec<String> =
+        paths.into_iter().chain(set.iter().map(|one| (*one).to_owned())).collect();
+    custseg::pipeline::run(
+        &super::harness::load("pipelines/online_retail.yaml", &set),
+        Default::default(),
+    )
+    .unwrap();
     to
 }
 
 /// The shop's customers by other definitions. 1001: A1 with 3.00 and 4.00, less 3.00; 1002: 10.00 and 0.30; 1003: 101.00.
 #[test]
 fn monetary_and_window_by_hand() {
-    let shop = Shop::fixture().edit("{ order_id_prefix: C }", "{ order_id_prefix: C, policy: net }");
+    let shop =
+        Shop::fixture().edit("{ order_id_prefix: C }", "{ order_id_prefix: C, policy: net }");
     let monetary = |set: &str| {
         let segments = shop.run(&["--set", set]).table("segments/snapshot=2024-03-02/part-0");
         (texts(&segments, "customer_id"), floats(&segments, "monetary"))
@@ -232,7 +266,8 @@ fn monetary_and_window_by_hand() {
 #[test]
 fn further_columns_by_hand() {
     let shop = Shop::fixture().edit("order_id: order,", "order_id: order, product_id: product,");
-    let set = "rfm.features=[tenure_days, mean_gap_days, gap_days_std, average_order_value, n_products]";
+    let set =
+        "rfm.features=[tenure_days, mean_gap_days, gap_days_std, average_order_value, n_products]";
     let segments = shop.run(&["--set", set]).table("segments/snapshot=2024-03-02/part-0");
     assert_eq!(texts(&segments, "tenure_days"), ["57", "21", "2"]);
     assert_eq!(texts(&segments, "mean_gap_days"), ["", "20.0", ""]);
@@ -247,14 +282,27 @@ fn further_columns_by_hand() {
 #[test]
 fn shares_in_the_categories_that_sell_most() {
     let shop = Shop::fixture().edit("order_id: order,", "order_id: order, category: product,");
-    let shop = shop.edit("snapshots: last", "snapshots: [2024-02-20, 2024-03-02], top_categories: 2");
+    let shop =
+        shop.edit("snapshots: last", "snapshots: [2024-02-20, 2024-03-02], top_categories: 2");
     shop.run(&[]);
     let top = shop.table("top_categories");
-    let row = |i: usize| ["snapshot", "place", "category", "money"].map(|name| texts(&top, name)[i].clone()).join(" ");
-    let expected = ["2024-02-20 1 P1 13.0", "2024-02-20 2 P2 4.0", "2024-03-02 1 P1 114.0", "2024-03-02 2 P2 4.3"];
+    let row = |i: usize| {
+        ["snapshot", "place", "category", "money"]
+            .map(|name| texts(&top, name)[i].clone())
+            .join(" ")
+    };
+    let expected = [
+        "2024-02-20 1 P1 13.0",
+        "2024-02-20 2 P2 4.0",
+        "2024-03-02 1 P1 114.0",
+        "2024-03-02 2 P2 4.3",
+    ];
     assert_eq!((0..4).map(row).collect::<Vec<_>>(), expected);
     let shares = |date: &str, place: usize| {
-        floats(&shop.table(&format!("segments/snapshot={date}/part-0")), &format!("category_{place}_share"))
+        floats(
+            &shop.table(&format!("segments/snapshot={date}/part-0")),
+            &format!("category_{place}_share"),
+        )
     };
     assert_eq!(shares("2024-02-20", 1), [3.0 / 7.0, 1.0]);
     assert_eq!(shares("2024-03-02", 1), [3.0 / 7.0, 1000.0 / 1030.0, 1.0]);
@@ -265,7 +313,9 @@ fn shares_in_the_categories_that_sell_most() {
 /// Rows in any order give the same bytes, whatever the method: where equal values are parted, customer_id decides.
 #[test]
 fn shuffling_changes_nothing_under_any_method() {
-    let line = |i: u32| format!("o{i},P1,1,2024-01-{:02} 10:00,{}.00,{}\n", 1 + i * 7 % 20, 1 + i % 3, 100 + i % 37);
+    let line = |i: u32| {
+        format!("o{i},P1,1,2024-01-{:02} 10:00,{}.00,{}\n", 1 + i * 7 % 20, 1 + i % 3, 100 + i % 37)
+    };
     let lines: Vec<String> = (0..90).map(line).collect();
     let shuffled: Vec<&String> = (0..90).map(|i| &lines[i * 53 % 90]).collect();
     let csv = |lines: &[&String]| {
@@ -284,7 +334,11 @@ fn shuffling_changes_nothing_under_any_method() {
         let set = format!("score={{{method}}}");
         one.run(&["--set", &set]);
         other.run(&["--set", &set]);
-        assert_eq!(super::harness::hashes(&one.path("out")), super::harness::hashes(&other.path("out")), "{method}");
+        assert_eq!(
+            super::harness::hashes(&one.path("out")),
+            super::harness::hashes(&other.path("out")),
+            "{method}"
+        );
     }
 }
 
@@ -292,16 +346,22 @@ fn shuffling_changes_nothing_under_any_method() {
 #[test]
 fn further_columns_of_online_retail() {
     let Some(source) = reference("online-retail/online_retail.parquet") else { return };
-    let set = "rfm.features=[tenure_days, mean_gap_days, gap_days_std, average_order_value, n_products]";
+    let set =
+        "rfm.features=[tenure_days, mean_gap_days, gap_days_std, average_order_value, n_products]";
     let to = run(&source, &[set, "models={}"]);
     let segments = table(to.path(), "segments/snapshot=2011-12-10/part-0");
-    let known = |name: &str| floats(&segments, name).into_iter().filter(|x| !x.is_nan()).collect::<Vec<f64>>();
+    let known = |name: &str| {
+        floats(&segments, name).into_iter().filter(|x| !x.is_nan()).collect::<Vec<f64>>()
+    };
     let mean = |name: &str| known(name).iter().sum::<f64>() / known(name).len() as f64;
     assert_eq!(known("tenure_days").iter().sum::<f64>(), 970_979.0);
     assert_eq!(known("n_products").iter().sum::<f64>(), 266_792.0);
     assert_eq!((known("mean_gap_days").len(), known("gap_days_std").len()), (2790, 1916));
-    let expected =
-        [("average_order_value", 419.166289439), ("mean_gap_days", 78.42671569), ("gap_days_std", 38.90305283)];
+    let expected = [
+        ("average_order_value", 419.166289439),
+        ("mean_gap_days", 78.42671569),
+        ("gap_days_std", 38.90305283),
+    ];
     for (name, expected) in expected {
         assert!((mean(name) - expected).abs() < 1e-8, "{name}: {}", mean(name));
     }
@@ -343,7 +403,10 @@ fn maps_are_linted() {
     for file in ["map.yaml", "shop.yaml"] {
         let outcome = shop.custseg(&["lint", file]);
         assert_eq!(outcome.code, 2);
-        insta::assert_snapshot!("lint_of_a_map_with_gaps", format!("{}{}", outcome.stdout, outcome.stderr));
+        insta::assert_snapshot!(
+            "lint_of_a_map_with_gaps",
+            format!("{}{}", outcome.stdout, outcome.stderr)
+        );
     }
 }
 
@@ -384,9 +447,12 @@ fn why_a_customer_is_where_it_is() {
     let outcome = shop.custseg(&["-q", "why", "shop.yaml", "nobody"]);
     assert_eq!(outcome.code, 2);
     // The segments say the same where they are asked to.
-    let segments = shop.run(&["--set", "segment.why=true"]).table("segments/snapshot=2024-03-02/part-0");
+    let segments =
+        shop.run(&["--set", "segment.why=true"]).table("segments/snapshot=2024-03-02/part-0");
     assert_eq!(texts(&segments, "rule"), ["2", "1", ""]);
-    let change = |name: &str| -> Vec<String> { floats(&segments, name).iter().map(|by| format!("{by:.2}")).collect() };
+    let change = |name: &str| -> Vec<String> {
+        floats(&segments, name).iter().map(|by| format!("{by:.2}")).collect()
+    };
     assert_eq!(change("recency_days_to_next"), ["-22.00", "NaN", "-1.00"]);
     assert_eq!(change("frequency_to_next"), ["1.00", "NaN", "1.00"]);
     assert_eq!(change("monetary_to_next"), ["1.33", "18.15", "NaN"]);
@@ -400,7 +466,9 @@ fn why_a_customer_is_where_it_is() {
 fn one_penny_beyond_a_cut_point() {
     let shop = Shop::fixture();
     let set = "score.monetary={method: fixed, cut_points: [1, 6.6, 10.3, 67.6]}";
-    let segments = shop.run(&["--set", set, "--set", "segment.why=true"]).table("segments/snapshot=2024-03-02/part-0");
+    let segments = shop
+        .run(&["--set", set, "--set", "segment.why=true"])
+        .table("segments/snapshot=2024-03-02/part-0");
     assert_eq!(texts(&segments, "m_score"), ["3", "3", "5"]);
     assert_eq!(texts(&segments, "monetary_to_next"), ["3.31", "0.01", ""]);
 }
@@ -420,7 +488,9 @@ fn why_names_the_rule_that_really_matched() {
 #[test]
 fn units_beyond_32_bits() {
     let csv = "order,product,units,bought,price,customer\na,P1,5000000000,2024-01-05 10:00,0.01,1\nb,P1,2,2024-01-05 10:00,1.00,2\n";
-    let segments = Shop::of(csv).run(&["--set", "rfm.frequency=units"]).table("segments/snapshot=2024-01-06/part-0");
+    let segments = Shop::of(csv)
+        .run(&["--set", "rfm.frequency=units"])
+        .table("segments/snapshot=2024-01-06/part-0");
     assert_eq!(floats(&segments, "frequency"), [4_294_967_295.0, 2.0]);
     assert_eq!(segments.column("segment").unwrap().null_count(), 0);
 }

@@ -6,10 +6,12 @@ use polars::prelude::*;
 
 use super::harness::{custseg, floats, root, table, texts};
 
-const SIMULATION: Simulation = Simulation { customers: 500, lines: 30_000, seed: 7, shape: Shape::OnlineRetail };
+const SIMULATION: Simulation =
+    Simulation { customers: 500, lines: 30_000, seed: 7, shape: Shape::OnlineRetail };
 
 fn lines(simulation: &Simulation) -> DataFrame {
-    let frames = simulation.slices().into_iter().map(|slice| simulation.frame(&slice).unwrap().lazy());
+    let frames =
+        simulation.slices().into_iter().map(|slice| simulation.frame(&slice).unwrap().lazy());
     concat(frames.collect::<Vec<_>>(), UnionArgs::default()).unwrap().collect().unwrap()
 }
 
@@ -18,8 +20,19 @@ fn lines(simulation: &Simulation) -> DataFrame {
 fn every_format_holds_the_same_lines() {
     let folder = tempfile::tempdir().unwrap();
     let write = |to: &str, threads: &str| {
-        let args =
-            ["simulate", "--customers", "500", "--lines", "30000", "--seed", "7", "--to", to, "--threads", threads];
+        let args = [
+            "simulate",
+            "--customers",
+            "500",
+            "--lines",
+            "30000",
+            "--seed",
+            "7",
+            "--to",
+            to,
+            "--threads",
+            threads,
+        ];
         let outcome = custseg(folder.path(), &args);
         assert_eq!(outcome.code, 0, "{}", outcome.stderr);
         fs::read(folder.path().join(to)).unwrap_or_default()
@@ -33,8 +46,9 @@ fn every_format_holds_the_same_lines() {
     let expected = lines(&SIMULATION);
     assert_eq!(expected.height(), 30_000);
     assert!(scan("lines.parquet").collect().unwrap().equals_missing(&expected));
-    let hive = scan("hive/**/*.parquet")
-        .select(expected.get_column_names().into_iter().map(|name| col(name.clone())).collect::<Vec<_>>());
+    let hive = scan("hive/**/*.parquet").select(
+        expected.get_column_names().into_iter().map(|name| col(name.clone())).collect::<Vec<_>>(),
+    );
     assert!(hive.collect().unwrap().equals_missing(&expected));
     // The CSV is what the pipeline for Online Retail reads.
     let text = fs::read_to_string(folder.path().join("lines.csv")).unwrap();
@@ -43,7 +57,17 @@ fn every_format_holds_the_same_lines() {
     let run = |file: &str| {
         let paths = format!("ingest.transactions.paths=[{}]", folder.path().join(file).display());
         let to = format!("publish.to={}", folder.path().join(file.replace('.', "_")).display());
-        let args = ["-q", "run", pipeline.to_str().unwrap(), "--set", &paths, "--set", &to, "--set", "models={}"];
+        let args = [
+            "-q",
+            "run",
+            pipeline.to_str().unwrap(),
+            "--set",
+            &paths,
+            "--set",
+            &to,
+            "--set",
+            "models={}",
+        ];
         let outcome = custseg(folder.path(), &args);
         assert_eq!(outcome.code, 0, "{}", outcome.stderr);
         table(&folder.path().join(file.replace('.', "_")), "segments/snapshot=2011-12-10/part-0")
@@ -55,7 +79,11 @@ fn every_format_holds_the_same_lines() {
     let [customer, order] = ["CustomerID", "InvoiceNo"].map(|name| texts(&expected, name));
     let [quantity, price] = ["Quantity", "UnitPrice"].map(|name| floats(&expected, name));
     for i in 0..expected.height() {
-        if !customer[i].is_empty() && !order[i].starts_with('C') && quantity[i] > 0.0 && price[i] > 0.0 {
+        if !customer[i].is_empty()
+            && !order[i].starts_with('C')
+            && quantity[i] > 0.0
+            && price[i] > 0.0
+        {
             let (orders, money) = orders.entry(customer[i].clone()).or_default();
             orders.insert(order[i].clone());
             *money += quantity[i] * price[i];
@@ -66,7 +94,12 @@ fn every_format_holds_the_same_lines() {
     assert_eq!(ids.len(), orders.len());
     for i in 0..ids.len() {
         let (orders, money) = &orders[&ids[i]];
-        assert_eq!((frequency[i].parse(), (monetary[i] - money).abs() < 1e-6), (Ok(orders.len()), true), "{}", ids[i]);
+        assert_eq!(
+            (frequency[i].parse(), (monetary[i] - money).abs() < 1e-6),
+            (Ok(orders.len()), true),
+            "{}",
+            ids[i]
+        );
     }
 }
 
@@ -74,12 +107,21 @@ fn every_format_holds_the_same_lines() {
 #[test]
 fn customers_are_what_they_are_said_to_be() {
     let lines = lines(&SIMULATION);
-    let lives: BTreeMap<u64, _> = (0..500).map(|index| SIMULATION.customer(index)).map(|one| (one.id, one)).collect();
+    let lives: BTreeMap<u64, _> =
+        (0..500).map(|index| SIMULATION.customer(index)).map(|one| (one.id, one)).collect();
     assert_eq!(lives.len(), 500);
-    let days = lines.column("InvoiceDate").unwrap().cast(&DataType::Date).unwrap().cast(&DataType::Int32).unwrap();
+    let days = lines
+        .column("InvoiceDate")
+        .unwrap()
+        .cast(&DataType::Date)
+        .unwrap()
+        .cast(&DataType::Int32)
+        .unwrap();
     let first = Shape::OnlineRetail.first().to_epoch_days();
     let (mut known, mut alive, mut counts) = (0, 0, BTreeMap::<u64, u32>::new());
-    for (id, day) in lines.column("CustomerID").unwrap().i64().unwrap().iter().zip(days.i32().unwrap().iter()) {
+    for (id, day) in
+        lines.column("CustomerID").unwrap().i64().unwrap().iter().zip(days.i32().unwrap().iter())
+    {
         let Some(id) = id else { continue };
         let life = lives[&(id as u64)];
         known += 1;
@@ -100,21 +142,47 @@ fn customers_are_what_they_are_said_to_be() {
 fn the_other_shop_and_places_that_cannot_be_written() {
     let folder = tempfile::tempdir().unwrap();
     let simulate = |to: &str| {
-        custseg(folder.path(), &["simulate", "--customers", "300", "--lines", "900", "--shape", "cdnow", "--to", to])
+        custseg(
+            folder.path(),
+            &["simulate", "--customers", "300", "--lines", "900", "--shape", "cdnow", "--to", to],
+        )
     };
     assert_eq!(simulate("cds.csv").code, 0);
     let (paths, to) = (folder.path().join("cds.csv"), folder.path().join("out"));
-    let set = [format!("ingest.transactions.paths=[{}]", paths.display()), format!("publish.to={}", to.display())];
+    let set = [
+        format!("ingest.transactions.paths=[{}]", paths.display()),
+        format!("publish.to={}", to.display()),
+    ];
     let pipeline = root().join("pipelines/cdnow.yaml");
-    let args = ["-q", "run", pipeline.to_str().unwrap(), "--set", &set[0], "--set", &set[1], "--set", "models={}"];
+    let args = [
+        "-q",
+        "run",
+        pipeline.to_str().unwrap(),
+        "--set",
+        &set[0],
+        "--set",
+        &set[1],
+        "--set",
+        "models={}",
+    ];
     let outcome = custseg(folder.path(), &args);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
     let ledger = table(&to, "ledger");
     assert_eq!(floats(&ledger, "rows_left")[0], 900.0);
     let unknown = simulate("cds.txt");
-    assert_eq!((unknown.code, unknown.stderr.contains("no known suffix")), (2, true), "{}", unknown.stderr);
+    assert_eq!(
+        (unknown.code, unknown.stderr.contains("no known suffix")),
+        (2, true),
+        "{}",
+        unknown.stderr
+    );
     assert_eq!(simulate("nowhere/cds.csv").code, 4);
     assert_eq!(simulate("hive/").code, 0);
     let occupied = simulate("hive/");
-    assert_eq!((occupied.code, occupied.stderr.contains("not empty")), (4, true), "{}", occupied.stderr);
+    assert_eq!(
+        (occupied.code, occupied.stderr.contains("not empty")),
+        (4, true),
+        "{}",
+        occupied.stderr
+    );
 }

@@ -29,9 +29,16 @@ fn sources_with_columns_of_their_own_are_one_table() {
     assert_eq!(floats(&segments, "monetary"), [19.5, 10.3, 101.0, 3.0]);
     assert_eq!(floats(&segments, "frequency"), [2.0, 2.0, 1.0, 1.0]);
     let ledger = shop.table("ledger");
-    assert_eq!((floats(&ledger, "rows_left")[0], floats(&ledger, "rows_left").last()), (14.0, Some(&7.0)));
+    assert_eq!(
+        (floats(&ledger, "rows_left")[0], floats(&ledger, "rows_left").last()),
+        (14.0, Some(&7.0))
+    );
     // A fault is told by the pipeline's name of the column, whatever the source calls it.
-    fs::write(shop.path("web.csv"), format!("{WEB}2002;30.02.2024;W3;1,00\n2003;07.03.2024;W4;1.5.0\n")).unwrap();
+    fs::write(
+        shop.path("web.csv"),
+        format!("{WEB}2002;30.02.2024;W3;1,00\n2003;07.03.2024;W4;1.5.0\n"),
+    )
+    .unwrap();
     let rejects = shop.run(&[]).rejects();
     let of_web: Vec<(String, String)> = texts(&rejects, "source_file")
         .into_iter()
@@ -39,7 +46,8 @@ fn sources_with_columns_of_their_own_are_one_table() {
         .filter(|(file, _)| file == "web.csv")
         .map(|(_, found)| found)
         .collect();
-    let expected = [("ordered_at not in any declared format", "30.02.2024"), ("amount not a number", "1.5.0")];
+    let expected =
+        [("ordered_at not in any declared format", "30.02.2024"), ("amount not a number", "1.5.0")];
     assert_eq!(of_web, expected.map(|(reason, text)| (reason.to_owned(), text.to_owned())));
     // One node scans each file.
     let explained = shop.custseg(&["explain", "shop.yaml"]).stdout;
@@ -55,7 +63,9 @@ fn ids_of_two_types_meet_as_text() {
     .unwrap();
     let day = frame.column("day").unwrap().cast(&DataType::Date).unwrap();
     frame.with_column(day).unwrap();
-    ParquetWriter::new(fs::File::create(shop.path("web.parquet")).unwrap()).finish(&mut frame).unwrap();
+    ParquetWriter::new(fs::File::create(shop.path("web.parquet")).unwrap())
+        .finish(&mut frame)
+        .unwrap();
     let csv = with_web(Shop::fixture());
     csv.run(&[]);
     shop.run(&["--set", "ingest.transactions.1.paths=[web.parquet]"]);
@@ -71,10 +81,13 @@ fn ids_without_a_sign_keep_their_customers() {
     .unwrap();
     let day = frame.column("day").unwrap().cast(&DataType::Date).unwrap();
     frame.with_column(day).unwrap();
-    ParquetWriter::new(fs::File::create(shop.path("web.parquet")).unwrap()).finish(&mut frame).unwrap();
+    ParquetWriter::new(fs::File::create(shop.path("web.parquet")).unwrap())
+        .finish(&mut frame)
+        .unwrap();
     let web = "{paths: [web.parquet], columns: {customer_id: buyer, order_id: no, ordered_at: day, amount: total}}";
     shop.run(&["--set", &format!("ingest.transactions={web}"), "--set", "clean=[]"]);
-    let ids = super::harness::texts(&shop.table("segments/snapshot=2024-03-07/part-0"), "customer_id");
+    let ids =
+        super::harness::texts(&shop.table("segments/snapshot=2024-03-07/part-0"), "customer_id");
     assert_eq!(ids, ["18446744073709551615", "2001"]);
 }
 
@@ -85,8 +98,7 @@ fn customers_bring_their_attributes() {
         "  customers: { paths: [people.csv], key: id, attributes: [age_band, city] }\n  timezone:",
     );
     // 1002 stands twice, one row is of nobody, 1003 is not there, 9999 never bought.
-    let people =
-        "id,age_band,city,note\n1002,30-39,Lyon,x\n1001,60+,,y\n1002,20-29,Paris,z\n,20-29,Rome,w\n9999,,Oslo,v\n";
+    let people = "id,age_band,city,note\n1002,30-39,Lyon,x\n1001,60+,,y\n1002,20-29,Paris,z\n,20-29,Rome,w\n9999,,Oslo,v\n";
     fs::write(shop.path("people.csv"), people).unwrap();
     let outcome = shop.custseg(&["run", "shop.yaml"]);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
@@ -98,7 +110,8 @@ fn customers_bring_their_attributes() {
     let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
     let read = serde_json::json!({ "rows": 5, "without_key": 1, "repeated_keys": 1, "unknown": 1 });
     assert_eq!(manifest["customers"], read);
-    let line = "5 rows, 1 without a key, 1 keys repeated; 1 customers of the segments are not in it";
+    let line =
+        "5 rows, 1 without a key, 1 keys repeated; 1 customers of the segments are not in it";
     assert!(outcome.stderr.contains(line), "{}", outcome.stderr);
     // A check may hold the lines to it: X1 is of nobody, the lines of 1003 are unknown.
     let check = "checks=[{referential: {column: customer_id, of: accepted}}]";
@@ -107,7 +120,8 @@ fn customers_bring_their_attributes() {
     let told = "referential customer_id: 1 of 5 accepted lines; expected none unknown; the first: shop.csv, row 11";
     assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
     // Other attributes are another run.
-    let other = shop.custseg(&["-q", "run", "shop.yaml", "--set", "ingest.customers.attributes=[city]"]);
+    let other =
+        shop.custseg(&["-q", "run", "shop.yaml", "--set", "ingest.customers.attributes=[city]"]);
     assert!(!outcome.stdout.contains(&other.stdout));
     assert!(shop.table("segments/snapshot=2024-03-02/part-0").column("age_band").is_err());
 }
@@ -115,12 +129,18 @@ fn customers_bring_their_attributes() {
 /// A row of the customers' source that cannot be read has no rejects to go to.
 #[test]
 fn a_ragged_row_of_the_customers_fails_the_run() {
-    let shop = Shop::fixture()
-        .edit("  timezone:", "  customers: { paths: [people.csv], key: id, attributes: [city] }\n  timezone:");
+    let shop = Shop::fixture().edit(
+        "  timezone:",
+        "  customers: { paths: [people.csv], key: id, attributes: [city] }\n  timezone:",
+    );
     fs::write(shop.path("people.csv"), "id,city\n1001,Lyon\n1002\n").unwrap();
     let outcome = shop.custseg(&["-q", "run", "shop.yaml"]);
     assert_eq!(outcome.code, 3);
-    assert!(outcome.stderr.contains("`people.csv`, line 3: row 2 has too few fields: 1002"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("`people.csv`, line 3: row 2 has too few fields: 1002"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 const TRADE: &str = "order,units,bought,price,customer,currency\n\
@@ -154,10 +174,15 @@ fn foreign_money_is_converted_at_its_day() {
     assert_eq!(floats(&segments, "monetary"), [3.0 + 8.6 + 2.58 + 5.35]);
     let rejects = shop.rejects();
     let mut found: Vec<String> = (0..rejects.height())
-        .map(|i| ["order_id", "reason", "text"].map(|name| texts(&rejects, name)[i].clone()).join(" | "))
+        .map(|i| {
+            ["order_id", "reason", "text"].map(|name| texts(&rejects, name)[i].clone()).join(" | ")
+        })
         .collect();
     found.sort();
-    assert_eq!(found, ["A5 | no rate for the currency on that day | EUR", "A6 | currency missing | "]);
+    assert_eq!(
+        found,
+        ["A5 | no rate for the currency on that day | EUR", "A6 | currency missing | "]
+    );
     // Rows and money add up, and there is one scan all the same.
     let ledger = shop.table("ledger");
     assert_eq!(floats(&ledger, "money_left").last(), Some(&19.53));
@@ -196,17 +221,27 @@ fn rates_that_cannot_be_meant_are_refused() {
 /// Winsorising looks at one snapshot at a time: what 1003 spends later does not change what was outlying before.
 #[test]
 fn outliers_are_told_and_capped_at_each_snapshot() {
-    let shop = Shop::fixture().edit("  - drop_duplicates: exact", "  - drop_duplicates: exact\n  - cap_outliers: CAP");
+    let shop = Shop::fixture()
+        .edit("  - drop_duplicates: exact", "  - drop_duplicates: exact\n  - cap_outliers: CAP");
     let yaml = fs::read_to_string(shop.path("shop.yaml")).unwrap();
     // At 0.5 the limit is the median: of {7, 10} on 29 February 8.5, of {7, 10.3, 101} in the end 10.3.
-    for (policy, before, after) in
-        [("report", vec![7.0, 10.0], vec![7.0, 10.3, 101.0]), ("winsorise", vec![7.0, 8.5], vec![7.0, 10.3, 10.3])]
-    {
+    for (policy, before, after) in [
+        ("report", vec![7.0, 10.0], vec![7.0, 10.3, 101.0]),
+        ("winsorise", vec![7.0, 8.5], vec![7.0, 10.3, 10.3]),
+    ] {
         let cap = format!("{{ quantile: 0.5, policy: {policy} }}");
         fs::write(shop.path("shop.yaml"), yaml.replace("CAP", &cap)).unwrap();
         shop.run(&["--set", "rfm.snapshots=[2024-02-29, 2024-03-02]"]);
-        assert_eq!(floats(&shop.table("segments/snapshot=2024-02-29/part-0"), "monetary"), before, "{policy}");
-        assert_eq!(floats(&shop.table("segments/snapshot=2024-03-02/part-0"), "monetary"), after, "{policy}");
+        assert_eq!(
+            floats(&shop.table("segments/snapshot=2024-02-29/part-0"), "monetary"),
+            before,
+            "{policy}"
+        );
+        assert_eq!(
+            floats(&shop.table("segments/snapshot=2024-03-02/part-0"), "monetary"),
+            after,
+            "{policy}"
+        );
         let outliers = shop.table("outliers");
         assert_eq!(floats(&outliers, "limit"), [8.5, 10.3], "{policy}");
         assert_eq!(floats(&outliers, "customers"), [1.0, 1.0], "{policy}");
@@ -225,7 +260,8 @@ fn rewritten_tables_do_not_meet() {
         "ingest.transactions.csv.encoding=latin1",
         "checks=[{referential: {column: product, paths: [products.csv], key: sku, csv: {encoding: latin1}}}]",
     ];
-    let segments = shop.run(&["--set", set[0], "--set", set[1]]).table("segments/snapshot=2024-03-02/part-0");
+    let segments =
+        shop.run(&["--set", set[0], "--set", set[1]]).table("segments/snapshot=2024-03-02/part-0");
     assert_eq!(floats(&segments, "monetary"), [7.0, 10.3, 101.0]);
 }
 
@@ -243,17 +279,28 @@ fn converted_money_beyond_the_limit_says_so() {
 /// No attribute takes the name of a column that a run may make, and no file is recorded twice.
 #[test]
 fn attributes_and_inputs_are_told_apart() {
-    let shop = Shop::fixture()
-        .edit("  timezone:", "  customers: { paths: [people.csv], key: id, attributes: [city] }\n  timezone:");
-    fs::write(shop.path("people.csv"), "id,city,rule,category_1_share,near_label,money_to_next\n1001,a,b,c,d,e\n")
-        .unwrap();
+    let shop = Shop::fixture().edit(
+        "  timezone:",
+        "  customers: { paths: [people.csv], key: id, attributes: [city] }\n  timezone:",
+    );
+    fs::write(
+        shop.path("people.csv"),
+        "id,city,rule,category_1_share,near_label,money_to_next\n1001,a,b,c,d,e\n",
+    )
+    .unwrap();
     for name in ["rule", "category_1_share", "near_label", "money_to_next"] {
-        let outcome = shop.custseg(&["check", "shop.yaml", "--set", &format!("ingest.customers.attributes=[{name}]")]);
+        let outcome = shop.custseg(&[
+            "check",
+            "shop.yaml",
+            "--set",
+            &format!("ingest.customers.attributes=[{name}]"),
+        ]);
         assert_eq!(outcome.code, 2, "{name}");
     }
     shop.run(&["--set", "checks=[{referential: {column: customer_id, severity: warn}}]"]);
     let text = fs::read_to_string(shop.path("out/current/manifest.json")).unwrap();
     let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let paths: Vec<&str> = manifest["inputs"].as_array().unwrap().iter().filter_map(|i| i["path"].as_str()).collect();
+    let paths: Vec<&str> =
+        manifest["inputs"].as_array().unwrap().iter().filter_map(|i| i["path"].as_str()).collect();
     assert_eq!(paths, ["shop.csv", "people.csv"]);
 }

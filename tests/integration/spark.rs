@@ -65,7 +65,10 @@ fn what_has_no_form_in_sql_is_refused_by_name() {
         "models={later: {target: {segment_in: 30d}, features: [recency_days], k: 1}, groups: {features: [monetary], kmeans: {k: 2}}}",
         "evaluate={sensitivity: true, validity: {horizon: 30d}}",
     ];
-    let args: Vec<&str> = ["plan", "shop.yaml"].into_iter().chain(set.iter().flat_map(|set| ["--set", *set])).collect();
+    let args: Vec<&str> = ["plan", "shop.yaml"]
+        .into_iter()
+        .chain(set.iter().flat_map(|set| ["--set", *set]))
+        .collect();
     let outcome = shop.custseg(&args);
     assert_eq!((outcome.code, outcome.stdout.as_str()), (2, ""));
     assert_snapshot!(outcome.stderr);
@@ -106,7 +109,15 @@ fn the_command_line_says_which_engine() {
 #[test]
 fn without_the_feature_there_is_no_client() {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(root()).args(["tree", "--locked", "--offline", "--edges", "normal,build", "--prefix", "none"]);
+    cargo.current_dir(root()).args([
+        "tree",
+        "--locked",
+        "--offline",
+        "--edges",
+        "normal,build",
+        "--prefix",
+        "none",
+    ]);
     let output = cargo.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let tree = String::from_utf8(output.stdout).unwrap();

@@ -29,12 +29,13 @@ fn every_stage_in_pictures() {
 #[test]
 fn ledger_adds_up_by_hand() {
     let ledger = Shop::fixture().run(&[]).table("ledger");
-    let rows: Vec<String> = ["step", "reason", "rows", "customers", "orders", "money", "rows_left", "money_left"]
-        .map(|name| texts(&ledger, name))
-        .into_iter()
-        .fold(vec![String::new(); ledger.height()], |rows, column| {
-            rows.iter().zip(column).map(|(row, cell)| format!("{row}|{cell}")).collect()
-        });
+    let rows: Vec<String> =
+        ["step", "reason", "rows", "customers", "orders", "money", "rows_left", "money_left"]
+            .map(|name| texts(&ledger, name))
+            .into_iter()
+            .fold(vec![String::new(); ledger.height()], |rows, column| {
+                rows.iter().zip(column).map(|(row, cell)| format!("{row}|{cell}")).collect()
+            });
     // Raw money: 7 − 3 + 10 + 0 + 0.30 + 2 + 202; lines that cannot be parsed are worth nothing. Customers never
     // vanish but by the last of their lines, and X1 is nobody's.
     assert_eq!(
@@ -58,7 +59,8 @@ fn rejects_name_file_row_and_reason() {
     let rejects = Shop::fixture().run(&[]).rejects();
     let reasons = texts(&rejects, "step").into_iter().zip(texts(&rejects, "reason"));
     let reasons = reasons.map(|(step, reason)| format!("{step}: {reason}"));
-    let mut found: Vec<(String, String)> = texts(&rejects, "source_row").into_iter().zip(reasons).collect();
+    let mut found: Vec<(String, String)> =
+        texts(&rejects, "source_row").into_iter().zip(reasons).collect();
     found.sort_by_key(|(row, _)| row.parse::<u32>().unwrap());
     let expected = [
         ("3", "cancellations: order_id begins with C"),
@@ -80,12 +82,27 @@ fn rejects_keep_what_they_are_told_to() {
     let row = |rejects: &str, row: &str| -> Vec<String> {
         let table = shop.run(&["--set", &format!("publish.rejects={rejects}")]).rejects();
         let at = texts(&table, "source_row").iter().position(|found| found == row).unwrap();
-        table.get_column_names().iter().map(|name| format!("{name}={}", texts(&table, name)[at])).collect()
+        table
+            .get_column_names()
+            .iter()
+            .map(|name| format!("{name}={}", texts(&table, name)[at]))
+            .collect()
     };
-    let found =
-        ["step=ingest", "reason=quantity not a whole number", "source_file=shop.csv", "source_row=9", "text=one"];
+    let found = [
+        "step=ingest",
+        "reason=quantity not a whole number",
+        "source_file=shop.csv",
+        "source_row=9",
+        "text=one",
+    ];
     assert_eq!(row("reasons", "9"), found);
-    let mapped = ["customer_id=1003", "order_id=D2", "ordered_at=2024-02-28 12:00", "quantity=one", "unit_price=2.00"];
+    let mapped = [
+        "customer_id=1003",
+        "order_id=D2",
+        "ordered_at=2024-02-28 12:00",
+        "quantity=one",
+        "unit_price=2.00",
+    ];
     assert_eq!(row("mapped", "9"), [&found[..], &mapped[..]].concat());
     let raw = [
         "raw_order=D2",
@@ -130,8 +147,9 @@ fn frequency_counts_what_it_is_told_to() {
     ];
     let shop = Shop::fixture();
     for (what, counts) in expected {
-        let segments =
-            shop.run(&["--set", &format!("rfm.frequency={what}")]).table("segments/snapshot=2024-03-02/part-0");
+        let segments = shop
+            .run(&["--set", &format!("rfm.frequency={what}")])
+            .table("segments/snapshot=2024-03-02/part-0");
         assert_eq!(floats(&segments, "frequency"), counts, "{what}");
     }
 }
@@ -140,7 +158,9 @@ fn frequency_counts_what_it_is_told_to() {
 #[test]
 fn an_order_without_id_is_a_customers_day() {
     let csv = "customer,bought,price,units,order\n7,2024-01-01 09:00,1,1,a\n7,2024-01-01 18:00,1,1,b\n7,2024-01-02 09:00,1,1,c\n";
-    let shop = Shop::of(csv).edit("order_id: order, ", "").edit("  - cancellations: { order_id_prefix: C }\n", "");
+    let shop = Shop::of(csv)
+        .edit("order_id: order, ", "")
+        .edit("  - cancellations: { order_id_prefix: C }\n", "");
     let segments = shop.run(&[]).table("segments/snapshot=2024-01-03/part-0");
     assert_eq!(floats(&segments, "frequency"), [2.0]);
     assert_eq!(floats(&shop.table("ledger"), "orders_left")[0], 2.0);
@@ -151,7 +171,8 @@ fn an_order_without_id_is_a_customers_day() {
 fn the_future_does_not_leak_into_a_snapshot() {
     let shop = Shop::fixture();
     shop.run(&["--set", "rfm.snapshots=[2024-02-29, 2024-02-10, 2024-03-01]"]);
-    let customers = |day: &str| texts(&shop.table(&format!("segments/snapshot={day}/part-0")), "customer_id");
+    let customers =
+        |day: &str| texts(&shop.table(&format!("segments/snapshot={day}/part-0")), "customer_id");
     assert_eq!(customers("2024-02-10"), ["1001"]);
     assert_eq!(customers("2024-02-29"), ["1001", "1002"]);
     assert_eq!(customers("2024-03-01"), ["1001", "1002", "1003"]);
@@ -225,7 +246,9 @@ fn parquet_types_do_not_matter() {
             .with_columns([col("units").cast(units.clone()), col("price").cast(price.clone())])
             .collect()
             .unwrap();
-        ParquetWriter::new(std::fs::File::create(shop.path("shop.parquet")).unwrap()).finish(&mut frame).unwrap();
+        ParquetWriter::new(std::fs::File::create(shop.path("shop.parquet")).unwrap())
+            .finish(&mut frame)
+            .unwrap();
         shop.run(&["--set", "ingest.transactions.paths=[shop.parquet]"]);
         let segments = shop.table("segments/snapshot=2024-01-03/part-0");
         assert_eq!(floats(&segments, "monetary"), [3.75, 0.2], "{units} {price}");
@@ -235,8 +258,9 @@ fn parquet_types_do_not_matter() {
 /// 11685 pence are 116.85 pounds; a product with 0.01 in place of the division makes 116.85000000000001.
 #[test]
 fn money_is_divided_not_multiplied_by_a_reciprocal() {
-    let shop =
-        Shop::of("customer,bought,price,units,order\n7,2024-01-01 09:00,116.85,1,a\n8,2024-01-01 09:00,0.01,1,b\n");
+    let shop = Shop::of(
+        "customer,bought,price,units,order\n7,2024-01-01 09:00,116.85,1,a\n8,2024-01-01 09:00,0.01,1,b\n",
+    );
     let segments = shop.run(&[]).table("segments/snapshot=2024-01-02/part-0");
     assert_eq!(floats(&segments, "monetary"), [116.85, 0.01]);
 }
@@ -245,8 +269,13 @@ fn money_is_divided_not_multiplied_by_a_reciprocal() {
 #[test]
 fn units_beside_an_amount_may_be_missing_but_not_nonsense() {
     let csv = "customer,bought,price,units,order\n7,2024-01-01 09:00,5,,a\n7,2024-01-01 09:00,6,x,b\n7,2024-01-01 09:00,7,1.5,c\n7,2024-01-01 09:00,8,2,d\n";
-    let shop = Shop::of(csv).edit("unit_price: price", "amount: price").edit("[quantity, unit_price]", "[amount]");
-    assert_eq!(floats(&shop.run(&[]).table("segments/snapshot=2024-01-02/part-0"), "monetary"), [13.0]);
+    let shop = Shop::of(csv)
+        .edit("unit_price: price", "amount: price")
+        .edit("[quantity, unit_price]", "[amount]");
+    assert_eq!(
+        floats(&shop.run(&[]).table("segments/snapshot=2024-01-02/part-0"), "monetary"),
+        [13.0]
+    );
 }
 
 /// Customer ids that pandas made floats of are integers again.
@@ -260,7 +289,9 @@ fn float_ids_become_plain_digits() {
         .with_column(col("bought").cast(DataType::Date))
         .collect()
         .unwrap();
-    ParquetWriter::new(std::fs::File::create(shop.path("shop.parquet")).unwrap()).finish(&mut frame).unwrap();
+    ParquetWriter::new(std::fs::File::create(shop.path("shop.parquet")).unwrap())
+        .finish(&mut frame)
+        .unwrap();
     shop.run(&["--set", "ingest.transactions.paths=[shop.parquet]"]);
     assert_eq!(texts(&shop.table("segments/snapshot=1970-01-02/part-0"), "customer_id"), ["17850"]);
 }
@@ -280,7 +311,11 @@ fn cancellations_by_policy() {
         shop.run(&["--set", "rfm.snapshots=[2024-01-06, 2024-03-02]"]);
         assert_eq!(floats(&shop.table("ledger"), "rows_left").last(), Some(&rows_left), "{policy}");
         let now = shop.table("segments/snapshot=2024-03-02/part-0");
-        assert_eq!((floats(&now, "monetary")[0], floats(&now, "frequency")[0]), (money, 1.0), "{policy}");
+        assert_eq!(
+            (floats(&now, "monetary")[0], floats(&now, "frequency")[0]),
+            (money, 1.0),
+            "{policy}"
+        );
         // The last purchase, not the return, says how long ago it is.
         assert_eq!(floats(&now, "recency_days")[0], 57.0, "{policy}");
         // What was returned on the 6th is not known on the morning of the 6th.
@@ -298,7 +333,8 @@ fn cancellations_by_policy() {
 /// A customer who only returned is there under `net`: no order, negative money, known by the day of the return.
 #[test]
 fn a_customer_who_only_returned() {
-    let csv = "customer,bought,price,units,order\n7,2024-01-01 09:00,5,-2,C1\n8,2024-01-03 09:00,5,1,2\n";
+    let csv =
+        "customer,bought,price,units,order\n7,2024-01-01 09:00,5,-2,C1\n8,2024-01-03 09:00,5,1,2\n";
     let shop = Shop::of(csv).edit("{ order_id_prefix: C }", "{ order_id_prefix: C, policy: net }");
     let segments = shop.run(&[]).table("segments/snapshot=2024-01-04/part-0");
     let row = ["recency_days", "frequency", "monetary"].map(|name| floats(&segments, name)[0]);
@@ -318,7 +354,8 @@ fn steps_that_look_at_products_days_and_keys() {
         7,2024-01-03 11:00,64,9,e,\n";
     let kept = |steps: &str| {
         let shop = Shop::of(csv).edit("order_id: order,", "order_id: order, product_id: product,");
-        let money = floats(&shop.run(&["--set", &format!("clean={steps}")]).table("ledger"), "money_left");
+        let money =
+            floats(&shop.run(&["--set", &format!("clean={steps}")]).table("ledger"), "money_left");
         *money.last().unwrap()
     };
     assert_eq!(kept("[]"), 1.0 + 2.0 + 4.0 + 8.0 + 16.0 + 288.0 + 576.0);
@@ -343,8 +380,10 @@ fn where_keeps_what_is_true() {
         let set = format!("clean=[{{drop_missing: [customer_id]}}, {{where: \"{sql}\"}}]");
         let table = shop.run(&["--set", &set]).rejects();
         let removed = texts(&table, "step").into_iter().zip(texts(&table, "source_row"));
-        let mut rows: Vec<u32> =
-            removed.filter(|(step, _)| step == "where").map(|(_, row)| row.parse().unwrap()).collect();
+        let mut rows: Vec<u32> = removed
+            .filter(|(step, _)| step == "where")
+            .map(|(_, row)| row.parse().unwrap())
+            .collect();
         rows.sort();
         rows
     };
@@ -355,7 +394,10 @@ fn where_keeps_what_is_true() {
     assert_eq!(kept("unit_price >= 1.5 AND unit_price <= 25.25"), [5, 6]);
     assert_eq!(kept("order_id LIKE 'B%' OR customer_id = '1003'"), [1, 2, 3]);
     assert_eq!(kept("day >= DATE '2024-02-29'"), [1, 2, 3, 4]);
-    assert_eq!(kept("product IN ('P1', 'P2') AND EXTRACT(hour FROM ordered_at) < 10"), [1, 2, 3, 5, 11, 12]);
+    assert_eq!(
+        kept("product IN ('P1', 'P2') AND EXTRACT(hour FROM ordered_at) < 10"),
+        [1, 2, 3, 5, 11, 12]
+    );
 }
 
 /// The fixture in one piece, packed, in a glob and in a folder of partitions: the same bytes.
@@ -374,13 +416,18 @@ fn paths_that_mean_the_same_lines() {
     for (i, part) in lines[1..].chunks(5).enumerate() {
         let folder = shop.path(&format!("parts [odd] name/month={i}"));
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("part-0.csv"), format!("{}\n{}\n", lines[0], part.join("\n"))).unwrap();
+        std::fs::write(folder.join("part-0.csv"), format!("{}\n{}\n", lines[0], part.join("\n")))
+            .unwrap();
         std::fs::write(folder.join("_SUCCESS"), "").unwrap();
         std::fs::write(folder.join(".part-0.csv.crc"), "noise").unwrap();
     }
-    for paths in
-        ["packed.csv.gz", "packed.csv.zst", "'packed.csv.[z]*'", "'parts [odd] name'", "'parts [[]odd[]] name/*/*.csv'"]
-    {
+    for paths in [
+        "packed.csv.gz",
+        "packed.csv.zst",
+        "'packed.csv.[z]*'",
+        "'parts [odd] name'",
+        "'parts [[]odd[]] name/*/*.csv'",
+    ] {
         shop.run(&["--set", &format!("ingest.transactions.paths=[{paths}]")]);
         assert_eq!(expected, super::harness::hashes(&shop.path("out")), "{paths}");
     }

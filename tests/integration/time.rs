@@ -46,7 +46,8 @@ fn twelve_month_ends_equal_twelve_runs() {
         for date in month_ends() {
             let one = folder.path().join("one");
             retail(&one, &[&format!("rfm.snapshots={date}"), window, features]);
-            let (one, of_many) = (snapshot(&one, &date).drop_many(BACK), snapshot(&many, &date).drop_many(BACK));
+            let (one, of_many) =
+                (snapshot(&one, &date).drop_many(BACK), snapshot(&many, &date).drop_many(BACK));
             assert!(one.height() > 300 && one.equals_missing(&of_many), "{date}");
         }
     }
@@ -67,14 +68,18 @@ fn a_snapshot_looks_back_at_the_ones_before() {
     shop.run(&["--set", "rfm.snapshots=[2024-01-03, 2024-01-05, 2024-01-09]"]);
     let columns = |date: &str| {
         let table = shop.table(&format!("segments/snapshot={date}/part-0"));
-        let names = ["customer_id", "segment", "previous_segment", "segment_since", "snapshots_in_segment"];
+        let names =
+            ["customer_id", "segment", "previous_segment", "segment_since", "snapshots_in_segment"];
         let columns = names.map(|name| texts(&table, name));
         (0..table.height())
             .map(|row| columns.each_ref().map(|column| column[row].clone()).join("|"))
             .collect::<Vec<_>>()
     };
     // Type-7 cut points of the recencies {1, 2, 2} are 1.4, 1.8, 2, 2: scores 5 and 2; all frequencies are 1.
-    assert_eq!(columns("2024-01-03"), ["1|Rest||2024-01-03|1", "2|Rest||2024-01-03|1", "3|Rest||2024-01-03|1"]);
+    assert_eq!(
+        columns("2024-01-03"),
+        ["1|Rest||2024-01-03|1", "2|Rest||2024-01-03|1", "3|Rest||2024-01-03|1"]
+    );
     // Recencies {1, 4, 3} with cut points 1.8, 2.6, 3.2, 3.6: scores 5, 1, 3; frequencies {3, 1, 1}: 5, 1, 1.
     assert_eq!(
         columns("2024-01-05"),
@@ -83,7 +88,12 @@ fn a_snapshot_looks_back_at_the_ones_before() {
     // Recencies {5, 8, 7, 1}: cut points 3.4, 5.4, 6.6, 7.4, so scores 4, 1, 2, 5.
     assert_eq!(
         columns("2024-01-09"),
-        ["1|Best|Best|2024-01-05|2", "2|Gone|Gone|2024-01-05|2", "3|Rest|Rest|2024-01-03|3", "4|Rest||2024-01-09|1"]
+        [
+            "1|Best|Best|2024-01-05|2",
+            "2|Gone|Gone|2024-01-05|2",
+            "3|Rest|Rest|2024-01-03|3",
+            "4|Rest||2024-01-09|1"
+        ]
     );
 }
 
@@ -92,7 +102,8 @@ fn migration_tells_behaviour_from_cut_points() {
     let shop = three_days();
     shop.run(&["--set", "rfm.snapshots=[2024-01-03, 2024-01-05, 2024-01-09]"]);
     let table = shop.table("migration");
-    let names = table.get_column_names().into_iter().map(|name| name.to_string()).collect::<Vec<_>>();
+    let names =
+        table.get_column_names().into_iter().map(|name| name.to_string()).collect::<Vec<_>>();
     let columns: Vec<Vec<String>> = names.iter().map(|name| texts(&table, name)).collect();
     let rows: Vec<String> = (0..table.height())
         .map(|row| columns.iter().map(|column| column[row].as_str()).collect::<Vec<_>>().join("|"))
@@ -128,11 +139,13 @@ fn newcomers_move_others_by_the_cut_points() {
     // 6 to 9 come late to the source by a shift of their day.
     let csv = csv
         .lines()
-        .map(
-            |line| {
-                if line.starts_with(['6', '7', '8', '9']) { line.replace("01-01", "01-03") } else { line.to_owned() }
-            },
-        )
+        .map(|line| {
+            if line.starts_with(['6', '7', '8', '9']) {
+                line.replace("01-01", "01-03")
+            } else {
+                line.to_owned()
+            }
+        })
         .collect::<Vec<_>>()
         .join("\n");
     let frequency_alone = "score.recency={method: fixed, cut_points: [1000, 1001, 1002, 1003]}";
@@ -167,8 +180,10 @@ fn migration_adds_up() {
     let (from, to) = (texts(&table, "from"), texts(&table, "to"));
     let (was, is) = (texts(&table, "from_segment"), texts(&table, "to_segment"));
     let customers = floats(&table, "customers");
-    let (behaviour, cuts) = (floats(&table, "customers_by_behaviour"), floats(&table, "customers_by_cut_points"));
-    let money = ["money", "money_by_behaviour", "money_by_cut_points"].map(|name| floats(&table, name));
+    let (behaviour, cuts) =
+        (floats(&table, "customers_by_behaviour"), floats(&table, "customers_by_cut_points"));
+    let money =
+        ["money", "money_by_behaviour", "money_by_cut_points"].map(|name| floats(&table, name));
     let (mut left, mut by_cuts) = (0.0, 0.0);
     for row in 0..table.height() {
         let expected = if was[row] == is[row] { 0.0 } else { customers[row] };
@@ -190,7 +205,11 @@ fn migration_adds_up() {
                     .filter(|row| side[*row] == name)
                     .map(|row| customers[row])
                     .sum();
-                assert_eq!(flow, segments.iter().filter(|segment| *segment == name).count() as f64, "{date} {name}");
+                assert_eq!(
+                    flow,
+                    segments.iter().filter(|segment| *segment == name).count() as f64,
+                    "{date} {name}"
+                );
             }
         }
     }
@@ -207,24 +226,45 @@ fn online_retail_drifts_in_91_days() {
             return;
         }
         let drift = table(folder.path(), "drift");
-        assert_eq!(texts(&drift, "dimension"), ["recency_days", "frequency", "monetary", "segment"]);
+        assert_eq!(
+            texts(&drift, "dimension"),
+            ["recency_days", "frequency", "monetary", "segment"]
+        );
         assert_eq!(texts(&drift, "base"), ["2011-09-10"; 4]);
         let close = |name: &str, expected: [f64; 4]| {
             for (found, expected) in floats(&drift, name).into_iter().zip(expected) {
-                assert!((found - expected).abs() < 1e-12 || expected.is_nan(), "{name}: {found} {expected}");
+                assert!(
+                    (found - expected).abs() < 1e-12 || expected.is_nan(),
+                    "{name}: {found} {expected}"
+                );
             }
         };
-        close("psi", [0.090_013_734_765_746_46, 0.024_422_724_409_799_583, 0.019_483_807_397_940_59, f64::NAN]);
+        close(
+            "psi",
+            [
+                0.090_013_734_765_746_46,
+                0.024_422_724_409_799_583,
+                0.019_483_807_397_940_59,
+                f64::NAN,
+            ],
+        );
         let of = |customers: f64| customers / 4338.0;
         close("moved", [of(1121.0), of(1515.0), of(825.0), of(1501.0)]);
         assert!((floats(&drift, "moved")[3] - 0.346).abs() < 0.0005);
     }
     // Under kept cut points nobody moves because of them.
-    retail(folder.path(), &["rfm.snapshots=[2011-09-10, 2011-12-10]", "score.cut_points={frozen: 2011-09-10}"]);
-    assert_eq!(floats(&table(folder.path(), "migration"), "customers_by_cut_points").iter().sum::<f64>(), 0.0);
+    retail(
+        folder.path(),
+        &["rfm.snapshots=[2011-09-10, 2011-12-10]", "score.cut_points={frozen: 2011-09-10}"],
+    );
+    assert_eq!(
+        floats(&table(folder.path(), "migration"), "customers_by_cut_points").iter().sum::<f64>(),
+        0.0
+    );
     // At its own snapshot a yardstick is what it would be anew.
     retail(&folder.path().join("refit"), &["rfm.snapshots=[2011-09-10]"]);
-    let [kept, refit] = [folder.path().to_owned(), folder.path().join("refit")].map(|to| snapshot(&to, "2011-09-10"));
+    let [kept, refit] = [folder.path().to_owned(), folder.path().join("refit")]
+        .map(|to| snapshot(&to, "2011-09-10"));
     assert!(kept.equals_missing(&refit));
 }
 
@@ -232,7 +272,8 @@ fn online_retail_drifts_in_91_days() {
 #[test]
 fn segments_of_online_retail_are_valid() {
     let folder = tempfile::tempdir().unwrap();
-    let set = ["score.method=percent_rank", "evaluate.validity.horizon=91d", "rfm.snapshots=2011-12-10"];
+    let set =
+        ["score.method=percent_rank", "evaluate.validity.horizon=91d", "rfm.snapshots=2011-12-10"];
     if retail(folder.path(), &set).is_none() {
         return;
     }
@@ -261,11 +302,13 @@ fn segments_of_online_retail_are_valid() {
         // The bootstrap of a rate is close to the normal interval.
         let wald = 1.96 * (p * (1.0 - p) / n).sqrt();
         assert!(
-            (at("buy_rate_high", row) - at("buy_rate_low", row) - 2.0 * wald).abs() < 0.35 * wald + 1.01 / n,
+            (at("buy_rate_high", row) - at("buy_rate_low", row) - 2.0 * wald).abs()
+                < 0.35 * wald + 1.01 / n,
             "{name}"
         );
         assert!(
-            at("money_mean_low", row) < at("money_mean", row) && at("money_mean", row) < at("money_mean_high", row)
+            at("money_mean_low", row) < at("money_mean", row)
+                && at("money_mean", row) < at("money_mean_high", row)
         );
     }
     // Champions are 14 % of customers and 48 % of later money.
@@ -273,7 +316,9 @@ fn segments_of_online_retail_are_valid() {
     assert!((at("money_share", champions) - 0.48).abs() < 0.005);
     assert!((at("customers", champions) / at("customers", 0) - 0.14).abs() < 0.005);
     let sum = |column: &str| floats(&validity, column)[1..].iter().sum::<f64>();
-    assert!((sum("money") - at("money", 0)).abs() < 1e-6 && (sum("money_share") - 1.0).abs() < 1e-12);
+    assert!(
+        (sum("money") - at("money", 0)).abs() < 1e-6 && (sum("money_share") - 1.0).abs() < 1e-12
+    );
 }
 
 /// A gate that fails keeps results from readers, unless they are published anyway.
@@ -282,8 +327,11 @@ fn a_gate_that_fails_exits_1() {
     let shop = three_days();
     let snapshots = "rfm.snapshots=[2024-01-03, 2024-01-05]";
     // One of three has another segment under the cut points of 3 January: customer 3, who would be Gone.
-    let gate =
-        |bound: &str| format!("evaluate.gates={{drift.segment.moved: \"{bound}\", drift.frequency.psi: \">= 0\"}}");
+    let gate = |bound: &str| {
+        format!(
+            "evaluate.gates={{drift.segment.moved: \"{bound}\", drift.frequency.psi: \">= 0\"}}"
+        )
+    };
     let run = |bound: &str, more: &[&str]| {
         let args = ["-q", "run", "shop.yaml", "--set", snapshots, "--set", &gate(bound)];
         shop.custseg(&[&args[..], more].concat())
@@ -294,8 +342,10 @@ fn a_gate_that_fails_exits_1() {
         insta::assert_snapshot!("gate_failed", failed.stderr);
     });
     assert!(!shop.path("out/current").exists());
-    let kept =
-        fs::read_dir(shop.path("out/runs")).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir());
+    let kept = fs::read_dir(shop.path("out/runs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.is_dir());
     assert!(kept.unwrap().join("segments").exists());
     assert_eq!(run("< 0.33", &["--publish-anyway"]).code, 0);
     assert!(shop.path("out/current/segments").exists());
@@ -304,7 +354,11 @@ fn a_gate_that_fails_exits_1() {
     let args = ["-q", "run", "shop.yaml", "--set", &gate("<= 1")];
     let unmeasured = shop.custseg(&args);
     assert_eq!(unmeasured.code, 1);
-    assert!(unmeasured.stderr.contains("drift.segment.moved: not measured"), "{}", unmeasured.stderr);
+    assert!(
+        unmeasured.stderr.contains("drift.segment.moved: not measured"),
+        "{}",
+        unmeasured.stderr
+    );
 }
 
 /// What is new is measured, what is not stays the same file, and all of it is what a whole run would give.
@@ -312,22 +366,27 @@ fn a_gate_that_fails_exits_1() {
 fn only_new_measures_what_has_changed() {
     let head = "customer,bought,price,units,order\n";
     let months = ["2024-01", "2024-02", "2024-03"];
-    let lines =
-        |month: &str| -> String { (1..=9).map(|i| format!("{i},{month}-0{i} 09:00,{i},1,{month}{i}\n")).collect() };
+    let lines = |month: &str| -> String {
+        (1..=9).map(|i| format!("{i},{month}-0{i} 09:00,{i},1,{month}{i}\n")).collect()
+    };
     let shop = Shop::of(head).edit("paths: [shop.csv]", "paths: [\"month-*.csv\"]");
-    let write =
-        |name: &str, text: &str| fs::write(shop.path(&format!("month-{name}.csv")), format!("{head}{text}")).unwrap();
+    let write = |name: &str, text: &str| {
+        fs::write(shop.path(&format!("month-{name}.csv")), format!("{head}{text}")).unwrap()
+    };
     months.iter().for_each(|month| write(month, &lines(month)));
     let grid = "rfm.snapshots={every: 1mo, from: 2024-02-01}";
     let measured = |more: &[&str]| -> (i32, Vec<String>) {
         let run = [&["-q", "run", "shop.yaml", "--only-new", "--set", grid], more].concat();
         let outcome = shop.custseg(&run);
-        let line: serde_json::Value = serde_json::from_str(outcome.stdout.trim()).unwrap_or_default();
+        let line: serde_json::Value =
+            serde_json::from_str(outcome.stdout.trim()).unwrap_or_default();
         let dates = line["measured"].as_array().into_iter().flatten();
         (outcome.code, dates.map(|date| date.as_str().unwrap().to_owned()).collect())
     };
     let inode = |date: &str| {
-        fs::metadata(shop.path(&format!("out/current/segments/snapshot={date}/part-0.parquet"))).unwrap().ino()
+        fs::metadata(shop.path(&format!("out/current/segments/snapshot={date}/part-0.parquet")))
+            .unwrap()
+            .ino()
     };
     let equal_to_a_whole_run = |more: &[&str]| {
         let set = ["--set", grid, "--set", "publish.to=whole"];
@@ -368,7 +427,8 @@ fn only_new_measures_what_has_changed() {
 #[test]
 fn only_new_sees_what_stands_beside_the_lines() {
     let head = "customer,bought,price,units,order,product\n";
-    let lines: String = (1..=9).map(|i| format!("{i},2024-01-0{i} 09:00,{i},2,A{i},P{}\n", i % 3)).collect();
+    let lines: String =
+        (1..=9).map(|i| format!("{i},2024-01-0{i} 09:00,{i},2,A{i},P{}\n", i % 3)).collect();
     let shop = Shop::of(format!("{head}{lines}"))
         .edit("unit_price: price }", "unit_price: price, category: product, product_id: product }")
         .edit("paths: [shop.csv]", "paths: [shop.csv, more.csv]")
@@ -390,7 +450,12 @@ fn only_new_sees_what_stands_beside_the_lines() {
         assert_eq!(shop.custseg(&["-q", "run", "shop.yaml", "--set", "publish.to=whole"]).code, 0);
         assert_eq!(hashes(&shop.path("out")), hashes(&shop.path("whole")));
         let line: serde_json::Value = serde_json::from_str(outcome.stdout.trim()).unwrap();
-        line["measured"].as_array().unwrap().iter().map(|date| date.as_str().unwrap()[8..].to_owned()).collect()
+        line["measured"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|date| date.as_str().unwrap()[8..].to_owned())
+            .collect()
     };
     assert_eq!(measured(), ["05", "10", "20"]);
     // Customer 2 returns on 12 January what it bought on the 2nd.
@@ -403,14 +468,19 @@ fn only_new_sees_what_stands_beside_the_lines() {
 #[test]
 fn a_published_outcome_tells_what_stayed() {
     let shop = three_days();
-    let request = custseg::config::Request { pipeline: Some(shop.path("shop.yaml")), ..Default::default() };
+    let request =
+        custseg::config::Request { pipeline: Some(shop.path("shop.yaml")), ..Default::default() };
     let p = custseg::config::load(&request).unwrap();
     let how = How { only_new: true, ..How::default() };
-    assert!(matches!(pipeline::run(&p, how).unwrap(), Outcome::Published { stayed, .. } if stayed.is_empty()));
+    assert!(
+        matches!(pipeline::run(&p, how).unwrap(), Outcome::Published { stayed, .. } if stayed.is_empty())
+    );
     assert!(matches!(pipeline::run(&p, how).unwrap(), Outcome::NothingNew(_)));
     // A published run that is damaged is nothing to build on.
     fs::write(shop.path("out/current/ledger.parquet"), "").unwrap();
-    assert!(matches!(pipeline::run(&p, how).unwrap(), Outcome::Published { stayed, .. } if stayed.is_empty()));
+    assert!(
+        matches!(pipeline::run(&p, how).unwrap(), Outcome::Published { stayed, .. } if stayed.is_empty())
+    );
 }
 
 /// Of scores by rank no cut points say what another snapshot's would make of a customer, so none is said to have drifted.
@@ -421,14 +491,22 @@ fn scores_by_rank_do_not_drift() {
     shop.run(&set);
     let drift = shop.table("drift");
     assert_eq!(drift.height(), 4);
-    assert!(["psi", "moved", "money_moved"].iter().all(|name| floats(&drift, name).iter().all(|value| value.is_nan())));
+    assert!(
+        ["psi", "moved", "money_moved"]
+            .iter()
+            .all(|name| floats(&drift, name).iter().all(|value| value.is_nan()))
+    );
     let migration = shop.table("migration");
     assert!(floats(&migration, "customers").iter().sum::<f64>() == 3.0);
     assert!(floats(&migration, "customers_by_behaviour").iter().all(|value| value.is_nan()));
     let gate = "evaluate.gates={drift.segment.moved: \"<= 1\"}";
     let refused = shop.custseg(&[&["check", "shop.yaml", "--set", gate], &set[..]].concat());
     assert_eq!(refused.code, 2);
-    assert!(refused.stderr.contains("scores by rank have no cut points that could drift"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("scores by rank have no cut points that could drift"),
+        "{}",
+        refused.stderr
+    );
 }
 
 /// A snapshot that validity would look at, but at which nobody had been there long enough, is left out.
@@ -458,8 +536,16 @@ fn only_new_remembers_a_failed_gate() {
     let shop = three_days();
     let gate = "evaluate.gates={drift.segment.moved: \"<= 0\"}";
     let run = |more: &[&str]| {
-        let args =
-            ["-q", "run", "shop.yaml", "--only-new", "--set", gate, "--set", "rfm.snapshots=[2024-01-03, 2024-01-05]"];
+        let args = [
+            "-q",
+            "run",
+            "shop.yaml",
+            "--only-new",
+            "--set",
+            gate,
+            "--set",
+            "rfm.snapshots=[2024-01-03, 2024-01-05]",
+        ];
         shop.custseg(&[&args[..], more].concat()).code
     };
     assert_eq!(run(&[]), 1);
@@ -489,11 +575,19 @@ fn a_strange_table_is_no_part_of_a_run() {
 /// Attributes may be bytes that are no text.
 #[test]
 fn attributes_may_be_bytes() {
-    let shop = three_days()
-        .edit("  timezone", "  customers: { paths: [people.parquet], key: id, attributes: [secret] }\n  timezone");
+    let shop = three_days().edit(
+        "  timezone",
+        "  customers: { paths: [people.parquet], key: id, attributes: [secret] }\n  timezone",
+    );
     let secret = Column::new("secret".into(), [&[0xffu8, 0x00][..], &[0xfe], &[]]);
-    let mut people = DataFrame::new(3, vec![Column::new("id".into(), ["1", "2", "3"]), secret]).unwrap();
-    ParquetWriter::new(fs::File::create(shop.path("people.parquet")).unwrap()).finish(&mut people).unwrap();
+    let mut people =
+        DataFrame::new(3, vec![Column::new("id".into(), ["1", "2", "3"]), secret]).unwrap();
+    ParquetWriter::new(fs::File::create(shop.path("people.parquet")).unwrap())
+        .finish(&mut people)
+        .unwrap();
     shop.run(&[]);
-    assert_eq!(shop.table("segments/snapshot=2024-01-09/part-0").column("secret").unwrap().dtype(), &DataType::Binary);
+    assert_eq!(
+        shop.table("segments/snapshot=2024-01-09/part-0").column("secret").unwrap().dtype(),
+        &DataType::Binary
+    );
 }

@@ -43,7 +43,8 @@ const PARTS: [(&str, &str); 5] = [
 /// Writes the smallest workbook that Excel would open: one sheet, text inline, moments by their number format.
 fn write_workbook(path: &Path, rows: impl Iterator<Item = Vec<Cell>>) {
     let mut file = ZipWriter::new(BufWriter::new(File::create(path).unwrap()));
-    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
+    let options =
+        SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
     for (name, text) in PARTS {
         file.start_file(name, options).unwrap();
         file.write_all(text.as_bytes()).unwrap();
@@ -77,7 +78,8 @@ fn write_workbook(path: &Path, rows: impl Iterator<Item = Vec<Cell>>) {
 fn serial(text: &str, format: &str) -> Cell {
     match NaiveDateTime::parse_from_str(text, format) {
         Ok(moment) => {
-            let epoch = NaiveDateTime::parse_from_str("1899-12-30 00:00", "%Y-%m-%d %H:%M").unwrap();
+            let epoch =
+                NaiveDateTime::parse_from_str("1899-12-30 00:00", "%Y-%m-%d %H:%M").unwrap();
             Cell::Moment((moment - epoch).num_seconds() as f64 / 86_400.0)
         }
         Err(_) => Cell::Text(text.to_owned()),
@@ -101,7 +103,8 @@ fn rows_of(
     moment: usize,
     format: &'static str,
 ) -> impl Iterator<Item = Vec<Cell>> {
-    let reader = csv::ReaderBuilder::new().has_headers(false).from_reader(csv.to_vec().leak() as &[u8]);
+    let reader =
+        csv::ReaderBuilder::new().has_headers(false).from_reader(csv.to_vec().leak() as &[u8]);
     reader.into_records().map(move |record| cells(&record.unwrap(), numbers, moment, format))
 }
 
@@ -116,7 +119,11 @@ fn the_shop_as_a_workbook_gives_the_same_bytes() {
     assert_eq!(from_csv, hashes(&shop.path("out")));
     // What checks and explains a workbook reads its header alone.
     for command in ["check", "explain"] {
-        assert_eq!(shop.custseg(&[command, "shop.yaml", "--set", "ingest.transactions.paths=[shop.xlsx]"]).code, 0);
+        assert_eq!(
+            shop.custseg(&[command, "shop.yaml", "--set", "ingest.transactions.paths=[shop.xlsx]"])
+                .code,
+            0
+        );
     }
 }
 
@@ -141,7 +148,13 @@ fn broken_workbooks_are_refused_in_words() {
     ];
     for (name, bytes) in gallery {
         fs::write(&path, bytes).unwrap();
-        let outcome = shop.custseg(&["-q", "run", "shop.yaml", "--set", "ingest.transactions.paths=[shop.xlsx]"]);
+        let outcome = shop.custseg(&[
+            "-q",
+            "run",
+            "shop.yaml",
+            "--set",
+            "ingest.transactions.paths=[shop.xlsx]",
+        ]);
         assert_eq!(outcome.code, 3, "{name}: {}", outcome.stderr);
         insta::assert_snapshot!(format!("bad_workbook_{name}"), outcome.stderr);
     }
@@ -150,9 +163,10 @@ fn broken_workbooks_are_refused_in_words() {
 /// UCI serves Online Retail as a workbook of 541,909 rows; written from the CSV, it gives the bytes that Parquet gives.
 #[test]
 fn online_retail_as_a_workbook_gives_the_same_bytes() {
-    let (Some(parquet), Some(csv)) =
-        (reference("online-retail/online_retail.parquet"), reference("online-retail/online_retail.csv.zst"))
-    else {
+    let (Some(parquet), Some(csv)) = (
+        reference("online-retail/online_retail.parquet"),
+        reference("online-retail/online_retail.csv.zst"),
+    ) else {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
@@ -167,7 +181,8 @@ fn online_retail_as_a_workbook_gives_the_same_bytes() {
             "clean.3.drop_duplicates=exact".to_owned(),
         ];
         let args: Vec<&str> = set.iter().flat_map(|set| ["--set", set.as_str()]).collect();
-        let outcome = custseg(root(), &[&["-q", "run", "pipelines/online_retail.yaml"], &args[..]].concat());
+        let outcome =
+            custseg(root(), &[&["-q", "run", "pipelines/online_retail.yaml"], &args[..]].concat());
         assert_eq!(outcome.code, 0, "{}", outcome.stderr);
         eprintln!("{name}: {}", outcome.stdout.trim());
         hashes(&to)
