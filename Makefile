@@ -1,18 +1,19 @@
-# Every target is a line or two of cargo; `make` is a convenience, not a requirement.
+# Every target is a few cargo or Python commands, so make is optional.
+# Targets that need Python packages install them from PyPI into .venv.
 .DEFAULT_GOAL := help
 .PHONY: help pipeline test test-sklearn test-remote test-notebook test-browser test-lineage test-sail test-spark test-airflow check deny bench fuzz online-retail
 
-help: ## Show this help.
+help: ## Print this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-pipeline: ## Build, and run the default pipeline (CDNOW) into data/output/cdnow.
+pipeline: ## Run the default pipeline (CDNOW) into data/output/cdnow.
 	cargo run --release --locked -- run pipelines/cdnow.yaml
 
-test: ## Run the whole test suite.
-	@test -n "$$CUSTSEG_REFERENCE_DATA" || echo "note: CUSTSEG_REFERENCE_DATA is not set; the tests over UCI Online Retail and the R sample skip"
-	cargo test --release --locked
+test: ## Run all tests; those over reference data only if CUSTSEG_REFERENCE_DATA is set.
+	@test -n "$$CUSTSEG_REFERENCE_DATA" || echo "note: CUSTSEG_REFERENCE_DATA is not set; tests over UCI Online Retail and the R sample are ignored"
+	cargo test --release --locked $${CUSTSEG_REFERENCE_DATA:+-- --include-ignored}
 
-test-sklearn: ## Hold published runs against scikit-learn, which is installed from PyPI into .venv.
+test-sklearn: ## Compare published runs with scikit-learn.
 	test -x .venv/bin/python || python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/sklearn/requirements.txt
 	cargo run --release --locked -- -q run pipelines/cdnow.yaml --set publish.to=$(CURDIR)/.venv/out/cdnow
@@ -21,18 +22,18 @@ test-sklearn: ## Hold published runs against scikit-learn, which is installed fr
 		--set "ingest.transactions.paths=[$$(realpath "$$CUSTSEG_REFERENCE_DATA")/online-retail/online_retail.parquet]"
 	.venv/bin/python tests/sklearn/compare.py .venv/out/*/current
 
-test-remote: ## Read from and publish to an S3-compatible server, which is installed from PyPI into .venv.
+test-remote: ## Read from and publish to an S3-compatible server (moto).
 	test -x .venv/bin/python || python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/remote/requirements.txt
 	cargo build --release --locked
 	.venv/bin/python tests/remote/s3.py --binary "$${CARGO_TARGET_DIR:-target}/release/custseg"
 
-test-notebook: pipeline ## Execute the notebook over a fresh run of the default pipeline; Jupyter's client is installed from PyPI into .venv.
+test-notebook: pipeline ## Execute the notebook on a new run of the default pipeline.
 	test -x .venv/bin/python || python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/notebook/requirements.txt
 	.venv/bin/python tests/notebook/execute.py data/output/cdnow/current
 
-test-browser: pipeline ## Open the pages of fresh runs in a headless Chromium, which has to be installed; its driver comes from PyPI into .venv.
+test-browser: pipeline ## Test the reports of new runs in headless Chromium (must be installed).
 	test -x .venv/bin/python || python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/browser/requirements.txt
 	cargo run --release --locked -- -q run pipelines/cdnow.yaml --set publish.to=$(CURDIR)/.venv/out/months \
@@ -44,14 +45,14 @@ test-browser: pipeline ## Open the pages of fresh runs in a headless Chromium, w
 	.venv/bin/python tests/browser/report.py --shots .venv/shots data/output/cdnow/current .venv/out/months/current \
 		$$(test ! -e .venv/out/online_retail/current || echo .venv/out/online_retail/current)
 
-test-lineage: ## Hold the events of a run to OpenLineage's own client, which is installed from PyPI into .venv.
+test-lineage: ## Validate the events of a run with the OpenLineage client.
 	test -x .venv/bin/python || python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/lineage/requirements.txt
 	rm -f .venv/events.jsonl
 	cargo run --release --locked -- -q run pipelines/cdnow.yaml --set publish.to=$(CURDIR)/.venv/out/lineage --lineage .venv/events.jsonl
 	.venv/bin/python tests/lineage/client.py .venv/events.jsonl
 
-test-sail: ## Hold runs on Sail, Spark's protocol without a JVM, to runs on this machine; it is installed from PyPI into .venv/sail. Wants protoc.
+test-sail: ## Compare runs on Sail (Spark Connect without a JVM) with local runs. Needs protoc.
 	test -x .venv/bin/python || python3 -m venv .venv
 	test -x .venv/sail/bin/python || python3 -m venv .venv/sail
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/spark/requirements.txt
@@ -59,7 +60,7 @@ test-sail: ## Hold runs on Sail, Spark's protocol without a JVM, to runs on this
 	cargo build --release --locked --features spark
 	.venv/bin/python tests/spark/engines.py --engine sail --venv .venv/sail --binary "$${CARGO_TARGET_DIR:-target}/release/custseg"
 
-test-spark: ## The same on Spark with two executor processes, one of which is killed; it is installed from PyPI into .venv/spark. Wants protoc and Java 17.
+test-spark: ## Compare runs on Spark with local runs, one executor killed. Needs protoc and Java 17.
 	test -x .venv/bin/python || python3 -m venv .venv
 	test -x .venv/spark/bin/python || python3 -m venv .venv/spark
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/spark/requirements.txt
@@ -67,38 +68,38 @@ test-spark: ## The same on Spark with two executor processes, one of which is ki
 	cargo build --release --locked --features spark
 	.venv/bin/python tests/spark/engines.py --engine spark --venv .venv/spark --binary "$${CARGO_TARGET_DIR:-target}/release/custseg"
 
-test-airflow: ## Run the DAG of config/airflow with Airflow, which is installed from PyPI into .venv/airflow.
+test-airflow: ## Run the DAG of config/airflow with Airflow.
 	test -x .venv/airflow/bin/python || python3 -m venv .venv/airflow
 	.venv/airflow/bin/pip install --quiet --disable-pip-version-check --requirement tests/airflow/requirements.txt
 	cargo build --release --locked
 	.venv/airflow/bin/python tests/airflow/dag.py --binary "$${CARGO_TARGET_DIR:-target}/release/custseg"
 
-check: ## Check format, lints and documentation, and run the tests.
+check: ## Check format, lints and documentation, and run all tests.
 	cargo fmt --check
 	cargo clippy --release --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps
 	$(MAKE) test
 
-deny: ## Check licences, bans and sources of every dependency with cargo-deny, and the advisories with ADVISORIES=1 (network).
+deny: ## Check licences, bans and sources of dependencies; advisories with ADVISORIES=1 (network).
 	cargo deny --locked check $(if $(ADVISORIES),,licenses bans sources)
 
-bench: ## Time custseg beside DuckDB, Polars, pandas and scikit-learn into benches/RESULTS.md, then its parts (criterion).
+bench: ## Compare run times with DuckDB, Polars, pandas, scikit-learn (benches/RESULTS.md); run criterion.
 	test -x .venv/bin/python || python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement benches/requirements.txt
 	cargo build --release --locked
 	.venv/bin/python benches/compare.py --binary "$${CARGO_TARGET_DIR:-target}/release/custseg"
 	cargo bench --locked --bench ledger --bench stages --bench snapshots
 
-# A target folder of its own: what is built with the fuzzer's counters must not be taken for the program.
+# Separate target folder: binaries with coverage counters must not replace the program.
 FUZZ_SECONDS ?= 600
-fuzz: ## Fuzz the YAML and the rows of CSV side by side, FUZZ_SECONDS each (600).
+fuzz: ## Fuzz the YAML parser and the CSV reader in parallel for FUZZ_SECONDS (600).
 	cd fuzz && RUSTC_WRAPPER="$$PWD/instrument" cargo build --release --locked --target-dir target
 	mkdir -p fuzz/found/yaml fuzz/found/rows
 	cd fuzz && fuzz() { \
 		target/release/$$1 found/$$1 corpus/$$1 -artifact_prefix=found/$$1- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1; \
 	} && { fuzz yaml & yaml=$$!; fuzz rows && wait $$yaml; }
 
-online-retail: ## Fetch UCI Online Retail (CC BY 4.0) and run its pipeline over the workbook.
+online-retail: ## Download UCI Online Retail (CC BY 4.0) and run its pipeline.
 	curl --fail --location --output data/raw/online_retail.zip https://archive.ics.uci.edu/static/public/352/online+retail.zip
 	unzip -p data/raw/online_retail.zip "Online Retail.xlsx" > data/raw/online_retail.xlsx
 	cargo run --release --locked -- run pipelines/online_retail.yaml --set "ingest.transactions.paths=[../data/raw/online_retail.xlsx]"

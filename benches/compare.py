@@ -1,11 +1,12 @@
-"""Times custseg beside DuckDB, Polars from Python, pandas and scikit-learn, doing the same work on the same made-up lines, checks that
-the numbers are the same, and writes benches/RESULTS.md: medians of five, as ratios."""
+"""Compares custseg with DuckDB, Polars from Python, pandas and scikit-learn on the same simulated lines.
+
+Checks that all results are equal and writes benches/RESULTS.md: medians of five runs, and ratios.
+"""
 
 import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -28,19 +29,20 @@ CLEAN = "CustomerID is not null and InvoiceNo not like 'C%' and Quantity > 0 and
 
 
 def custseg(binary, *args):
-    """Seconds and peak anonymous memory (MiB) of a run of the program."""
+    """Runs the program. Returns seconds and peak anonymous memory in MiB."""
     start = time.perf_counter()
     process = subprocess.Popen([binary, "-q", *args], stdout=subprocess.DEVNULL)
-    return watched(process, start)
+    return measured(process, start)
 
 
-def watched(process, start):
+def measured(process, start):
+    """Waits for a process. Returns seconds since the start and peak anonymous memory in MiB."""
     peak = 0
     while process.poll() is None:
         try:
             status = Path(f"/proc/{process.pid}/status").read_text()
-            found = [line for line in status.splitlines() if line.startswith("RssAnon")]
-            peak = max(peak, int(found[0].split()[1]) if found else 0)
+            sizes = [line.split()[1] for line in status.splitlines() if line.startswith("RssAnon")]
+            peak = max(peak, int(sizes[0]) if sizes else 0)
         except (OSError, IndexError):
             pass
         time.sleep(0.005)
@@ -86,9 +88,9 @@ print(time.perf_counter() - start, rfm.height, rfm["orders"].sum(), rfm["money"]
 PANDAS = f"""
 import sys, time
 sys.path.insert(0, {str(HERE)!r})
-from notebook import cleaned
+from notebook import accepted_lines
 start = time.perf_counter()
-lines = cleaned(sys.argv[1])
+lines = accepted_lines(sys.argv[1])
 lines["money"] = (lines["UnitPrice"] * 100).round().astype("int64") * lines["Quantity"]
 rfm = lines.groupby("CustomerID").agg(last=("InvoiceDate", "max"), orders=("InvoiceNo", "nunique"), money=("money", "sum"))
 print(time.perf_counter() - start, len(rfm), rfm["orders"].sum(), rfm["money"].sum())
@@ -96,13 +98,13 @@ print(time.perf_counter() - start, len(rfm), rfm["orders"].sum(), rfm["money"].s
 
 
 def script(text, source):
-    """Seconds that a script of its own process says of itself, and what it found."""
-    said = subprocess.run([sys.executable, "-c", text, str(source)], check=True, capture_output=True, text=True).stdout.split()
-    return float(said[0]), tuple(int(float(number)) for number in said[1:4])
+    """Runs a script in its own process. Returns the seconds that it measured, and its results."""
+    output = subprocess.run([sys.executable, "-c", text, str(source)], check=True, capture_output=True, text=True).stdout.split()
+    return float(output[0]), tuple(int(float(number)) for number in output[1:4])
 
 
 def medians(measures):
-    """Medians of several measures, taken in turns, so that what else the machine does falls on all of them."""
+    """Medians of the measures, taken in turns so that other load on the machine affects all of them."""
     taken = {name: [] for name in measures}
     for _ in range(RUNS):
         for name, measure in measures.items():
@@ -111,7 +113,7 @@ def medians(measures):
     return {name: statistics.median(first(runs)) for name, runs in taken.items()}, taken
 
 
-def of_size(binary, lines, folder, out):
+def compare_at_size(binary, lines, folder, out):
     csv, parquet = folder / f"{lines}.csv", folder / f"{lines}.parquet"
     for path in (csv, parquet):
         subprocess.run([binary, "-q", "simulate", "--customers", str(lines // 66), "--lines", str(lines), "--to", str(path)],
@@ -119,15 +121,15 @@ def of_size(binary, lines, folder, out):
     out.append(f"\n## {lines:,} lines ({csv.stat().st_size / 1e6:,.0f} MB CSV, {parquet.stat().st_size / 1e6:,.0f} MB Parquet)\n")
     pipeline = str(HERE / "pipeline.yaml")
     to = folder / "out"
-    over = lambda source: ["--set", f"ingest.transactions.paths=[{source}]", "--set", f"publish.to={to}"]
-    found = {}
-    out.append("| to R, F and M | CSV | | Parquet | |\n|---|---|---|---|---|\n")
+    options = lambda source: ["--set", f"ingest.transactions.paths=[{source}]", "--set", f"publish.to={to}"]
+    results = {}
+    out.append("| RFM | CSV | | Parquet | |\n|---|---|---|---|---|\n")
     columns = {}
     subprocess.run(["cat", str(csv), str(parquet)], check=True, stdout=subprocess.DEVNULL)
     for source in (csv, parquet):
-        rfm = ["peek", pipeline, "rfm", "--rows", "1", *over(source)]
+        rfm = ["peek", pipeline, "rfm", "--rows", "1", *options(source)]
         measures = {
-            "custseg, the whole process": lambda: custseg(binary, *rfm),
+            "custseg, whole process": lambda: custseg(binary, *rfm),
             "DuckDB": lambda: duck(source),
             "Polars from Python": lambda: script(POLARS, source),
             "pandas": lambda: script(PANDAS, source),
@@ -135,23 +137,23 @@ def of_size(binary, lines, folder, out):
         if source is csv:
             measures["DuckDB, store_rejects"] = lambda: duck(source, rejects=True)
         columns[source], taken = medians(measures)
-        found[source] = {name: runs[0][1] for name, runs in taken.items() if not name.startswith("custseg")}
-    cell = lambda column, name: (f"{column[name]:.2f} s | {column['custseg, the whole process'] / column[name]:.2f}" if name in column else "|")
+        results[source] = {name: runs[0][1] for name, runs in taken.items() if not name.startswith("custseg")}
+    cell = lambda column, name: (f"{column[name]:.2f} s | {column['custseg, whole process'] / column[name]:.2f}" if name in column else "|")
     for name in columns[csv]:
         out.append(f"| {name} | {cell(columns[csv], name)} | {cell(columns[parquet], name)} |\n")
-    out.append("\nThe second number is custseg's time by theirs. Theirs are taken within a running process, custseg's from its start.\n")
+    out.append("\nThe second number is the time of custseg divided by that of the tool. Other tools are timed within a running process, custseg from its start.\n")
 
-    out.append("\n| the whole pipeline | CSV | Parquet | MiB (CSV) | MiB (Parquet) |\n|---|---|---|---|---|\n")
+    out.append("\n| full pipeline | CSV | Parquet | MiB (CSV) | MiB (Parquet) |\n|---|---|---|---|---|\n")
     whole, memory = {}, {}
     for source in (csv, parquet):
         notebook = [sys.executable, str(HERE / "notebook.py"), str(source), str(folder / "notebook.parquet")]
         quiet = {"stdout": subprocess.DEVNULL}
         whole[source], taken = medians({
-            "custseg: assign, every table": lambda: custseg(binary, "run", pipeline, *over(source)),
-            "custseg: no model": lambda: custseg(binary, "run", pipeline, *over(source), "--set", "models={}"),
-            "custseg: forecast in place of assign": lambda: custseg(binary, "run", pipeline, *over(source), "--set", FORECAST),
-            "custseg: clusters (k = 5) in place of assign": lambda: custseg(binary, "run", pipeline, *over(source), "--set", CLUSTERS),
-            "pandas and scikit-learn": lambda: watched(subprocess.Popen(notebook, **quiet), time.perf_counter()),
+            "custseg: assign, every table": lambda: custseg(binary, "run", pipeline, *options(source)),
+            "custseg: no model": lambda: custseg(binary, "run", pipeline, *options(source), "--set", "models={}"),
+            "custseg: forecast in place of assign": lambda: custseg(binary, "run", pipeline, *options(source), "--set", FORECAST),
+            "custseg: clusters (k = 5) in place of assign": lambda: custseg(binary, "run", pipeline, *options(source), "--set", CLUSTERS),
+            "pandas and scikit-learn": lambda: measured(subprocess.Popen(notebook, **quiet), time.perf_counter()),
         })
         memory[source] = {name: statistics.median(run[1] for run in runs) for name, runs in taken.items()}
     for name in whole[csv]:
@@ -159,19 +161,19 @@ def of_size(binary, lines, folder, out):
         out.append(f"| {name} | {times} | {memory[csv][name]:,.0f} | {memory[parquet][name]:,.0f} |\n")
     ours, theirs = "custseg: assign, every table", "pandas and scikit-learn"
     for source, kind in ((csv, "CSV"), (parquet, "Parquet")):
-        bare = columns[source]["custseg, the whole process"]
-        out.append(f"\n- {kind}: {whole[source][theirs] / whole[source][ours]:.1f} × as fast as the notebook, with "
-                   f"{memory[source][ours] / memory[source][theirs]:.2f} of its memory; {whole[source][ours] / bare:.2f} × custseg's own way to R, F and M.")
+        bare = columns[source]["custseg, whole process"]
+        out.append(f"\n- {kind}: {whole[source][theirs] / whole[source][ours]:.1f} times as fast as the notebook, with "
+                   f"{memory[source][ours] / memory[source][theirs]:.2f} of its memory. It takes {whole[source][ours] / bare:.2f} times as long as RFM alone.")
     out.append("\n")
     segments = duckdb.sql(f"select count(*), sum(frequency), round(sum(monetary) * 100) from '{to}/current/segments/*/*.parquet'").fetchall()[0]
     expected = tuple(int(number) for number in segments)
-    for source, by in found.items():
-        assert all(numbers == expected for numbers in by.values()), (source, expected, by)
-    out.append(f"\nAll of them found {expected[0]:,} customers, {expected[1]:,} orders and {expected[2] / 100:,.2f} in money.\n")
+    for source, by_tool in results.items():
+        assert all(numbers == expected for numbers in by_tool.values()), (source, expected, by_tool)
+    out.append(f"\nAll tools found {expected[0]:,} customers, {expected[1]:,} orders and {expected[2] / 100:,.2f} in money.\n")
 
     distinct = f"select count(*) from (select distinct * from '{parquet}')"
     seconds, _ = medians({
-        "exact": lambda: custseg(binary, "run", pipeline, *over(parquet), "--set", "models={}", "--set", "clean.3={drop_duplicates: exact}"),
+        "exact": lambda: custseg(binary, "run", pipeline, *options(parquet), "--set", "models={}", "--set", "clean.3={drop_duplicates: exact}"),
         "distinct": lambda: timed(lambda: duckdb.connect().sql(distinct).fetchall()),
     })
     out.append(f"\nWith `drop_duplicates: exact` (Parquet) the run takes {seconds['exact']:.2f} s, DuckDB's `SELECT DISTINCT` {seconds['distinct']:.2f} s: "
@@ -189,27 +191,27 @@ def neighbours(folder, out):
     subprocess.run(["cargo", "bench", "--locked", "--bench", "neighbours"], check=True, env=environment, cwd=HERE.parent, stdout=subprocess.DEVNULL)
     target = Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent / "target")) / "criterion/neighbours"
     ours = lambda name: json.loads((target / name / "new/estimates.json").read_text())["median"]["point_estimate"] / 1e9
-    out.append("\n## Neighbours and clusters\n\n| | custseg | scikit-learn | times as fast | same |\n|---|---|---|---|---|\n")
+    out.append("\n## Neighbours and clusters\n\n| | custseg | scikit-learn | times as fast | equal |\n|---|---|---|---|---|\n")
     for width in (3, 8):
-        train, asked = (np.loadtxt(folder / f"{name}_{width}.csv", delimiter=",") for name in ("train", "asked"))
+        train, queries = (np.loadtxt(folder / f"{name}_{width}.csv", delimiter=",") for name in ("train", "queries"))
         model = KNeighborsClassifier(15, algorithm="kd_tree", n_jobs=-1).fit(train[:, :-1], train[:, -1])
-        theirs = statistics.median(timed(lambda: model.predict(asked[:, :-1])) for _ in range(RUNS))
-        shares = model.predict_proba(asked[:, :-1])
-        # Where two labels have as many votes, or two neighbours are as far, the rules differ.
+        theirs = statistics.median(timed(lambda: model.predict(queries[:, :-1])) for _ in range(RUNS))
+        shares = model.predict_proba(queries[:, :-1])
+        # Ties in votes or distances are resolved differently, so they are excluded.
         top = np.sort(shares, axis=1)
-        distances, _ = model.kneighbors(asked[:, :-1], 16)
+        distances, _ = model.kneighbors(queries[:, :-1], 16)
         clear = (top[:, -1] > top[:, -2]) & (distances[:, 14] < distances[:, 15] * (1 - 1e-9))
-        same = (model.predict(asked[:, :-1]) == asked[:, -1])[clear]
-        assert same.all()
+        equal = (model.predict(queries[:, :-1]) == queries[:, -1])[clear]
+        assert equal.all()
         out.append(f"| 20,000 × 15 neighbours among 20,000, {width} features | {20_000 / ours(f'knn_{width}'):,.0f}/s | {20_000 / theirs:,.0f}/s | "
-                   f"{theirs / ours(f'knn_{width}'):.1f} | {same.sum():,} of {clear.sum():,} untied |\n")
+                   f"{theirs / ours(f'knn_{width}'):.1f} | {equal.sum():,} of {clear.sum():,} untied |\n")
     points = np.loadtxt(folder / "kmeans.csv", delimiter=",")[:, :-1]
     sweep = lambda: [KMeans(k, n_init=10, random_state=1).fit(points).inertia_ for k in range(2, 9)]
     theirs = statistics.median(timed(sweep) for _ in range(RUNS))
     wcss = np.loadtxt(folder / "wcss.csv", delimiter=",")[:, 1]
     worst = (wcss / np.array(sweep())).max()
     out.append(f"| K-Means, k = 2 to 8, 10 starts, 20,000 × 3 | {ours('kmeans_sweep'):.2f} s | {theirs:.2f} s | "
-               f"{theirs / ours('kmeans_sweep'):.2f} | sums of squares at most {worst:.4f} × theirs |\n")
+               f"{theirs / ours('kmeans_sweep'):.2f} | sums of squares at most {worst:.4f} times theirs |\n")
 
 
 def machine():
@@ -221,16 +223,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--binary", required=True)
     parser.add_argument("--lines", type=int, nargs="+", default=[1_000_000, 10_000_000])
-    given = parser.parse_args()
-    out = ["# What custseg takes beside others\n\nWritten by `make bench`: medians of five runs, in turns, on one machine.\n\n"
+    args = parser.parse_args()
+    out = ["# Benchmark results\n\nWritten by `make bench`: medians of five runs in turns on one machine.\n\n"
            f"{machine()}; DuckDB {duckdb.__version__}, Polars {pl.__version__}.\n"]
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
-        for lines in given.lines:
-            of_size(given.binary, lines, Path(folder), out)
+        for lines in args.lines:
+            compare_at_size(args.binary, lines, Path(folder), out)
             (HERE / "RESULTS.md").write_text("".join(out))
         neighbours(Path(folder), out)
     seconds = statistics.median(timed(lambda: subprocess.run(
-        [given.binary, "-q", "check", str(HERE.parent / "pipelines/cdnow.yaml")], check=True, stdout=subprocess.DEVNULL)) for _ in range(RUNS))
+        [args.binary, "-q", "check", str(HERE.parent / "pipelines/cdnow.yaml")], check=True, stdout=subprocess.DEVNULL)) for _ in range(RUNS))
     out.append(f"\n`custseg check` on a pipeline: {seconds * 1000:.0f} ms.\n")
     (HERE / "RESULTS.md").write_text("".join(out))
     print("".join(out))

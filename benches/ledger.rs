@@ -1,26 +1,30 @@
-//! What accounting for every line costs: the scan with its ledger and rejects beside the bare group-by of the accepted lines.
+//! Cost of ledger and rejects: the scan with both, beside the bare group-by of accepted lines.
 //!
-//! Over ten million lines: UCI Online Retail eighteen times over, with other customers and orders each time. Without
-//! `$CUSTSEG_REFERENCE_DATA` there is nothing to measure.
+//! Ten million lines: UCI Online Retail eighteen times, each time with other customers and orders.
+//! Skipped without `$CUSTSEG_REFERENCE_DATA`.
 
-#![expect(clippy::expect_used, reason = "a bench that cannot go on has failed")]
-#![expect(clippy::print_stderr, reason = "a bench that skips says so")]
+#![expect(clippy::expect_used, reason = "a panic fails the bench")]
+#![expect(clippy::print_stderr, reason = "a skipped bench prints the reason")]
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use custseg::clean::{self, MarkedLines, Pairs};
 use custseg::columns::{CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, QUANTITY, REASON};
 use custseg::config::{self, Request};
-use custseg::ingest::Reading;
-use custseg::orders::ledger;
-use custseg::pipeline::{self, Pipeline};
+use custseg::ingest::{self, Reading};
+use custseg::orders::{self, ledger};
+use custseg::pipeline::Pipeline;
+use custseg::progress::Silent;
+use custseg::session::Session;
 use polars::prelude::*;
 
-const TIMES: i64 = 18;
+const COPIES: i64 = 18;
 
-/// Writes the lines as Parquet and as CSV.
-fn write(source: &Path, folder: &Path) {
+/// Writes `lines.parquet` and `lines.csv`.
+fn write_lines(source: &Path, folder: &Path) {
     let path = PlRefPath::try_from_path(source).expect("a path");
     let lines = LazyFrame::scan_parquet(path, Default::default()).expect("Online Retail");
     let copy = |i: i64| {
@@ -29,12 +33,12 @@ fn write(source: &Path, folder: &Path) {
         lines.clone().with_columns([col("CustomerID") + lit(i * 10_000), order.alias("InvoiceNo")])
     };
     let all =
-        concat((0..TIMES).map(copy).collect::<Vec<_>>(), UnionArgs::default()).expect("a plan");
+        concat((0..COPIES).map(copy).collect::<Vec<_>>(), UnionArgs::default()).expect("a plan");
     let mut all = all.collect().expect("Online Retail");
     let parquet = File::create(folder.join("lines.parquet")).expect("a file");
     ParquetWriter::new(parquet).finish(&mut all).expect("written");
-    let moment = col("InvoiceDate").dt().to_string("%m/%d/%Y %H:%M");
-    let mut text = all.lazy().with_column(moment).collect().expect("text");
+    let timestamp = col("InvoiceDate").dt().to_string("%m/%d/%Y %H:%M");
+    let mut text = all.lazy().with_column(timestamp).collect().expect("text");
     CsvWriter::new(File::create(folder.join("lines.csv")).expect("a file"))
         .finish(&mut text)
         .expect("written");
@@ -44,29 +48,40 @@ fn load(folder: &Path, file: &str, set: &[&str]) -> Pipeline {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let paths = format!("ingest.transactions.paths=[{}]", folder.join(file).display());
     let to = format!("publish.to={}", folder.join("out").display());
-    let set = [paths, to].into_iter().chain(set.iter().map(|one| (*one).to_owned())).collect();
+    let set = [paths, to].into_iter().chain(set.iter().map(|&option| option.to_owned())).collect();
     let pipeline = Some(root.join("pipelines/online_retail.yaml"));
     config::load(&Request { pipeline, set, ..Request::default() })
-        .expect("the shipped pipeline is good")
+        .expect("the shipped pipeline is valid")
 }
 
-/// Only what recency, frequency and monetary value need: the accepted lines, grouped.
+/// The plan of the lines with their outcomes.
+fn marked(p: &Pipeline) -> MarkedLines {
+    let lines = ingest::lines(&p.ingest, Reading::Rows, Arc::new(Silent)).expect("a plan");
+    clean::mark(&p.clean, lines, None).expect("a plan")
+}
+
+/// The accepted lines, grouped: the minimum for recency, frequency and monetary value.
 fn bare(p: &Pipeline) -> DataFrame {
-    let lines = pipeline::mark(p, Reading::Rows, None).expect("a plan");
     let sums =
         [col(QUANTITY).sum(), col(MONEY).cast(DataType::Int128).sum(), col(ORDERED_AT).max()];
-    let accepted = lines.frame.filter(col(REASON).is_null());
+    let accepted = marked(p).frame.filter(col(REASON).is_null());
     let grouped = accepted.group_by([col(CUSTOMER_ID), col(ORDER_ID), col(DAY)]).agg(sums);
     let plans = vec![grouped.logical_plan];
     let frames = LazyFrame::collect_all_with_engine(plans, Engine::Streaming, OptFlags::default());
     frames.expect("a scan").swap_remove(0)
 }
 
-/// The same with every line accounted for.
-fn accounted(p: &Pipeline, rejects: &Path) -> DataFrame {
-    let lines = pipeline::mark(p, Reading::Rows, None).expect("a plan");
-    let book = pipeline::scan(p, lines, None, Some(rejects)).expect("a scan");
-    ledger::ledger(&book).expect("a ledger")
+/// The same with ledger and rejects.
+fn with_ledger(p: &Pipeline, rejects: &Path) -> DataFrame {
+    let session = Session::open(p, Arc::new(Silent)).with_rejects(rejects.to_owned());
+    ledger::ledger(session.facts().expect("a scan")).expect("a ledger")
+}
+
+/// Returns matched with purchases.
+fn pairs(p: &Pipeline) -> Pairs {
+    let with_returns = orders::with_returns(&marked(p)).expect("returns");
+    let candidates = orders::candidates(&marked(p), with_returns).expect("candidates");
+    Pairs::of(&candidates).expect("pairs")
 }
 
 fn ledger_and_rejects(c: &mut Criterion) {
@@ -79,7 +94,7 @@ fn ledger_and_rejects(c: &mut Criterion) {
         return;
     };
     let folder = tempfile::tempdir().expect("a temporary folder");
-    write(&source, folder.path());
+    write_lines(&source, folder.path());
     let rejects = folder.path().join("rejects.parquet");
     for file in ["lines.parquet", "lines.csv"] {
         let mut group = c.benchmark_group(file);
@@ -87,25 +102,22 @@ fn ledger_and_rejects(c: &mut Criterion) {
         let p = load(folder.path(), file, &[]);
         group.bench_function("bare", |b| b.iter(|| bare(&p)));
         group.bench_function("grouped", |b| {
-            b.iter(|| {
-                let lines = pipeline::mark(&p, Reading::Rows, None).expect("a plan");
-                pipeline::scan(&p, lines, None, None).expect("a scan")
-            })
+            b.iter(|| Session::open(&p, Arc::new(Silent)).facts().map(|_| ()).expect("a scan"))
         });
         for rejected in ["reasons", "mapped", "raw"] {
             let p = load(folder.path(), file, &[&format!("publish.rejects={rejected}")]);
-            group.bench_function(rejected, |b| b.iter(|| accounted(&p, &rejects)));
+            group.bench_function(rejected, |b| b.iter(|| with_ledger(&p, &rejects)));
         }
         let p = load(folder.path(), file, &["clean.3={drop_duplicates: exact}"]);
-        group.bench_function("drop_duplicates", |b| b.iter(|| accounted(&p, &rejects)));
+        group.bench_function("drop_duplicates", |b| b.iter(|| with_ledger(&p, &rejects)));
         let p = load(
             folder.path(),
             file,
             &["clean.3={drop_duplicates: [order_id, product_id, quantity]}"],
         );
-        group.bench_function("drop_duplicates_by_key", |b| b.iter(|| accounted(&p, &rejects)));
+        group.bench_function("drop_duplicates_by_key", |b| b.iter(|| with_ledger(&p, &rejects)));
         let p = load(folder.path(), file, &["clean.1.cancellations.policy=match"]);
-        group.bench_function("pair", |b| b.iter(|| pipeline::pair(&p).expect("pairs")));
+        group.bench_function("pair", |b| b.iter(|| pairs(&p)));
         group.finish();
     }
 }

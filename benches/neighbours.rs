@@ -1,25 +1,27 @@
-//! The neighbours of 20,000 customers among 20,000 others, on three features and on eight, and a sweep of K-Means.
+//! KNN of 20,000 simulated customers among 20,000 others, with three and eight features, and a
+//! K-Means sweep.
 //!
-//! The customers are made up. Where `$CUSTSEG_BENCH` names a folder, points and answers are written there, for
-//! `benches/compare.py` to hold scikit-learn's against them.
+//! If `$CUSTSEG_BENCH` names a folder, points and results are written there for
+//! `benches/compare.py`, which compares them with scikit-learn.
 
-#![expect(clippy::expect_used, reason = "a bench that cannot go on has failed")]
+#![expect(clippy::expect_used, reason = "a panic fails the bench")]
 
 use std::fmt::Write as _;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use custseg::config::{self, Request};
-use custseg::ingest::Reading;
 use custseg::model::knn::Knn;
-use custseg::model::points::Points;
+use custseg::model::point_matrix::PointMatrix;
 use custseg::model::{
     Balance, Encoding, FeatureParams, KmeansParams, Metric, Missing, Scaling, Voting, Weights,
     kmeans,
 };
-use custseg::pipeline;
+use custseg::progress::Silent;
+use custseg::session::{self, Outcome, RunOptions};
 use custseg::simulate::{Shape, Simulation, write};
 use polars::prelude::*;
 use rayon::prelude::*;
@@ -37,31 +39,30 @@ const FEATURES: [&str; 8] = [
     "n_products",
 ];
 
-/// Segmented customers of a made-up shop, in the order of their ids.
+/// Segmented customers of a simulated shop, in the order of their ids.
 fn customers(folder: &Path) -> DataFrame {
     let lines = folder.join("customers.parquet");
     let simulation =
         Simulation { customers: 60_000, lines: 4_000_000, seed: 1, shape: Shape::OnlineRetail };
-    write::write(&simulation, &lines).expect("made-up lines");
+    write::write(&simulation, &lines).expect("simulated lines");
     let set = [
         format!("ingest.transactions.paths=[{}]", lines.display()),
         format!("rfm.features=[{}]", FEATURES[3..].join(", ")),
+        format!("publish.to={}", folder.join("out").display()),
         "models={}".to_owned(),
     ];
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let pipeline = Some(root.join("pipelines/online_retail.yaml"));
     let p = config::load(&Request { pipeline, set: set.into(), ..Request::default() })
-        .expect("a good pipeline");
-    let lines = pipeline::mark(&p, Reading::Rows, None).expect("a plan");
-    let book = pipeline::scan(&p, lines, None, None).expect("a scan");
-    let dates = custseg::rfm::dates(&p.rfm, &book).expect("dates");
-    let snapshots = pipeline::rfm(&p, &book, None, None, dates).expect("snapshots");
-    let scored = pipeline::score(&p, snapshots, None).expect("scores");
-    pipeline::segment(&p, scored).expect("segments").frame
+        .expect("a valid pipeline");
+    match session::run(&p, RunOptions::default(), Arc::new(Silent)).expect("a run") {
+        Outcome::Published { tables, .. } => tables.segments,
+        Outcome::UpToDate(_) => unreachable!("the run is not incremental"),
+    }
 }
 
-/// Standardised columns; all but days as logarithms, and what is missing as zero.
-fn points(customers: &DataFrame, rows: Range<usize>, width: usize) -> Points {
+/// Standardised features. Values other than days are log-transformed; nulls become zero.
+fn points(customers: &DataFrame, rows: Range<usize>, width: usize) -> PointMatrix {
     let axis = |name: &&str| -> Vec<f64> {
         let column =
             customers.column(name).expect("a feature").cast(&DataType::Float64).expect("numbers");
@@ -76,11 +77,15 @@ fn points(customers: &DataFrame, rows: Range<usize>, width: usize) -> Points {
     };
     let axes: Vec<Vec<f64>> = FEATURES[..width].iter().map(axis).collect();
     let len = rows.len();
-    Points::new(width, len, rows.flat_map(|row| axes.iter().map(move |axis| axis[row])).collect())
+    PointMatrix::new(
+        width,
+        len,
+        rows.flat_map(|row| axes.iter().map(move |axis| axis[row])).collect(),
+    )
 }
 
-/// Writes points with a code each.
-fn told(path: &Path, points: &Points, codes: &[usize]) {
+/// Writes a CSV row a point: its coordinates and its code.
+fn write_points(path: &Path, points: &PointMatrix, codes: &[usize]) {
     let mut text = String::new();
     for (point, code) in points.iter().zip(codes) {
         point.iter().for_each(|x| write!(text, "{x:e},").expect("text"));
@@ -90,34 +95,34 @@ fn told(path: &Path, points: &Points, codes: &[usize]) {
 }
 
 fn neighbours(c: &mut Criterion) {
-    let scratch = tempfile::tempdir().expect("a temporary folder");
-    let given = std::env::var_os("CUSTSEG_BENCH").map(PathBuf::from);
-    let folder = given.as_deref().unwrap_or(scratch.path());
+    let temp = tempfile::tempdir().expect("a temporary folder");
+    let results = std::env::var_os("CUSTSEG_BENCH").map(PathBuf::from);
+    let folder = results.as_deref().unwrap_or(temp.path());
     let customers = customers(folder);
     assert!(customers.height() >= 2 * CUSTOMERS, "{} customers", customers.height());
     let segments = customers.column("segment").expect("segments").str().expect("text");
     let names: Vec<&str> = segments.iter().flatten().collect();
-    let mut known = names.clone();
-    known.sort_unstable();
-    known.dedup();
+    let mut classes = names.clone();
+    classes.sort_unstable();
+    classes.dedup();
     let labels: Vec<usize> =
-        names.iter().map(|name| known.binary_search(name).unwrap_or(0)).collect();
+        names.iter().map(|name| classes.binary_search(name).expect("a class")).collect();
     let mut group = c.benchmark_group("neighbours");
     group.sample_size(10);
     for width in [3, 8] {
-        let [train, asked] =
+        let [train, queries] =
             [0..CUSTOMERS, CUSTOMERS..2 * CUSTOMERS].map(|rows| points(&customers, rows, width));
         let voting =
             Voting { weights: Weights::Uniform, metric: Metric::Euclidean, balance: Balance::None };
-        let knn = Knn::fit(voting, &train, &labels[..CUSTOMERS], known.len()).expect("a model");
-        let answers = || {
-            let queries = (0..asked.len()).into_par_iter().map(|place| (asked.at(place), None));
-            knn.ask(queries, K, |vote, _| vote.label)
+        let knn = Knn::fit(voting, &train, &labels[..CUSTOMERS], classes.len()).expect("a model");
+        let classify = || {
+            let rows = (0..queries.len()).into_par_iter().map(|row| (queries.row(row), None));
+            knn.predict(rows, K, |vote, _| vote.label)
         };
-        group.bench_function(format!("knn_{width}"), |b| b.iter(answers));
-        let answers = answers();
-        told(&folder.join(format!("train_{width}.csv")), &train, &labels[..CUSTOMERS]);
-        told(&folder.join(format!("asked_{width}.csv")), &asked, &answers);
+        group.bench_function(format!("knn_{width}"), |b| b.iter(classify));
+        let labels_found = classify();
+        write_points(&folder.join(format!("train_{width}.csv")), &train, &labels[..CUSTOMERS]);
+        write_points(&folder.join(format!("queries_{width}.csv")), &queries, &labels_found);
     }
     let feature = |name: &&str| FeatureParams {
         column: (*name).to_owned(),
@@ -133,15 +138,15 @@ fn neighbours(c: &mut Criterion) {
         restarts: 10,
         seed: 1,
     };
-    let some = customers.head(Some(CUSTOMERS));
+    let subset = customers.head(Some(CUSTOMERS));
     group.bench_function("kmeans_sweep", |b| {
-        b.iter(|| kmeans::cluster(&params, &some).expect("clusters"))
+        b.iter(|| kmeans::cluster(&params, &subset).expect("clusters"))
     });
-    let clustered = kmeans::cluster(&params, &some).expect("clusters");
+    let clustered = kmeans::cluster(&params, &subset).expect("clusters");
     let wcss: String =
-        clustered.tried.iter().map(|one| format!("{},{:e}\n", one.k, one.wcss)).collect();
+        clustered.candidates.iter().map(|run| format!("{},{:e}\n", run.k, run.wcss)).collect();
     fs::write(folder.join("wcss.csv"), wcss).expect("a file");
-    told(&folder.join("kmeans.csv"), &clustered.standing.points, &vec![0; CUSTOMERS]);
+    write_points(&folder.join("kmeans.csv"), &clustered.projection.points, &vec![0; CUSTOMERS]);
     group.finish();
 }
 

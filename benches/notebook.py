@@ -1,4 +1,4 @@
-"""The notebook that custseg is there to replace: R, F, M, scores, a KNN, a silhouette, Parquet; with pandas and scikit-learn."""
+"""A typical RFM notebook with pandas and scikit-learn: RFM, scores, KNN, silhouette, Parquet."""
 
 import sys
 
@@ -10,21 +10,21 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 
-def cleaned(source):
-    wanted = ["InvoiceNo", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID"]
+def accepted_lines(source):
+    columns = ["InvoiceNo", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID"]
     if source.endswith(".csv"):
-        lines = pd.read_csv(source, usecols=wanted, dtype={"InvoiceNo": "string[pyarrow]", "CustomerID": "float64"}, engine="pyarrow")
+        lines = pd.read_csv(source, usecols=columns, dtype={"InvoiceNo": "string[pyarrow]", "CustomerID": "float64"}, engine="pyarrow")
         if not pd.api.types.is_datetime64_any_dtype(lines["InvoiceDate"]):
             lines["InvoiceDate"] = pd.to_datetime(lines["InvoiceDate"], format="%m/%d/%Y %H:%M")
     else:
-        lines = pd.read_parquet(source, columns=wanted)
+        lines = pd.read_parquet(source, columns=columns)
     lines = lines[lines["CustomerID"].notna()]
     lines = lines[~lines["InvoiceNo"].str.startswith("C") & (lines["Quantity"] > 0) & (lines["UnitPrice"] > 0)]
     return lines
 
 
 def main(source, to):
-    lines = cleaned(source)
+    lines = accepted_lines(source)
     lines["Money"] = lines["Quantity"] * lines["UnitPrice"]
     last = lines["InvoiceDate"].max().normalize() + pd.Timedelta(days=1)
     rfm = lines.groupby("CustomerID").agg(last=("InvoiceDate", "max"), frequency=("InvoiceNo", "nunique"), monetary=("Money", "sum"))

@@ -1,15 +1,17 @@
-//! What twelve month-ends cost beside one: the whole run over UCI Online Retail, published results and all.
+//! Twelve month-ends beside one: the complete run over UCI Online Retail, with publishing.
 //!
-//! Without `$CUSTSEG_REFERENCE_DATA` there is nothing to measure.
+//! Skipped without `$CUSTSEG_REFERENCE_DATA`.
 
-#![expect(clippy::expect_used, reason = "a bench that cannot go on has failed")]
-#![expect(clippy::print_stderr, reason = "a bench that skips says so")]
+#![expect(clippy::expect_used, reason = "a panic fails the bench")]
+#![expect(clippy::print_stderr, reason = "a skipped bench prints the reason")]
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use custseg::config::{self, Request};
-use custseg::pipeline::{self, How};
+use custseg::progress::Silent;
+use custseg::session::{self, RunOptions};
 
 fn snapshots(c: &mut Criterion) {
     let data = std::env::var_os("CUSTSEG_REFERENCE_DATA").map(PathBuf::from);
@@ -29,7 +31,7 @@ fn snapshots(c: &mut Criterion) {
     let runs = [
         ("one_month_end", "2011-12-01", None),
         ("twelve_month_ends", grid, None),
-        // Models look at the newest snapshot alone, and make the two look alike.
+        // Models use the newest snapshot only, so they hide the difference.
         ("one_month_end_without_models", "2011-12-01", Some("models={}")),
         ("twelve_month_ends_without_models", grid, Some("models={}")),
     ];
@@ -42,9 +44,9 @@ fn snapshots(c: &mut Criterion) {
         let set = set.into_iter().chain(models.map(str::to_owned)).collect();
         let pipeline = Some(root.join("pipelines/online_retail.yaml"));
         let p = config::load(&Request { pipeline, set, ..Request::default() })
-            .expect("the shipped pipeline is good");
+            .expect("the shipped pipeline is valid");
         group.bench_function(name, |b| {
-            b.iter(|| pipeline::run(&p, How::default()).map(|_| ()).expect("a run"))
+            b.iter(|| session::run(&p, RunOptions::default(), Arc::new(Silent)).expect("a run"))
         });
     }
     group.finish();

@@ -1,5 +1,6 @@
-//! Pages to read beside those of the items: recipes, every output column, clusters, and what other tools do better. Every option of a pipeline
-//! is told of in [`crate::config::spec`], of a segment map in [`crate::config::map_spec`].
+//! Guides: recipes, output columns, clusters, and a comparison with other tools. The options of a
+//! pipeline are documented in [`crate::config::spec`], those of a segment map in
+//! [`crate::config::map_spec`].
 
 #[doc = include_str!("../docs/recipes.md")]
 pub mod recipes {}

@@ -1,26 +1,54 @@
-//! Why a run failed, and the exit code that follows: the one place where it is decided.
+//! Why a command failed, and its exit code. Imports no stage: a stage's error type implements
+//! [`StageError`].
 
 use std::io;
 use std::path::PathBuf;
 
 use polars::prelude::PolarsError;
 
-use crate::artefact::ArtefactError;
-use crate::config::problem::Problems;
-use crate::ingest::{CsvError, IngestParams, KeyedError};
-use crate::model::ModelError;
-use crate::publish::PublishError;
-use crate::rfm::RfmError;
-use crate::simulate::write::WriteError;
-use crate::spark::Refusal;
+/// Class of a failure. Each class has one exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// A gate failed.
+    Gate,
+    /// The command line or the YAML is wrong.
+    Usage,
+    /// The data break a declared or default expectation.
+    Data,
+    /// Input, output, lock or engine failed.
+    System,
+    /// There is nothing new, and the caller asked for an exit code that says so.
+    UpToDate,
+}
+
+impl Class {
+    /// The exit code of the process.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Gate => 1,
+            Self::Usage => 2,
+            Self::Data => 3,
+            Self::System => 4,
+            Self::UpToDate => 99,
+        }
+    }
+}
+
+/// An error type of one stage.
+pub trait StageError: std::error::Error + Send + Sync + 'static {
+    /// Prefix of the message.
+    const STAGE: Option<&'static str>;
+    /// Whether the message is a report of its own, which is printed without `error: `.
+    const IS_REPORT: bool = false;
+
+    /// Class of this failure.
+    fn class(&self) -> Class;
+}
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The pipeline's text, or what it says of its sources, is wrong.
-    #[error("{0}")]
-    Config(#[from] Problems),
-    /// The command line asks for something that is not there.
+    /// The command line names something that does not exist or cannot be combined.
     #[error("{0}")]
     Usage(String),
     /// A source file cannot be read.
@@ -28,137 +56,93 @@ pub enum Error {
     Input {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// A CSV file cannot be read to its end.
-    #[error("ingest: {0}")]
-    Csv(#[from] CsvError),
-    /// A table beside the transactions cannot be read.
-    #[error("ingest: {0}")]
-    Keyed(#[from] KeyedError),
-    /// Checks failed; what the run left behind is told with them.
-    #[error("checks: {failed} of {of} failed; nothing was published\n{words}  what the run found stands in {}", place.display())]
+    /// Checks failed. The ledger, the rejects and the results of the checks are kept for inspection.
+    #[error(
+        "checks: {failed} of {total} failed; nothing was published\n{results}  ledger and rejects are kept in {}",
+        folder.display()
+    )]
     Checks {
-        /// How many failed.
+        /// Number of failed checks.
         failed: usize,
-        /// Of how many.
-        of: usize,
-        /// Every verdict, a line each.
-        words: String,
+        /// Number of checks.
+        total: usize,
+        /// All results, one line each.
+        results: String,
         /// Folder with the checks, the ledger and the rejects.
-        place: PathBuf,
+        folder: PathBuf,
     },
-    /// A source file is not what its header or footer promised.
-    #[error("orders: the source does not hold what it promised: {0}")]
+    /// The source data contradict their header or footer, or cannot be read without ambiguity.
+    #[error("orders: {0}")]
     Data(String),
-    /// `rfm` found nothing to measure.
-    #[error("rfm: {0}")]
-    Rfm(#[from] RfmError),
-    /// A model cannot be had.
-    #[error("model: {0}")]
-    Model(#[from] ModelError),
-    /// A cluster is not there, or fails.
-    #[error("{stage}: {words}")]
-    Spark {
-        /// The stage that was at work.
-        stage: &'static str,
-        /// What the cluster says, its first line.
-        words: String,
-    },
-    /// Parts of the pipeline have no form in SQL.
-    #[error("spark: these have no form in SQL that gives the same numbers:{}", in_words(.0))]
-    Refused(Vec<Refusal>),
-    /// Nothing is new, and that is to be told by the exit code.
-    #[error("nothing is new")]
-    NothingNew,
-    /// A piped row cannot be read.
-    #[error("score: line {line}: {words}")]
-    Row {
-        /// Number of the line, from 1.
-        line: usize,
-        /// What is wrong with it.
-        words: String,
-    },
-    /// An artefact cannot be used.
-    #[error("artefact: {0}")]
-    Artefact(#[from] ArtefactError),
-    /// The run could not be published.
-    #[error("publish: {0}")]
-    Publish(#[from] PublishError),
-    /// Results or a file that a command is to show cannot be read.
-    #[error("{0}")]
-    Shown(PublishError),
-    /// The engine failed where it should not.
+    /// Polars failed in a stage.
     #[error("{stage}: {source}")]
     Engine {
         /// The stage.
         stage: &'static str,
-        /// What Polars said.
+        /// Error of Polars.
         source: PolarsError,
     },
-    /// Made-up lines cannot be written.
-    #[error("simulate: {0}")]
-    Simulate(#[from] WriteError),
-    /// Output cannot be written.
+    /// A stage failed.
+    #[error("{}{source}", stage.map_or_else(String::new, |stage| format!("{stage}: ")))]
+    Stage {
+        /// Prefix of the message.
+        stage: Option<&'static str>,
+        /// Class of the failure.
+        class: Class,
+        /// Whether the message is a report of its own.
+        report: bool,
+        /// Error of the stage.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Nothing is new, with `--skip-code`.
+    #[error("nothing is new")]
+    UpToDate,
+    /// Standard output cannot be written.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
 }
 
+impl<E: StageError> From<E> for Error {
+    fn from(error: E) -> Self {
+        let class = error.class();
+        Self::Stage { stage: E::STAGE, class, report: E::IS_REPORT, source: Box::new(error) }
+    }
+}
+
 impl Error {
-    /// Wraps what Polars says in a stage.
+    /// Attaches a stage to an error of Polars.
     pub fn engine(stage: &'static str) -> impl FnOnce(PolarsError) -> Self {
         move |source| Self::Engine { stage, source }
     }
 
-    /// Tells faults of the data from those of the machine in what the scan says, and names the files. Polars' first line
-    /// is enough; the others are advice about options that are not ours.
-    pub fn scan(ingest: &IngestParams) -> impl FnOnce(PolarsError) -> Self + '_ {
-        move |source| match source {
-            _ if let Some(error) = CsvError::of(&source) => Self::Csv(error),
-            PolarsError::IO { .. } => Self::Engine { stage: "orders", source },
-            _ => {
-                let words = source.to_string();
-                let files: Vec<&str> = ingest.files().map(|file| file.name.as_str()).collect();
-                Self::Data(format!(
-                    "{}: {}",
-                    files.join(", "),
-                    words.lines().next().unwrap_or_default()
-                ))
-            }
-        }
+    /// An error of a command that only reads results: without the stage's prefix.
+    pub fn reading(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        let source = Box::new(error);
+        Self::Stage { stage: None, class: Class::System, report: false, source }
     }
 
-    /// The exit code: 1 a gate failed, 2 usage or YAML, 3 data, 4 input, output, lock or engine.
+    /// Exit code of the process: 1 gate, 2 usage or YAML, 3 data, 4 input, output, lock or engine.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(problems) => problems.exit_code(),
-            Self::NothingNew => 99,
-            Self::Usage(_) | Self::Refused(_) => 2,
-            Self::Data(_) | Self::Csv(CsvError::Broken { .. }) => 3,
-            Self::Keyed(KeyedError::Csv(CsvError::Broken { .. }) | KeyedError::Read { .. }) => 3,
-            Self::Checks { .. } | Self::Row { .. } => 3,
-            Self::Csv(CsvError::Io { .. }) | Self::Keyed(_) => 4,
-            Self::Rfm(RfmError::Engine(_)) => 4,
-            Self::Rfm(_) => 3,
-            Self::Model(ModelError::Smartcore { .. } | ModelError::Engine(_)) => 4,
-            Self::Model(_) => 3,
-            Self::Artefact(ArtefactError::Io { .. }) => 4,
-            Self::Artefact(ArtefactError::Damaged { .. } | ArtefactError::Model(_)) => 3,
-            Self::Artefact(_) => 2,
-            Self::Publish(PublishError::Gates { .. }) => 1,
-            Self::Publish(PublishError::Suffix(_)) => 2,
-            Self::Input { .. }
-            | Self::Spark { .. }
-            | Self::Publish(_)
-            | Self::Shown(_)
-            | Self::Engine { .. } => 4,
-            Self::Simulate(WriteError::Suffix(_)) => 2,
-            Self::Simulate(_) | Self::Output(_) => 4,
+            Self::Usage(_) => Class::Usage,
+            Self::Data(_) | Self::Checks { .. } => Class::Data,
+            Self::Input { .. } | Self::Engine { .. } | Self::Output(_) => Class::System,
+            Self::Stage { class, .. } => *class,
+            Self::UpToDate => Class::UpToDate,
         }
+        .exit_code()
     }
-}
 
-fn in_words(refused: &[Refusal]) -> String {
-    refused.iter().map(|Refusal { key, why }| format!("\n  {key}: {why}")).collect()
+    /// Whether the message is a report of its own, which needs no prefix.
+    pub fn is_report(&self) -> bool {
+        matches!(self, Self::Stage { report: true, .. })
+    }
+
+    /// Whether the reader of standard output closed it, as `| head` does.
+    pub fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
 }

@@ -1,27 +1,42 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
+// Foundations.
 pub mod error;
 pub mod columns;
-pub mod equal;
-pub mod scratch;
-pub mod watched;
+pub mod tables;
+mod dedup;
+mod error_keeping_file;
+mod temp;
 pub mod progress;
-pub mod remote;
-pub mod config;
-pub mod pipeline;
+mod remote;
+
+// Stages in order.
 pub mod ingest;
 pub mod clean;
 pub mod orders;
-pub mod checks;
+mod checks;
 pub mod rfm;
 pub mod score;
-pub mod segment;
+mod segment;
 pub mod model;
 pub mod evaluate;
-pub mod artefact;
-pub mod report;
+mod artefact;
+pub mod manifest;
+mod report;
 pub mod publish;
-pub mod lineage;
-pub mod spark;
+
+// The definition of a pipeline, and what computes it.
+pub mod pipeline;
+pub mod config;
+pub mod session;
+mod lineage;
+mod spark;
 pub mod simulate;
+
+// The program.
+mod cli;
+mod commands;
+mod process;
 pub mod docs;
+
+pub use process::main;

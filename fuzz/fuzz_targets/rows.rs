@@ -1,19 +1,20 @@
-//! Any bytes as rows of CSV: they are refused in words, or every row ends in exactly one place and the money adds up.
+//! Any bytes as CSV rows: the run fails with a message, or every row is accepted or rejected once.
 #![no_main]
 
 use std::fs::{self, File};
 use std::path::PathBuf;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use custseg::config::{self, Request};
-use custseg::ingest::Reading;
 use custseg::orders::ledger;
-use custseg::{pipeline, rfm};
+use custseg::progress::Silent;
+use custseg::rfm;
+use custseg::session::Session;
 use libfuzzer_sys::fuzz_target;
 use polars::prelude::*;
 use tempfile::TempDir;
 
-/// Ways to read the same bytes; the first byte of a case chooses one.
+/// CSV options; the first byte of a case selects one.
 const READINGS: [&str; 6] = [
     "{}",
     "{ separator: ';', decimal: ',' }",
@@ -46,26 +47,26 @@ fuzz_target!(|case: &[u8]| {
     };
     let Ok(p) = config::load(&request) else { return };
     let path = SHOP.path().join("rejects.parquet");
-    let lines = pipeline::mark(&p, Reading::Rows, None).expect("a plan");
-    let book = match pipeline::scan(&p, lines, None, Some(&path)) {
-        Ok(book) => book,
-        // Refused is well, but a record must not get lost.
+    let session = Session::open(&p, Arc::new(Silent)).with_rejects(path.clone());
+    let facts = match session.facts() {
+        Ok(facts) => facts,
+        // An error is fine unless it means that a record was lost.
         Err(error) => {
-            let words = error.to_string();
-            assert!(!words.contains("were read") && !words.contains("is no text"), "{words}");
+            let message = error.to_string();
+            assert!(!message.contains("arrived") && !message.contains("is not UTF-8"), "{message}");
             return;
         }
     };
     let rejects = ParquetReader::new(File::open(&path).unwrap()).finish().unwrap();
-    let by_reason = book.rows_by_reason().unwrap();
+    let by_reason = facts.rows_by_reason().unwrap();
     let (accepted, rejected) = by_reason.split_last().unwrap();
     assert_eq!(rejects.height() as u64, rejected.iter().sum::<u64>());
-    let ledger = ledger::ledger(&book).unwrap();
+    let ledger = ledger::ledger(facts).unwrap();
     let left = ledger.column("rows_left").unwrap().i64().unwrap().clone();
     assert_eq!(left.last(), Some(*accepted as i64));
     assert_eq!(left.first(), Some(by_reason.iter().sum::<u64>() as i64));
     if *accepted > 0 {
-        let dates = rfm::dates(&p.rfm, &book).expect("a date to look back from");
-        pipeline::rfm(&p, &book, None, None, dates).expect("what was accepted can be measured");
+        let dates = session.dates().expect("snapshot dates");
+        rfm::snapshots(&p.rfm, facts, None, dates).expect("accepted lines have RFM values");
     }
 });

@@ -1,4 +1,4 @@
-//! Any text as a pipeline: it loads, or its problems are told; nothing panics.
+//! Any text as a pipeline: it loads or reports diagnostics, without a panic.
 #![no_main]
 
 use std::fs;
@@ -9,7 +9,7 @@ use custseg::config::{self, Request};
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 
-/// The fixture shop, so that a pipeline that names its files gets as far as their headers.
+/// The fixture shop, so that pipelines that name its files are validated up to the CSV headers.
 static SHOP: LazyLock<TempDir> = LazyLock::new(|| {
     let folder = TempDir::new_in("/dev/shm").unwrap();
     let fixtures = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures"));
@@ -20,15 +20,15 @@ static SHOP: LazyLock<TempDir> = LazyLock::new(|| {
 });
 
 fuzz_target!(|text: &[u8]| {
-    // A glob may not wander over the machine.
+    // Globs must not leave the folder.
     if text.contains(&b'*') || text.windows(2).any(|pair| pair == b"..") || text.contains(&b'/') {
         return;
     }
     let path = SHOP.path().join("shop.yaml");
     fs::write(&path, text).unwrap();
-    if let Err(problems) =
+    if let Err(diagnostics) =
         config::load(&Request { pipeline: Some(path), set: Vec::new(), ..Request::default() })
     {
-        assert!(!problems.to_string().is_empty());
+        assert!(!diagnostics.to_string().is_empty());
     }
 });

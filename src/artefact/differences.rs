@@ -1,89 +1,81 @@
-//! What differs between two definitions, in words.
+//! Compares two pipeline definitions and describes the paths at which they differ.
 
 use serde_json::Value;
 
-/// What of two definitions has to agree.
+/// Longest value that a description quotes, in characters.
+const MAX_VALUE_CHARS: usize = 60;
+
+/// The parts of two definitions that have to agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
-    /// What scores depend on: whoever takes over cut points has to mean the same by them.
+pub(crate) enum DiffScope {
+    /// Everything that gives a cut point its meaning: required to reuse cut points.
     Scores,
-    /// What segments and the models' answers depend on.
+    /// Everything that segments and model answers depend on.
     Everything,
-    /// The same, and whose cut points hold: what tells two runs apart.
+    /// `Everything` and the source of the cut points: required of two runs.
     Runs,
 }
 
-impl Which {
-    /// Paths that are looked at, and paths below them that are not.
-    fn paths(self) -> (&'static [&'static str], &'static [&'static str]) {
+impl DiffScope {
+    fn included(self) -> &'static [&'static str] {
+        const SCORES: &[&str] = &["orders", "timezone", "money", "clean", "rfm", "score"];
         const ALL: &[&str] =
             &["orders", "timezone", "money", "clean", "rfm", "score", "segment", "models"];
-        // Snapshots are chosen anew, cut points are given, and a weighted mean of the scores changes none of them.
+        if self == Self::Scores { SCORES } else { ALL }
+    }
+
+    fn excluded(self) -> &'static [&'static str] {
         match self {
-            Self::Scores => {
-                const NONE: &[&str] = &[
-                    "rfm.snapshots",
-                    "rfm.features",
-                    "rfm.ratios",
-                    "rfm.top_categories",
-                    "score.cut_points",
-                    "score.weights",
-                ];
-                (&ALL[..6], NONE)
-            }
-            Self::Everything => (ALL, &["rfm.snapshots", "score.cut_points"]),
-            Self::Runs => (ALL, &["rfm.snapshots"]),
+            // Features are not scored, and `weights` only averages scores.
+            Self::Scores => &[
+                "rfm.snapshots",
+                "rfm.features",
+                "rfm.ratios",
+                "rfm.top_categories",
+                "score.cut_points",
+                "score.weights",
+            ],
+            Self::Everything => &["rfm.snapshots", "score.cut_points"],
+            Self::Runs => &["rfm.snapshots"],
         }
     }
 }
 
-/// The paths at which two definitions differ, each with what stands there; nothing where they agree.
-pub fn differences(one: &Value, other: &Value, which: Which) -> Option<String> {
-    // Numbers may be rounded when they are read, so both are.
-    let read = |json: &Value| serde_json::from_str::<Value>(&json.to_string()).unwrap_or_default();
-    let (one, other) = (&read(one), &read(&read(other)));
-    let (looked_at, except) = which.paths();
+/// Describes each path at which two definitions differ, with both values. `None` if they agree.
+pub(crate) fn differences(here: &Value, there: &Value, scope: DiffScope) -> Option<String> {
     let mut found = Vec::new();
-    for path in looked_at {
-        compare(path, one.get(path), other.get(path), except, &mut found);
+    for path in scope.included() {
+        compare(path, [here.get(path), there.get(path)], scope.excluded(), &mut found);
     }
     (!found.is_empty()).then(|| found.join("; "))
 }
 
-fn compare(
-    path: &str,
-    one: Option<&Value>,
-    other: Option<&Value>,
-    except: &[&str],
-    found: &mut Vec<String>,
-) {
-    if except.contains(&path) || one == other {
+fn compare(path: &str, values: [Option<&Value>; 2], excluded: &[&str], found: &mut Vec<String>) {
+    let [here, there] = values;
+    if excluded.contains(&path) || here == there {
         return;
     }
-    match (one, other) {
-        (Some(Value::Object(one)), Some(Value::Object(other))) => {
-            let added = other.keys().filter(|key| !one.contains_key(*key));
-            for key in one.keys().chain(added) {
-                compare(&format!("{path}.{key}"), one.get(key), other.get(key), except, found);
+    match (here, there) {
+        (Some(Value::Object(here)), Some(Value::Object(there))) => {
+            let added = there.keys().filter(|key| !here.contains_key(*key));
+            for key in here.keys().chain(added) {
+                compare(&format!("{path}.{key}"), [here.get(key), there.get(key)], excluded, found);
             }
         }
-        (Some(Value::Array(one)), Some(Value::Array(other))) if one.len() == other.len() => {
-            for (i, (one, other)) in one.iter().zip(other).enumerate() {
-                compare(&format!("{path}.{i}"), Some(one), Some(other), except, found);
+        (Some(Value::Array(here)), Some(Value::Array(there))) if here.len() == there.len() => {
+            for (index, (here, there)) in here.iter().zip(there).enumerate() {
+                compare(&format!("{path}.{index}"), [Some(here), Some(there)], excluded, found);
             }
         }
-        _ => {
-            let shown = |value: Option<&Value>| match value {
-                None | Some(Value::Null) => "nothing".to_owned(),
-                Some(value) => {
-                    let text = value.to_string();
-                    let short: String = text.chars().take(60).collect();
-                    if short.len() < text.len() { format!("{short}…") } else { text }
-                }
-            };
-            found.push(format!("`{path}` is {} here and {} there", shown(one), shown(other)));
-        }
+        _ => found.push(format!("`{path}` is {} here and {} there", quote(here), quote(there))),
     }
+}
+
+fn quote(value: Option<&Value>) -> String {
+    let Some(value) = value.filter(|value| !value.is_null()) else { return "nothing".to_owned() };
+    let text = value.to_string();
+    let short: String = text.chars().take(MAX_VALUE_CHARS).collect();
+    if short.len() < text.len() { format!("{short}…") } else { text }
 }
 
 #[cfg(test)]
@@ -93,15 +85,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn differences_name_paths_and_both_sides() {
-        let one = json!({ "rfm": { "window": "all", "snapshots": "last" }, "score": { "bins": 5 }, "models": {} });
-        let other = json!({ "rfm": { "window": "90d", "snapshots": "2011-01-01" }, "score": { "bins": 5 }, "models": 1 });
-        let words = "`rfm.window` is \"all\" here and \"90d\" there";
-        assert_eq!(differences(&one, &other, Which::Scores).unwrap(), words);
+    fn differences_name_paths_and_both_values() {
+        let here = json!({
+            "rfm": { "window": "all", "snapshots": "last" }, "score": { "bins": 5 }, "models": {}
+        });
+        let there = json!({
+            "rfm": { "window": "90d", "snapshots": "first" }, "score": { "bins": 5 }, "models": 1
+        });
+        let text = "`rfm.window` is \"all\" here and \"90d\" there";
+        assert_eq!(differences(&here, &there, DiffScope::Scores).unwrap(), text);
         assert_eq!(
-            differences(&one, &other, Which::Everything).unwrap(),
-            format!("{words}; `models` is {{}} here and 1 there")
+            differences(&here, &there, DiffScope::Everything).unwrap(),
+            format!("{text}; `models` is {{}} here and 1 there")
         );
-        assert_eq!(differences(&one, &one.clone(), Which::Everything), None);
+        assert_eq!(differences(&here, &here.clone(), DiffScope::Everything), None);
+    }
+
+    #[test]
+    fn numbers_agree_after_a_round_trip_through_json() {
+        let here =
+            json!({ "score": { "cut_points": [0.1 + 0.2, 250.194, 1.0 / 3.0, 5e-324, 2.0] } });
+        let there: Value = serde_json::from_str(&here.to_string()).unwrap();
+        assert_eq!(differences(&here, &there, DiffScope::Runs), None);
     }
 }

@@ -1,17 +1,17 @@
-//! The artefact: all that is needed to score customers by what a run learnt, without learning anew.
+//! The artefact: everything needed to score customers with the parameters that a run fitted.
 //!
 //! ```text
-//! model/artefact.json     the record: format, versions, definitions, cut points, models, and the hashes of the other files
-//! model/pipeline.json     the pipeline without its paths; it reads as any pipeline does
+//! model/artefact.json     the record: format, versions, definitions, cut points, models,
+//!                         and the hashes of the other files
+//! model/pipeline.json     the pipeline without its paths, readable as any pipeline
 //! model/map.json          its segment map
-//! model/rates.csv         its rates of exchange, where it has some
-//! model/<model>.labels.…  the labels that it was given, where it was given some
-//! model/<model>.parquet   the customers that a model learnt from: customer_id, the columns that it measures, label
+//! model/rates.csv         its exchange rates, if any
+//! model/<model>.labels.…  the labels of a model, if they come from a file
+//! model/<model>.parquet   a model's training customers: customer_id, features, label
 //! ```
 //!
-//! The format has a number. A program reads the formats up to its own, back to the oldest that it can still understand; all others are
-//! refused. A KNN is its customers, so that fitting smartcore to the same table again is the same model; that the scale comes out as
-//! it was written down is checked.
+//! A KNN model is its training customers: smartcore is fitted to them again. The refitted scaling
+//! has to equal the recorded one.
 
 use std::fs::{self, File};
 use std::io;
@@ -21,131 +21,112 @@ use polars::prelude::*;
 use serde_json::Value;
 
 use crate::columns::LABEL;
+use crate::error::{Class, StageError};
 use crate::model::features::text;
-use crate::model::{Customers, Labels, ModelError, ModelParams, Samples, Trained};
+use crate::model::{Customers, FittedModel, Labels, ModelError, ModelParams, Samples};
 
 mod differences;
-mod exact;
 mod record;
 
-pub use differences::{Which, differences};
-pub use exact::Exact;
+pub(crate) use differences::{DiffScope, differences};
 use record::NO_HASH;
-pub use record::{
-    Artefact, CalibrationRecord, ClusteringRecord, FeatureRecord, KeptCut, KeptCuts, ModelRecord,
-};
+pub use record::{Artefact, ClusteringRecord, CutPointsRecord, ModelRecord};
 
-/// Number of the format that this program writes.
-pub const FORMAT: u32 = 1;
-/// The oldest format that this program reads.
-pub const OLDEST: u32 = 1;
-/// Folder of the artefact in a run's folder.
-pub const FOLDER: &str = "model";
-/// The record.
-pub const RECORD: &str = "artefact.json";
-/// The pipeline.
-pub const PIPELINE: &str = "pipeline.json";
-/// The segment map.
-pub const MAP: &str = "map.json";
-/// The rates of exchange.
-pub const RATES: &str = "rates.csv";
+/// Format that this version writes, and the only one that it reads.
+///
+/// Format 1 wrote numbers as text.
+pub(crate) const FORMAT: u32 = 2;
+
+/// Folder within a run folder, and its files.
+pub(crate) const FOLDER: &str = "model";
+pub(crate) const RECORD: &str = "artefact.json";
+pub(crate) const PIPELINE: &str = "pipeline.json";
+pub(crate) const MAP: &str = "map.json";
+pub(crate) const RATES: &str = "rates.csv";
+
+const CHANGED: &str = "content does not match its hash";
 
 /// Why an artefact cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ArtefactError {
     /// A file cannot be read.
     #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// There is none.
-    #[error("{}: no artefact is here; name the folder of results, of a run, or of its `{FOLDER}`", .0.display())]
-    Absent(PathBuf),
-    /// It is of a format that this program does not read.
+    Io { path: PathBuf, source: io::Error },
+    /// The path contains no artefact.
     #[error(
-        "{}: this artefact has format {format}, but this program reads formats {OLDEST} to {FORMAT}; {advice}",
+        "{}: no artefact found; expected a results folder, a run folder or its `{FOLDER}` folder",
+        .0.display()
+    )]
+    Absent(PathBuf),
+    /// Another version wrote the artefact.
+    #[error(
+        "{}: artefact format {format} is not supported (supported: {FORMAT}); {advice}",
         path.display()
     )]
-    Format {
-        /// The record.
-        path: PathBuf,
-        /// Its format.
-        format: u64,
-        /// What to do.
-        advice: &'static str,
-    },
-    /// It is not as it was written.
-    #[error("{}: this artefact is damaged: {reason}", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Scores of this artefact depend on who else is there.
+    Format { path: PathBuf, format: u64, advice: &'static str },
+    /// A file is incomplete or was changed.
+    #[error("{}: artefact is damaged: {reason}", path.display())]
+    Damaged { path: PathBuf, reason: String },
+    /// The pipeline scores by rank.
     #[error(
-        "the artefact of `{0}` has no cut points: its scores go by rank, which depends on who else is there"
+        "the artefact of `{0}` has no cut points: its scores are ranks among all customers of a run"
     )]
     NoCutPoints(String),
-    /// It was made by other definitions.
-    #[error("the artefact was made by other definitions: {0}")]
+    /// The pipeline does not match the artefact.
+    #[error("the artefact was created with other definitions: {0}")]
     Differs(String),
-    /// A model cannot be had from it.
     #[error(transparent)]
     Model(#[from] ModelError),
 }
 
-/// An artefact with the folder that it stands in; every file is as it was written.
+impl StageError for ArtefactError {
+    const STAGE: Option<&'static str> = Some("artefact");
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Io { .. } => Class::System,
+            Self::Damaged { .. } | Self::Model(_) => Class::Data,
+            _ => Class::Usage,
+        }
+    }
+}
+
+impl ArtefactError {
+    fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
+    }
+
+    fn damaged(path: &Path, reason: impl ToString) -> Self {
+        Self::Damaged { path: path.to_owned(), reason: reason.to_string() }
+    }
+}
+
+/// A stored artefact whose files match their recorded hashes.
 #[derive(Debug, Clone)]
-pub struct Opened {
-    /// The folder.
+pub struct StoredArtefact {
     pub folder: PathBuf,
-    /// The record.
     pub record: Artefact,
 }
 
-impl Opened {
-    /// Opens an artefact, by its folder, its run's, or the folder of results whose `current` is then meant, and checks every file against its hash.
+impl StoredArtefact {
+    /// Opens an artefact folder, the artefact of a run folder, or that of the current run in a
+    /// results folder.
     ///
     /// # Errors
-    /// None there, another format, or one that is damaged.
-    pub fn at(place: &Path) -> Result<Self, ArtefactError> {
-        let places = [place.to_owned(), place.join(FOLDER), place.join("current").join(FOLDER)];
-        let found = places.into_iter().find(|folder| folder.join(RECORD).is_file());
-        let folder = found.ok_or_else(|| ArtefactError::Absent(place.to_owned()))?;
-        // Resolved once, so that all that is read is of one run.
+    /// No artefact, another format, or a file that does not match its hash.
+    pub fn open(path: &Path) -> Result<Self, ArtefactError> {
+        let candidates = [path.to_owned(), path.join(FOLDER), path.join("current").join(FOLDER)];
+        let folder = candidates
+            .into_iter()
+            .find(|folder| folder.join(RECORD).is_file())
+            .ok_or_else(|| ArtefactError::Absent(path.to_owned()))?;
+        // `current` is resolved once, so that all files are of one run.
         let folder = folder.canonicalize().unwrap_or(folder);
-        let path = folder.join(RECORD);
-        let damaged = |reason: String| ArtefactError::Damaged { path: path.clone(), reason };
-        let read = |path: &Path| {
-            fs::read(path).map_err(|source| ArtefactError::Io { path: path.to_owned(), source })
-        };
-        let bytes = read(&path)?;
-        let json: Value =
-            serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let format =
-            json["format"].as_u64().ok_or_else(|| damaged("it names no format".to_owned()))?;
-        if format < u64::from(OLDEST) {
-            let advice = "run the pipeline again to make a new one";
-            return Err(ArtefactError::Format { path, format, advice });
-        }
-        if format > u64::from(FORMAT) {
-            let advice = "a newer program made it";
-            return Err(ArtefactError::Format { path, format, advice });
-        }
-        let record: Artefact =
-            serde_json::from_value(json).map_err(|error| damaged(error.to_string()))?;
-        let written = String::from_utf8_lossy(&bytes).replacen(&record.blake3, NO_HASH, 1);
-        if hash(written.as_bytes()) != record.blake3 {
-            return Err(damaged("it is not as it was written".to_owned()));
-        }
-        for (name, written) in &record.files {
-            if hash(&read(&folder.join(name))?) != *written {
-                let reason = "it is not as it was written".to_owned();
-                return Err(ArtefactError::Damaged { path: folder.join(name), reason });
+        let record = read_record(&folder.join(RECORD))?;
+        for (name, recorded) in &record.files {
+            let path = folder.join(name);
+            if hash(&read(&path)?) != *recorded {
+                return Err(ArtefactError::damaged(&path, CHANGED));
             }
         }
         Ok(Self { folder, record })
@@ -154,55 +135,78 @@ impl Opened {
     /// The pipeline without its paths.
     ///
     /// # Errors
-    /// A file that is no JSON.
+    /// A file that is not JSON.
     pub fn pipeline(&self) -> Result<Value, ArtefactError> {
         let path = self.folder.join(PIPELINE);
-        let bytes =
-            fs::read(&path).map_err(|source| ArtefactError::Io { path: path.clone(), source })?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| ArtefactError::Damaged { path, reason: error.to_string() })
+        serde_json::from_slice(&read(&path)?).map_err(|error| ArtefactError::damaged(&path, error))
     }
 
-    /// The models as they were asked, for a pipeline that has them.
+    /// Refits the models of a pipeline.
     ///
     /// # Errors
-    /// A table that is not as the record says.
-    pub fn models(&self, models: &[ModelParams]) -> Result<Vec<Trained>, ArtefactError> {
+    /// A missing model, or one that differs from its record after refitting.
+    pub fn models(&self, models: &[ModelParams]) -> Result<Vec<FittedModel>, ArtefactError> {
         models.iter().map(|params| self.model(params)).collect()
     }
 
-    fn model(&self, params: &ModelParams) -> Result<Trained, ArtefactError> {
+    fn model(&self, params: &ModelParams) -> Result<FittedModel, ArtefactError> {
         let path = self.folder.join(format!("{}.parquet", params.name));
-        let damaged = |reason: String| ArtefactError::Damaged { path: path.clone(), reason };
         let record = self.record.models.iter().find(|record| record.name == params.name);
-        let record =
-            record.ok_or_else(|| damaged("the record does not know this model".to_owned()))?;
-        let file =
-            File::open(&path).map_err(|source| ArtefactError::Io { path: path.clone(), source })?;
-        let read = || -> PolarsResult<(DataFrame, Labels)> {
-            let frame = ParquetReader::new(file).finish()?;
-            let labels = text(&frame, LABEL)?.iter().map(Some).collect();
-            Ok((frame, labels))
-        };
-        let (frame, labels) = read().map_err(|error| damaged(error.to_string()))?;
-        let customers =
-            Customers::of(&params.features, &frame).map_err(|error| damaged(error.to_string()))?;
-        let trained = Trained::calibrated(
+        let record = record.ok_or_else(|| {
+            ArtefactError::damaged(&path, "the record does not contain this model")
+        })?;
+        let file = File::open(&path).map_err(|error| ArtefactError::io(&path, error))?;
+        let (customers, labels) =
+            training_data(file, params).map_err(|error| ArtefactError::damaged(&path, error))?;
+        let fitted = FittedModel::fit(
             params,
             record.k,
-            Samples::of(customers, &labels).with_names(&record.labels),
-            Some(record.calibration.calibrator()),
+            Samples::new(customers, &labels).with_names(&record.labels),
+            Some(record.calibration.clone()),
         )?;
-        let same = trained.samples.names == record.labels && ModelRecord::of(&trained) == *record;
-        if same {
-            Ok(trained)
-        } else {
-            Err(damaged("the model does not come out as it was".to_owned()))
+        if fitted.samples.names != record.labels || ModelRecord::from(&fitted) != *record {
+            let reason = "refitted model differs from the recorded one";
+            return Err(ArtefactError::damaged(&path, reason));
         }
+        Ok(fitted)
     }
 }
 
-/// The hash of a file's content.
-pub fn hash(bytes: &[u8]) -> String {
+/// BLAKE3 hash of a file's content, in hexadecimal.
+pub(crate) fn hash(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ArtefactError> {
+    fs::read(path).map_err(|error| ArtefactError::io(path, error))
+}
+
+fn read_record(path: &Path) -> Result<Artefact, ArtefactError> {
+    let bytes = read(path)?;
+    let json: Value =
+        serde_json::from_slice(&bytes).map_err(|error| ArtefactError::damaged(path, error))?;
+    let format = json["format"]
+        .as_u64()
+        .ok_or_else(|| ArtefactError::damaged(path, "`format` is missing"))?;
+    if format != u64::from(FORMAT) {
+        let advice = if format < u64::from(FORMAT) {
+            "run the pipeline again to write a new artefact"
+        } else {
+            "use the version of custseg that wrote it, or a newer one"
+        };
+        return Err(ArtefactError::Format { path: path.to_owned(), format, advice });
+    }
+    let record: Artefact =
+        serde_json::from_value(json).map_err(|error| ArtefactError::damaged(path, error))?;
+    let hashed = String::from_utf8_lossy(&bytes).replacen(&record.blake3, NO_HASH, 1);
+    if hash(hashed.as_bytes()) != record.blake3 {
+        return Err(ArtefactError::damaged(path, CHANGED));
+    }
+    Ok(record)
+}
+
+fn training_data(file: File, params: &ModelParams) -> PolarsResult<(Customers, Labels)> {
+    let frame = ParquetReader::new(file).finish()?;
+    let labels = text(&frame, LABEL)?.iter().map(Some).collect();
+    Ok((Customers::from_frame(&params.features, &frame)?, labels))
 }

@@ -1,4 +1,4 @@
-//! The record: what a run learnt, as JSON.
+//! The record: the fitted parameters of a run as JSON.
 
 use std::collections::BTreeMap;
 
@@ -6,287 +6,261 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::exact::{Exact, exact, plain};
 use super::{ArtefactError, RECORD, hash};
 use crate::model::calibrate::Calibrator;
 use crate::model::space::{Axes, Space};
-use crate::model::{FeatureParams, KmeansParams, Places, Trained};
+use crate::model::{ClusterModel, FittedModel, KmeansParams};
 use crate::rfm::Fitted;
-use crate::score::{CutPoints, Dimension, Yardstick};
+use crate::score::{CutPoints, Dimension, FrozenCutPoints};
 
-/// What stands in the record for its own hash while that is taken.
+/// Stands in for the record's own hash while that hash is computed.
 pub(super) const NO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// The record of an artefact.
+///
+/// Numbers keep every bit in JSON: serde_json is built with `float_roundtrip`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Artefact {
-    /// Number of the format.
     pub format: u32,
-    /// Version of the program that wrote it.
+    /// Version of custseg that wrote the artefact.
     pub version: String,
-    /// Name of the pipeline.
     pub pipeline: String,
-    /// Hash of the definitions.
     pub definition_hash: String,
-    /// What the numbers depend on.
+    /// The part of the pipeline that numbers depend on.
     pub definition: Value,
-    /// The newest snapshot of the run: 2011-12-10.
+    /// Newest snapshot of the run: 2011-12-10.
     pub snapshot: String,
-    /// The cut points, null where scores go by rank: these depend on who else is there.
-    pub cut_points: Option<KeptCuts>,
-    /// The monetary value at the quantile of `cap_outliers`, where it caps.
-    pub limit: Option<Exact>,
-    /// The categories that sold most, in order, where shares in them are told.
+    /// Null if scores are ranks, which depend on all customers of a run.
+    pub cut_points: Option<CutPointsRecord>,
+    /// Monetary value at the quantile of `cap_outliers`. Null if the pipeline does not winsorise.
+    pub limit: Option<f64>,
+    /// Top categories, most money first. Null without `top_categories`.
     pub categories: Option<Vec<String>>,
-    /// The KNN models.
     pub models: Vec<ModelRecord>,
-    /// The clusterings.
     pub clusterings: Vec<ClusteringRecord>,
     /// Hash of each other file by its name.
     pub files: BTreeMap<String, String>,
-    /// Hash of this record, with zeros in the hash's own place.
+    /// Hash of this record, computed with zeros in place of this hash.
     pub blake3: String,
 }
 
-/// Cut points with what is known of the customers that they are from.
+/// Cut points with the score distribution of the customers that they were computed from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct KeptCuts {
-    /// The snapshot of these customers.
+pub struct CutPointsRecord {
+    /// Snapshot of these customers.
     pub snapshot: String,
     /// Recency, frequency and monetary value.
-    pub dimensions: [KeptCut; 3],
+    pub dimensions: [DimensionRecord; 3],
 }
 
 /// Cut points of one dimension.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct KeptCut {
+pub struct DimensionRecord {
     /// Column of the dimension.
     pub dimension: String,
-    /// Cut points as text, ascending; -inf where even the lowest value lies beyond one.
-    pub points: Vec<Exact>,
+    /// Ascending. -inf if even the lowest value is in a higher bin.
+    #[serde(with = "json_numbers")]
+    pub points: Vec<f64>,
     /// Whether a value equal to a cut point takes the upper bin.
     pub upper: bool,
     /// Customers by score, from 1 on.
     pub customers: Vec<u32>,
 }
 
-/// One KNN model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelRecord {
-    /// Its name; its file is this with `.parquet`.
+    /// File name of the training customers without `.parquet`.
     pub name: String,
-    /// Customers that it learnt from.
+    /// Number of training customers.
     pub customers: usize,
     /// Number of neighbours that vote.
     pub k: usize,
-    /// What confidence is calibrated by: nothing, the points of a rising line (`isotonic`), or slope and offset (`platt`).
-    pub calibration: CalibrationRecord,
+    pub calibration: Calibrator,
     /// Labels, ascending.
     pub labels: Vec<String>,
-    /// The axes of each feature.
-    pub features: Vec<FeatureRecord>,
+    pub features: Vec<Axes>,
 }
 
-/// What confidence is calibrated by.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CalibrationRecord {
-    /// Nothing.
-    None,
-    /// Points of a rising line.
-    Isotonic(Vec<[Exact; 2]>),
-    /// Slope and offset.
-    Platt([Exact; 2]),
-}
-
-impl CalibrationRecord {
-    fn of(calibrator: &Calibrator) -> Self {
-        match calibrator {
-            Calibrator::None => Self::None,
-            Calibrator::Isotonic(line) => {
-                Self::Isotonic(line.iter().map(|(x, y)| [Exact(*x), Exact(*y)]).collect())
-            }
-            Calibrator::Platt { a, b } => Self::Platt([Exact(*a), Exact(*b)]),
-        }
-    }
-
-    /// As it is applied.
-    pub fn calibrator(&self) -> Calibrator {
-        match self {
-            Self::None => Calibrator::None,
-            Self::Isotonic(line) => {
-                Calibrator::Isotonic(line.iter().map(|[Exact(x), Exact(y)]| (*x, *y)).collect())
-            }
-            Self::Platt([Exact(a), Exact(b)]) => Calibrator::Platt { a: *a, b: *b },
-        }
-    }
-}
-
-/// One clustering.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClusteringRecord {
-    /// Its name.
     pub name: String,
-    /// The axes of each feature.
-    pub features: Vec<FeatureRecord>,
+    pub features: Vec<Axes>,
     /// Names of the clusters.
     pub clusters: Vec<String>,
-    /// Their centroids, in the same order.
-    pub centroids: Vec<Vec<Exact>>,
-}
-
-/// The axes of one feature.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FeatureRecord {
-    /// Column of the segments.
-    pub column: String,
-    /// What is taken off a number, after its logarithm where that is taken.
-    pub centre: Exact,
-    /// What it is then divided by.
-    pub spread: Exact,
-    /// What stands for a missing number.
-    pub fill: Exact,
-    /// Whether an axis tells who has no value.
-    pub indicator: bool,
-    /// Values that have an axis each.
-    pub levels: Vec<String>,
+    /// Centroids, in the order of the names.
+    pub centroids: Vec<Vec<f64>>,
 }
 
 impl Artefact {
-    /// The cut points.
+    /// The cut points, to score other customers with.
     ///
     /// # Errors
-    /// Scores by rank, or a record that does not hold what it should.
-    pub fn yardstick(&self) -> Result<Yardstick, ArtefactError> {
-        let kept = self
-            .cut_points
-            .as_ref()
-            .ok_or_else(|| ArtefactError::NoCutPoints(self.pipeline.clone()))?;
-        let points =
-            kept.dimensions.each_ref().map(|cut| CutPoints::new(plain(&cut.points), cut.upper));
-        let counts = kept.dimensions.each_ref().map(|cut| cut.customers.clone());
-        Ok(Yardstick { date: date(&kept.snapshot)?, points, counts })
-    }
-
-    /// The clusterings, for a pipeline that has them.
-    ///
-    /// # Errors
-    /// A record that does not know one of them.
-    pub fn places(&self, clusterings: &[KmeansParams]) -> Result<Vec<Places>, ArtefactError> {
-        let one = |params: &KmeansParams| {
-            let record = self.clusterings.iter().find(|record| record.name == params.name);
-            let reason = || format!("it does not know the clustering `{}`", params.name);
-            let record = record
-                .ok_or_else(|| ArtefactError::Damaged { path: RECORD.into(), reason: reason() })?;
-            Ok(Places {
-                params: params.clone(),
-                space: Space { axes: record.features.iter().map(FeatureRecord::axes).collect() },
-                centroids: record.centroids.iter().map(|centroid| plain(centroid)).collect(),
-                names: record.clusters.clone(),
-            })
+    /// Scores by rank, or a damaged record.
+    pub fn frozen(&self) -> Result<FrozenCutPoints, ArtefactError> {
+        let Some(record) = &self.cut_points else {
+            return Err(ArtefactError::NoCutPoints(self.pipeline.clone()));
         };
-        clusterings.iter().map(one).collect()
+        Ok(FrozenCutPoints {
+            date: date(&record.snapshot)?,
+            points: record
+                .dimensions
+                .each_ref()
+                .map(|dimension| CutPoints::new(dimension.points.clone(), dimension.upper)),
+            counts: record.dimensions.each_ref().map(|dimension| dimension.customers.clone()),
+        })
     }
 
-    /// The newest snapshot of the run.
+    /// The fitted clusterings of a pipeline.
     ///
     /// # Errors
-    /// A record that does not hold a date.
+    /// A clustering that is not in the record.
+    pub fn cluster_models(
+        &self,
+        clusterings: &[KmeansParams],
+    ) -> Result<Vec<ClusterModel>, ArtefactError> {
+        clusterings.iter().map(|params| self.cluster_model(params)).collect()
+    }
+
+    fn cluster_model(&self, params: &KmeansParams) -> Result<ClusterModel, ArtefactError> {
+        let record = self.clusterings.iter().find(|record| record.name == params.name);
+        let record = record.ok_or_else(|| {
+            damaged(format!("the record does not contain the clustering `{}`", params.name))
+        })?;
+        Ok(ClusterModel {
+            params: params.clone(),
+            space: Space {
+                model: params.name.clone(),
+                features: params.features.clone(),
+                axes: record.features.clone(),
+            },
+            centroids: record.centroids.clone(),
+            names: record.clusters.clone(),
+        })
+    }
+
+    /// Newest snapshot of the run.
+    ///
+    /// # Errors
+    /// A record without a date.
     pub fn snapshot(&self) -> Result<NaiveDate, ArtefactError> {
         date(&self.snapshot)
     }
 
-    /// What was found over all customers besides the cut points.
+    /// Fitted parameters other than the cut points.
     pub fn fitted(&self) -> Fitted {
-        Fitted { limit: self.limit.map(|Exact(limit)| limit), categories: self.categories.clone() }
+        Fitted { limit: self.limit, categories: self.categories.clone() }
     }
 
-    /// The record as it is written.
+    /// The record as JSON, with its own hash.
+    #[expect(clippy::expect_used, reason = "plain data with text keys always serialises")]
     pub fn to_json(&self) -> String {
-        // The record is plain data with text keys, which cannot fail to serialise.
-        let blank = Self { blake3: NO_HASH.to_owned(), ..self.clone() };
-        let text = serde_json::to_string_pretty(&blank).unwrap_or_default() + "\n";
+        let unhashed = Self { blake3: NO_HASH.to_owned(), ..self.clone() };
+        let text = serde_json::to_string_pretty(&unhashed).expect("a record serialises") + "\n";
         text.replacen(NO_HASH, &hash(text.as_bytes()), 1)
     }
 }
 
-impl KeptCuts {
-    /// As they are written down.
-    pub fn of(yardstick: &Yardstick) -> Self {
+impl From<&FrozenCutPoints> for CutPointsRecord {
+    fn from(frozen: &FrozenCutPoints) -> Self {
         let dimensions = Dimension::ALL.map(|dimension| {
-            let points = &yardstick.points[dimension as usize];
-            KeptCut {
+            let points = &frozen.points[dimension as usize];
+            DimensionRecord {
                 dimension: dimension.value().to_owned(),
-                points: exact(points.points()),
+                points: points.points().to_vec(),
                 upper: points.upper(),
-                customers: yardstick.counts[dimension as usize].clone(),
+                customers: frozen.counts[dimension as usize].clone(),
             }
         });
-        Self { snapshot: yardstick.date.to_string(), dimensions }
+        Self { snapshot: frozen.date.to_string(), dimensions }
     }
 }
 
-impl FeatureRecord {
-    fn of((feature, axes): (&FeatureParams, &Axes)) -> Self {
+impl From<&ClusterModel> for ClusteringRecord {
+    fn from(model: &ClusterModel) -> Self {
         Self {
-            column: feature.column.clone(),
-            centre: Exact(axes.centre),
-            spread: Exact(axes.spread),
-            fill: Exact(axes.fill),
-            indicator: axes.indicator,
-            levels: axes.levels.clone(),
-        }
-    }
-
-    fn axes(&self) -> Axes {
-        let Self {
-            centre: Exact(centre), spread: Exact(spread), fill: Exact(fill), indicator, ..
-        } = *self;
-        Axes { centre, spread, fill, indicator, levels: self.levels.clone() }
-    }
-}
-
-impl ClusteringRecord {
-    /// Of a clustering.
-    pub fn of(places: &Places) -> Self {
-        Self {
-            name: places.params.name.clone(),
-            features: places
-                .params
-                .features
-                .iter()
-                .zip(&places.space.axes)
-                .map(FeatureRecord::of)
-                .collect(),
-            clusters: places.names.clone(),
-            centroids: places.centroids.iter().map(|centroid| exact(centroid)).collect(),
+            name: model.params.name.clone(),
+            features: model.space.axes.clone(),
+            clusters: model.names.clone(),
+            centroids: model.centroids.clone(),
         }
     }
 }
 
-impl ModelRecord {
-    /// Of a model as it is asked.
-    pub fn of(trained: &Trained) -> Self {
+impl From<&FittedModel> for ModelRecord {
+    fn from(model: &FittedModel) -> Self {
         Self {
-            name: trained.params.name.clone(),
-            customers: trained.samples.customers.len(),
-            k: trained.k,
-            calibration: CalibrationRecord::of(&trained.calibrator),
-            labels: trained.samples.names.clone(),
-            features: trained
-                .params
-                .features
-                .iter()
-                .zip(&trained.space.axes)
-                .map(FeatureRecord::of)
-                .collect(),
+            name: model.params.name.clone(),
+            customers: model.samples.labels.len(),
+            k: model.k,
+            calibration: model.calibrator.clone(),
+            labels: model.samples.names.clone(),
+            features: model.space.axes.clone(),
         }
     }
 }
 
 fn date(text: &str) -> Result<NaiveDate, ArtefactError> {
-    text.parse().map_err(|_| ArtefactError::Damaged {
-        path: RECORD.into(),
-        reason: format!("`{text}` is no date"),
-    })
+    text.parse().map_err(|_| damaged(format!("`{text}` is not a date")))
+}
+
+fn damaged(reason: String) -> ArtefactError {
+    ArtefactError::Damaged { path: RECORD.into(), reason }
+}
+
+/// Numbers in JSON, which has no infinity and no NaN: these are written as text (`"-inf"`).
+mod json_numbers {
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::Serializer;
+    use serde_json::{Value, json};
+
+    pub(super) fn serialize<S: Serializer>(numbers: &[f64], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(numbers.iter().map(|number| {
+            if number.is_finite() { json!(number) } else { json!(number.to_string()) }
+        }))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
+        let number = |value: Value| {
+            let number = value.as_str().map_or(value.as_f64(), |text| text.parse().ok());
+            number.ok_or_else(|| D::Error::custom(format!("{value} is not a number")))
+        };
+        Vec::<Value>::deserialize(from)?.into_iter().map(number).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dimension(points: Vec<f64>) -> DimensionRecord {
+        DimensionRecord {
+            dimension: "monetary".to_owned(),
+            points,
+            upper: false,
+            customers: vec![],
+        }
+    }
+
+    #[test]
+    fn cut_points_keep_every_bit_in_json() {
+        let finite = [0.1 + 0.2, 250.194, 1.0 / 3.0, -0.0, 5.0, 5e-324, 1e300];
+        let points = [&finite[..], &[f64::NEG_INFINITY, f64::INFINITY, f64::NAN]].concat();
+        let text = serde_json::to_string_pretty(&dimension(points.clone())).unwrap();
+        let from_text: DimensionRecord = serde_json::from_str(&text).unwrap();
+        // The record is read through a `Value`.
+        let value: Value = serde_json::from_str(&text).unwrap();
+        let from_value: DimensionRecord = serde_json::from_value(value).unwrap();
+        for record in [from_text, from_value] {
+            let bits = |points: &[f64]| points.iter().map(|n| n.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&record.points), bits(&points), "{text}");
+        }
+        assert!(text.contains("\"-inf\""), "{text}");
+    }
+
+    #[test]
+    fn text_that_is_not_a_number_is_an_error() {
+        let text = serde_json::to_string(&dimension(vec![1.5])).unwrap().replace("1.5", "\"one\"");
+        let error = serde_json::from_str::<DimensionRecord>(&text).unwrap_err().to_string();
+        assert!(error.starts_with("\"one\" is not a number"), "{error}");
+    }
 }

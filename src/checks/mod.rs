@@ -1,316 +1,302 @@
-//! `checks`: what has to hold of the lines before anything is published.
+//! `checks`: expectations on the lines, which must be met before anything is published.
 //!
-//! Questions to single lines are counted while the one scan passes ([`tallies`]); when the order book is there, every check is
-//! judged ([`judge`]), whatever the others say. What is deliberately absent: any second look at the source.
+//! The scan counts the metrics of single lines ([`line_metrics`]). Once the order facts are built,
+//! [`evaluate`] evaluates every check, even if others fail. Checks never read the source again.
+
+use std::fmt::Display;
 
 use chrono::NaiveDate;
 use polars::prelude::*;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::ingest::{Keyed, KeyedError, KeyedParams, SourceFile, conform};
-use crate::orders::tally::Found;
-use crate::orders::{OrderBook, Tally};
+use crate::clean::Reason;
+use crate::ingest::cell::{is_empty, reads_column};
+use crate::ingest::{LookupError, LookupParams, LookupTable, SourceFile};
+use crate::orders::line_metrics::MetricValue;
+use crate::orders::{LineMetric, MetricValues, OrderFacts};
 
-/// A checked check.
+/// A validated check.
 #[derive(Debug, Clone)]
 pub struct Check {
-    /// Its key in the YAML, or that of the step whose share it limits.
+    /// Its YAML key, or the key of the step whose share it limits.
     pub name: &'static str,
-    /// The columns that it looks at, in words; empty where it looks at lines as a whole.
+    /// The columns that it reads, separated by commas; empty for whole lines.
     pub on: String,
-    /// What becomes of the run where it does not hold.
     pub severity: Severity,
-    /// Which lines it looks at.
-    pub of: Of,
-    /// What has to hold.
-    pub holds: Holds,
-    /// Source columns that it looks at besides the mapped ones.
+    pub of: Scope,
+    pub expectation: Expectation,
+    /// Source columns that it reads in addition to the mapped columns.
     pub source_columns: Vec<String>,
 }
 
 impl Check {
-    /// Files that the check looks into besides the source's.
+    /// Files that the check reads in addition to the source.
     pub fn files(&self) -> impl Iterator<Item = &SourceFile> {
-        let table = match &self.holds {
-            Holds::Referential { table, .. } => Some(table),
+        let table = match &self.expectation {
+            Expectation::Referential { table, .. } => Some(table),
             _ => None,
         };
         table.into_iter().flat_map(|table| &table.set.files)
     }
 
-    /// Whether the check looks at a column of the lines.
-    pub fn looks_at(&self, column: &str) -> bool {
-        match &self.holds {
-            Holds::RowCount { .. } | Holds::Freshness { .. } | Holds::StepShare { .. } => false,
-            Holds::Unique(columns) => columns.iter().any(|key| conform::looks_at(key, column)),
-            Holds::MissingShare { value, .. }
-            | Holds::Range { value, .. }
-            | Holds::AcceptedValues { value, .. }
-            | Holds::Referential { value, .. } => conform::looks_at(value, column),
+    /// Whether the check reads a column of the lines.
+    pub fn reads_column(&self, column: &str) -> bool {
+        match &self.expectation {
+            Expectation::RowCount { .. }
+            | Expectation::Freshness { .. }
+            | Expectation::StepShare { .. } => false,
+            Expectation::Unique(columns) => columns.iter().any(|key| reads_column(key, column)),
+            Expectation::MissingShare { value, .. }
+            | Expectation::Range { value, .. }
+            | Expectation::AcceptedValues { value, .. }
+            | Expectation::Referential { value, .. } => reads_column(value, column),
         }
     }
 }
 
-/// What becomes of a run in which a check does not hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// What a failed check does: `warn` logs it, `fail` stops the run before it publishes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// It is told.
     Warn,
-    /// Nothing is published.
+    #[default]
     Fail,
 }
 
-/// Which lines a check looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Which lines a check reads: all lines of the source (`raw`), or the lines that `clean` accepted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Of {
-    /// All lines of the source.
+pub enum Scope {
+    #[default]
     Raw,
-    /// Those that `clean` left.
     Accepted,
 }
 
-/// What has to hold. Shares are of the lines that are looked at, 0 to 1.
+/// The condition of a check. `max_share` is a share of the lines in scope, 0 to 1.
 #[derive(Debug, Clone)]
-pub enum Holds {
-    /// There are so many lines.
-    RowCount {
-        /// At least.
-        min: Option<u64>,
-        /// At most.
-        max: Option<u64>,
-    },
-    /// The last accepted line is not older than that.
-    Freshness {
-        /// Days from its day to `as_of`.
-        max_days: u32,
-        /// The newest snapshot.
-        as_of: NaiveDate,
-    },
-    /// No two lines are equal in these.
+pub enum Expectation {
+    /// Number of lines, both ends inclusive.
+    RowCount { min: Option<u64>, max: Option<u64> },
+    /// Days from the last accepted line to the newest snapshot.
+    Freshness { max_days: u32, as_of: NaiveDate },
+    /// No two lines are equal in these columns.
     Unique(Vec<Expr>),
-    /// Few lines have nothing in a column.
-    MissingShare {
-        /// The column.
-        value: Expr,
-        /// So many at most.
-        max_share: f64,
-    },
-    /// Few lines lie outside a range.
-    Range {
-        /// The column, as a float.
-        value: Expr,
-        /// Smallest number.
-        min: Option<f64>,
-        /// Largest number.
-        max: Option<f64>,
-        /// So many at most.
-        max_share: f64,
-    },
-    /// Few lines hold another value.
-    AcceptedValues {
-        /// The column, as text.
-        value: Expr,
-        /// The values.
-        values: Vec<String>,
-        /// So many at most.
-        max_share: f64,
-    },
-    /// Few lines hold a value that a table does not know.
-    Referential {
-        /// The column, as text.
-        value: Expr,
-        /// The table.
-        table: Box<KeyedParams>,
-        /// So many at most.
-        max_share: f64,
-    },
-    /// A step of `clean` rejects few of the lines that it gets.
-    StepShare {
-        /// Index of the step.
-        position: usize,
-        /// So many at most.
-        max_share: f64,
-    },
+    /// Lines without a value.
+    MissingShare { value: Expr, max_share: f64 },
+    /// Lines with a number outside a range, both ends inclusive.
+    Range { value: Expr, min: Option<f64>, max: Option<f64>, max_share: f64 },
+    /// Lines with a text that is not listed.
+    AcceptedValues { value: Expr, values: Vec<String>, max_share: f64 },
+    /// Lines with a text that is not a key of the table.
+    Referential { value: Expr, table: Box<LookupParams>, max_share: f64 },
+    /// Lines that a step of `clean` rejects, as a share of the lines that reach it. `position` is
+    /// the index of the step.
+    StepShare { position: usize, max_share: f64 },
 }
 
-/// What was found, as `checks.json` has it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Verdict {
-    /// The check's key, or the step's.
-    pub check: &'static str,
-    /// The columns that it looked at.
+impl Expectation {
+    /// The metric that the scan counts, if any. Reads the table of a `referential` check.
+    fn line_metric(&self, scope: Scope) -> Result<Option<LineMetric>, LookupError> {
+        let at_fault = match self {
+            Self::RowCount { .. } | Self::Freshness { .. } | Self::StepShare { .. } => {
+                return Ok(None);
+            }
+            Self::Unique(columns) => {
+                let accepted_only = scope == Scope::Accepted;
+                return Ok(Some(LineMetric::Duplicates {
+                    columns: columns.clone(),
+                    accepted_only,
+                }));
+            }
+            Self::MissingShare { value, .. } => is_empty(value.clone()),
+            Self::Range { value, min, max, .. } => {
+                let is_low = min.map(|min| value.clone().lt(lit(min)));
+                let is_high = max.map(|max| value.clone().gt(lit(max)));
+                // Polars orders NaN above all numbers, but it is outside every range.
+                is_low.into_iter().chain(is_high).fold(value.clone().is_nan(), Expr::or)
+            }
+            Self::AcceptedValues { value, values, .. } => {
+                is_none_of(value, values.iter().map(String::as_str))
+            }
+            Self::Referential { value, table, .. } => {
+                let lookup = LookupTable::read(table, KEY)?;
+                let keys = lookup.frame.column(KEY).and_then(|keys| keys.str().cloned());
+                let keys =
+                    keys.map_err(|source| LookupError::Read { name: KEY.to_owned(), source })?;
+                is_none_of(value, keys.iter().flatten())
+            }
+        };
+        Ok(Some(LineMetric::Lines(at_fault)))
+    }
+}
+
+/// The metrics that the scan counts for the checks, in their order. Reads the lookup tables.
+pub fn line_metrics(checks: &[Check]) -> Result<Vec<LineMetric>, LookupError> {
+    checks.iter().filter_map(|check| check.expectation.line_metric(check.of).transpose()).collect()
+}
+
+/// Name of the key column of a lookup table.
+const KEY: &str = "key";
+
+/// Whether there is a value that is not one of `values`.
+fn is_none_of<'a>(value: &Expr, values: impl Iterator<Item = &'a str>) -> Expr {
+    let values = Series::new(KEY.into(), values.collect::<Vec<_>>());
+    let is_unknown = value.clone().is_in(lit(values).implode(false), false).not();
+    is_empty(value.clone()).not().and(is_unknown)
+}
+
+/// The result of a check, as in `checks.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckResult {
+    pub check: String,
     pub on: String,
-    /// What becomes of the run where it does not hold.
     pub severity: Severity,
-    /// Which lines it looked at.
-    pub of: Of,
-    /// Whether it holds.
+    pub of: Scope,
     pub passed: bool,
-    /// The number that was measured.
+    /// The number that is compared: lines, days or a share. Infinite (null in JSON) if there is no
+    /// line to measure freshness with.
+    #[serde(deserialize_with = "infinite_if_null")]
     pub measured: f64,
-    /// What was expected of it, in words.
+    /// The expectation, as text.
     pub expected: String,
-    /// Lines at fault.
+    /// Number of lines at fault, if the check counts them.
     pub lines: Option<u64>,
-    /// Lines that were looked at.
-    pub looked_at: u64,
-    /// The first of them: file and row.
+    /// Number of lines that the check read.
+    #[serde(rename = "looked_at")]
+    pub inspected: u64,
+    /// File and row of the first line at fault, if the check failed.
     pub first: Option<String>,
 }
 
-impl Verdict {
-    /// Whether the run fails for it.
+fn infinite_if_null<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(from)?.unwrap_or(f64::INFINITY))
+}
+
+impl CheckResult {
+    /// Whether the run fails because of it.
     pub fn fails(&self) -> bool {
         !self.passed && self.severity == Severity::Fail
     }
 }
 
-/// The questions to the lines, for the scan to count; tables that are asked after are read now.
+/// Evaluates every check. `files` are the names of the source files, in the order of `source_file`.
 ///
 /// # Errors
-/// A table that cannot be read.
-pub fn tallies(checks: &[Check]) -> Result<Vec<Tally>, KeyedError> {
-    let mut tallies = Vec::new();
-    for check in checks {
-        let lines = match &check.holds {
-            Holds::RowCount { .. } | Holds::Freshness { .. } | Holds::StepShare { .. } => continue,
-            Holds::Unique(columns) => {
-                tallies.push(Tally::Repeats {
-                    columns: columns.clone(),
-                    accepted: check.of == Of::Accepted,
-                });
-                continue;
-            }
-            Holds::MissingShare { value, .. } => conform::empty(value.clone()),
-            Holds::Range { value, min, max, .. } => {
-                let low = min.map(|min| value.clone().lt(lit(min)));
-                let high = max.map(|max| value.clone().gt(lit(max)));
-                // NaN is outside every range, and Polars takes it for the largest number.
-                low.into_iter().chain(high).fold(value.clone().is_nan(), |any, one| any.or(one))
-            }
-            Holds::AcceptedValues { value, values, .. } => {
-                none_of(value, values.iter().map(String::as_str))
-            }
-            Holds::Referential { value, table, .. } => {
-                let known = Keyed::read(table, KEY)?;
-                let words = known.frame.column(KEY).and_then(|keys| keys.str().cloned());
-                let words =
-                    words.map_err(|source| KeyedError::Read { name: KEY.to_owned(), source })?;
-                none_of(value, words.iter().flatten())
-            }
-        };
-        tallies.push(Tally::Lines(lines));
-    }
-    Ok(tallies)
+/// `facts` come from a scan without the [`line_metrics`] of these checks.
+pub fn evaluate(
+    checks: &[Check],
+    facts: &OrderFacts,
+    files: &[&str],
+) -> PolarsResult<Vec<CheckResult>> {
+    let rows_by_reason = facts.rows_by_reason()?;
+    let mut evaluator = Evaluator { facts, rows_by_reason, metrics: facts.metrics.iter(), files };
+    checks.iter().map(|check| evaluator.evaluate(check)).collect()
 }
 
-/// Name of the key of a table that is asked after.
-const KEY: &str = "key";
-
-/// Whether there is a value, but none of these.
-fn none_of<'a>(value: &Expr, known: impl Iterator<Item = &'a str>) -> Expr {
-    let known = Series::new(KEY.into(), known.collect::<Vec<_>>());
-    let unknown = value.clone().is_in(lit(known).implode(false), false).not();
-    conform::empty(value.clone()).not().and(unknown)
+struct Evaluator<'a> {
+    facts: &'a OrderFacts,
+    /// The last number counts the accepted rows.
+    rows_by_reason: Vec<u64>,
+    /// The metrics of the remaining checks.
+    metrics: std::slice::Iter<'a, MetricValues>,
+    files: &'a [&'a str],
 }
 
-/// Judges every check; `files` are the names of the source files, in the order of `source_file`.
-///
-/// # Errors
-/// What Polars says.
-pub fn judge(checks: &[Check], book: &OrderBook, files: &[&str]) -> PolarsResult<Vec<Verdict>> {
-    let by_reason = book.rows_by_reason()?;
-    let raw: u64 = by_reason.iter().sum();
-    let accepted = by_reason.last().copied().unwrap_or(0);
-    let mut counts = book.counts.iter();
-    let mut verdicts = Vec::with_capacity(checks.len());
-    for check in checks {
-        let rows = if check.of == Of::Raw { raw } else { accepted };
-        let mut found = || {
-            let count = counts.next().copied().unwrap_or_default();
-            if check.of == Of::Raw { count.raw } else { count.accepted }
+/// What was measured, whether it passed, what was expected, and the lines at fault if counted.
+type Measurement = (f64, bool, String, Option<MetricValue>);
+
+impl Evaluator<'_> {
+    fn evaluate(&mut self, check: &Check) -> PolarsResult<CheckResult> {
+        let mut inspected: u64 = match check.of {
+            Scope::Raw => self.rows_by_reason.iter().sum(),
+            Scope::Accepted => self.rows_by_reason[self.facts.reasons.len()],
         };
-        let mut looked_at = rows;
-        let (measured, passed, expected, found) = match &check.holds {
-            Holds::RowCount { min, max } => {
-                let passed = min.is_none_or(|min| rows >= min) && max.is_none_or(|max| rows <= max);
-                (rows as f64, passed, range_words(min.as_ref(), max.as_ref()), None)
+        let (measured, passed, expected, at_fault) = match &check.expectation {
+            Expectation::RowCount { min, max } => {
+                let passed = min.is_none_or(|min| inspected >= min)
+                    && max.is_none_or(|max| inspected <= max);
+                (inspected as f64, passed, describe_range(*min, *max), None)
             }
-            Holds::Freshness { max_days, as_of } => {
-                let last = book.last_before(*as_of)?;
+            Expectation::Freshness { max_days, as_of } => {
+                let last = self.facts.last_before(*as_of)?;
                 let days = last.map_or(f64::INFINITY, |last| (*as_of - last).num_days() as f64);
                 (days, days <= f64::from(*max_days), format!("at most {max_days} days"), None)
             }
-            Holds::Unique(_) => {
-                let found = found();
-                (found.lines as f64, found.lines == 0, "none repeated".to_owned(), Some(found))
+            Expectation::Unique(_) => {
+                let value = self.next_metric(check.of)?;
+                (value.lines as f64, value.lines == 0, "no duplicates".to_owned(), Some(value))
             }
-            Holds::MissingShare { max_share, .. } => shared(found(), rows, *max_share, "missing"),
-            Holds::Range { min, max, max_share, .. } => {
-                let words = match (min, max) {
+            Expectation::MissingShare { max_share, .. } => {
+                share(self.next_metric(check.of)?, inspected, *max_share, "missing")
+            }
+            Expectation::Range { min, max, max_share, .. } => {
+                let fault = match (*min, *max) {
                     (Some(min), None) => format!("below {min}"),
                     (None, Some(max)) => format!("above {max}"),
-                    _ => format!("outside {}", range_words(min.as_ref(), max.as_ref())),
+                    (min, max) => format!("outside {}", describe_range(min, max)),
                 };
-                shared(found(), rows, *max_share, &words)
+                share(self.next_metric(check.of)?, inspected, *max_share, &fault)
             }
-            Holds::AcceptedValues { max_share, .. } => {
-                shared(found(), rows, *max_share, "of another value")
+            Expectation::AcceptedValues { max_share, .. } => {
+                share(self.next_metric(check.of)?, inspected, *max_share, "with another value")
             }
-            Holds::Referential { max_share, .. } => shared(found(), rows, *max_share, "unknown"),
-            Holds::StepShare { position, max_share } => {
-                let of_step = |idx: usize| {
-                    book.reasons.get(idx).is_some_and(|r| r.position == Some(*position))
-                };
-                let first =
-                    (0..by_reason.len()).find(|&idx| of_step(idx)).unwrap_or(by_reason.len());
-                let removed: u64 = (0..by_reason.len())
-                    .filter(|&idx| of_step(idx))
-                    .map(|idx| by_reason[idx])
-                    .sum();
-                looked_at = by_reason[first..].iter().sum();
-                shared(Found { lines: removed, first: None }, looked_at, *max_share, "rejected")
+            Expectation::Referential { max_share, .. } => {
+                share(self.next_metric(check.of)?, inspected, *max_share, "unknown")
+            }
+            Expectation::StepShare { position, max_share } => {
+                let (rejected, reached) = self.rows_of_step(*position);
+                inspected = reached;
+                let rejected = MetricValue { lines: rejected, first: None };
+                share(rejected, inspected, *max_share, "rejected")
             }
         };
-        let first = found.filter(|_| !passed).and_then(|found| found.first);
-        let first =
-            first.and_then(|(file, row)| Some(format!("{}, row {row}", files.get(file as usize)?)));
-        let lines = found.map(|found| found.lines);
-        let Check { name, on, severity, of, .. } = check.clone();
-        verdicts.push(Verdict {
-            check: name,
-            on,
-            severity,
-            of,
+        let first = at_fault.and_then(|at_fault| at_fault.first).filter(|_| !passed);
+        Ok(CheckResult {
+            check: check.name.to_owned(),
+            on: check.on.clone(),
+            severity: check.severity,
+            of: check.of,
             passed,
             measured,
             expected,
-            lines,
-            looked_at,
-            first,
-        });
+            lines: at_fault.map(|at_fault| at_fault.lines),
+            inspected,
+            first: first.map(|(file, row)| format!("{}, row {row}", self.files[file as usize])),
+        })
     }
-    Ok(verdicts)
+
+    fn next_metric(&mut self, scope: Scope) -> PolarsResult<MetricValue> {
+        let Some(values) = self.metrics.next() else {
+            polars_bail!(ComputeError: "the scan did not count the metrics of the checks")
+        };
+        Ok(if scope == Scope::Raw { values.raw } else { values.accepted })
+    }
+
+    /// Rows that a step rejected, and rows that reached it.
+    fn rows_of_step(&self, position: usize) -> (u64, u64) {
+        let of_step = |reason: &Reason| reason.position == Some(position);
+        let reasons = &self.facts.reasons;
+        let rows = &self.rows_by_reason;
+        let rejected = reasons.iter().zip(rows).filter(|(reason, _)| of_step(reason));
+        // A step without reasons of its own is reached by no row.
+        let first = reasons.iter().position(of_step).unwrap_or(rows.len());
+        (rejected.map(|(_, rows)| rows).sum(), rows[first..].iter().sum())
+    }
 }
 
-/// The share of lines at fault against the largest that may be.
-fn shared(
-    found: Found,
-    rows: u64,
-    max_share: f64,
-    words: &str,
-) -> (f64, bool, String, Option<Found>) {
-    let share = if rows == 0 { 0.0 } else { found.lines as f64 / rows as f64 };
-    let expected = match max_share {
-        0.0 => format!("none {words}"),
-        _ => format!("a share of at most {max_share} {words}"),
+/// Compares the share of lines at fault with the maximum.
+fn share(at_fault: MetricValue, rows: u64, max_share: f64, fault: &str) -> Measurement {
+    let measured = if rows == 0 { 0.0 } else { at_fault.lines as f64 / rows as f64 };
+    let expected = if max_share == 0.0 {
+        format!("none {fault}")
+    } else {
+        format!("a share of at most {max_share} {fault}")
     };
-    (share, share <= max_share, expected, Some(found))
+    (measured, measured <= max_share, expected, Some(at_fault))
 }
 
-fn range_words<T: std::fmt::Display>(min: Option<&T>, max: Option<&T>) -> String {
+fn describe_range<T: Display>(min: Option<T>, max: Option<T>) -> String {
     match (min, max) {
         (Some(min), Some(max)) => format!("{min} to {max}"),
         (Some(min), None) => format!("at least {min}"),
@@ -319,34 +305,27 @@ fn range_words<T: std::fmt::Display>(min: Option<&T>, max: Option<&T>) -> String
     }
 }
 
-/// Every verdict in words, a line each.
-pub fn in_words(verdicts: &[Verdict]) -> String {
-    let line = |verdict: &Verdict| {
-        let Verdict {
-            check,
-            on,
-            severity,
-            of,
-            passed,
-            measured,
-            expected,
-            lines,
-            looked_at,
-            first,
-        } = verdict;
-        let mark = match (passed, severity) {
-            (true, _) => "ok  ",
-            (false, Severity::Warn) => "warn",
-            (false, Severity::Fail) => "FAIL",
-        };
-        let of = if *of == Of::Raw { "" } else { "accepted " };
-        let on = if on.is_empty() { String::new() } else { format!(" {on}") };
-        let found = match lines {
-            Some(lines) => format!("{lines} of {looked_at} {of}lines"),
-            None => measured.to_string(),
-        };
-        let first = first.as_ref().map_or(String::new(), |first| format!("; the first: {first}"));
-        format!("  {mark}  {check}{on}: {found}; expected {expected}{first}\n")
+/// The results as text, one line each.
+pub fn describe(results: &[CheckResult]) -> String {
+    results.iter().map(describe_result).collect()
+}
+
+fn describe_result(result: &CheckResult) -> String {
+    let CheckResult { check, on, expected, inspected, .. } = result;
+    let mark = match (result.passed, result.severity) {
+        (true, _) => "ok  ",
+        (false, Severity::Warn) => "warn",
+        (false, Severity::Fail) => "FAIL",
     };
-    verdicts.iter().map(line).collect()
+    let separator = if on.is_empty() { "" } else { " " };
+    let scope = if result.of == Scope::Raw { "" } else { "accepted " };
+    let measured = match result.lines {
+        Some(lines) => format!("{lines} of {inspected} {scope}lines"),
+        None => result.measured.to_string(),
+    };
+    let first = match &result.first {
+        Some(first) => format!("; first: {first}"),
+        None => String::new(),
+    };
+    format!("  {mark}  {check}{separator}{on}: {measured}; expected {expected}{first}\n")
 }

@@ -1,17 +1,15 @@
-//! `clean`: [`Lines`] → [`MarkedLines`]. Steps mark lines with the reason for which they are rejected; they filter nothing.
-//!
-//! The first step to object to a line wins; returns are paired with purchases among the lines that all steps accept. What is
-//! deliberately absent: the reading of rows, and the counting of what was marked; both are the business of `orders`.
-
-use std::sync::Arc;
+//! `clean`: [`Lines`] → [`MarkedLines`]. Steps mark lines with the reason for their rejection and
+//! filter nothing. The first step that rejects a line wins. Returns are matched with purchases
+//! among the lines that all steps accept. Reading rows and counting marks is left to `orders`.
 
 use polars::prelude::*;
 
 use crate::columns::{CUSTOMER_ID, REASON, SOURCE_FILE, SOURCE_ROW};
-use crate::ingest::{self, Fault, Lines, ReadCount, conform, verdicts};
+use crate::ingest::cell::is_empty_cell;
+use crate::ingest::{self, Fault, Lines, PromisedRows, outcomes, schema_mapping};
 
+mod duplicates;
 pub mod predicate;
-mod repeats;
 pub mod returns;
 pub mod steps;
 
@@ -19,126 +17,120 @@ pub use predicate::Predicate;
 pub use returns::Pairs;
 pub use steps::{LineField, ReturnPolicy, Step};
 
-/// A step's name and the words for what it objects to.
+use steps::RejectRule;
+
+/// Why lines are rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
-    /// `ingest` for lines that cannot be parsed, `clean` for those of nobody, else the YAML key of the step.
+    /// `ingest` for lines that cannot be parsed, `clean` for lines without a customer id, otherwise
+    /// the YAML key of the step.
     pub step: String,
-    /// What is wrong with the line.
     pub reason: String,
-    /// The pipeline's name of the cell at fault, where a line cannot be parsed.
+    /// The pipeline's name of the invalid cell, if a single cell cannot be parsed.
     pub cell: Option<&'static str>,
-    /// Index of the step in `clean`, where it is one of the user's.
+    /// Index of the step in `clean`, if it is a step of the user.
     pub position: Option<usize>,
-    /// Whether the ledger shows the reason even if no line has it: true for what the user asked for.
+    /// Whether the ledger lists the reason even if it applies to no line: true for configured
+    /// steps.
     pub declared: bool,
 }
 
-/// The order lines with their verdicts.
-///
-/// As [`Lines`], with `reason` now over all steps: a code into [`MarkedLines::reasons`], null where the line is
-/// accepted.
-pub struct MarkedLines {
-    /// The plan.
-    pub frame: LazyFrame,
-    /// What the codes in `reason` mean, in the order of the steps.
-    pub reasons: Vec<Reason>,
-    /// Prefix of the order ids of cancellations that are kept, and what becomes of their money.
-    pub returns: Option<(String, ReturnPolicy)>,
-    /// What the rejects keep of a row: name there, and source column.
-    pub kept: Vec<(String, String)>,
-    /// What was read of every CSV file, once it is.
-    pub read: Vec<Arc<ReadCount>>,
-}
+impl Reason {
+    fn of_step(step: &Step, position: usize, reason: String) -> Self {
+        let step = step.name().to_owned();
+        Self { step, reason, cell: None, position: Some(position), declared: true }
+    }
 
-impl MarkedLines {
-    /// Whether a line, or a group of lines, is a cancellation that is kept.
-    pub fn returned(&self) -> Expr {
-        returned(self.returns.as_ref())
+    /// A reason that applies without a step of the user.
+    fn implicit(step: &str, reason: String, cell: Option<&'static str>) -> Self {
+        Self { step: step.to_owned(), reason, cell, position: None, declared: false }
     }
 }
 
-fn returned(returns: Option<&(String, ReturnPolicy)>) -> Expr {
-    returns.map_or(lit(false), |(prefix, _)| steps::begins(prefix))
+/// The order lines with their outcomes.
+///
+/// Columns as in [`Lines`], with `reason` extended to all steps: an index into
+/// [`MarkedLines::reasons`], null if the line is accepted.
+pub struct MarkedLines {
+    pub frame: LazyFrame,
+    /// The meaning of the codes in `reason`, in the order of the steps.
+    pub reasons: Vec<Reason>,
+    /// Order id prefix of accepted cancellations, and how they are treated.
+    pub returns: Option<(String, ReturnPolicy)>,
+    /// Source cells that the rejects keep: column name in the rejects, and column of the lines.
+    pub kept: Vec<(String, String)>,
+    /// The rows that the plan must return.
+    pub promised: PromisedRows,
 }
 
-/// The reason for lines that no step asked to drop, but that belong to no customer.
-const NOBODY: &str = "customer_id missing";
+impl MarkedLines {
+    /// Whether a line, or a group of lines, is an accepted cancellation.
+    pub fn is_return(&self) -> Expr {
+        is_return(self.returns.as_ref())
+    }
+}
 
-/// The reason for a return that nothing can be found for.
-const UNMATCHED: &str = "no earlier purchase to undo";
+fn is_return(returns: Option<&(String, ReturnPolicy)>) -> Expr {
+    returns.map_or(lit(false), |(prefix, _)| steps::order_id_starts_with(prefix))
+}
 
-/// Marks every line with the first reason that applies to it. Where returns are matched, `pairs` says which of them
-/// have nothing to undo; before it is known, none is taken for such.
+const MISSING_CUSTOMER: &str = "customer_id missing";
+const UNMATCHED_RETURN: &str = "no earlier purchase to undo";
+
+/// Marks every line with the first reason that applies to it. `pairs` lists the returns without a
+/// purchase if returns are matched; without `pairs` no return is rejected for that.
 ///
 /// # Errors
-/// What Polars says of a plan that cannot be made.
+/// The plan is invalid.
 pub fn mark(steps: &[Step], lines: Lines, pairs: Option<&Pairs>) -> PolarsResult<MarkedLines> {
     let mut frame = lines.frame;
     let schema = frame.collect_schema()?;
-    let mut marker = Marker { frame, reasons: Vec::new(), pending: Vec::new() };
-    marker.reasons.extend(lines.faults.into_iter().map(|Fault { reason, cell }| Reason {
-        step: ingest::STAGE.to_owned(),
-        reason,
-        declared: false,
-        cell,
-        position: None,
-    }));
     let returns = steps
         .iter()
         .find_map(Step::kept_returns)
         .map(|(prefix, policy)| (prefix.to_owned(), policy));
+    let faults = lines.faults.into_iter();
+    let reasons =
+        faults.map(|Fault { reason, cell }| Reason::implicit(ingest::STAGE, reason, cell));
+    let mut marker = Marker { frame, reasons: reasons.collect(), pending: Vec::new() };
     for (position, step) in steps.iter().enumerate() {
-        let words = |reason| Reason {
-            step: step.name().to_owned(),
-            reason,
-            declared: true,
-            cell: None,
-            position: Some(position),
-        };
-        match step.objections(returned(returns.as_ref()), &schema) {
-            steps::Objections::Rowwise(objections) => {
-                objections
-                    .into_iter()
-                    .for_each(|(reason, predicate)| marker.object(words(reason), predicate));
+        match step.reject_rule(is_return(returns.as_ref()), &schema) {
+            RejectRule::Rowwise(rules) => {
+                for (reason, predicate) in rules {
+                    marker.reject(Reason::of_step(step, position, reason), predicate);
+                }
             }
-            // A step that compares lines needs the verdicts before it: lines that an earlier step rejected must not
-            // count as the first of their kind.
-            steps::Objections::Repeated(reason, columns) => {
-                marker.settle();
-                marker.object(words(reason), repeated(columns, &lines.carried));
+            // A line that an earlier step rejected is not the original of a duplicate.
+            RejectRule::Duplicates(reason, columns) => {
+                marker.flush();
+                let is_duplicate = is_duplicate(columns, &lines.carried);
+                marker.reject(Reason::of_step(step, position, reason), is_duplicate);
             }
         }
     }
-    // A line of nobody can be put into no segment, whether a step says so or not.
-    let said = |step: &Step| matches!(step, Step::DropMissing(fields) if fields.contains(&LineField::CustomerId));
-    if !steps.iter().any(said) {
-        let step = "clean".to_owned();
-        let nobody =
-            Reason { step, reason: NOBODY.to_owned(), declared: false, cell: None, position: None };
-        marker.object(nobody, conform::blank(CUSTOMER_ID, schema.get(CUSTOMER_ID)));
+    // Lines without a customer id are always rejected.
+    if !steps.iter().any(Step::drops_missing_customers) {
+        let reason = Reason::implicit("clean", MISSING_CUSTOMER.to_owned(), None);
+        marker.reject(reason, is_empty_cell(CUSTOMER_ID, schema.get(CUSTOMER_ID)));
     }
     if let Some(position) = steps.iter().position(Step::matches_returns) {
-        let unmatched = pairs.map_or(lit(false), |pairs| pairs.is_unmatched(line_number()));
-        let (step, reason) = (steps[position].name().to_owned(), UNMATCHED.to_owned());
-        marker.settle();
-        marker.object(
-            Reason { step, reason, declared: true, cell: None, position: Some(position) },
-            unmatched,
-        );
+        let reason = Reason::of_step(&steps[position], position, UNMATCHED_RETURN.to_owned());
+        let is_unmatched = pairs.map_or(lit(false), |pairs| pairs.is_unmatched(line_number()));
+        marker.flush();
+        marker.reject(reason, is_unmatched);
     }
-    marker.settle();
-    // The tickets of CSV are used once: however many consumers there are, they share what was read.
+    marker.flush();
+    // CSV chunks can be read only once, so all consumers share the cached result.
     Ok(MarkedLines {
         frame: marker.frame.cache(),
         reasons: marker.reasons,
         returns,
         kept: lines.kept,
-        read: lines.read,
+        promised: lines.promised,
     })
 }
 
-/// Runs of objections that look at one line alone become one expression.
+/// Collects consecutive rowwise predicates into one expression.
 struct Marker {
     frame: LazyFrame,
     reasons: Vec<Reason>,
@@ -146,32 +138,33 @@ struct Marker {
 }
 
 impl Marker {
-    fn object(&mut self, reason: Reason, predicate: Expr) {
+    fn reject(&mut self, reason: Reason, predicate: Expr) {
         self.pending.push((self.reasons.len() as u8, predicate));
         self.reasons.push(reason);
     }
 
-    /// Puts the pending predicates into `reason` where it is still null.
-    fn settle(&mut self) {
+    /// Writes the pending predicates to `reason` if it is still null.
+    fn flush(&mut self) {
         if !self.pending.is_empty() {
-            let verdict = verdicts::first_of(std::mem::take(&mut self.pending));
-            self.frame =
-                self.frame.clone().with_column(col(REASON).fill_null(verdict).alias(REASON));
+            let code = outcomes::first_match(std::mem::take(&mut self.pending));
+            self.frame = self.frame.clone().with_column(col(REASON).fill_null(code).alias(REASON));
         }
     }
 }
 
-/// A line's place among all lines of the run: first by file, then by row.
+/// Number of a line among all lines of the run, ordered by file and row: file · 2³² + row; u64.
 pub fn line_number() -> Expr {
     col(SOURCE_FILE).cast(DataType::UInt64) * lit(1u64 << 32)
         + col(SOURCE_ROW).cast(DataType::UInt64)
 }
 
-/// Whether an accepted line has an equal one before it: in an earlier file, or further up in its own.
-fn repeated(columns: Vec<Expr>, carried: &[String]) -> Expr {
-    let equal = match columns.is_empty() {
-        true => carried.iter().map(|name| col(conform::carried_name(name))).collect(),
-        false => columns,
+/// Whether an accepted line equals an accepted line before it, in an earlier file or row. Without
+/// `columns` it compares whole source rows.
+fn is_duplicate(columns: Vec<Expr>, carried: &[String]) -> Expr {
+    let cells = if columns.is_empty() {
+        carried.iter().map(|name| col(schema_mapping::carried_name(name))).collect()
+    } else {
+        columns
     };
-    repeats::repeated(equal, col(REASON).is_null(), line_number())
+    duplicates::is_duplicate(cells, col(REASON).is_null(), line_number())
 }

@@ -1,49 +1,49 @@
-//! Pairs returns with the purchases that they undo.
+//! Matches returns with the purchases that they undo.
 //!
-//! A return looks among the earlier purchases of the same customer and product that still have units left: at the newest of
-//! which exactly as many units are left as come back, at one of the same price before others; else it takes from the newest
-//! backwards, over several where one does not suffice. What is deliberately absent: the reading of lines, which `orders` does.
+//! The candidates of a return are earlier purchases of the same customer and product with
+//! unreturned units. The newest purchase with exactly the returned number of units left matches,
+//! preferably one of the same price. Otherwise the return takes units from the newest purchase
+//! backwards.
 
 use polars::prelude::*;
 
 use crate::columns::{
-    CUSTOMER_ID, DAY, LINE, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, RETURNED,
-    UNDONE_ORDER_ID, UNITS,
+    CUSTOMER_ID, DAY, LINE, MATCHED_ORDER_ID, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY,
+    RETURNED, UNITS,
 };
 
-/// Columns that [`Pairs::of`] needs of the lines.
+/// Columns of the lines that [`Pairs::of`] requires.
 pub const CANDIDATE: [&str; 9] =
     [CUSTOMER_ID, PRODUCT_ID, ORDER_ID, ORDERED_AT, DAY, QUANTITY, MONEY, LINE, RETURNED];
 
-/// What the returns undo.
+/// Returns with the purchases that they undo.
 #[derive(Debug, Clone)]
 pub struct Pairs {
-    /// One row a piece of a return: `customer_id`, `order_id` (of the return), `product_id` text, `ordered_at` datetime\[μs\], `day`
-    /// date, `units` i64 (positive), `undone_order_id` text (null where no purchase is left for the piece).
+    /// One row per part of a return: `customer_id`, `order_id` (of the return), `product_id` text,
+    /// `ordered_at` datetime\[μs\], `day` date, `units` i64 (positive), `matched_order_id` text
+    /// (null if the part has no purchase).
     pub table: DataFrame,
-    /// Lines of returns for which nothing was found.
+    /// Line numbers of returns without any purchase, ascending.
     unmatched: Vec<u64>,
 }
 
-/// A purchase with units left.
-struct Open<'a> {
+/// A purchase with unreturned units.
+struct OpenPurchase<'a> {
     order: Option<&'a str>,
-    bought: i64,
-    left: i64,
+    units: i64,
+    units_left: i64,
     money: i64,
 }
 
-/// Part of a return: the row of the return, its units, and the order that they undo.
-type Piece<'a> = (usize, i64, Option<&'a str>);
-
 impl Pairs {
-    /// Pairs the lines of customers and products with returns; other lines may be left out.
+    /// Matches returns among the lines of customers and products that have returns. Other lines may
+    /// be left out.
     ///
     /// # Errors
-    /// A column that is missing.
+    /// A column of [`CANDIDATE`] is missing.
     pub fn of(candidates: &DataFrame) -> PolarsResult<Self> {
         let text = [CUSTOMER_ID, PRODUCT_ID, ORDER_ID].map(|name| col(name).cast(DataType::String));
-        // Lines that still tie undo the same whichever comes first.
+        // Lines that tie even in these columns undo the same purchases in either order.
         let order =
             [CUSTOMER_ID, PRODUCT_ID, ORDERED_AT, RETURNED, ORDER_ID, QUANTITY, MONEY, LINE];
         let sorted = candidates
@@ -52,119 +52,123 @@ impl Pairs {
             .with_columns(text)
             .sort(order, Default::default())
             .collect()?;
-        let (customers, products) =
-            (sorted.column(CUSTOMER_ID)?.str()?, sorted.column(PRODUCT_ID)?.str()?);
-        let (orders, returned) =
-            (sorted.column(ORDER_ID)?.str()?, sorted.column(RETURNED)?.bool()?);
-        let (units, money) = (sorted.column(QUANTITY)?.i64()?, sorted.column(MONEY)?.i64()?);
+        let customers = sorted.column(CUSTOMER_ID)?.str()?;
+        let products = sorted.column(PRODUCT_ID)?.str()?;
+        let orders = sorted.column(ORDER_ID)?.str()?;
+        let returned = sorted.column(RETURNED)?.bool()?;
+        let quantities = sorted.column(QUANTITY)?.i64()?;
+        let amounts = sorted.column(MONEY)?.i64()?;
         let lines = sorted.column(LINE)?.u64()?;
-        let (mut open, mut pieces, mut unmatched): (Vec<Open<'_>>, Vec<Piece<'_>>, Vec<u64>) =
-            Default::default();
-        let mut of = (None, None);
+
+        let mut open = Vec::new();
+        let mut unmatched = Vec::new();
+        let (mut rows, mut units, mut matched_orders) = (Vec::new(), Vec::new(), Vec::new());
+        let mut group = (None, None);
         for row in 0..sorted.height() {
-            let whose = (customers.get(row), products.get(row));
-            if whose != of {
-                (open, of) = (Vec::new(), whose);
+            let row_group = (customers.get(row), products.get(row));
+            if row_group != group {
+                open.clear();
+                group = row_group;
             }
-            let (n, worth) = (units.get(row).unwrap_or(0), money.get(row).unwrap_or(0));
+            let quantity = quantities.get(row).unwrap_or(0);
+            let money = amounts.get(row).unwrap_or(0);
             if returned.get(row) == Some(true) {
-                let found = undo(&mut open, -n, worth);
-                if found.is_empty() {
+                let mut parts = undo(&mut open, -quantity, money);
+                if parts.is_empty() {
                     unmatched.extend(lines.get(row));
                 }
-                let left = -n - found.iter().map(|(units, _)| units).sum::<i64>();
-                pieces.extend(found.into_iter().map(|(units, order)| (row, units, order)));
-                if left > 0 {
-                    pieces.push((row, left, None));
+                let units_left = -quantity - parts.iter().map(|(part, _)| part).sum::<i64>();
+                if units_left > 0 {
+                    parts.push((units_left, None));
                 }
-            } else if n > 0 {
-                open.push(Open { order: orders.get(row), bought: n, left: n, money: worth });
+                for (part, order) in parts {
+                    rows.push(row as IdxSize);
+                    units.push(part);
+                    matched_orders.push(order);
+                }
+            } else if quantity > 0 {
+                let order = orders.get(row);
+                open.push(OpenPurchase { order, units: quantity, units_left: quantity, money });
             }
         }
-        let rows =
-            IdxCa::from_vec(LINE.into(), pieces.iter().map(|piece| piece.0 as IdxSize).collect());
+        let rows = IdxCa::from_vec(LINE.into(), rows);
         let mut table =
             sorted.select([CUSTOMER_ID, ORDER_ID, PRODUCT_ID, ORDERED_AT, DAY])?.take(&rows)?;
-        table.with_column(Column::new(
-            UNITS.into(),
-            pieces.iter().map(|piece| piece.1).collect::<Vec<_>>(),
-        ))?;
-        table.with_column(Column::new(
-            UNDONE_ORDER_ID.into(),
-            pieces.iter().map(|piece| piece.2).collect::<Vec<_>>(),
-        ))?;
+        table.with_column(Column::new(UNITS.into(), units))?;
+        table.with_column(Column::new(MATCHED_ORDER_ID.into(), matched_orders))?;
         unmatched.sort_unstable();
         Ok(Self { table, unmatched })
     }
 
-    /// Whether a line is a return for which nothing was found.
+    /// Whether a line number belongs to a return without any purchase.
     pub(super) fn is_unmatched(&self, line: Expr) -> Expr {
         let unmatched = Series::new(LINE.into(), &self.unmatched);
         line.is_in(lit(unmatched).implode(false), false)
     }
 
-    /// Day on which the last unit of an order came back, for the orders of which none is left: `bought` has one row
-    /// an order: `customer_id`, `order_id`, `units`.
-    ///
-    /// # Errors
-    /// A column that is missing.
-    pub fn undone(&self, bought: LazyFrame) -> PolarsResult<LazyFrame> {
-        let days = self.table.clone().lazy().filter(col(UNDONE_ORDER_ID).is_not_null());
-        let by_day = days
-            .group_by([col(CUSTOMER_ID), col(UNDONE_ORDER_ID).alias(ORDER_ID), col(DAY)])
+    /// For fully returned orders, the `day` on which the last unit was returned, with `customer_id`
+    /// and `order_id`. `purchases` has one row per order: `customer_id`, `order_id`, `units`.
+    pub fn fully_returned(&self, purchases: LazyFrame) -> PolarsResult<LazyFrame> {
+        let matched = self.table.clone().lazy().filter(col(MATCHED_ORDER_ID).is_not_null());
+        let by_day = matched
+            .group_by([col(CUSTOMER_ID), col(MATCHED_ORDER_ID).alias(ORDER_ID), col(DAY)])
             .agg([col(UNITS).sum().alias(RETURNED)])
             .sort([DAY], Default::default())
             .with_column(col(RETURNED).cum_sum(false).over([col(CUSTOMER_ID), col(ORDER_ID)])?);
         let keys = [col(CUSTOMER_ID), col(ORDER_ID)];
-        let whole = by_day.join(bought, keys.clone(), keys.clone(), JoinArgs::new(JoinType::Inner));
-        Ok(whole.filter(col(RETURNED).gt_eq(col(UNITS))).group_by(keys).agg([col(DAY).min()]))
+        let joined =
+            by_day.join(purchases, keys.clone(), keys.clone(), JoinArgs::new(JoinType::Inner));
+        Ok(joined.filter(col(RETURNED).gt_eq(col(UNITS))).group_by(keys).agg([col(DAY).min()]))
     }
 }
 
-/// Takes `units` from the open purchases; returns how many from which order.
-fn undo<'a>(open: &mut [Open<'a>], mut units: i64, money: i64) -> Vec<(i64, Option<&'a str>)> {
-    let whole = |purchase: &Open<'_>| purchase.left == units && units > 0;
-    let at_price = |purchase: &Open<'_>| {
+/// Takes `units` from the open purchases; returns the units and the order of each part.
+fn undo<'a>(
+    open: &mut [OpenPurchase<'a>],
+    mut units: i64,
+    money: i64,
+) -> Vec<(i64, Option<&'a str>)> {
+    let fits = |purchase: &OpenPurchase<'_>| purchase.units_left == units && units > 0;
+    let has_price = |purchase: &OpenPurchase<'_>| {
         i128::from(purchase.money) * i128::from(units)
-            == -i128::from(money) * i128::from(purchase.bought)
+            == -i128::from(money) * i128::from(purchase.units)
     };
-    let exact = open.iter().rposition(|purchase| whole(purchase) && at_price(purchase));
-    let exact = exact.or_else(|| open.iter().rposition(whole));
-    if let Some(purchase) = exact.map(|idx| &mut open[idx]) {
-        purchase.left = 0;
-        return vec![(units, purchase.order)];
+    let exact = open.iter().rposition(|purchase| fits(purchase) && has_price(purchase));
+    if let Some(idx) = exact.or_else(|| open.iter().rposition(fits)) {
+        open[idx].units_left = 0;
+        return vec![(units, open[idx].order)];
     }
-    let mut taken = Vec::new();
-    for purchase in open.iter_mut().rev().filter(|purchase| purchase.left > 0) {
-        let part = units.min(purchase.left);
+    let mut parts = Vec::new();
+    for purchase in open.iter_mut().rev().filter(|purchase| purchase.units_left > 0) {
+        let part = units.min(purchase.units_left);
         if part <= 0 {
             break;
         }
-        purchase.left -= part;
+        purchase.units_left -= part;
         units -= part;
-        taken.push((part, purchase.order));
+        parts.push((part, purchase.order));
     }
-    taken
+    parts
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn open(left: i64, money: i64, order: &str) -> Open<'_> {
-        Open { order: Some(order), bought: left, left, money }
+    fn open(units: i64, money: i64, order: &str) -> OpenPurchase<'_> {
+        OpenPurchase { order: Some(order), units, units_left: units, money }
     }
 
     #[test]
-    fn a_return_undoes_what_fits_it_best() {
+    fn return_takes_the_best_matching_purchase() {
         type Case = (&'static str, i64, i64, &'static [(i64, &'static str)]);
         let cases: [Case; 6] = [
-            ("the newest of as many units", 4, -40, &[(4, "d")]),
-            ("of as many units, at the same price", 4, -80, &[(4, "b")]),
-            ("else the newest", 1, -10, &[(1, "d")]),
-            ("over several where one does not suffice", 7, -70, &[(4, "d"), (3, "c")]),
-            ("as far as there is something", 99, -990, &[(4, "d"), (9, "c"), (4, "b"), (2, "a")]),
-            ("nothing comes back", 0, 0, &[]),
+            ("newest with the same units", 4, -40, &[(4, "d")]),
+            ("same units and price", 4, -80, &[(4, "b")]),
+            ("otherwise the newest", 1, -10, &[(1, "d")]),
+            ("several if one does not suffice", 7, -70, &[(4, "d"), (3, "c")]),
+            ("all if too few were bought", 99, -990, &[(4, "d"), (9, "c"), (4, "b"), (2, "a")]),
+            ("none if no unit is returned", 0, 0, &[]),
         ];
         for (name, units, money, expected) in cases {
             let mut purchases =

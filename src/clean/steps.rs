@@ -1,31 +1,27 @@
-//! The steps: each says what it objects to, as expressions over the lines.
+//! The steps of `clean`: each lists the lines that it rejects, as expressions over the lines.
 
 use chrono::NaiveDate;
 use polars::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::Predicate;
 use crate::columns::{
     AMOUNT, CUSTOMER_ID, DAY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, UNIT_PRICE,
 };
-use crate::ingest::conform::{self, blank};
-use crate::ingest::verdicts;
+use crate::ingest::cell::{is_empty_cell, reads_column};
+use crate::ingest::outcomes;
 
-/// A column of the lines that a step may look at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A mapped column of the lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum LineField {
-    /// Who bought.
     CustomerId,
-    /// The order.
     OrderId,
-    /// When.
     OrderedAt,
-    /// Units.
     Quantity,
-    /// Price of one unit.
     UnitPrice,
-    /// Value of the line.
     Amount,
-    /// What was bought.
     ProductId,
 }
 
@@ -44,69 +40,58 @@ impl LineField {
     }
 }
 
-/// A checked step: its columns are mapped.
+/// A validated step: all its columns are mapped.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// Lines in which one of these is null or empty.
+    /// Rejects lines in which one of these fields is null or empty.
     DropMissing(Vec<LineField>),
-    /// Lines of orders whose id begins with the prefix.
-    Cancellations {
-        /// What the order id begins with.
-        order_id_prefix: String,
-        /// What becomes of them.
-        policy: ReturnPolicy,
-    },
-    /// Lines in which one of these is zero or less; cancellations that are kept are exempt.
+    /// Treats lines of orders whose id starts with the prefix as cancellations.
+    Cancellations { order_id_prefix: String, policy: ReturnPolicy },
+    /// Rejects lines in which one of these fields is zero or less, except accepted cancellations.
     KeepPositive(Vec<LineField>),
-    /// Lines that repeat an earlier one.
-    DropDuplicates(Repeated),
-    /// Lines of fees and postage, by product id.
-    NonProductLines {
-        /// Ids as they stand.
-        codes: Vec<String>,
-        /// A regular expression that ids match.
-        pattern: Option<String>,
-    },
-    /// Lines for which a predicate is not true.
+    /// Rejects lines that duplicate an earlier line.
+    DropDuplicates(DuplicateKey),
+    /// Rejects lines of fees and postage, by exact product ids or a regular expression.
+    NonProductLines { codes: Vec<String>, pattern: Option<String> },
+    /// Rejects lines for which the predicate is not true.
     Where(Box<Predicate>),
-    /// Lines outside a range of local days.
-    DateRange {
-        /// First day.
-        from: Option<NaiveDate>,
-        /// The day after the last.
-        until: Option<NaiveDate>,
-    },
+    /// Rejects lines outside a range of local days; `until` is exclusive.
+    DateRange { from: Option<NaiveDate>, until: Option<NaiveDate> },
 }
 
-/// What becomes of returned money.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How cancellations are treated.
+///
+/// `drop` rejects the cancellation and keeps the cancelled order. `net` counts it as negative money
+/// at its own date, and not as an order. `separate` does the same in a column of its own. `match`
+/// pairs it with the earlier purchase; a purchase that is fully returned no longer counts as an
+/// order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum ReturnPolicy {
-    /// The cancellation is rejected, and the order that it undoes stays.
+    #[default]
     Drop,
-    /// It counts as negative money at its own date, and as no order.
     Net,
-    /// As `Net`, but apart from what was bought.
     Separate,
-    /// It is paired with the earlier purchases that it undoes; one without any is rejected. A purchase that is wholly
-    /// undone no longer counts as an order.
     Match,
 }
 
-/// Which lines are equal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Repeated {
-    /// Those equal in every source column.
-    Exact,
-    /// Those equal in these columns.
-    By(Vec<LineField>),
+/// The columns in which duplicate lines are equal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DuplicateKey {
+    #[serde(rename = "exact")]
+    WholeRow,
+    /// Lines that are equal in these columns.
+    #[serde(untagged)]
+    Fields(#[schemars(length(min = 1))] Vec<LineField>),
 }
 
-/// What a step objects to.
-pub(super) enum Objections {
-    /// Reasons with predicates that look at one line alone; never null.
+/// The lines that a step rejects.
+pub(super) enum RejectRule {
+    /// Reasons with rowwise predicates that are never null.
     Rowwise(Vec<(String, Expr)>),
-    /// A reason, and the columns in which a line equals one before it; no column means the whole source row.
-    Repeated(String, Vec<Expr>),
+    /// A reason, and the columns in which a line equals an earlier line; none for whole source
+    /// rows.
+    Duplicates(String, Vec<Expr>),
 }
 
 impl Step {
@@ -123,7 +108,7 @@ impl Step {
         }
     }
 
-    /// Prefix of the order ids of cancellations that the step keeps, and what becomes of their money.
+    /// Order id prefix and policy of cancellations, unless the policy is `drop`.
     pub fn kept_returns(&self) -> Option<(&str, ReturnPolicy)> {
         match self {
             Self::Cancellations { policy: ReturnPolicy::Drop, .. } => None,
@@ -132,117 +117,122 @@ impl Step {
         }
     }
 
-    /// What becomes of the money of returns under some steps.
+    /// The policy for returned money; `Drop` if no step configures one.
     pub fn policy(steps: &[Self]) -> ReturnPolicy {
         steps.iter().find_map(Self::kept_returns).map_or(ReturnPolicy::Drop, |(_, policy)| policy)
     }
 
-    /// Whether the step pairs returns with purchases.
+    /// Whether the step matches returns with purchases.
     pub fn matches_returns(&self) -> bool {
         matches!(self, Self::Cancellations { policy: ReturnPolicy::Match, .. })
     }
 
-    /// Whether the step looks at a column of the lines.
-    pub fn looks_at(&self, column: &str) -> bool {
-        let named = |fields: &[LineField]| fields.iter().any(|field| field.column() == column);
+    pub(super) fn drops_missing_customers(&self) -> bool {
+        matches!(self, Self::DropMissing(fields) if fields.contains(&LineField::CustomerId))
+    }
+
+    /// Whether the step reads a column of the lines. Duplicates of whole rows are compared in the
+    /// source columns instead.
+    pub fn reads_column(&self, column: &str) -> bool {
         match self {
-            Self::DropMissing(fields) | Self::KeepPositive(fields) => named(fields),
-            Self::DropDuplicates(Repeated::By(fields)) => named(fields),
-            Self::DropDuplicates(Repeated::Exact) => false,
+            Self::DropMissing(fields)
+            | Self::KeepPositive(fields)
+            | Self::DropDuplicates(DuplicateKey::Fields(fields)) => {
+                fields.iter().any(|field| field.column() == column)
+            }
+            Self::DropDuplicates(DuplicateKey::WholeRow) => false,
             Self::Cancellations { .. } => {
                 column == ORDER_ID || (column == PRODUCT_ID && self.matches_returns())
             }
             Self::NonProductLines { .. } => column == PRODUCT_ID,
-            Self::Where(predicate) => conform::looks_at(&predicate.keep, column),
+            Self::Where(predicate) => reads_column(&predicate.keep, column),
             Self::DateRange { .. } => column == DAY,
         }
     }
 
-    /// What the step objects to; `returned` tells the cancellations that are kept, `schema` the lines' types.
-    pub(super) fn objections(&self, returned: Expr, schema: &Schema) -> Objections {
-        match self {
-            Self::DropMissing(fields) => Objections::Rowwise(
-                fields
-                    .iter()
-                    .map(|f| {
-                        (
-                            format!("{} missing", f.column()),
-                            blank(f.column(), schema.get(f.column())),
-                        )
-                    })
-                    .collect(),
-            ),
-            Self::Cancellations { order_id_prefix, policy: ReturnPolicy::Drop } => {
-                Objections::Rowwise(vec![(
-                    format!("order_id begins with {order_id_prefix}"),
-                    begins(order_id_prefix),
-                )])
+    /// The lines that the step rejects. `is_return` marks accepted cancellations; `schema` holds
+    /// the types of the lines.
+    pub(super) fn reject_rule(&self, is_return: Expr, schema: &Schema) -> RejectRule {
+        let rules = match self {
+            Self::DropDuplicates(DuplicateKey::WholeRow) => {
+                return RejectRule::Duplicates("equal to an earlier row".to_owned(), Vec::new());
             }
-            Self::Cancellations { .. } => Objections::Rowwise(Vec::new()),
-            Self::KeepPositive(fields) => {
-                let not_positive = |f: &LineField| {
-                    let low = col(f.column()).lt_eq(lit(0i64)).fill_null(false);
-                    (format!("{} not positive", f.column()), low.and(returned.clone().not()))
-                };
-                Objections::Rowwise(fields.iter().map(not_positive).collect())
-            }
-            Self::DropDuplicates(Repeated::Exact) => {
-                Objections::Repeated("equal to an earlier row".to_owned(), Vec::new())
-            }
-            Self::DropDuplicates(Repeated::By(fields)) => {
-                let names: Vec<&str> = fields.iter().map(|f| f.column()).collect();
+            Self::DropDuplicates(DuplicateKey::Fields(fields)) => {
+                let names: Vec<&str> = fields.iter().map(|field| field.column()).collect();
                 let reason = format!("equal to an earlier row in {}", names.join(", "));
-                Objections::Repeated(reason, names.into_iter().map(col).collect())
+                return RejectRule::Duplicates(reason, names.into_iter().map(col).collect());
+            }
+            Self::DropMissing(fields) => fields
+                .iter()
+                .map(|field| field.column())
+                .map(|name| (format!("{name} missing"), is_empty_cell(name, schema.get(name))))
+                .collect(),
+            Self::Cancellations { order_id_prefix, policy: ReturnPolicy::Drop } => {
+                let reason = format!("order_id begins with {order_id_prefix}");
+                vec![(reason, order_id_starts_with(order_id_prefix))]
+            }
+            Self::Cancellations { .. } => Vec::new(),
+            Self::KeepPositive(fields) => {
+                fields.iter().map(|field| not_positive(field.column(), is_return.clone())).collect()
             }
             Self::NonProductLines { codes, pattern } => {
-                let id = || col(PRODUCT_ID).cast(DataType::String);
-                let listed = codes.iter().map(|code| id().eq(lit(code.as_str())));
-                let matched =
-                    pattern.iter().map(|pattern| id().str().contains(lit(pattern.as_str()), true));
-                let any =
-                    listed.chain(matched).reduce(|any, one| any.or(one)).unwrap_or(lit(false));
-                Objections::Rowwise(vec![("no product".to_owned(), any.fill_null(lit(false)))])
+                vec![("no product".to_owned(), is_non_product(codes, pattern.as_deref()))]
             }
             Self::Where(predicate) => {
-                // As in SQL, a line stays only where the predicate is true, not where it is unknown.
+                // As in SQL, unknown (null) does not keep a line.
                 let not_true = predicate.keep.clone().fill_null(lit(false)).not();
-                Objections::Rowwise(vec![(format!("not {}", predicate.sql), not_true)])
+                vec![(format!("not {}", predicate.sql), not_true)]
             }
-            Self::DateRange { from, until } => {
-                let day = |date: &NaiveDate| lit(*date).cast(DataType::Date);
-                let before =
-                    from.iter().map(|date| (format!("before {date}"), col(DAY).lt(day(date))));
-                let after = until
-                    .iter()
-                    .map(|date| (format!("on or after {date}"), col(DAY).gt_eq(day(date))));
-                let outside = before
-                    .chain(after)
-                    .map(|(reason, predicate)| (reason, predicate.fill_null(lit(false))));
-                Objections::Rowwise(outside.collect())
-            }
-        }
+            Self::DateRange { from, until } => outside_range(*from, *until),
+        };
+        RejectRule::Rowwise(rules)
     }
 }
 
-/// Whether a line's order id begins with a prefix.
-pub fn begins(prefix: &str) -> Expr {
+fn not_positive(name: &str, is_return: Expr) -> (String, Expr) {
+    let is_low = col(name).lt_eq(lit(0i64)).fill_null(false);
+    (format!("{name} not positive"), is_low.and(is_return.not()))
+}
+
+fn is_non_product(codes: &[String], pattern: Option<&str>) -> Expr {
+    let id = col(PRODUCT_ID).cast(DataType::String);
+    let is_listed = codes.iter().map(|code| id.clone().eq(lit(code.as_str())));
+    let matches = pattern.map(|pattern| id.clone().str().contains(lit(pattern), true));
+    let any = is_listed.chain(matches).reduce(Expr::or).unwrap_or(lit(false));
+    any.fill_null(lit(false))
+}
+
+fn outside_range(from: Option<NaiveDate>, until: Option<NaiveDate>) -> Vec<(String, Expr)> {
+    let day = |date: NaiveDate| lit(date).cast(DataType::Date);
+    let before = from.map(|date| (format!("before {date}"), col(DAY).lt(day(date))));
+    let after = until.map(|date| (format!("on or after {date}"), col(DAY).gt_eq(day(date))));
+    let rules = before.into_iter().chain(after);
+    rules.map(|(reason, predicate)| (reason, predicate.fill_null(lit(false)))).collect()
+}
+
+pub(super) fn order_id_starts_with(prefix: &str) -> Expr {
     let prefix = prefix.to_owned();
-    verdicts::made_of(vec![col(ORDER_ID).cast(DataType::String)], DataType::Boolean, move |ids| {
-        let ids = ids[0].str()?;
-        let name = ids.name().clone();
-        if ids.null_count() > 0 {
-            let found = ids.iter().map(|id| id.is_some_and(|id| id.starts_with(&prefix)));
-            return Ok(BooleanChunked::from_iter_values(name, found).into_column());
-        }
-        // Four bytes of a text stand beside its length; the first of them mostly decides, and costs less than a call.
-        let first = prefix.as_bytes().first().copied().unwrap_or_default();
-        let found = ids.downcast_iter().flat_map(|ids| {
-            let maybe = ids
-                .views()
-                .iter()
-                .map(|view| view.prefix.to_le_bytes()[0] == first || prefix.is_empty());
-            maybe.enumerate().map(|(row, maybe)| maybe && ids.value(row).starts_with(&prefix))
-        });
-        Ok(BooleanChunked::from_iter_values(name, found).into_column())
+    let order_id = col(ORDER_ID).cast(DataType::String);
+    outcomes::map_column(order_id, DataType::Boolean, move |ids| {
+        Ok(starts_with(ids.str()?, &prefix).into_column())
     })
+}
+
+/// False for null ids.
+fn starts_with(ids: &StringChunked, prefix: &str) -> BooleanChunked {
+    let name = ids.name().clone();
+    if ids.null_count() > 0 {
+        let matches = ids.iter().map(|id| id.is_some_and(|id| id.starts_with(prefix)));
+        return BooleanChunked::from_iter_values(name, matches);
+    }
+    // A string view stores its first four bytes inline. The first byte decides most rows without a
+    // function call.
+    let first_byte = prefix.as_bytes().first().copied();
+    let matches = ids.downcast_iter().flat_map(|ids| {
+        ids.views().iter().enumerate().map(move |(row, view)| {
+            first_byte.is_none_or(|byte| view.prefix.to_le_bytes()[0] == byte)
+                && ids.value(row).starts_with(prefix)
+        })
+    });
+    BooleanChunked::from_iter_values(name, matches)
 }

@@ -1,43 +1,36 @@
-//! `custseg inspect --columns`: what stands in the tables of a run.
+//! `custseg inspect --columns`: the data dictionary of a run, in Markdown.
 
 use std::io::Write;
 use std::path::Path;
 
-use custseg::columns;
-use custseg::error::Error;
-use custseg::evaluate::SEGMENTS;
-use custseg::publish::Published;
-use custseg::publish::anatomy::anatomy;
+use crate::error::Error;
+use crate::publish::Published;
+use crate::publish::parquet_metadata::parquet_metadata;
+use crate::tables::TableId;
 
-/// Every table of a run: what a row is, and of every column its type and what it means. Of the artefact's tables nothing is told.
+/// Every table of a run: what a row is, and type and meaning of every column. Tables of the artefact
+/// are left out.
 pub(super) fn dictionary(run: &Path, out: &mut impl Write) -> Result<(), Error> {
-    let run = Published::at(run).map_err(Error::Shown)?;
-    let mut told = Vec::new();
-    for output in run.manifest["outputs"].as_array().into_iter().flatten() {
-        let path = output["path"].as_str().unwrap_or_default();
-        let Some(table) =
-            path.strip_suffix(".parquet").map(|table| table.split('/').next().unwrap_or_default())
-        else {
+    let run = Published::open(run).map_err(Error::reading)?;
+    let mut written = Vec::new();
+    for output in &run.manifest.outputs {
+        let Some(path) = output.path.strip_suffix(".parquet") else { continue };
+        let name = path.split('/').next().unwrap_or(path);
+        let Some(id) = TableId::named(name) else { continue };
+        if written.contains(&id) {
             continue;
+        }
+        written.push(id);
+        let table = id.table();
+        let file = match id {
+            TableId::Segments => format!("{}/snapshot=…/part-0.parquet", table.name),
+            _ => output.path.clone(),
         };
-        let (Some(grain), false) = (columns::grain(table), told.contains(&table)) else { continue };
-        told.push(table);
-        let file = if table == SEGMENTS {
-            format!("{SEGMENTS}/snapshot=…/part-0.parquet")
-        } else {
-            path.to_owned()
-        };
-        writeln!(out, "## `{file}`\n\n{grain}\n\n| column | type | |\n|---|---|---|")?;
-        for column in anatomy(&run.folder.join(path)).map_err(Error::Shown)?.columns {
-            let meaning = columns::meaning_in(table, &column.name)
-                .unwrap_or("A column of the source, carried along.");
-            writeln!(
-                out,
-                "| `{}` | `{}` | {} |",
-                column.name,
-                column.r#type,
-                meaning.replace('|', "\\|")
-            )?;
+        writeln!(out, "## `{file}`\n\n{}\n\n| column | type | |\n|---|---|---|", table.grain)?;
+        let metadata = parquet_metadata(&run.folder.join(&output.path)).map_err(Error::reading)?;
+        for column in metadata.columns {
+            let meaning = table.meaning(&column.name).unwrap_or("").replace('|', "\\|");
+            writeln!(out, "| `{}` | `{}` | {meaning} |", column.name, column.r#type)?;
         }
         writeln!(out)?;
     }

@@ -1,4 +1,4 @@
-//! `custseg inspect`: what a Parquet file, or a run, is made of.
+//! `custseg inspect`: the contents of a Parquet file, or the files of a run.
 
 use std::io::Write;
 use std::path::Path;
@@ -6,128 +6,108 @@ use std::path::Path;
 use indicatif::BinaryBytes;
 use serde_json::json;
 
-use super::table;
-use custseg::error::Error;
-use custseg::publish::Published;
-use custseg::publish::anatomy::{Anatomy, anatomy};
+use super::table::draw_rows;
+use crate::error::Error;
+use crate::manifest::Output;
+use crate::publish::Published;
+use crate::publish::parquet_metadata::{ColumnMetadata, FileMetadata, parquet_metadata};
 
-pub(super) fn inspect(path: &Path, as_json: bool, out: &mut impl Write) -> Result<(), Error> {
+/// Longest shown metadata value and longest shown extreme of a column, in characters.
+const METADATA_CHARS: usize = 120;
+const VALUE_CHARS: usize = 24;
+/// Number of row groups whose sizes are listed.
+const ROW_GROUPS: usize = 8;
+
+pub(super) fn text(path: &Path, out: &mut impl Write) -> Result<(), Error> {
     if path.is_dir() {
-        let run = Published::at(path).map_err(Error::Shown)?;
-        return match as_json {
-            true => Ok(writeln!(out, "{}", run.manifest)?),
-            false => told(&run, out),
-        };
+        return draw_run(&Published::open(path).map_err(Error::reading)?, out);
     }
-    let found = anatomy(path).map_err(Error::Shown)?;
-    match as_json {
-        true => Ok(writeln!(out, "{}", json!(found))?),
-        false => drawn(path, &found, out),
-    }
+    draw_file(path, &parquet_metadata(path).map_err(Error::reading)?, out)
 }
 
-/// A run: its name and its files.
-fn told(run: &Published, out: &mut impl Write) -> Result<(), Error> {
-    let rows = &run.manifest["rows"];
+pub(super) fn json(path: &Path, out: &mut impl Write) -> Result<(), Error> {
+    let json = if path.is_dir() {
+        json!(Published::open(path).map_err(Error::reading)?.manifest)
+    } else {
+        json!(parquet_metadata(path).map_err(Error::reading)?)
+    };
+    Ok(writeln!(out, "{json}")?)
+}
+
+fn draw_run(run: &Published, out: &mut impl Write) -> Result<(), Error> {
+    let manifest = &run.manifest;
     writeln!(
         out,
         "run {} of pipeline {}, custseg {}",
-        run.text("run_id"),
-        run.text("pipeline"),
-        run.text("version")
+        manifest.run_id, manifest.pipeline, manifest.version
     )?;
     writeln!(out, "  folder      {}", run.folder.display())?;
-    writeln!(
-        out,
-        "  snapshots   {}",
-        run.snapshots().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    )?;
+    writeln!(out, "  snapshots   {}", manifest.snapshots.join(", "))?;
+    let rows = &manifest.rows;
     writeln!(
         out,
         "  rows        {} raw, {} accepted, {} of customers",
-        rows["raw"], rows["accepted"], rows["segments"]
+        rows.raw, rows.accepted, rows.segments
     )?;
-    for input in run.manifest["inputs"].as_array().into_iter().flatten() {
-        let bytes = BinaryBytes(input["bytes"].as_u64().unwrap_or_default());
-        writeln!(out, "  input       {} ({bytes})", input["path"].as_str().unwrap_or_default())?;
+    for input in &manifest.inputs {
+        writeln!(out, "  input       {} ({})", input.path, BinaryBytes(input.bytes))?;
     }
-    writeln!(
-        out,
-        "  whole       {}",
-        if run.is_whole() {
-            "yes: every file has the bytes that it was written with"
-        } else {
-            "NO"
-        }
-    )?;
-    writeln!(out)?;
-    let outputs = run.manifest["outputs"].as_array().into_iter().flatten().map(|output| {
-        [
-            output["path"].as_str().unwrap_or_default().to_owned(),
-            output["rows"].as_u64().map(|rows| rows.to_string()).unwrap_or_default(),
-            BinaryBytes(output["bytes"].as_u64().unwrap_or_default()).to_string(),
-        ]
-    });
-    Ok(writeln!(out, "{}", table::rows(["file", "rows", "size"], outputs, &[1, 2]))?)
+    let complete = if run.is_complete() { "yes: all files match their hashes" } else { "NO" };
+    writeln!(out, "  complete    {complete}\n")?;
+    let row = |output: &Output| {
+        let rows = output.rows.map_or_else(String::new, |rows| rows.to_string());
+        [output.path.clone(), rows, BinaryBytes(output.bytes as u64).to_string()]
+    };
+    let rows = manifest.outputs.iter().map(row);
+    Ok(writeln!(out, "{}", draw_rows(["file", "rows", "size"], rows, &[1, 2]))?)
 }
 
-/// A Parquet file.
-fn drawn(path: &Path, found: &Anatomy, out: &mut impl Write) -> Result<(), Error> {
-    let Anatomy { rows, bytes, created_by, metadata, row_groups, columns } = found;
-    writeln!(
-        out,
-        "{}: {rows} rows, {} columns, {}",
-        path.display(),
-        columns.len(),
-        BinaryBytes(*bytes)
-    )?;
+fn draw_file(path: &Path, metadata: &FileMetadata, out: &mut impl Write) -> Result<(), Error> {
+    let FileMetadata { rows, bytes, created_by, metadata, row_groups, columns } = metadata;
+    let size = BinaryBytes(*bytes);
+    writeln!(out, "{}: {rows} rows, {} columns, {size}", path.display(), columns.len())?;
     if let Some(created_by) = created_by {
         writeln!(out, "  written by  {created_by}")?;
     }
     let groups: Vec<String> =
-        row_groups.iter().take(8).map(|group| group.rows.to_string()).collect();
+        row_groups.iter().take(ROW_GROUPS).map(|group| group.rows.to_string()).collect();
     let more = if row_groups.len() > groups.len() { ", …" } else { "" };
-    let of = if groups.is_empty() {
+    let sizes = if groups.is_empty() {
         String::new()
     } else {
         format!(" of {}{more} rows", groups.join(", "))
     };
-    writeln!(out, "  row groups  {}{of}", row_groups.len())?;
+    writeln!(out, "  row groups  {}{sizes}", row_groups.len())?;
     for (key, value) in metadata {
-        let mut shown: String = value.chars().take(120).collect();
-        if shown.len() < value.len() {
-            shown.push('…');
-        }
-        writeln!(out, "  {key} = {shown}")?;
+        let short = truncate(value, METADATA_CHARS);
+        let more = if short.len() < value.len() { "…" } else { "" };
+        writeln!(out, "  {key} = {short}{more}")?;
     }
     writeln!(out)?;
-    let header = [
-        "column",
-        "type",
-        "nulls",
-        "smallest",
-        "largest",
-        "compression",
-        "size",
-        "share",
-        "unpacked",
-    ];
-    let all: i64 = columns.iter().map(|column| column.bytes).sum();
-    let short = |text: &Option<String>| {
-        text.as_deref().unwrap_or_default().chars().take(24).collect::<String>()
+    let header =
+        ["column", "type", "nulls", "min", "max", "compression", "size", "share", "uncompressed"];
+    let total: i64 = columns.iter().map(|column| column.bytes).sum();
+    let rows = columns.iter().map(|column| cells(column, total));
+    Ok(writeln!(out, "{}", draw_rows(header, rows, &[2, 6, 7, 8]))?)
+}
+
+fn cells(column: &ColumnMetadata, total: i64) -> [String; 9] {
+    let extreme = |text: &Option<String>| {
+        text.as_deref().map_or("", |text| truncate(text, VALUE_CHARS)).to_owned()
     };
-    let rows = columns.iter().map(|column| {
-        [
-            column.name.clone(),
-            column.r#type.clone(),
-            column.nulls.map(|nulls| nulls.to_string()).unwrap_or_default(),
-            short(&column.min),
-            short(&column.max),
-            column.compression.clone(),
-            BinaryBytes(column.bytes.unsigned_abs()).to_string(),
-            format!("{:.1} %", 100.0 * column.bytes as f64 / all.max(1) as f64),
-            BinaryBytes(column.uncompressed.unsigned_abs()).to_string(),
-        ]
-    });
-    Ok(writeln!(out, "{}", table::rows(header, rows, &[2, 6, 7, 8]))?)
+    [
+        column.name.clone(),
+        column.r#type.clone(),
+        column.nulls.map_or_else(String::new, |nulls| nulls.to_string()),
+        extreme(&column.min),
+        extreme(&column.max),
+        column.compression.clone(),
+        BinaryBytes(column.bytes.unsigned_abs()).to_string(),
+        format!("{:.1} %", 100.0 * column.bytes as f64 / total.max(1) as f64),
+        BinaryBytes(column.uncompressed.unsigned_abs()).to_string(),
+    ]
+}
+
+fn truncate(text: &str, chars: usize) -> &str {
+    text.char_indices().nth(chars).map_or(text, |(end, _)| &text[..end])
 }

@@ -1,7 +1,9 @@
-//! The log on standard error: lines for people or for programs, one for the end of every stage, and signs of life in between.
+//! The log on standard error: lines for people or for programs, the end of every stage, and the
+//! progress of the scan.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,7 +11,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id};
+use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber, info};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
@@ -17,28 +19,94 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::cli::{LogFormat, Machine};
-use custseg::progress;
+use crate::progress::{Extent, ScanObserver, Silent};
+use crate::session::RunObserver;
 
-/// Spans of this name are stages.
+/// Names of the spans that are stages.
 const STAGES: [&str; 11] = [
     "ingest", "clean", "orders", "checks", "rfm", "score", "segment", "model", "evaluate",
     "artefact", "publish",
 ];
 
-/// The stage that reads the source, whose course is counted.
+/// The stage that reads the source.
 const SCAN: &str = "orders";
 
-/// How often a sign of life is given where there is no terminal.
-const SIGN: Duration = Duration::from_secs(5);
+/// Interval of progress lines if there is no terminal.
+const INTERVAL: Duration = Duration::from_secs(5);
 
-/// The stages that are entered, the innermost last, with when they were.
+/// The entered stages with the time of entry, innermost last.
 static ENTERED: Mutex<Vec<(&'static str, Instant)>> = Mutex::new(Vec::new());
 
-/// The bar, where there is one.
+/// The progress bar, if there is one.
 static BAR: OnceLock<ProgressBar> = OnceLock::new();
 
-/// Whether log lines are for programs, so that nothing else is to be written beside them.
+/// Whether the log is JSON, so that nothing else may be written to standard error.
 static JSON: OnceLock<bool> = OnceLock::new();
+
+static PROGRESS: OnceLock<Arc<Progress>> = OnceLock::new();
+
+/// Progress of the current scan.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    rows: AtomicU64,
+    done: AtomicU64,
+    /// 0 if the extent is unknown.
+    total: AtomicU64,
+    /// Whether `done` and `total` are rows, not bytes.
+    in_rows: AtomicBool,
+}
+
+impl Progress {
+    /// Rows read so far, and the share of the source that is read, 0 to 1, if its extent is known.
+    fn so_far(&self) -> (u64, Option<f64>) {
+        let total = self.total.load(Ordering::Relaxed);
+        let done = self.done.load(Ordering::Relaxed);
+        let share = (total > 0).then(|| (done as f64 / total as f64).min(1.0));
+        (self.rows.load(Ordering::Relaxed), share)
+    }
+}
+
+impl ScanObserver for Progress {
+    fn scan_started(&self, extent: Option<Extent>) {
+        let (total, in_rows) = match extent {
+            Some(Extent::Rows(rows)) => (rows, true),
+            Some(Extent::Bytes(bytes)) => (bytes, false),
+            None => (0, false),
+        };
+        self.rows.store(0, Ordering::Relaxed);
+        self.done.store(0, Ordering::Relaxed);
+        self.in_rows.store(in_rows, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    fn bytes_read(&self, bytes: usize) {
+        if !self.in_rows.load(Ordering::Relaxed) {
+            self.done.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+    }
+
+    fn rows_read(&self, rows: usize) {
+        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
+        if self.in_rows.load(Ordering::Relaxed) {
+            self.done.fetch_add(rows as u64, Ordering::Relaxed);
+        }
+    }
+}
+
+impl RunObserver for Progress {}
+
+/// An observer for runs without lineage events.
+pub(crate) fn observer() -> Arc<dyn RunObserver> {
+    match progress() {
+        Some(progress) => progress,
+        None => Arc::new(Silent),
+    }
+}
+
+/// The progress that the log shows. `None` with `--quiet`.
+pub(crate) fn progress() -> Option<Arc<Progress>> {
+    PROGRESS.get().cloned()
+}
 
 /// Starts the log.
 pub(crate) fn start(machine: &Machine) {
@@ -48,81 +116,79 @@ pub(crate) fn start(machine: &Machine) {
         (false, 1) => "custseg=debug,warn",
         (false, _) => "custseg=trace,info",
     };
-    // Who asks for silence on the command line means it, whatever is exported.
-    let exported = EnvFilter::try_from_default_env().ok().filter(|_| !machine.quiet);
+    // --quiet takes precedence over RUST_LOG.
+    let exported = if machine.quiet { None } else { EnvFilter::try_from_default_env().ok() };
     let filter = exported.unwrap_or_else(|| EnvFilter::new(level));
     let json = machine.log_format == LogFormat::Json;
     let terminal = io::stderr().is_terminal();
     JSON.get_or_init(|| json);
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let closing =
+    let span_events =
         if machine.verbose > 0 { fmt::format::FmtSpan::CLOSE } else { fmt::format::FmtSpan::NONE };
-    let lines = fmt::layer().with_writer(BesideTheBar::default);
-    let lines = match json {
-        true => lines.json().boxed(),
-        false => {
-            lines.with_ansi(colour).with_target(false).with_span_events(closing).compact().boxed()
-        }
+    let lines = fmt::layer().with_writer(AboveBar::default);
+    let lines = if json {
+        lines.json().boxed()
+    } else {
+        lines.with_ansi(colour).with_target(false).with_span_events(span_events).compact().boxed()
     };
-    tracing_subscriber::registry().with(filter).with(lines).with(Stages { told: json }).init();
+    tracing_subscriber::registry().with(filter).with(lines).with(Stages { logged: json }).init();
     if !machine.quiet {
-        watch(terminal && !json);
+        let progress = PROGRESS.get_or_init(Arc::default).clone();
+        let bar = (terminal && !json).then(|| BAR.get_or_init(spinner));
+        thread::spawn(move || show(&progress, bar));
     }
 }
 
-/// Whether log lines are for programs.
+/// Whether the log is JSON.
 pub(crate) fn is_json() -> bool {
-    JSON.get().copied().unwrap_or_default()
+    JSON.get().copied().unwrap_or(false)
 }
 
-/// Writes why the program fails: for people as it stands, for programs as a line of the log.
-pub(crate) fn failure(words: &str, exit_code: u8) {
+/// Writes the error that ends the program: as it is for people, as a line of the log for programs.
+pub(crate) fn failure(message: &str, exit_code: u8) {
     clear();
-    match is_json() {
-        true => {
-            let message = words.trim_start_matches("error: ");
-            say(&format!(
-                "{}\n",
-                line("ERROR", &json!({ "message": message, "exit_code": exit_code }))
-            ));
-        }
-        false => say(&format!("{words}\n")),
+    if is_json() {
+        let message = message.trim_start_matches("error: ");
+        let fields = json!({ "message": message, "exit_code": exit_code });
+        write(&format!("{}\n", line("ERROR", &fields)));
+    } else {
+        write(&format!("{message}\n"));
     }
 }
 
-/// Writes to standard error. Nobody is there to be told where that cannot be written, and it changes nothing.
-pub(crate) fn say(words: &str) {
-    let _ = io::stderr().write_all(words.as_bytes());
+/// Writes to standard error. Errors are ignored: there is nowhere to report them.
+pub(crate) fn write(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// A line as the JSON log has it.
+/// A line of the JSON log.
 fn line(level: &str, fields: &serde_json::Value) -> serde_json::Value {
     let now = DateTime::<Utc>::from(SystemTime::now()).to_rfc3339_opts(SecondsFormat::Micros, true);
     json!({ "timestamp": now, "level": level, "fields": fields, "target": "custseg" })
 }
 
-/// Takes the bar away, before something else is written to the terminal.
+/// Removes the progress bar before other output.
 pub(crate) fn clear() {
     if let Some(bar) = BAR.get() {
         bar.finish_and_clear();
     }
 }
 
-/// Follows the stages; where they are told, writes a line at the end of each.
+/// Tracks the entered stages, and logs a line at the end of each if `logged`.
 struct Stages {
-    told: bool,
+    logged: bool,
 }
 
-/// What is known of a stage at its end.
-struct Course {
-    began: Instant,
+/// Data of a stage's span.
+struct StageData {
+    started: Instant,
     rows: Option<u64>,
 }
 
-/// Finds the rows that a stage or an event in it speaks of.
-struct RowsSaid<'a>(&'a mut Option<u64>);
+/// Finds the field `rows` of a span or an event.
+struct RowsField<'a>(&'a mut Option<u64>);
 
-impl Visit for RowsSaid<'_> {
+impl Visit for RowsField<'_> {
     fn record_u64(&mut self, field: &Field, value: u64) {
         if field.name() == "rows" {
             *self.0 = Some(value);
@@ -136,16 +202,24 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Stages {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         if let Some(span) = context.span(id).filter(|span| STAGES.contains(&span.name())) {
             let mut rows = None;
-            attributes.record(&mut RowsSaid(&mut rows));
-            span.extensions_mut().insert(Course { began: Instant::now(), rows });
+            attributes.record(&mut RowsField(&mut rows));
+            span.extensions_mut().insert(StageData { started: Instant::now(), rows });
+        }
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        if let Some(span) = context.span(id)
+            && let Some(data) = span.extensions_mut().get_mut::<StageData>()
+        {
+            values.record(&mut RowsField(&mut data.rows));
         }
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         if let Some(span) = context.event_span(event)
-            && let Some(course) = span.extensions_mut().get_mut::<Course>()
+            && let Some(data) = span.extensions_mut().get_mut::<StageData>()
         {
-            event.record(&mut RowsSaid(&mut course.rows));
+            event.record(&mut RowsField(&mut data.rows));
         }
     }
 
@@ -162,16 +236,19 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Stages {
     }
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
-        let Some(span) = context.span(&id).filter(|_| self.told) else { return };
+        if !self.logged {
+            return;
+        }
+        let Some(span) = context.span(&id) else { return };
         let extensions = span.extensions();
-        let Some(course) = extensions.get::<Course>() else { return };
-        let seconds = (course.began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+        let Some(data) = extensions.get::<StageData>() else { return };
+        let seconds = (data.started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
         let mut fields =
             json!({ "message": "stage done", "stage": span.name(), "seconds": seconds });
-        if let Some(rows) = course.rows {
+        if let Some(rows) = data.rows {
             fields["rows"] = json!(rows);
         }
-        say(&format!("{}\n", line("INFO", &fields)));
+        write(&format!("{}\n", line("INFO", &fields)));
     }
 }
 
@@ -179,72 +256,61 @@ fn entered() -> std::sync::MutexGuard<'static, Vec<(&'static str, Instant)>> {
     ENTERED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Shows from a thread of its own what is being done: a bar on a terminal, else a line every few seconds.
-fn watch(terminal: bool) {
-    let bar = terminal.then(|| {
-        BAR.get_or_init(|| {
-            let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr());
-            bar.set_style(ProgressStyle::default_spinner());
-            bar
-        })
-    });
-    thread::spawn(move || {
-        let mut told = Instant::now();
-        loop {
-            thread::sleep(Duration::from_millis(100));
-            let Some((stage, since)) = entered().last().copied() else { continue };
-            let (rows, share) = progress::so_far();
-            let seconds = since.elapsed().as_secs_f64();
-            match bar {
-                // What is over at once needs no bar.
-                Some(bar) if seconds > 0.3 && !bar.is_finished() => {
-                    draw(bar, stage, rows, share, seconds)
-                }
-                Some(_) => {}
-                None if told.elapsed() >= SIGN && since.elapsed() >= SIGN => {
-                    told = Instant::now();
-                    let percent =
-                        share.map(|share| (share * 100.0).floor() as u64).filter(|_| stage == SCAN);
-                    let rows = Some(rows).filter(|_| stage == SCAN);
-                    info!(
-                        stage,
-                        rows,
-                        percent,
-                        seconds = since.elapsed().as_secs(),
-                        "still at work"
-                    );
-                }
-                None => {}
-            }
-        }
-    });
+fn spinner() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr());
+    bar.set_style(ProgressStyle::default_spinner());
+    bar
 }
 
-fn draw(bar: &ProgressBar, stage: &'static str, rows: u64, share: Option<f64>, seconds: f64) {
-    let scanning = stage == SCAN && rows > 0;
-    let (template, words) = match (scanning, share) {
-        (true, Some(_)) => ("{prefix:9} [{bar:30}] {percent:>3} %  {msg}", speed(rows, seconds)),
-        (true, None) => ("{prefix:9} {spinner} {msg}", speed(rows, seconds)),
-        (false, _) => ("{prefix:9} {spinner} {msg}", format!("{seconds:.1} s")),
+/// Shows the current stage forever: in a bar on a terminal, else in a line every few seconds.
+fn show(progress: &Progress, bar: Option<&ProgressBar>) {
+    let mut last_line = Instant::now();
+    loop {
+        thread::sleep(Duration::from_millis(100));
+        let Some((stage, since)) = entered().last().copied() else { continue };
+        let (rows, share) = progress.so_far();
+        let elapsed = since.elapsed();
+        if let Some(bar) = bar {
+            // A short stage needs no bar.
+            if elapsed.as_secs_f64() > 0.3 && !bar.is_finished() {
+                let rows = if stage == SCAN { rows } else { 0 };
+                draw(bar, stage, (rows, share), elapsed.as_secs_f64());
+            }
+        } else if last_line.elapsed() >= INTERVAL && elapsed >= INTERVAL {
+            last_line = Instant::now();
+            let seconds = elapsed.as_secs();
+            if stage == SCAN {
+                let percent = share.map(|share| (share * 100.0).floor() as u64);
+                info!(stage, rows, percent, seconds, "still running");
+            } else {
+                info!(stage, seconds, "still running");
+            }
+        }
+    }
+}
+
+fn draw(bar: &ProgressBar, stage: &'static str, (rows, share): (u64, Option<f64>), seconds: f64) {
+    let speed =
+        format!("{:.1} M rows, {:.1} M rows/s", rows as f64 / 1e6, rows as f64 / 1e6 / seconds);
+    let (template, message) = match (rows, share) {
+        (0, _) => ("{prefix:9} {spinner} {msg}", format!("{seconds:.1} s")),
+        (_, Some(_)) => ("{prefix:9} [{bar:30}] {percent:>3} %  {msg}", speed),
+        (_, None) => ("{prefix:9} {spinner} {msg}", speed),
     };
-    bar.set_message(words);
+    bar.set_message(message);
     bar.set_prefix(stage);
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
-    bar.set_position((share.unwrap_or_default() * 1000.0) as u64);
+    bar.set_position((share.unwrap_or(0.0) * 1000.0) as u64);
     bar.tick();
 }
 
-fn speed(rows: u64, seconds: f64) -> String {
-    format!("{:.1} M rows, {:.1} M rows/s", rows as f64 / 1e6, rows as f64 / 1e6 / seconds)
-}
-
-/// Standard error for log lines: the bar makes way for each.
+/// Writes log lines above the progress bar.
 #[derive(Default)]
-struct BesideTheBar(Vec<u8>);
+struct AboveBar(Vec<u8>);
 
-impl Write for BesideTheBar {
+impl Write for AboveBar {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.write(bytes)
     }
@@ -258,9 +324,9 @@ impl Write for BesideTheBar {
     }
 }
 
-impl Drop for BesideTheBar {
+impl Drop for AboveBar {
     fn drop(&mut self) {
-        // Nobody is there to be told of a log that cannot be written.
+        // Errors are ignored: there is nowhere to report them.
         let _ = self.flush();
     }
 }

@@ -1,4 +1,4 @@
-//! `custseg completions` and `custseg man`: what the command line says of itself, for shells and for `man`.
+//! `custseg completions` and `custseg man`.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,11 +7,11 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 
 use crate::cli::Cli;
-use custseg::error::Error;
-use custseg::publish::PublishError;
+use crate::error::Error;
+use crate::publish::PublishError;
 
 pub(super) fn completions(shell: Shell, out: &mut impl Write) -> Result<(), Error> {
-    // The generator panics where it cannot write, so it writes into memory.
+    // The generator panics if it cannot write, so it writes to memory.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "custseg", &mut script);
     Ok(out.write_all(&script)?)
@@ -19,5 +19,5 @@ pub(super) fn completions(shell: Shell, out: &mut impl Write) -> Result<(), Erro
 
 pub(super) fn pages(to: &Path) -> Result<(), Error> {
     clap_mangen::generate_to(Cli::command(), to)
-        .map_err(|source| Error::Shown(PublishError::Io { path: to.to_owned(), source }))
+        .map_err(|source| Error::reading(PublishError::Io { path: to.to_owned(), source }))
 }

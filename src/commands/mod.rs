@@ -1,17 +1,19 @@
-//! One file a command. Only these and `main` print.
+//! The commands, one file each. Only these and `main` print.
 
 use std::io::Write;
 use std::path::Path;
 
-use polars::prelude::{Schema, SchemaNamesAndDtypes};
 use serde_json::Value;
 
 use crate::cli::{Command, Load, Overrides, PlanFormat, PlannedFor, Runs};
-use custseg::config::{self, Request};
-use custseg::error::Error;
-use custseg::pipeline::{How, Pipeline, Scanned};
-use custseg::remote::is_remote;
+use crate::config::{self, Request};
+use crate::error::Error;
+use crate::pipeline::Pipeline;
+use crate::publish::OnFailedGate;
+use crate::remote::is_remote;
+use crate::session::{RunOptions, Session};
 
+mod artefact_input;
 mod check;
 mod dictionary;
 mod diff;
@@ -34,84 +36,91 @@ mod summary;
 mod table;
 mod why;
 
-/// Runs a command; what it prints on `out` is data.
+/// Runs a command. Data is written to `out`.
 pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Error> {
     match command {
         Command::Run { load, engine, publish_anyway, only_new, skip_code, lineage } => {
-            let told = lineage.is_some().then_some(lineage::scanned as fn(&Scanned<'_>));
-            let how = How { publish_anyway: *publish_anyway, only_new: *only_new, told };
-            run::run(
-                &loaded_for(load, engine.as_deref())?,
-                how,
-                *skip_code,
-                lineage.as_deref(),
-                out,
-            )
+            let on_failed_gate =
+                if *publish_anyway { OnFailedGate::Publish } else { OnFailedGate::Keep };
+            let arguments = run::Arguments {
+                options: RunOptions { on_failed_gate, incremental: *only_new },
+                skip_code: *skip_code,
+                lineage: lineage.as_deref(),
+            };
+            run::run(&load_for_engine(load, engine.as_deref())?, arguments, out)
         }
         Command::Diff { one, other, snapshot, json } => {
-            diff::diff([local(one)?, local(other)?], *snapshot, *json, out)
+            let runs = [local(one)?, local(other)?];
+            if *json { diff::json(runs, *snapshot, out) } else { diff::text(runs, *snapshot, out) }
         }
         Command::Report { run, out: to } => report::report(local(run)?, to, out),
-        Command::Simulate(asked) => simulate::simulate(asked, out),
-        Command::Score(asked) => {
-            local(&asked.model)?;
-            score::score(asked, out)
+        Command::Simulate(arguments) => simulate::simulate(arguments, out),
+        Command::Score(arguments) => {
+            local(&arguments.model)?;
+            score::score(arguments, out)
         }
-        Command::Runs(asked) => {
-            let (Runs::List { place, .. } | Runs::Prune { place, .. }) = asked;
-            local(place)?;
-            runs::runs(asked, out)
+        Command::Runs(arguments) => {
+            let (Runs::List { folder, .. } | Runs::Prune { folder, .. }) = arguments;
+            local(folder)?;
+            runs::runs(arguments, out)
         }
         Command::Inspect { path, columns: true, .. } => dictionary::dictionary(local(path)?, out),
-        Command::Inspect { path, json, .. } => inspect::inspect(local(path)?, *json, out),
-        Command::Schema { of, markdown } => schema::schema(*of, *markdown, out),
+        Command::Inspect { path, json: true, .. } => inspect::json(local(path)?, out),
+        Command::Inspect { path, .. } => inspect::text(local(path)?, out),
+        Command::Schema { of, markdown: true } => schema::markdown(*of, out),
+        Command::Schema { of, .. } => schema::json(*of, out),
         Command::Completions { shell } => manual::completions(*shell, out),
         Command::Man { to } => manual::pages(to),
-        Command::Check(load) => check::check(&loaded(load)?, out),
-        Command::Explain(load) => explain::explain(&loaded(load)?, out),
+        Command::Check(load) => check::check(&load_pipeline(load)?, out),
+        Command::Explain(load) => explain::explain(&load_pipeline(load)?, out),
         Command::Plan { load, engine: PlannedFor::Spark, format: PlanFormat::Sql, to } => {
-            plan::plan(&loaded(load)?, to.as_deref(), out)
+            plan::plan(&load_pipeline(load)?, to.as_deref(), out)
         }
         Command::Lint { file, manifest } => lint::lint(file, manifest.as_deref(), out),
         Command::Why { pipeline, customer_id, overrides } => {
-            let load = Load { pipeline: Some(pipeline.clone()), overrides: overrides.clone() };
-            why::why(&loaded(&load)?, customer_id, out)
+            why::why(&load_named(pipeline, overrides)?, customer_id, out)
         }
         Command::Peek { pipeline, stage, rows, overrides } => {
-            let load = Load { pipeline: Some(pipeline.clone()), overrides: overrides.clone() };
-            peek::peek(&loaded(&load)?, *stage, *rows, out)
+            peek::peek(&load_named(pipeline, overrides)?, *stage, *rows, out)
         }
     }
 }
 
-/// A path of this machine; only runs read from stores and write to them.
+/// A path of this machine. Only `run`, and the sources of a pipeline, may be in object stores.
 fn local(path: &Path) -> Result<&Path, Error> {
-    match is_remote(&path.to_string_lossy()) {
-        true => Err(Error::Usage(format!(
-            "{}: only `run` and paths of sources go to object stores",
+    if is_remote(&path.to_string_lossy()) {
+        return Err(Error::Usage(format!(
+            "{}: object stores are only supported by `run` and in the paths of sources",
             path.display()
-        ))),
-        false => Ok(path),
+        )));
     }
+    Ok(path)
 }
 
-fn loaded(load: &Load) -> Result<Pipeline, Error> {
-    loaded_for(load, None)
+fn load_pipeline(load: &Load) -> Result<Pipeline, Error> {
+    load_for_engine(load, None)
 }
 
-/// A pipeline for an engine, where one is named.
-fn loaded_for(load: &Load, engine: Option<&str>) -> Result<Pipeline, Error> {
+fn load_named(pipeline: &Path, overrides: &Overrides) -> Result<Pipeline, Error> {
+    load_pipeline(&Load { pipeline: Some(pipeline.to_owned()), overrides: overrides.clone() })
+}
+
+/// A pipeline, with its engine overridden if one is named.
+fn load_for_engine(load: &Load, engine: Option<&str>) -> Result<Pipeline, Error> {
     let Overrides { set, as_of } = load.overrides.clone();
-    let engine = engine.map(|engine| match engine {
-        "local" => "engine={}".to_owned(),
-        remote => format!("engine.spark.remote={}", Value::from(remote)),
+    let engine = engine.map(|engine| {
+        let setting = match engine {
+            "local" => "engine={}".to_owned(),
+            remote => format!("engine.spark.remote={}", Value::from(remote)),
+        };
+        ("--engine".to_owned(), setting)
     });
-    let given = engine.map(|engine| ("--engine".to_owned(), engine)).into_iter().collect();
-    Ok(config::load(&Request { pipeline: load.pipeline.clone(), given, set, as_of })?)
+    let arguments = engine.into_iter().collect();
+    let pipeline = load.pipeline.clone();
+    Ok(config::load(&Request { pipeline, arguments, set, as_of, ..Request::default() })?)
 }
 
-/// A schema in one line.
-fn schema_line(schema: &Schema) -> String {
-    let columns = schema.iter_names_and_dtypes().map(|(name, dtype)| format!("{name} {dtype}"));
-    columns.collect::<Vec<_>>().join(" · ")
+/// A session that shows its progress.
+fn open(p: &Pipeline) -> Session<'_> {
+    Session::open(p, log::observer())
 }

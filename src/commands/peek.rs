@@ -4,14 +4,15 @@ use std::io::Write;
 
 use polars::prelude::*;
 
-use super::table::{drawn, plain};
+use super::open;
+use super::table::{draw, plain};
 use crate::cli::Stage;
-use custseg::columns::{CUSTOMER_ID, DAY, ORDER_ID, REASON};
-use custseg::error::Error;
-use custseg::ingest::{self, Reading};
-use custseg::orders;
-use custseg::pipeline::{self, Pipeline};
-use custseg::rfm;
+use crate::columns::{CUSTOMER_ID, DAY, ORDER_ID, REASON};
+use crate::error::Error;
+use crate::ingest::{Reading, scan_error};
+use crate::orders;
+use crate::pipeline::Pipeline;
+use crate::session::{SegmentedRun, Session};
 
 pub(super) fn peek(
     p: &Pipeline,
@@ -19,63 +20,80 @@ pub(super) fn peek(
     rows: usize,
     out: &mut impl Write,
 ) -> Result<(), Error> {
-    for (name, frame) in after(p, stage, rows)? {
+    let session = open(p);
+    let tables = match stage {
+        Stage::Ingest | Stage::Clean => vec![("", lines(&session, stage, rows)?)],
+        Stage::Orders => vec![("", facts(&session)?)],
+        Stage::Rfm => vec![("", measured(&session)?)],
+        Stage::Score => vec![("", scored(&session)?)],
+        Stage::Segment | Stage::Model | Stage::Evaluate => modelled(&session, stage)?,
+    };
+    for (name, frame) in tables {
         if !name.is_empty() {
             writeln!(out, "\n# {name}")?;
         }
         let head = frame.head(Some(rows));
-        let columns: Vec<&str> =
-            head.get_column_names().into_iter().map(|name| name.as_str()).collect();
-        writeln!(out, "{}", drawn(&head, &columns, plain).map_err(Error::engine("peek"))?)?;
+        let names = head.get_column_names_owned();
+        let columns: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+        writeln!(out, "{}", draw(&head, &columns, plain).map_err(Error::engine("peek"))?)?;
     }
     Ok(())
 }
 
-/// The tables that a stage makes, or as much of them as is asked for.
-fn after(p: &Pipeline, stage: Stage, rows: usize) -> Result<Vec<(String, DataFrame)>, Error> {
-    let one = |frame| Ok(vec![(String::new(), frame)]);
-    let limit = rows as IdxSize;
-    let known = pipeline::known(p)?;
-    let pairs = pipeline::pair(p)?;
-    match stage {
-        Stage::Ingest => {
-            let lines = ingest::lines(&p.ingest, Reading::Rows).map_err(Error::scan(&p.ingest))?;
-            return one(orders::first_lines(lines.frame, limit).map_err(Error::scan(&p.ingest))?);
+fn lines(session: &Session<'_>, stage: Stage, rows: usize) -> Result<DataFrame, Error> {
+    let frame = if stage == Stage::Ingest {
+        session.lines(Reading::Rows)?.frame
+    } else {
+        let pairs = session.pairs()?;
+        session.marked_lines(Reading::Rows, pairs.as_ref())?.frame
+    };
+    let limit = IdxSize::try_from(rows).unwrap_or(IdxSize::MAX);
+    orders::first_lines(frame, limit).map_err(scan_error(&session.pipeline().ingest))
+}
+
+fn facts(session: &Session<'_>) -> Result<DataFrame, Error> {
+    let keys = [CUSTOMER_ID, ORDER_ID, DAY, REASON];
+    let sorted = session.facts()?.frame.sort(keys, SortMultipleOptions::default());
+    sorted.map_err(Error::engine("orders"))
+}
+
+fn measured(session: &Session<'_>) -> Result<DataFrame, Error> {
+    let parts = session.dates()?.into_iter().map(|date| Ok(session.measure(date)?.frame));
+    stack(parts, "rfm")
+}
+
+fn scored(session: &Session<'_>) -> Result<DataFrame, Error> {
+    let dates = session.dates()?.into_iter();
+    let parts = dates.map(|date| Ok(session.score(session.measure(date)?)?.frame));
+    stack(parts, "score")
+}
+
+fn stack(
+    parts: impl Iterator<Item = Result<DataFrame, Error>>,
+    stage: &'static str,
+) -> Result<DataFrame, Error> {
+    let mut all = DataFrame::empty();
+    for part in parts {
+        let part = part?;
+        if all.width() == 0 {
+            all = part;
+        } else {
+            all.vstack_mut_owned(part).map_err(Error::engine(stage))?;
         }
-        Stage::Clean => {
-            let lines = pipeline::mark(p, Reading::Rows, pairs.as_ref())?;
-            return one(orders::first_lines(lines.frame, limit).map_err(Error::scan(&p.ingest))?);
-        }
-        _ => {}
     }
-    let lines = pipeline::mark(p, Reading::Rows, pairs.as_ref())?;
-    let book = pipeline::scan(p, lines, pairs, None)?;
-    if stage == Stage::Orders {
-        let sorted =
-            book.frame.sort([CUSTOMER_ID, ORDER_ID, DAY, REASON], SortMultipleOptions::default());
-        return one(sorted.map_err(Error::engine("orders"))?);
-    }
-    let snapshots =
-        pipeline::rfm(p, &book, known.customers.as_ref(), None, rfm::dates(&p.rfm, &book)?)?;
-    if stage == Stage::Rfm {
-        return one(snapshots.frame);
-    }
-    let of_customers = known.customers.as_ref();
-    let kept = pipeline::kept(p, &book, of_customers)?;
-    let earlier = pipeline::earlier(p, &book, of_customers, kept.as_ref(), &snapshots.dates)?;
-    let scored = pipeline::score(p, snapshots, kept)?;
-    if stage == Stage::Score {
-        return one(scored.frame);
-    }
-    let evidence = pipeline::evidence(p, &book, &scored, &earlier)?;
-    let segmented = pipeline::segment(p, scored)?;
+    Ok(all)
+}
+
+fn modelled(session: &Session<'_>, stage: Stage) -> Result<Vec<(&'static str, DataFrame)>, Error> {
+    let run = SegmentedRun::collect(session.snapshots()?)?;
     if stage == Stage::Segment {
-        return one(segmented.frame);
+        return Ok(vec![("", run.segmented.frame)]);
     }
-    let assigned = pipeline::assign(p, &book, &known.labels, &segmented, &earlier)?;
+    let earlier = session.earlier_snapshots(&run.segmented.dates)?;
+    let assigned = session.assign(&run, &earlier)?;
     if stage == Stage::Model {
-        return one(assigned.frame);
+        return Ok(vec![("", assigned.frame)]);
     }
-    let tables = pipeline::evaluate(evidence, assigned)?;
-    Ok(tables.others.into_iter().map(|(name, frame)| (name.to_owned(), frame)).collect())
+    let tables = session.evaluate(run, earlier, assigned)?;
+    Ok(tables.others.into_iter().map(|(id, frame)| (id.name(), frame)).collect())
 }

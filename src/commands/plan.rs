@@ -1,14 +1,13 @@
-//! `custseg plan`: what another engine would run.
+//! `custseg plan`: the SQL that a Spark cluster runs.
 
 use std::io::Write;
 
-use custseg::error::Error;
-use custseg::pipeline::Pipeline;
-use custseg::spark;
+use crate::error::Error;
+use crate::pipeline::Pipeline;
+use crate::spark::{self, SegmentsTable};
 
 pub(super) fn plan(p: &Pipeline, to: Option<&str>, out: &mut impl Write) -> Result<(), Error> {
-    let to = to.map_or_else(|| p.publish.place(), str::to_owned);
-    Ok(out.write_all(
-        spark::script(p, false)?.to_sql(&p.name, &spark::url(to.trim_end_matches('/'))).as_bytes(),
-    )?)
+    let to = to.map_or_else(|| p.publish.to.url(), str::to_owned);
+    let script = spark::script(p, SegmentsTable::Published)?;
+    Ok(out.write_all(script.to_sql(&p.name, &spark::url(to.trim_end_matches('/'))).as_bytes())?)
 }

@@ -1,93 +1,119 @@
-//! `custseg run`: runs the pipeline, tells people what came out on standard error, and programs on standard output.
+//! `custseg run`: runs the pipeline. The summary goes to standard error, one line of JSON to standard output.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 use tracing::info;
 
-use super::{lineage, log, summary};
-use custseg::error::Error;
-use custseg::lineage::State;
-use custseg::pipeline::{self, How, Outcome, Pipeline};
-use custseg::spark;
+use super::lineage::RunReporter;
+use super::{log, summary};
+use crate::error::Error;
+use crate::lineage::State;
+use crate::manifest::Output;
+use crate::pipeline::Pipeline;
+use crate::publish::Published;
+use crate::session::{self, Outcome, RunOptions};
+use crate::spark;
+
+/// Command line of a run.
+pub(super) struct Arguments<'a> {
+    pub(super) options: RunOptions,
+    /// Exit with 99 if nothing is new.
+    pub(super) skip_code: bool,
+    /// File or URL that receives lineage events.
+    pub(super) lineage: Option<&'a str>,
+}
 
 pub(super) fn run(
     p: &Pipeline,
-    how: How,
-    skip_code: bool,
-    lineage: Option<&str>,
+    arguments: Arguments<'_>,
     out: &mut impl Write,
 ) -> Result<(), Error> {
-    if p.engine.is_some() && (lineage.is_some() || how.only_new) {
-        let words = "--lineage and --only-new know what this machine reads; a cluster computes all, and tells nobody";
-        return Err(Error::Usage(words.to_owned()));
+    if p.engine.is_some() && (arguments.lineage.is_some() || arguments.options.incremental) {
+        let message = "--lineage and --only-new are not supported with a Spark engine";
+        return Err(Error::Usage(message.to_owned()));
     }
-    lineage.map_or(Ok(()), |to| lineage::begin(p, to))?;
-    let outcome = told(p, how, skip_code, out);
-    match &outcome {
-        Ok(()) | Err(Error::NothingNew) => {}
-        Err(error) => lineage::end(&State::Fail(&error.to_string())),
+    let reporter = Arc::new(RunReporter::start(p, arguments.lineage)?);
+    let result = compute(p, &arguments, reporter.clone(), out);
+    match &result {
+        Ok(()) | Err(Error::UpToDate) => {}
+        Err(error) => reporter.end(&State::Fail(&error.to_string())),
     }
-    outcome
+    result
 }
 
-/// Runs the pipeline and tells what came out.
-fn told(p: &Pipeline, how: How, skip_code: bool, out: &mut impl Write) -> Result<(), Error> {
+fn compute(
+    p: &Pipeline,
+    arguments: &Arguments<'_>,
+    reporter: Arc<RunReporter>,
+    out: &mut impl Write,
+) -> Result<(), Error> {
     let started = Instant::now();
     let outcome = match &p.engine {
-        None => pipeline::run(p, how)?,
+        None => session::run(p, arguments.options, reporter.clone())?,
         Some(cluster) => spark::run(p, cluster)?,
     };
     let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-    let (manifest, stayed) = match outcome {
-        Outcome::NothingNew(run) => {
-            info!("nothing is new: inputs, definitions and version are those of the published run");
-            lineage::end(&State::Complete {
-                run_id: run.text("run_id"),
-                outputs: &[],
-                tables: None,
-            });
-            let line = json!({
-                "run_id": run.text("run_id"),
-                "pipeline": p.name,
-                "nothing_new": true,
-                "snapshots": run.manifest["snapshots"],
-                "rows": run.manifest["rows"],
-                "seconds": seconds,
-                "path": p.publish.shown(),
-                "run_path": p.publish.run(run.text("run_id")),
-                "outputs": run.manifest["outputs"].as_array().into_iter().flatten().map(|output| &output["path"]).collect::<Vec<&Value>>(),
-            });
-            writeln!(out, "{line}")?;
-            return if skip_code { Err(Error::NothingNew) } else { Ok(()) };
+    let line = match &outcome {
+        Outcome::UpToDate(run) => {
+            info!("up to date: inputs, definition and version are those of the published run");
+            let run_id = &run.manifest.run_id;
+            reporter.end(&State::Complete { run_id, outputs: &[], tables: None });
+            up_to_date_line(p, run, seconds)
         }
-        Outcome::Published { manifest, tables, stayed } => {
-            let (run_id, outputs) = (manifest.run_id.as_str(), manifest.outputs.as_slice());
-            lineage::end(&State::Complete { run_id, outputs, tables: Some(&tables) });
+        Outcome::Published { manifest, tables, reused } => {
+            let state = State::Complete {
+                run_id: &manifest.run_id,
+                outputs: &manifest.outputs,
+                tables: Some(tables),
+            };
+            reporter.end(&state);
             log::clear();
             if !log::is_json() {
-                let mut words = Vec::new();
-                summary::print(p, &tables, &manifest, &mut words)?;
-                log::say(&String::from_utf8_lossy(&words));
+                let mut text = Vec::new();
+                summary::print(p, tables, manifest, &mut text)?;
+                log::write(&String::from_utf8_lossy(&text));
             }
-            (manifest, stayed)
+            let reused: Vec<String> = reused.iter().map(ToString::to_string).collect();
+            let measured: Vec<&String> =
+                manifest.snapshots.iter().filter(|date| !reused.contains(date)).collect();
+            json!({
+                "run_id": manifest.run_id,
+                "pipeline": manifest.pipeline,
+                "snapshots": manifest.snapshots,
+                "measured": measured,
+                "rows": manifest.rows,
+                "seconds": seconds,
+                "path": p.publish.to.current_path(),
+                "run_path": p.publish.to.run_path(&manifest.run_id),
+                "outputs": paths(&manifest.outputs),
+            })
         }
     };
-    let stayed: Vec<String> = stayed.iter().map(ToString::to_string).collect();
-    let measured: Vec<&String> =
-        manifest.snapshots.iter().filter(|date| !stayed.contains(date)).collect();
-    let line = json!({
+    writeln!(out, "{line}")?;
+    if arguments.skip_code && matches!(outcome, Outcome::UpToDate(_)) {
+        return Err(Error::UpToDate);
+    }
+    Ok(())
+}
+
+fn up_to_date_line(p: &Pipeline, run: &Published, seconds: f64) -> Value {
+    let manifest = &run.manifest;
+    json!({
         "run_id": manifest.run_id,
-        "pipeline": manifest.pipeline,
+        "pipeline": p.name,
+        "nothing_new": true,
         "snapshots": manifest.snapshots,
-        "measured": measured,
         "rows": manifest.rows,
         "seconds": seconds,
-        "path": p.publish.shown(),
-        "run_path": p.publish.run(&manifest.run_id),
-        "outputs": manifest.outputs.iter().map(|output| &output.path).collect::<Vec<_>>(),
-    });
-    writeln!(out, "{line}")?;
-    Ok(())
+        "path": p.publish.to.current_path(),
+        "run_path": p.publish.to.run_path(&manifest.run_id),
+        "outputs": paths(&manifest.outputs),
+    })
+}
+
+fn paths(outputs: &[Output]) -> Vec<&str> {
+    outputs.iter().map(|output| output.path.as_str()).collect()
 }

@@ -1,49 +1,54 @@
-//! `custseg runs`: the runs that stand in a place.
+//! `custseg runs`: lists or removes the runs of a destination.
 
 use std::io::Write;
+use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use indicatif::BinaryBytes;
 use serde_json::{Value, json};
 
-use super::table;
+use super::table::draw_rows;
 use crate::cli::Runs;
-use custseg::error::Error;
-use custseg::publish::runs::{self, Run};
+use crate::error::Error;
+use crate::publish::runs::{self, Run};
 
-pub(super) fn runs(asked: &Runs, out: &mut impl Write) -> Result<(), Error> {
-    match asked {
-        Runs::List { place, json: true } => {
-            for run in runs::list(place).map_err(Error::Shown)? {
-                writeln!(out, "{}", as_json(&run))?;
+pub(super) fn runs(arguments: &Runs, out: &mut impl Write) -> Result<(), Error> {
+    match arguments {
+        Runs::List { folder, json } => {
+            let runs = runs::list(folder).map_err(Error::reading)?;
+            if *json {
+                runs.iter().try_for_each(|run| writeln!(out, "{}", to_json(run)))?;
+            } else if runs.is_empty() {
+                writeln!(out, "no runs in {}", folder.display())?;
+            } else {
+                writeln!(out, "{}", draw(&runs))?;
             }
+            Ok(())
         }
-        Runs::List { place, json: false } => {
-            let found = runs::list(place).map_err(Error::Shown)?;
-            match found.is_empty() {
-                true => writeln!(out, "no run stands in {}", place.display())?,
-                false => writeln!(out, "{}", drawn(&found))?,
-            }
-        }
-        Runs::Prune { place, keep, dry_run } => {
+        Runs::Prune { folder, keep, dry_run } => {
             let keep = *keep as usize;
-            let gone = match dry_run {
-                true => runs::too_old(&runs::list(place).map_err(Error::Shown)?, keep)
-                    .into_iter()
-                    .cloned()
-                    .collect(),
-                false => runs::prune_at(place, keep).map_err(Error::Shown)?,
-            };
-            let verb = if *dry_run { "would go" } else { "removed" };
-            for run in &gone {
-                writeln!(out, "{} {verb}", run.name)?;
+            if *dry_run {
+                let runs = runs::list(folder).map_err(Error::reading)?;
+                report(&runs::too_old(&runs, keep), "would be removed", out)
+            } else {
+                prune(folder, keep, out)
             }
-            let bytes = gone.iter().map(|run| run.bytes).sum();
-            let plural = if gone.len() == 1 { "" } else { "s" };
-            writeln!(out, "{} run{plural} {verb}, {}", gone.len(), BinaryBytes(bytes))?;
         }
     }
-    Ok(())
+}
+
+fn prune(folder: &Path, keep: usize, out: &mut impl Write) -> Result<(), Error> {
+    let removed = runs::prune_unlocked(folder, keep).map_err(Error::reading)?;
+    report(&removed.iter().collect::<Vec<_>>(), "removed", out)
+}
+
+fn report(runs: &[&Run], verb: &str, out: &mut impl Write) -> Result<(), Error> {
+    for run in runs {
+        writeln!(out, "{} {verb}", run.name)?;
+    }
+    let bytes = runs.iter().map(|run| run.bytes).sum();
+    let plural = if runs.len() == 1 { "" } else { "s" };
+    Ok(writeln!(out, "{} run{plural} {verb}, {}", runs.len(), BinaryBytes(bytes))?)
 }
 
 fn state(run: &Run) -> &'static str {
@@ -59,49 +64,39 @@ fn written(run: &Run) -> String {
     DateTime::<Utc>::from(run.written).format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-fn as_json(run: &Run) -> Value {
-    let of = |key: &str| run.manifest.as_ref().map(|manifest| manifest[key].clone());
+fn to_json(run: &Run) -> Value {
+    let manifest = run.manifest.as_ref();
     json!({
         "name": run.name,
         "current": run.current,
         "state": state(run),
         "written": written(run),
-        "snapshots": of("snapshots"),
-        "rows": of("rows"),
+        "snapshots": manifest.map(|manifest| &manifest.snapshots),
+        "rows": manifest.map(|manifest| manifest.rows),
         "bytes": run.bytes,
         "path": run.folder,
     })
 }
 
-fn drawn(found: &[Run]) -> String {
+fn draw(runs: &[Run]) -> String {
     let header = ["", "run", "written", "state", "snapshots", "customer rows", "size"];
     let row = |run: &Run| {
-        let manifest = run.manifest.as_ref();
-        let dates: Vec<&str> = manifest
-            .map(|manifest| {
-                manifest["snapshots"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .filter_map(Value::as_str)
-                    .collect()
-            })
-            .unwrap_or_default();
-        let snapshots = match dates.as_slice() {
-            [] => String::new(),
-            [one] => (*one).to_owned(),
-            [first, .., last] => format!("{} from {first} to {last}", dates.len()),
+        let snapshots = run.manifest.as_ref().map(|manifest| manifest.snapshots.as_slice());
+        let snapshots = match snapshots {
+            None | Some([]) => String::new(),
+            Some([date]) => date.clone(),
+            Some(dates @ [first, .., last]) => format!("{} from {first} to {last}", dates.len()),
         };
-        let rows = manifest.and_then(|manifest| manifest["rows"]["segments"].as_u64());
+        let rows = run.manifest.as_ref().map(|manifest| manifest.rows.segments.to_string());
         [
             if run.current { "*" } else { "" }.to_owned(),
             run.name.clone(),
             written(run),
             state(run).to_owned(),
             snapshots,
-            rows.map(|rows| rows.to_string()).unwrap_or_default(),
+            rows.unwrap_or_default(),
             BinaryBytes(run.bytes).to_string(),
         ]
     };
-    table::rows(header, found.iter().map(row), &[5, 6])
+    draw_rows(header, runs.iter().map(row), &[5, 6])
 }

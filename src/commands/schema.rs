@@ -1,19 +1,25 @@
-//! `custseg schema`: the JSON Schema of the YAML, as it stands in `config/`, and the page of its options.
+//! `custseg schema`: the JSON Schema of the YAML, and the reference of its options.
 
 use std::io::Write;
 
 use crate::cli::SchemaOf;
-use custseg::config::map_spec::MapSpec;
-use custseg::config::shape;
-use custseg::config::spec::PipelineSpec;
-use custseg::error::Error;
+use crate::config::map_spec::MapSpec;
+use crate::config::shape;
+use crate::config::spec::PipelineSpec;
+use crate::error::Error;
 
-pub(super) fn schema(of: SchemaOf, markdown: bool, out: &mut impl Write) -> Result<(), Error> {
-    let text = match (of, markdown) {
-        (SchemaOf::Pipeline, false) => format!("{:#}\n", shape::schema::<PipelineSpec>()),
-        (SchemaOf::Map, false) => format!("{:#}\n", shape::schema::<MapSpec>()),
-        (SchemaOf::Pipeline, true) => shape::reference::<PipelineSpec>(),
-        (SchemaOf::Map, true) => shape::reference::<MapSpec>(),
+pub(super) fn json(of: SchemaOf, out: &mut impl Write) -> Result<(), Error> {
+    let schema = match of {
+        SchemaOf::Pipeline => shape::schema::<PipelineSpec>(),
+        SchemaOf::Map => shape::schema::<MapSpec>(),
     };
-    Ok(out.write_all(text.as_bytes())?)
+    Ok(writeln!(out, "{schema:#}")?)
+}
+
+pub(super) fn markdown(of: SchemaOf, out: &mut impl Write) -> Result<(), Error> {
+    let page = match of {
+        SchemaOf::Pipeline => shape::reference::<PipelineSpec>(),
+        SchemaOf::Map => shape::reference::<MapSpec>(),
+    };
+    Ok(out.write_all(page.as_bytes())?)
 }

@@ -1,4 +1,4 @@
-//! `custseg score`: scores customers by the artefact of an earlier run.
+//! `custseg score`: scores customers with the artefact of an earlier run.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,97 +7,85 @@ use polars::prelude::*;
 use serde_json::{Value, json};
 use tracing::warn;
 
-use super::stdio;
-use crate::cli::Score;
-use custseg::artefact::{Opened, PIPELINE};
-use custseg::config::{self, Request};
-use custseg::error::Error;
-use custseg::pipeline::Scorer;
-use custseg::publish;
+use super::{artefact_input, log, stdio};
+use crate::artefact::StoredArtefact;
+use crate::cli::ScoreArgs;
+use crate::error::Error;
+use crate::publish;
+use crate::session::Scorer;
 
-pub(super) fn score(asked: &Score, out: &mut impl Write) -> Result<(), Error> {
-    asked.to.as_deref().map(publish::writable).transpose()?;
-    let opened = Opened::at(&asked.model)?;
-    let recipe = opened.pipeline()?;
-    if asked.stdio {
-        return stdio::answer(&opened, recipe, out);
+pub(super) fn score(arguments: &ScoreArgs, out: &mut impl Write) -> Result<(), Error> {
+    if let Some(path) = &arguments.to {
+        publish::writable_suffix(path)?;
     }
-    let scorer =
-        Scorer::of(load(&opened, given(asked, &recipe)?, &asked.set)?, &opened, asked.as_of)?;
-    let mut frame = scorer.sources()?;
-    match &asked.to {
+    let stored = StoredArtefact::open(&arguments.model)?;
+    if arguments.stdio {
+        return stdio::score_lines(&stored, out);
+    }
+    let overrides = overrides(arguments, &stored.pipeline()?)?;
+    let p = artefact_input::load(&stored, overrides, &arguments.set)?;
+    let scorer = Scorer::new(p, &stored, arguments.as_of)?;
+    let mut frame = scorer.score_sources(log::observer())?;
+    match &arguments.to {
+        Some(path) => Ok(publish::to_file(path, &mut frame)?),
         None => {
-            // Through memory, so that a reader that has seen enough is told from an engine that failed.
+            // Through memory, so that a closed pipe is an error of output, not of Polars.
             let mut text = Vec::new();
             CsvWriter::new(&mut text).finish(&mut frame).map_err(Error::engine("score"))?;
             Ok(out.write_all(&text)?)
         }
-        Some(path) => Ok(publish::to_file(path, &mut frame)?),
     }
 }
 
-/// The artefact's pipeline with what is given.
-pub(super) fn load(
-    opened: &Opened,
-    given: Vec<(String, String)>,
-    set: &[String],
-) -> Result<custseg::pipeline::Pipeline, Error> {
-    let pipeline = Some(opened.folder.join(PIPELINE));
-    Ok(config::load(&Request { pipeline, given, set: set.to_vec(), as_of: None })?)
-}
-
-/// The sources in place of the pipeline's own.
-fn given(asked: &Score, recipe: &Value) -> Result<Vec<(String, String)>, Error> {
-    let n = usize::from(asked.source);
-    let source = source(recipe, n)
-        .ok_or_else(|| Error::Usage(format!("--source {n}: the pipeline has no such source")))?;
-    if recipe["ingest"]["transactions"].is_array() {
+/// Overrides that replace the pipeline's sources.
+fn overrides(arguments: &ScoreArgs, pipeline: &Value) -> Result<Vec<(String, String)>, Error> {
+    let n = usize::from(arguments.source);
+    let transactions = &pipeline["ingest"]["transactions"];
+    let source = match transactions {
+        Value::Array(sources) => sources.get(n - 1),
+        source => (n == 1).then_some(source),
+    };
+    let Some(mut source) = source.cloned() else {
+        return Err(Error::Usage(format!("--source {n}: the pipeline has no such source")));
+    };
+    if transactions.is_array() {
         warn!(
             source = n,
-            "the pipeline has several sources; customers are scored by what is given of this one alone"
+            "the pipeline has several sources; customers are scored with this one alone"
         );
     }
-    let mut given =
-        vec![("INPUT".to_owned(), transactions(source.clone(), &paths(&asked.inputs)?))];
-    if let Some(mut customers) = recipe["ingest"].get("customers").cloned() {
-        customers["paths"] = paths(&asked.customers)?;
-        let customers = if asked.customers.is_empty() { Value::Null } else { customers };
-        given.push(("--customers".to_owned(), format!("ingest.customers={customers}")));
+    source["paths"] = paths(&arguments.inputs)?;
+    let mut overrides = vec![("INPUT".to_owned(), format!("ingest.transactions={source}"))];
+    if let Some(mut customers) = pipeline["ingest"].get("customers").cloned() {
+        customers["paths"] = paths(&arguments.customers)?;
+        let customers = if arguments.customers.is_empty() { Value::Null } else { customers };
+        overrides.push(("--customers".to_owned(), format!("ingest.customers={customers}")));
     }
-    Ok(given)
+    Ok(overrides)
 }
 
-/// One of the pipeline's sources of transactions, counted from 1.
-pub(super) fn source(recipe: &Value, n: usize) -> Option<&Value> {
-    match &recipe["ingest"]["transactions"] {
-        Value::Array(sources) => sources.get(n.checked_sub(1)?),
-        one => Some(one).filter(|_| n == 1),
-    }
+/// Paths from the working directory, as absolute paths.
+fn paths(paths: &[String]) -> Result<Value, Error> {
+    let working_dir = std::env::current_dir()?;
+    let absolute: Vec<String> =
+        paths.iter().map(|path| absolute(path, &working_dir)).collect::<Result<_, _>>()?;
+    Ok(json!(absolute))
 }
 
-/// A source with other paths, as an override.
-pub(super) fn transactions(mut source: Value, paths: &Value) -> String {
-    source["paths"] = paths.clone();
-    format!("ingest.transactions={source}")
-}
-
-/// Paths from the working directory, for a pipeline that stands elsewhere.
-fn paths(given: &[String]) -> Result<Value, Error> {
-    let here = std::env::current_dir()?;
-    let one = |path: &String| {
-        let full = match path.contains(['*', '?', '[']) && !Path::new(path).exists() {
-            // The folder's own name is no pattern.
-            true => here.to_str().map(|here| Path::new(&glob::Pattern::escape(here)).join(path)),
-            false => Some(here.join(path)),
-        };
-        let full =
-            full.filter(|_| !path.is_empty()).and_then(|full| full.to_str().map(str::to_owned));
-        full.ok_or_else(|| {
-            Error::Usage(format!(
-                "`{path}`, seen from {}, is no path that can be written as text",
-                here.display()
-            ))
-        })
+fn absolute(path: &str, working_dir: &Path) -> Result<String, Error> {
+    let is_pattern = path.contains(['*', '?', '[']) && !Path::new(path).exists();
+    let absolute = match working_dir.to_str() {
+        _ if path.is_empty() => None,
+        // The name of the working directory is not a pattern.
+        Some(folder) if is_pattern => Some(Path::new(&glob::Pattern::escape(folder)).join(path)),
+        None if is_pattern => None,
+        _ => Some(working_dir.join(path)),
     };
-    Ok(json!(given.iter().map(one).collect::<Result<Vec<_>, _>>()?))
+    match absolute.as_deref().and_then(Path::to_str) {
+        Some(path) => Ok(path.to_owned()),
+        None => Err(Error::Usage(format!(
+            "`{path}` in {} is not a path in UTF-8",
+            working_dir.display()
+        ))),
+    }
 }

@@ -1,120 +1,125 @@
-//! `custseg why`: why a customer is in its segment, and how far it is from the next.
+//! `custseg why`: why a customer is in its segment, and how far it is from the next score.
 
 use std::io::Write;
 
 use polars::prelude::*;
 
+use super::open;
 use super::table::plain;
-use custseg::columns::*;
-use custseg::error::Error;
-use custseg::ingest::Reading;
-use custseg::model::{Customers, Trained};
-use custseg::pipeline::{self, Pipeline};
-use custseg::rfm::{self, by_snapshot};
-use custseg::score::Dimension;
-use custseg::segment::why::{Standing, Step, standings};
+use crate::columns::*;
+use crate::error::Error;
+use crate::model::{Customers, FittedModel};
+use crate::pipeline::Pipeline;
+use crate::rfm::by_snapshot;
+use crate::score::Dimension;
+use crate::segment::why::{DimensionScore, NextScore, dimension_scores};
+use crate::session::SegmentedRun;
 
-/// Neighbours that are shown.
-const SHOWN: usize = 5;
+/// Number of neighbours that are shown.
+const NEIGHBOURS: usize = 5;
 
 pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Result<(), Error> {
-    let known = pipeline::known(p)?;
-    let pairs = pipeline::pair(p)?;
-    let lines = pipeline::mark(p, Reading::Rows, pairs.as_ref())?;
-    let book = pipeline::scan(p, lines, pairs, None)?;
-    let snapshots =
-        pipeline::rfm(p, &book, known.customers.as_ref(), None, rfm::dates(&p.rfm, &book)?)?;
-    let told = Pipeline { why: true, ..p.clone() };
-    let of_customers = known.customers.as_ref();
-    let kept = pipeline::kept(p, &book, of_customers)?;
-    let earlier = pipeline::earlier(p, &book, of_customers, kept.as_ref(), &snapshots.dates)?;
-    let segmented = pipeline::segment(&told, pipeline::score(p, snapshots, kept)?)?;
-    let mine =
-        segmented.frame.clone().lazy().filter(col(CUSTOMER_ID).eq(lit(customer_id))).collect();
-    let mine = mine.map_err(Error::engine("why"))?;
-    if mine.height() == 0 {
+    let explaining = Pipeline { why: true, ..p.clone() };
+    let session = open(&explaining);
+    let run = SegmentedRun::collect(session.snapshots()?)?;
+    let is_customer = col(CUSTOMER_ID).eq(lit(customer_id));
+    let rows = run.segmented.frame.clone().lazy().filter(is_customer).collect();
+    let rows = by_snapshot(&rows.map_err(Error::engine("why"))?).map_err(Error::engine("why"))?;
+    if rows.is_empty() {
         return Err(Error::Usage(format!("no snapshot has a customer `{customer_id}`")));
     }
-    let assigned = pipeline::assign(p, &book, &known.labels, &segmented, &earlier)?;
-    for (date, row) in by_snapshot(&mine).map_err(Error::engine("why"))? {
+    let earlier = session.earlier_snapshots(&run.segmented.dates)?;
+    let assigned = session.assign(&run, &earlier)?;
+    let factor = p.ingest.money.factor();
+    for (date, row) in rows {
+        let row = Row(row);
         let cuts: Vec<_> =
-            segmented.cuts.iter().filter(|cut| cut.snapshot == date).cloned().collect();
-        let number = |name: &str| -> PolarsResult<f64> { row.column(name)?.get(0)?.try_extract() };
-        let read = || -> PolarsResult<([f64; 3], [u8; 3], String)> {
-            let [r, f, m] = Dimension::ALL;
-            let values = [number(r.value())?, number(f.value())?, number(m.value())?];
-            let code =
-                [number(r.score())? as u8, number(f.score())? as u8, number(m.score())? as u8];
-            Ok((values, code, plain(SEGMENT, row.column(SEGMENT)?.get(0)?)))
-        };
-        let (values, code, segment) = read().map_err(Error::engine("why"))?;
-        let factor = p.ingest.money.factor();
+            run.segmented.cuts.iter().filter(|cut| cut.snapshot == date).cloned().collect();
+        let values = row.numbers(Dimension::value)?;
+        let code = row.numbers(Dimension::score)?.map(|score| score as u8);
+        let segment = row.text(SEGMENT)?;
         writeln!(out, "customer {customer_id} at {date}: {segment}")?;
-        for standing in standings(&p.segment, &cuts, values, code, factor) {
-            writeln!(out, "{}", in_words(p, &standing))?;
+        for score in dimension_scores(&p.segment, &cuts, values, code, factor) {
+            writeln!(out, "{}", describe(p, &score))?;
         }
-        let about = p.segment.segments.iter().find(|known| known.name == segment);
-        match number(RULE) {
-            Ok(rule) => writeln!(out, "  rule {rule} of map {} names {segment}", p.segment.name)?,
-            Err(_) => {
-                writeln!(out, "  no rule of map {} matches, so it is {segment}", p.segment.name)?
-            }
+        let map = &p.segment.name;
+        match row.number(RULE) {
+            Ok(rule) => writeln!(out, "  rule {rule} of map {map} names {segment}")?,
+            Err(_) => writeln!(out, "  no rule of map {map} matches: `otherwise` is {segment}")?,
         }
-        if let Some(about) = about {
+        if let Some(about) = p.segment.segments.iter().find(|about| about.name == segment) {
             writeln!(out, "  {} {}", about.description, about.action)?;
         }
-        if Some(&date) == segmented.dates.last() {
-            assigned.trained.iter().try_for_each(|model| neighbours(model, &row, out))?;
+        if run.segmented.dates.last() == Some(&date) {
+            assigned.trained.iter().try_for_each(|model| neighbours(model, &row.0, out))?;
         }
     }
     Ok(())
 }
 
-/// What a model says of a customer, and who its neighbours are.
-fn neighbours(model: &Trained, row: &DataFrame, out: &mut impl Write) -> Result<(), Error> {
-    let customer = Customers::of(&model.params.features, row).map_err(Error::engine("why"))?;
+/// The only row of a frame.
+struct Row(DataFrame);
+
+impl Row {
+    fn number(&self, name: &str) -> Result<f64, Error> {
+        let value = self.0.column(name).and_then(|column| column.get(0)?.try_extract());
+        value.map_err(Error::engine("why"))
+    }
+
+    fn numbers(&self, column: fn(Dimension) -> &'static str) -> Result<[f64; 3], Error> {
+        let [r, f, m] = Dimension::ALL.map(|dimension| self.number(column(dimension)));
+        Ok([r?, f?, m?])
+    }
+
+    fn text(&self, name: &str) -> Result<String, Error> {
+        let column = self.0.column(name).map_err(Error::engine("why"))?;
+        Ok(plain(name, column.get(0).map_err(Error::engine("why"))?))
+    }
+}
+
+/// The prediction of a model for a customer, and the customer's neighbours.
+fn neighbours(model: &FittedModel, row: &DataFrame, out: &mut impl Write) -> Result<(), Error> {
     let name = &model.params.name;
-    let Some((answer, nearest)) =
-        model.answers(&customer)?.pop().flatten().zip(model.neighbours(&customer)?)
-    else {
-        return Ok(writeln!(out, "  model {name} does not answer: a value is missing")?);
+    let customer =
+        Customers::from_frame(&model.params.features, row).map_err(Error::engine("why"))?;
+    let Some((prediction, nearest)) = model.explain(&customer)? else {
+        return Ok(writeln!(out, "  model {name} abstains: a feature is missing")?);
     };
     let labels = &model.samples.names;
     writeln!(
         out,
-        "  model {name}: {} (confidence {:.2}, margin {:.2}), by the nearest of {} customers",
-        labels[answer.vote.label],
-        answer.confidence,
-        answer.vote.margin,
-        model.samples.customers.len()
+        "  model {name}: {} (confidence {:.2}, margin {:.2}), from the nearest of {} customers",
+        labels[prediction.vote.label],
+        prediction.confidence,
+        prediction.vote.margin,
+        model.samples.labels.len()
     )?;
-    for (distance, place) in nearest.iter().take(SHOWN) {
-        let (id, label) =
-            (model.samples.customers.ids.at(*place), &labels[model.samples.labels[*place]]);
+    for (distance, index) in nearest.iter().take(NEIGHBOURS) {
+        let id = model.samples.customers.ids.value(*index);
+        let label = &labels[model.samples.labels[*index]];
         writeln!(out, "    {id:<12} at {distance:.3}  {label}")?;
     }
-    if nearest.len() > SHOWN {
-        writeln!(out, "    and {} more", nearest.len() - SHOWN)?;
+    if nearest.len() > NEIGHBOURS {
+        writeln!(out, "    and {} more", nearest.len() - NEIGHBOURS)?;
     }
     Ok(())
 }
 
 /// "  frequency 3   f 4   1 more → f 5 → Champions"
-fn in_words(p: &Pipeline, standing: &Standing) -> String {
-    let Standing { dimension, value, score, next } = standing;
+fn describe(p: &Pipeline, dimension_score: &DimensionScore) -> String {
+    let DimensionScore { dimension, value, score, next } = dimension_score;
     let letter = &dimension.score()[..1];
-    let (name, places) = (
-        dimension.value(),
-        if *dimension == Dimension::Monetary { usize::from(p.ingest.money.scale) } else { 0 },
-    );
-    let now = format!("  {name:<13} {value:>12.places$}   {letter} {score}");
+    let name = dimension.value();
+    let is_money = *dimension == Dimension::Monetary;
+    let decimals = if is_money { usize::from(p.ingest.money.scale) } else { 0 };
+    let current = format!("  {name:<13} {value:>12.decimals$}   {letter} {score}");
     match next {
-        None => format!("{now}   the best there is"),
-        Some(Step { change, score, segment, .. }) => {
-            let way = change.abs();
+        None => format!("{current}   the highest score"),
+        Some(NextScore { change, score, segment, .. }) => {
+            let distance = change.abs();
             let more = if *change > 0.0 { "more" } else { "fewer" };
             let segment = segment.map_or("depends on the values", |idx| p.segment.name_of(idx));
-            format!("{now}   {way:.places$} {more} → {letter} {score} → {segment}")
+            format!("{current}   {distance:.decimals$} {more} → {letter} {score} → {segment}")
         }
     }
 }

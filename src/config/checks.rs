@@ -1,248 +1,175 @@
-//! Checks the checks: their columns are there, their ranges hold something, their tables can be read.
+//! Compiles `checks`: columns exist, ranges are not empty, tables can be read.
 
 use chrono::NaiveDate;
 use polars::prelude::{DataType, Expr};
 
-use super::checker::Checker;
 use super::checks_spec::*;
+use super::diagnostics::hint;
 use super::ingest_spec::CustomersSpec;
-use super::problem::{Kind, hint};
 use super::source;
-use super::spec::{RfmSpec, SnapshotsSpec};
+use super::spec::SnapshotsSpec;
 use super::steps::SourceNames;
-use crate::checks::{Check, Holds, Of, Severity};
+use super::validator::Validator;
+use crate::checks::{Check, Expectation, Scope, Severity};
 use crate::clean::predicate;
 use crate::columns::{DAY, ORDERED_AT};
-use crate::ingest::KeyedParams;
+use crate::ingest::LookupParams;
 
-/// What the checks have to know of the rest of the pipeline.
-struct Known<'a> {
-    names: Option<&'a SourceNames<'a>>,
-    customers: Option<&'a KeyedParams>,
-    rfm: &'a RfmSpec,
+pub(super) struct CheckCompiler<'a, 'd> {
+    pub(super) names: Option<&'a SourceNames<'a>>,
+    pub(super) customers: Option<&'a LookupParams>,
+    pub(super) snapshots: &'a SnapshotsSpec,
+    pub(super) validator: &'a mut Validator<'d>,
 }
 
-/// The checks that can be made; of the others `checker` has been told.
-pub(super) fn checks(
-    specs: &[CheckSpec],
-    names: Option<&SourceNames<'_>>,
-    customers: Option<&KeyedParams>,
-    rfm: &RfmSpec,
-    checker: &mut Checker<'_>,
-) -> Vec<Check> {
-    let known = Known { names, customers, rfm };
-    let mut made = Vec::new();
-    for (idx, spec) in specs.iter().enumerate() {
-        let at = format!("/checks/{idx}");
-        let CheckSpec {
-            row_count,
-            freshness,
-            unique,
-            missing_share,
-            range,
-            accepted_values,
-            referential,
-        } = spec;
-        made.extend(row_count.as_ref().and_then(|spec| known.row_count(&at, spec, checker)));
-        made.extend(freshness.as_ref().and_then(|spec| known.freshness(&at, spec, checker)));
-        made.extend(unique.as_ref().and_then(|spec| known.unique(&at, spec, checker)));
-        made.extend(
-            missing_share.as_ref().and_then(|spec| known.missing_share(&at, spec, checker)),
-        );
-        made.extend(range.as_ref().and_then(|spec| known.range(&at, spec, checker)));
-        made.extend(
-            accepted_values.as_ref().and_then(|spec| known.accepted_values(&at, spec, checker)),
-        );
-        made.extend(referential.as_ref().and_then(|spec| known.referential(&at, spec, checker)));
-    }
-    made
-}
-
-fn check(
-    name: &'static str,
-    on: &str,
-    severity: SeveritySpec,
-    of: OfSpec,
-    holds: Holds,
-    seen: Seen,
-) -> Check {
-    Check {
-        name,
-        on: on.to_owned(),
-        severity: match severity {
-            SeveritySpec::Warn => Severity::Warn,
-            SeveritySpec::Fail => Severity::Fail,
-        },
-        of: match of {
-            OfSpec::Raw => Of::Raw,
-            OfSpec::Accepted => Of::Accepted,
-        },
-        holds,
-        source_columns: seen,
-    }
-}
-
-/// Source columns that a check looks at.
-type Seen = Vec<String>;
-
-impl Known<'_> {
-    fn row_count(&self, at: &str, spec: &RowCountSpec, checker: &mut Checker<'_>) -> Option<Check> {
-        let RowCountSpec { min, max, severity, of } = *spec;
-        ends(&format!("{at}/row_count"), min, max, checker)?;
-        Some(check("row_count", "", severity, of, Holds::RowCount { min, max }, Vec::new()))
+impl CheckCompiler<'_, '_> {
+    /// The valid checks; reports problems of the others.
+    pub(super) fn compile(&mut self, specs: &[CheckSpec]) -> Vec<Check> {
+        let mut checks = Vec::with_capacity(specs.len());
+        for (i, spec) in specs.iter().cloned().enumerate() {
+            let at = format!("/checks/{i}");
+            checks.extend(spec.row_count.and_then(|spec| self.row_count(&at, spec)));
+            checks.extend(spec.freshness.and_then(|spec| self.freshness(&at, spec)));
+            checks.extend(spec.unique.and_then(|spec| self.unique(&at, spec)));
+            checks.extend(spec.missing_share.and_then(|spec| self.missing_share(&at, spec)));
+            checks.extend(spec.range.and_then(|spec| self.range(&at, spec)));
+            checks.extend(spec.accepted_values.and_then(|spec| self.accepted_values(&at, spec)));
+            checks.extend(spec.referential.and_then(|spec| self.referential(&at, spec)));
+        }
+        checks
     }
 
-    fn freshness(
-        &self,
-        at: &str,
-        spec: &FreshnessSpec,
-        checker: &mut Checker<'_>,
-    ) -> Option<Check> {
-        let FreshnessSpec { max_days, severity } = *spec;
-        let newest = match &self.rfm.snapshots {
-            SnapshotsSpec::One(text) => NaiveDate::parse_from_str(text, "%Y-%m-%d").ok(),
-            SnapshotsSpec::Many(texts) => texts
-                .iter()
-                .filter_map(|text| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok())
-                .max(),
-            SnapshotsSpec::Grid(grid) => NaiveDate::parse_from_str(&grid.until, "%Y-%m-%d").ok(),
+    fn row_count(&mut self, at: &str, spec: RowCountSpec) -> Option<Check> {
+        let RowCountSpec { min, max, severity, of } = spec;
+        self.check_bounds(&format!("{at}/row_count"), min, max)?;
+        let expectation = Expectation::RowCount { min, max };
+        Some(check("row_count", String::new(), (severity, of), expectation, Vec::new()))
+    }
+
+    fn freshness(&mut self, at: &str, spec: FreshnessSpec) -> Option<Check> {
+        let FreshnessSpec { max_days, severity } = spec;
+        let Some(as_of) = newest_date(self.snapshots) else {
+            let message = "`freshness` requires a date in `rfm.snapshots`";
+            let hint = "set a date there or with --as-of; `last` follows the data";
+            return self.validator.fail_with_hint(&format!("{at}/freshness"), message, hint);
         };
-        let Some(as_of) = newest else {
-            let message =
-                "freshness is counted up to a snapshot's date, but `rfm.snapshots` is not one";
-            let hint =
-                "name a date there or by --as-of; `last` follows the data, however old they are"
-                    .to_owned();
-            checker.problem(
-                Kind::Config,
-                &format!("{at}/freshness"),
-                message.to_owned(),
-                Some(hint),
-            );
-            return None;
-        };
-        let holds = Holds::Freshness { max_days, as_of };
-        Some(check("freshness", "", severity, OfSpec::Accepted, holds, Vec::new()))
+        let expectation = Expectation::Freshness { max_days, as_of };
+        let options = (severity, Scope::Accepted);
+        Some(check("freshness", String::new(), options, expectation, Vec::new()))
     }
 
-    fn unique(&self, at: &str, spec: &UniqueSpec, checker: &mut Checker<'_>) -> Option<Check> {
+    fn unique(&mut self, at: &str, spec: UniqueSpec) -> Option<Check> {
         let UniqueSpec { columns, severity, of } = spec;
-        let (mut exprs, mut seen) = (Vec::new(), Vec::new());
+        let mut key = Vec::with_capacity(columns.len());
+        let mut source_columns = Vec::new();
         for (i, column) in columns.iter().enumerate() {
-            let (expr, source) =
-                self.column(&format!("{at}/unique/columns/{i}"), column, checker)?;
-            exprs.push(expr);
-            seen.extend(source);
+            let (expr, source) = self.column(&format!("{at}/unique/columns/{i}"), column)?;
+            key.push(expr);
+            source_columns.extend(source);
         }
-        Some(check("unique", &columns.join(", "), *severity, *of, Holds::Unique(exprs), seen))
+        let on = columns.join(", ");
+        Some(check("unique", on, (severity, of), Expectation::Unique(key), source_columns))
     }
 
-    fn missing_share(
-        &self,
-        at: &str,
-        spec: &MissingShareSpec,
-        checker: &mut Checker<'_>,
-    ) -> Option<Check> {
+    fn missing_share(&mut self, at: &str, spec: MissingShareSpec) -> Option<Check> {
         let MissingShareSpec { column, max_share, severity, of } = spec;
-        let (value, seen) = self.column(&format!("{at}/missing_share/column"), column, checker)?;
-        let holds = Holds::MissingShare { value, max_share: *max_share };
-        Some(check("missing_share", column, *severity, *of, holds, seen))
+        let (value, source_columns) =
+            self.column(&format!("{at}/missing_share/column"), &column)?;
+        let expectation = Expectation::MissingShare { value, max_share };
+        Some(check("missing_share", column, (severity, of), expectation, source_columns))
     }
 
-    fn range(&self, at: &str, spec: &RangeSpec, checker: &mut Checker<'_>) -> Option<Check> {
+    fn range(&mut self, at: &str, spec: RangeSpec) -> Option<Check> {
         let RangeSpec { column, min, max, max_share, severity, of } = spec;
-        ends(&format!("{at}/range"), *min, *max, checker)?;
+        self.check_bounds(&format!("{at}/range"), min, max)?;
         let pointer = format!("{at}/range/column");
-        let (value, seen) = self.column(&pointer, column, checker)?;
+        let (value, source_columns) = self.column(&pointer, &column)?;
         if [DAY, ORDERED_AT].contains(&column.as_str()) {
-            let hint = "days are held to a range by the step `date_range`".to_owned();
-            checker.problem(Kind::Config, &pointer, format!("`{column}` is no number"), Some(hint));
-            return None;
+            let message = format!("`{column}` is not a number");
+            let hint = "use the step `date_range` to limit days";
+            return self.validator.fail_with_hint(&pointer, message, hint);
         }
-        let value = value.cast(DataType::Float64);
-        let holds = Holds::Range { value, min: *min, max: *max, max_share: *max_share };
-        Some(check("range", column, *severity, *of, holds, seen))
+        let expectation =
+            Expectation::Range { value: value.cast(DataType::Float64), min, max, max_share };
+        Some(check("range", column, (severity, of), expectation, source_columns))
     }
 
-    fn accepted_values(
-        &self,
-        at: &str,
-        spec: &AcceptedValuesSpec,
-        checker: &mut Checker<'_>,
-    ) -> Option<Check> {
+    fn accepted_values(&mut self, at: &str, spec: AcceptedValuesSpec) -> Option<Check> {
         let AcceptedValuesSpec { column, values, max_share, severity, of } = spec;
-        let (value, seen) =
-            self.column(&format!("{at}/accepted_values/column"), column, checker)?;
-        let value = value.cast(DataType::String);
-        let holds = Holds::AcceptedValues { value, values: values.clone(), max_share: *max_share };
-        Some(check("accepted_values", column, *severity, *of, holds, seen))
+        let (value, source_columns) =
+            self.column(&format!("{at}/accepted_values/column"), &column)?;
+        let expectation =
+            Expectation::AcceptedValues { value: value.cast(DataType::String), values, max_share };
+        Some(check("accepted_values", column, (severity, of), expectation, source_columns))
     }
 
-    fn referential(
-        &self,
-        at: &str,
-        spec: &ReferentialSpec,
-        checker: &mut Checker<'_>,
-    ) -> Option<Check> {
+    fn referential(&mut self, at: &str, spec: ReferentialSpec) -> Option<Check> {
         let ReferentialSpec { column, paths, csv, key, max_share, severity, of } = spec;
         let at = format!("{at}/referential");
-        let (value, seen) = self.column(&format!("{at}/column"), column, checker)?;
-        let table = match (paths, key) {
-            (Some(paths), Some(key)) => {
-                let (paths, key, csv) = (paths.clone(), key.clone(), csv.clone());
-                source::keyed(
-                    &CustomersSpec { paths, csv, key, attributes: Vec::new() },
-                    &at,
-                    checker,
-                )?
+        let (value, source_columns) = self.column(&format!("{at}/column"), &column)?;
+        let table = match (paths, key, self.customers) {
+            (Some(paths), Some(key), _) => {
+                let spec = CustomersSpec { paths, csv, key, attributes: Vec::new() };
+                source::lookup(&spec, &at, self.validator)?
             }
-            (None, None) => match self.customers {
-                Some(customers) => KeyedParams { attributes: Vec::new(), ..customers.clone() },
-                None => {
-                    let message =
-                        "no table to look into: name `paths` and `key`, or `ingest.customers`";
-                    checker.wrong(&at, message);
-                    return None;
-                }
-            },
-            _ => {
-                checker.wrong(&at, "`paths` and `key` go together");
-                return None;
+            (None, None, Some(customers)) => {
+                LookupParams { attributes: Vec::new(), ..customers.clone() }
             }
+            (None, None, None) => {
+                let message = "expected `paths` and `key`, or a table in `ingest.customers`";
+                return self.validator.fail(&at, message);
+            }
+            _ => return self.validator.fail(&at, "`paths` and `key` must be set together"),
         };
         let value = value.cast(DataType::String);
-        let holds = Holds::Referential { value, table: Box::new(table), max_share: *max_share };
-        Some(check("referential", column, *severity, *of, holds, seen))
+        let expectation = Expectation::Referential { value, table: Box::new(table), max_share };
+        Some(check("referential", column, (severity, of), expectation, source_columns))
     }
 
-    /// A column of the lines by the name that the user gives it.
-    fn column(&self, pointer: &str, name: &str, checker: &mut Checker<'_>) -> Option<(Expr, Seen)> {
-        let SourceNames { mapped, columns, money } = self.names?;
-        match predicate::column(name, mapped, columns, money) {
+    /// A column of the lines by its user-facing name, and the source columns that it reads.
+    fn column(&mut self, pointer: &str, name: &str) -> Option<(Expr, Vec<String>)> {
+        let names = self.names?;
+        match predicate::column(name, &names.mapped, &names.columns, &names.money) {
             Ok((expr, source)) => Some((expr, source.into_iter().collect())),
             Err(error) => {
-                let names = mapped.iter().copied().chain(columns.iter().map(String::as_str));
-                checker.problem(Kind::Config, pointer, error.to_string(), Some(hint(name, names)));
-                None
+                let hint = hint(name, names.all());
+                self.validator.fail_with_hint(pointer, error.to_string(), hint)
             }
         }
     }
+
+    /// Requires at least one bound, and `min` not above `max`.
+    fn check_bounds<T: PartialOrd>(
+        &mut self,
+        pointer: &str,
+        min: Option<T>,
+        max: Option<T>,
+    ) -> Option<()> {
+        let message = match (min, max) {
+            (None, None) => "expected `min`, `max` or both",
+            (Some(min), Some(max)) if min > max => "`min` must not be greater than `max`",
+            _ => return Some(()),
+        };
+        self.validator.fail(pointer, message)
+    }
 }
 
-/// A range of which one end at least is given, and which holds something.
-fn ends<T: PartialOrd>(
-    pointer: &str,
-    min: Option<T>,
-    max: Option<T>,
-    checker: &mut Checker<'_>,
-) -> Option<()> {
-    if min.is_none() && max.is_none() {
-        checker.wrong(pointer, "expected `min` or `max`, or both");
-        return None;
-    }
-    if min.zip(max).is_some_and(|(min, max)| min > max) {
-        checker.wrong(pointer, "`min` is above `max`, so that nothing can lie between");
-        return None;
-    }
-    Some(())
+pub(super) fn check(
+    name: &'static str,
+    on: String,
+    (severity, of): (Severity, Scope),
+    expectation: Expectation,
+    source_columns: Vec<String>,
+) -> Check {
+    Check { name, on, severity, of, expectation, source_columns }
+}
+
+/// The newest snapshot date, if the spec names one.
+fn newest_date(spec: &SnapshotsSpec) -> Option<NaiveDate> {
+    let texts: &[String] = match spec {
+        SnapshotsSpec::One(text) => std::slice::from_ref(text),
+        SnapshotsSpec::Many(texts) => texts,
+        SnapshotsSpec::Grid(grid) => std::slice::from_ref(&grid.until),
+    };
+    texts.iter().filter_map(|text| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()).max()
 }

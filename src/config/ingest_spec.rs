@@ -1,27 +1,27 @@
-//! The shape of `ingest`, unchecked, as `spec` is that of a pipeline.
+//! The shape of `ingest`, before its values are checked.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Where the transactions are and what their columns mean.
+use crate::columns::*;
+use crate::ingest::OnBadRow;
+
+/// Source files and the meaning of their columns.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["transactions"]))]
 pub struct IngestSpec {
-    /// The transactions: one row an order line, or one row a purchase. Several sources with columns of their own are a
-    /// list of such sections; their lines are one table from there on.
-    #[serde(default)]
+    /// Transactions: one row per order line or per purchase. Several sources with different columns
+    /// are a list of such sections; their lines are combined.
     pub transactions: TransactionSources,
-    /// What is known of the customers besides.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Table of customer attributes.
     pub customers: Option<CustomersSpec>,
-    /// The store's time zone by its IANA name, such as `Europe/London`: a day is this zone's day. Timestamps without
-    /// a zone already are local to it; those with one are converted.
+    /// IANA time zone of the store, such as `Europe/London`, which defines its days. Timestamps
+    /// without an offset are local to it; timestamps with an offset are converted.
     #[serde(default = "utc")]
     #[schemars(extend("allOf" = [{ "enum": time_zones() }]))]
     pub timezone: String,
-    /// How money is counted.
-    #[serde(default)]
+    /// Currency and precision of money.
     pub money: MoneySpec,
 }
 
@@ -44,113 +44,109 @@ impl Default for TransactionSources {
 impl TransactionSources {
     /// Every source with its JSON pointer.
     pub fn each(&self) -> Vec<(String, &TransactionsSpec)> {
-        const AT: &str = "/ingest/transactions";
+        const POINTER: &str = "/ingest/transactions";
         match self {
-            Self::One(source) => vec![(AT.to_owned(), source)],
+            Self::One(source) => vec![(POINTER.to_owned(), source)],
             Self::Many(sources) => sources
                 .iter()
                 .enumerate()
-                .map(|(i, source)| (format!("{AT}/{i}"), source))
+                .map(|(i, source)| (format!("{POINTER}/{i}"), source))
                 .collect(),
         }
     }
 }
 
-/// A table with one row a customer, joined to the segments by its key.
+/// A table with one row per customer, joined to the segments by its key.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["paths", "key", "attributes"]))]
 pub struct CustomersSpec {
     /// Files, folders or globs, relative to this file.
-    #[serde(default)]
     #[schemars(length(min = 1))]
     pub paths: Vec<String>,
-    /// How CSV is written; its formats of dates and numbers are not used, since attributes stay as they are.
-    #[serde(default)]
+    /// CSV format. Its date and number options are not used, because attributes are copied as text.
     pub csv: CsvSpec,
-    /// Column that holds the customer's id. Rows without one, and the rows after the first of an id, are left out and
-    /// counted.
-    #[serde(default)]
+    /// Column with the customer id. Rows without an id and duplicate ids (after the first) are
+    /// skipped and counted.
     pub key: String,
-    /// Columns that the segments are to show, under their own names.
-    #[serde(default)]
+    /// Columns to add to the segments, under their own names.
     #[schemars(length(min = 1))]
     pub attributes: Vec<String>,
 }
 
-/// One set of transaction files that share their columns.
+/// A set of transaction files with the same columns.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["paths", "columns"]))]
 pub struct TransactionsSpec {
-    /// Files, folders or globs, relative to this file; the suffix tells the format (`.csv`, `.csv.gz`, `.csv.zst`, `.parquet`, `.xlsx`),
-    /// and one source does not mix formats.
-    #[serde(default)]
+    /// Files, folders or globs, relative to this file. The suffix sets the format (`.csv`,
+    /// `.csv.gz`, `.csv.zst`, `.parquet`, `.xlsx`). All files of a source must have the same
+    /// format.
     #[schemars(length(min = 1))]
     pub paths: Vec<String>,
-    /// How CSV is written; of a workbook, only the formats of dates that it holds as text; not used for Parquet.
-    #[serde(default)]
+    /// CSV format. Excel workbooks only use `datetime_formats`, for dates stored as text. Not used
+    /// for Parquet.
     pub csv: CsvSpec,
-    /// Which source column holds what.
-    #[serde(default)]
+    /// Mapping of source columns.
     pub columns: ColumnsSpec,
 }
 
-/// How CSV is written.
+/// CSV format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("allOf" = [{ "not": { "properties": { "decimal": { "const": "," }, "thousands": { "const": "," } },
-    "required": ["decimal", "thousands"] } }, { "not": { "properties": { "decimal": { "const": "." },
-    "thousands": { "const": "." } }, "required": ["thousands"] } }]))]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("allOf" = [
+    { "not": { "properties": { "decimal": { "const": "," }, "thousands": { "const": "," } },
+    "required": ["decimal", "thousands"] } },
+    { "not": { "properties": { "decimal": { "const": "." }, "thousands": { "const": "." } },
+    "required": ["thousands"] } },
+]))]
 pub struct CsvSpec {
-    /// The character between two fields.
-    #[serde(default = "comma")]
+    /// Field separator, one ASCII character.
     #[schemars(length(min = 1, max = 1), extend("allOf" = [{ "pattern": "^[^\"\r\n\\u0000]$" }]))]
     pub separator: String,
-    /// Encoding of the text.
-    #[serde(default)]
+    /// Character encoding.
     pub encoding: EncodingSpec,
-    /// What becomes of rows that cannot be parsed: too few or too many fields, bytes that are no text, dates and numbers that
-    /// are none. `reject` sends them to the rejects with their text, `fail` fails the run. All sources of a run agree on it.
-    #[serde(default)]
-    pub on_bad_row: OnBadRowSpec,
-    /// The mark between a whole number and its fraction: `.` or `,`.
-    #[serde(default = "point")]
+    /// What to do with rows that cannot be parsed: wrong number of fields, undecodable bytes,
+    /// invalid dates or numbers. `reject` (default) writes them to `rejects.parquet`; `fail` fails
+    /// the run. All sources of a run must use the same value.
+    pub on_bad_row: OnBadRow,
+    /// Decimal separator of numbers.
     #[schemars(length(min = 1, max = 1), extend("allOf" = [{ "enum": [".", ","] }]))]
     pub decimal: String,
-    /// The mark between groups of three digits, where numbers have one: `,`, `.`, `'` or a space.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1), extend("allOf" = [{ "enum": [",", ".", "'", " ", "\u{a0}", null] }]))]
+    /// Thousands separator of numbers: `,`, `.`, `'` or a space. Default: none.
+    #[schemars(
+        length(min = 1, max = 1),
+        extend("allOf" = [{ "enum": [",", ".", "'", " ", "\u{a0}", null] }])
+    )]
     pub thousands: Option<String>,
-    /// Currency signs that stand before or after numbers, such as £.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Currency signs to strip from before or after numbers, such as `[£]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub currency_signs: Vec<String>,
-    /// Formats of dates and times, tried in this order, in the notation of strftime. `%d`, `%m` and `%H` also read
-    /// numbers without a leading zero. A moment that two of them read differently, as 03/04/2011 with day and month in
-    /// either order, fails the run.
-    #[serde(default = "iso_formats")]
+    /// Date and time formats in strftime notation, tried in order. `%d`, `%m` and `%H` also accept
+    /// numbers without a leading zero. Default: ISO 8601. The run fails if two formats parse a
+    /// timestamp differently, as day-first and month-first do for 03/04/2011.
     #[schemars(length(min = 1))]
     pub datetime_formats: Vec<String>,
 }
 
 impl Default for CsvSpec {
     fn default() -> Self {
+        let iso = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"];
         Self {
-            separator: comma(),
+            separator: ",".to_owned(),
             encoding: EncodingSpec::default(),
-            on_bad_row: OnBadRowSpec::default(),
-            decimal: point(),
+            on_bad_row: OnBadRow::default(),
+            decimal: ".".to_owned(),
             thousands: None,
             currency_signs: Vec::new(),
-            datetime_formats: iso_formats(),
+            datetime_formats: iso.map(str::to_owned).to_vec(),
         }
     }
 }
 
-/// Encoding of CSV text.
+/// Character encoding of CSV files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
 pub enum EncodingSpec {
     #[default]
     Utf8,
@@ -159,98 +155,80 @@ pub enum EncodingSpec {
     Windows1252,
 }
 
-/// What becomes of rows that cannot be parsed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
-pub enum OnBadRowSpec {
-    #[default]
-    Reject,
-    Fail,
-}
-
-/// Which source column holds what. Money is either `quantity` and `unit_price`, or `amount`.
+/// Mapping of source columns. Money is either `quantity` and `unit_price`, or `amount`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["customer_id", "ordered_at"]))]
 #[schemars(extend("allOf" = [{ "oneOf": [
     { "required": ["amount"], "not": { "required": ["unit_price"] } },
     { "required": ["quantity", "unit_price"], "not": { "required": ["amount"] } },
 ] }]))]
 pub struct ColumnsSpec {
-    /// Who bought.
-    #[serde(default)]
+    /// Customer id.
     pub customer_id: String,
-    /// The order that a line belongs to. Without it an order is all that a customer buys on one day.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Order id. Without it, all lines of a customer on one day are one order.
     pub order_id: Option<String>,
-    /// When the line was bought: a date or a date and time.
-    #[serde(default)]
+    /// Date, or date and time, of the purchase.
     pub ordered_at: String,
-    /// What was bought.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Product id.
     pub product_id: Option<String>,
     /// Units of the line, a whole number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<String>,
-    /// Price of one unit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Price of one unit. Requires `quantity`.
     pub unit_price: Option<String>,
-    /// Value of the line, in place of quantity and price.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Total value of the line, instead of `unit_price`.
     pub amount: Option<String>,
-    /// What kind of thing was bought, such as a department; the product itself may be named here too.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Product category, such as a department. It may be the same column as `product_id`.
     pub category: Option<String>,
-    /// ISO code of the currency that the line is in. Without `ingest.money.rates` a line of another currency than
+    /// ISO currency code of the line. Without `ingest.money.rates`, a line in another currency than
     /// `ingest.money.currency` fails the run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub currency: Option<String>,
 }
 
-/// How money is counted: in whole minor units, so that sums are exact.
+impl ColumnsSpec {
+    /// The source column that is mapped to one of the pipeline's columns.
+    pub fn get(&self, column: &str) -> Option<&String> {
+        match column {
+            CUSTOMER_ID => Some(&self.customer_id),
+            ORDER_ID => self.order_id.as_ref(),
+            ORDERED_AT => Some(&self.ordered_at),
+            PRODUCT_ID => self.product_id.as_ref(),
+            QUANTITY => self.quantity.as_ref(),
+            UNIT_PRICE => self.unit_price.as_ref(),
+            AMOUNT => self.amount.as_ref(),
+            CATEGORY => self.category.as_ref(),
+            CURRENCY => self.currency.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// Currency and precision of money. Amounts are stored in whole minor units, so sums are exact.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct MoneySpec {
-    /// Decimal places of the finest price or amount; a finer one is rejected.
-    #[serde(default = "two")]
+    /// Number of decimal places. Lines with a more precise price or amount are rejected.
     #[schemars(range(max = 6))]
     pub scale: u8,
-    /// ISO code of the currency that all money is counted in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// ISO code of the reporting currency, such as `GBP`.
     pub currency: Option<String>,
-    /// What other currencies are worth: a CSV with the columns `date` (2011-12-10), `currency` and `rate`, relative to this file. A
-    /// rate says what one unit of the currency is worth in `currency`, from its date on until the next; the last one holds
-    /// on. A line before the first rate of its currency is rejected.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Exchange rates: a CSV file, relative to this file, with the columns `date` (2011-12-10),
+    /// `currency` and `rate`. A rate is the value of one unit in `money.currency`, valid from its
+    /// date until the next rate. Lines before the first rate of their currency are rejected.
     pub rates: Option<String>,
 }
 
 impl Default for MoneySpec {
     fn default() -> Self {
-        Self { scale: two(), currency: None, rates: None }
+        Self { scale: 2, currency: None, rates: None }
     }
 }
 
-/// Names of all time zones, which editors then offer.
+/// Names of all time zones, for completion in editors.
 fn time_zones() -> Vec<&'static str> {
     chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).collect()
 }
 
 fn utc() -> String {
     "UTC".to_owned()
-}
-fn point() -> String {
-    ".".to_owned()
-}
-fn comma() -> String {
-    ",".to_owned()
-}
-fn iso_formats() -> Vec<String> {
-    ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"]
-        .map(str::to_owned)
-        .to_vec()
-}
-fn two() -> u8 {
-    2
 }

@@ -1,212 +1,201 @@
-//! Checks a segment map: rules name its own segments, lie within its bins, and leave no code without a name.
+//! Compiles segment maps: rules refer to segments and bins of the map and cover every code.
 
 use std::path::Path;
 
-use polars::prelude::{DataType, Schema};
+use polars::prelude::{DataType, PlSmallStr, Schema};
+use serde_json::Value as Json;
 
-use super::checker::Checker;
-use super::map_spec::MapSpec;
-use super::problem::{Kind, Problems, hint};
+use super::diagnostics::{Diagnostics, Kind, hint};
+use super::map_spec::{MapSpec, RuleSpec};
 use super::spec::SegmentSpec;
-use super::{Document, read, shaped};
+use super::validator::Validator;
+use super::{Document, deserialize, read};
 use crate::clean::predicate::{PredicateError, condition};
 use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
 use crate::segment::map::Code;
-use crate::segment::{Rule, SegmentDef, SegmentMap, Values};
+use crate::segment::{Rule, SegmentMap, Values};
 
-/// Reads and checks the segment map, whose problems point into its own file.
+/// Reads and checks the segment map of a pipeline. Its diagnostics point into its own file.
 pub(super) fn map(
     spec: &SegmentSpec,
     bins: u8,
     document: &Document,
-    faulty: &[String],
-    problems: &mut Problems,
-) -> Option<(SegmentMap, serde_json::Value)> {
+    diagnostics: &mut Diagnostics,
+) -> Option<(SegmentMap, Json)> {
+    const POINTER: &str = "/segment/map";
     let path = document.base.join(&spec.map);
     if !path.is_file() {
-        let mut checker = Checker::new(document, faulty, problems);
-        checker.problem(
-            Kind::Input,
-            "/segment/map",
-            format!("no segment map at `{}`", path.display()),
-            None,
-        );
+        let message = format!("segment map not found: `{}`", path.display());
+        Validator::new(document, diagnostics).report(Kind::Input, POINTER, message, None);
         return None;
     }
-    let mut map_document = read(&path, &path.display().to_string(), problems)?;
-    let (map_spec, map_faulty) = shaped::<MapSpec>(&mut map_document, problems);
-    let map_spec: MapSpec = map_spec?;
-    if map_spec.bins != bins && !map_faulty.iter().any(|fault| fault == "/bins") {
-        let message = format!(
-            "`{}` is written for {} bins, but score.bins is {bins}",
-            spec.map, map_spec.bins
-        );
-        Checker::new(document, faulty, problems).wrong("/segment/map", message);
-        return None;
+    let mut map_document = read(&path, diagnostics)?;
+    let map_spec: MapSpec = deserialize(&mut map_document, diagnostics)?;
+    if map_spec.bins != bins && !map_document.invalid.iter().any(|pointer| pointer == "/bins") {
+        let message =
+            format!("`{}` has {} bins, but `score.bins` is {bins}", spec.map, map_spec.bins);
+        return Validator::new(document, diagnostics).fail(POINTER, message);
     }
-    let mut checker = Checker::new(&map_document, &map_faulty, problems);
-    let json = map_document.tree.to_json();
-    Some((whole(checked_map(map_spec, &mut checker)?, &mut checker)?, json))
+    let mut validator = Validator::new(&map_document, diagnostics);
+    let map = compile(map_spec, &mut validator)?;
+    check_coverage(&map, &mut validator)?;
+    Some((map, map_document.tree.to_json()))
 }
 
-/// The map of a file that is a map itself, or of a pipeline that names one, whatever it leaves uncovered.
-pub(super) fn with_holes(path: &Path, problems: &mut Problems) -> Option<SegmentMap> {
-    let mut document = read(path, &path.display().to_string(), problems)?;
-    let named = document
-        .tree
-        .to_json()
-        .pointer("/segment/map")
-        .and_then(|map| map.as_str().map(str::to_owned));
-    if let Some(named) = named {
-        let path = document.base.join(named);
-        document = read(&path, &path.display().to_string(), problems)?;
+/// The map of a map file or of a pipeline that names one. It may leave codes uncovered.
+pub(super) fn load(path: &Path, diagnostics: &mut Diagnostics) -> Option<SegmentMap> {
+    let mut document = read(path, diagnostics)?;
+    if let Some(map) = document.tree.to_json().pointer("/segment/map").and_then(Json::as_str) {
+        document = read(&document.base.join(map), diagnostics)?;
     }
-    let (spec, faulty) = shaped::<MapSpec>(&mut document, problems);
-    let mut checker = Checker::new(&document, &faulty, problems);
-    checked_map(spec?, &mut checker)
+    let spec: MapSpec = deserialize(&mut document, diagnostics)?;
+    compile(spec, &mut Validator::new(&document, diagnostics))
 }
 
-/// The map, unless it leaves a code without a name.
-fn whole(map: SegmentMap, checker: &mut Checker<'_>) -> Option<SegmentMap> {
-    let holes = map.holes();
-    if holes.is_empty() {
-        return Some(map);
+/// Reports codes that no rule matches.
+fn check_coverage(map: &SegmentMap, validator: &mut Validator<'_>) -> Option<()> {
+    let uncovered = map.uncovered_codes();
+    if uncovered.is_empty() {
+        return Some(());
     }
-    let codes: Vec<String> =
-        holes.iter().take(10).map(|code| code.map(|score| score.to_string()).join("-")).collect();
-    let more = if holes.len() > codes.len() { ", …" } else { "" };
+    let mut codes: Vec<String> = uncovered
+        .iter()
+        .take(10)
+        .map(|code| code.map(|score| score.to_string()).join("-"))
+        .collect();
+    if uncovered.len() > codes.len() {
+        codes.push("…".to_owned());
+    }
     let message = format!(
-        "{} of {} score codes have no segment: {}{more}",
-        holes.len(),
+        "{} of {} score codes have no segment: {}",
+        uncovered.len(),
         map.codes().count(),
         codes.join(", ")
     );
-    let hint = "add rules, or name the segment of the rest with `otherwise`";
-    checker.problem(Kind::Config, "/rules", message, Some(hint.to_owned()));
-    None
+    let hint = "add rules, or set `otherwise` to the segment of all other codes";
+    validator.fail_with_hint("/rules", message, hint)
 }
 
-/// Codes by their text.
-fn codes(
-    texts: &[String],
-    bins: u8,
-    pointer: &str,
-    checker: &mut Checker<'_>,
-) -> Option<Vec<Code>> {
-    let mut found = Vec::with_capacity(texts.len());
-    for (i, text) in texts.iter().enumerate() {
-        let scores: Vec<Option<u8>> = match text.contains('-') || bins > 9 {
-            true => text.split('-').map(|score| score.parse().ok()).collect(),
-            false => text.chars().map(|digit| digit.to_string().parse().ok()).collect(),
-        };
-        let within = |score: &Option<u8>| score.is_some_and(|score| (1..=bins).contains(&score));
-        match scores.as_slice() {
-            [Some(r), Some(f), Some(m)] if scores.iter().all(within) => found.push([*r, *f, *m]),
-            _ => {
-                let message = format!("`{text}` is no code of three scores within 1 to {bins}");
-                checker.wrong(&format!("{pointer}/{i}"), message);
-                return None;
-            }
-        }
-    }
-    Some(found)
-}
-
-/// A condition on values, with the columns that it may name.
-fn values(sql: &str, pointer: &str, checker: &mut Checker<'_>) -> Option<Values> {
-    let columns = [
-        (RECENCY_DAYS, DataType::Int32),
-        (FREQUENCY, DataType::UInt32),
-        (MONETARY, DataType::Float64),
-    ];
-    let names = columns.each_ref().map(|(name, _)| *name);
-    let schema: Schema = columns.into_iter().map(|(name, dtype)| (name.into(), dtype)).collect();
-    match condition(sql, &schema) {
-        Ok(holds) => Some(Values { sql: sql.to_owned(), holds }),
-        Err(error) => {
-            let hint = matches!(error, PredicateError::Unknown(_)).then(|| hint(sql, names));
-            checker.problem(Kind::Config, pointer, error.to_string(), hint);
-            None
-        }
-    }
-}
-
-fn checked_map(spec: MapSpec, checker: &mut Checker<'_>) -> Option<SegmentMap> {
-    let names: Vec<String> = spec.segments.iter().map(|segment| segment.name.clone()).collect();
+fn compile(spec: MapSpec, validator: &mut Validator<'_>) -> Option<SegmentMap> {
+    let names: Vec<&str> = spec.segments.iter().map(|segment| segment.name.as_str()).collect();
     for (i, name) in names.iter().enumerate() {
         if names[..i].contains(name) {
-            checker.wrong(
-                &format!("/segments/{i}/name"),
-                format!("segment `{name}` is defined twice"),
-            );
+            let message = format!("segment `{name}` is defined twice");
+            validator.report_invalid(&format!("/segments/{i}/name"), message);
         }
     }
-    let mut index = |pointer: &str, name: &str| {
-        let found = names.iter().position(|known| known == name);
-        if found.is_none() {
-            let hint = hint(name, names.iter().map(String::as_str));
-            checker.problem(
-                Kind::Config,
-                pointer,
-                format!("no segment is called `{name}`"),
-                Some(hint),
-            );
-        }
-        found
-    };
-    let otherwise = spec.otherwise.as_ref().map(|name| index("/otherwise", name));
-    let indices: Vec<Option<usize>> = spec
-        .rules
-        .iter()
-        .enumerate()
-        .map(|(i, rule)| index(&format!("/rules/{i}/segment"), &rule.segment))
-        .collect();
-    let mut rules = Vec::with_capacity(spec.rules.len());
-    let mut sound = true;
-    for (i, (rule, segment)) in spec.rules.iter().zip(&indices).enumerate() {
-        let mut range = |key: &str, given: Option<[u8; 2]>| {
-            let [low, high] = given.unwrap_or([1, spec.bins]);
-            if low < 1 || low > high || high > spec.bins {
-                let message = format!(
-                    "expected [lowest, highest] within 1 to {}, found [{low}, {high}]",
-                    spec.bins
-                );
-                checker.wrong(&format!("/rules/{i}/{key}"), message);
-                sound = false;
-            }
-            [low, high]
-        };
-        let ranges = [range("r", rule.r), range("f", rule.f), range("m", rule.m)];
-        let fm_sum =
-            rule.fm.map(|ends| ends.map(|end| (end * 2.0).clamp(0.0, 2.0 * f64::from(spec.bins))));
-        if fm_sum.is_some_and(|[low, high]| low > high) {
-            checker.wrong(&format!("/rules/{i}/fm"), "expected [lowest, highest]");
-            sound = false;
-        }
-        // A mean lies on halves, so that a range of it is one of whole sums.
-        let fm_sum = fm_sum.map(|[low, high]| [low.ceil() as u8, high.floor() as u8]);
-        let listed = rule.codes.as_ref();
-        let listed =
-            listed.map(|texts| codes(texts, spec.bins, &format!("/rules/{i}/codes"), checker));
-        let on_values =
-            rule.values.as_ref().map(|sql| values(sql, &format!("/rules/{i}/values"), checker));
-        sound &= listed != Some(None) && on_values != Some(None);
-        let (codes, values) = (listed.flatten(), on_values.flatten());
-        rules.extend(segment.map(|segment| Rule { segment, ranges, fm_sum, codes, values }));
-    }
-    if !sound || otherwise == Some(None) || rules.len() < spec.rules.len() {
-        return None;
-    }
-    let segments = spec.segments.into_iter().map(|s| SegmentDef {
-        name: s.name,
-        description: s.description,
-        action: s.action,
-    });
+    let mut compiler = RuleCompiler { names: &names, bins: spec.bins, validator };
+    let otherwise = optional(spec.otherwise.as_ref(), |name| compiler.segment("/otherwise", name));
+    let rules = spec.rules.iter().enumerate();
+    let rules: Vec<_> =
+        rules.map(|(i, rule)| compiler.rule(&format!("/rules/{i}"), rule)).collect();
     Some(SegmentMap {
         name: spec.name,
         bins: spec.bins,
-        segments: segments.collect(),
-        rules,
-        otherwise: otherwise.flatten(),
+        segments: spec.segments,
+        rules: rules.into_iter().collect::<Option<_>>()?,
+        otherwise: otherwise?,
     })
+}
+
+/// `Some(None)` for an absent option, `None` for one that `parse` rejects.
+fn optional<T, U>(option: Option<T>, parse: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
+    match option {
+        Some(value) => parse(value).map(Some),
+        None => Some(None),
+    }
+}
+
+/// Each method reports an invalid option and returns `None`.
+struct RuleCompiler<'a, 'd> {
+    names: &'a [&'a str],
+    bins: u8,
+    validator: &'a mut Validator<'d>,
+}
+
+impl RuleCompiler<'_, '_> {
+    fn rule(&mut self, at: &str, spec: &RuleSpec) -> Option<Rule> {
+        // All conditions are compiled before the first failure returns, so that each is reported.
+        let segment = self.segment(&format!("{at}/segment"), &spec.segment);
+        let [r, f, m] = [("r", spec.r), ("f", spec.f), ("m", spec.m)]
+            .map(|(key, range)| self.scores(&format!("{at}/{key}"), range));
+        let fm_sum = optional(spec.fm, |range| self.fm_sum(&format!("{at}/fm"), range));
+        let codes =
+            optional(spec.codes.as_ref(), |texts| self.codes(&format!("{at}/codes"), texts));
+        let values =
+            optional(spec.values.as_ref(), |sql| self.values(&format!("{at}/values"), sql));
+        Some(Rule {
+            segment: segment?,
+            ranges: [r?, f?, m?],
+            fm_sum: fm_sum?,
+            codes: codes?,
+            values: values?,
+        })
+    }
+
+    fn segment(&mut self, pointer: &str, name: &str) -> Option<usize> {
+        let index = self.names.iter().position(|known| *known == name);
+        if index.is_none() {
+            let hint = hint(name, self.names.iter().copied());
+            self.validator.report_with_hint(pointer, format!("unknown segment `{name}`"), hint);
+        }
+        index
+    }
+
+    fn scores(&mut self, pointer: &str, range: Option<[u8; 2]>) -> Option<[u8; 2]> {
+        let bins = self.bins;
+        let [low, high] = range.unwrap_or([1, bins]);
+        if low < 1 || low > high || high > bins {
+            let message =
+                format!("expected [lowest, highest] within 1 to {bins}, found [{low}, {high}]");
+            return self.validator.fail(pointer, message);
+        }
+        Some([low, high])
+    }
+
+    /// A range of means of two scores as a range of their sum, which is always whole.
+    fn fm_sum(&mut self, pointer: &str, means: [f64; 2]) -> Option<[u8; 2]> {
+        let [low, high] = means.map(|mean| (mean * 2.0).clamp(0.0, 2.0 * f64::from(self.bins)));
+        if low > high {
+            return self.validator.fail(pointer, "expected [lowest, highest]");
+        }
+        Some([low.ceil() as u8, high.floor() as u8])
+    }
+
+    fn codes(&mut self, pointer: &str, texts: &[String]) -> Option<Vec<Code>> {
+        let invalid = texts.iter().position(|text| parse_code(text, self.bins).is_none());
+        if let Some(i) = invalid {
+            let message =
+                format!("`{}` is not a code of three scores from 1 to {}", texts[i], self.bins);
+            self.validator.report_invalid(&format!("{pointer}/{i}"), message);
+        }
+        texts.iter().map(|text| parse_code(text, self.bins)).collect()
+    }
+
+    /// A predicate on the values behind the scores.
+    fn values(&mut self, pointer: &str, sql: &str) -> Option<Values> {
+        let names = [RECENCY_DAYS, FREQUENCY, MONETARY];
+        let types = [DataType::Int32, DataType::UInt32, DataType::Float64];
+        let schema: Schema = names.map(PlSmallStr::from).into_iter().zip(types).collect();
+        let report = |error: PredicateError| {
+            let hint = match &error {
+                PredicateError::Unknown(name) => Some(hint(name, names)),
+                _ => None,
+            };
+            self.validator.report(Kind::Config, pointer, error.to_string(), hint);
+        };
+        let holds = condition(sql, &schema).map_err(report).ok()?;
+        Some(Values { sql: sql.to_owned(), holds })
+    }
+}
+
+/// Three scores such as `555`, or `10-9-10` with more than 9 bins.
+fn parse_code(text: &str, bins: u8) -> Option<Code> {
+    let scores: Vec<u8> = if text.contains('-') || bins > 9 {
+        text.split('-').map(|score| score.parse().ok()).collect::<Option<_>>()?
+    } else {
+        text.chars().map(|digit| digit.to_string().parse().ok()).collect::<Option<_>>()?
+    };
+    let code: Code = scores.try_into().ok()?;
+    code.iter().all(|score| (1..=bins).contains(score)).then_some(code)
 }

@@ -1,7 +1,8 @@
-//! `config`: YAML text → [`Pipeline`], through one door, with every problem told at once.
+//! `config`: parses and validates YAML into a [`Pipeline`], reporting all errors at once.
 //!
-//! `tree` parses to a located tree, `shape` checks it against the schema of `spec` or `map_spec`, `compile` checks the meaning against
-//! the headers and footers of the source. `config` knows every room's params; no room knows `config`.
+//! `tree` parses to nodes with spans, `shape` checks them against the schema of `spec` or
+//! `map_spec`, and `compile` validates the meaning against headers and footers of the source.
+//! `config` depends on the params of every other module; no other module depends on `config`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,215 +13,203 @@ use serde_json::Value as Json;
 use crate::pipeline::Pipeline;
 use crate::segment::SegmentMap;
 
-mod checker;
 mod checks;
 pub mod checks_spec;
 pub mod clean_spec;
-pub mod engine_spec;
-pub mod compile;
+mod compile;
+mod definition;
+pub mod diagnostics;
 mod evaluate;
 pub mod ingest_spec;
 mod map;
 pub mod map_spec;
 pub mod model_spec;
 mod models;
-pub mod problem;
 mod reference;
+mod rfm;
 mod score;
 pub mod score_spec;
 pub mod shape;
-pub mod source;
+mod source;
 pub mod spec;
-pub mod steps;
+mod steps;
 mod text;
 pub mod tree;
+mod validator;
 mod variables;
 
-use problem::{Kind, Place, Problem, Problems};
+use diagnostics::{Diagnostic, Diagnostics, Kind, Span};
 use tree::Node;
 
-/// The pipeline that runs where none is named, as it stands in `pipelines/`.
+/// The pipeline that runs if no file is given.
 pub const DEFAULT_PIPELINE: &str = include_str!("../../pipelines/cdnow.yaml");
-/// Where the default pipeline's paths start from, under the working directory.
+/// Path of the default pipeline below the working directory; its relative paths start there.
 pub const DEFAULT_PATH: &str = "pipelines/cdnow.yaml";
 
 /// What to load.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// The YAML file; the embedded default where none is named.
+    /// The YAML file; the embedded default if `None`.
     pub pipeline: Option<PathBuf>,
-    /// What the command line gives beside the file: the name to tell problems by, and `section.key=value`.
-    pub given: Vec<(String, String)>,
+    /// Overrides from other arguments: the argument's name and `section.key=value`.
+    pub arguments: Vec<(String, String)>,
     /// `section.key=value` overrides, in order.
     pub set: Vec<String>,
     /// Overrides `rfm.snapshots`.
     pub as_of: Option<String>,
+    /// Whether the source files are needed.
+    pub source_files: SourceFiles,
 }
 
-/// A text that problems point into, with its tree.
+/// Whether the source files of a pipeline are needed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SourceFiles {
+    /// Their paths are resolved, and their headers and footers are read.
+    #[default]
+    Read,
+    /// Their paths are ignored. The pipeline has no source files.
+    None,
+}
+
+/// A parsed YAML file.
 pub(crate) struct Document {
     tree: Node,
+    /// JSON pointers of values that violate the schema and were left out.
+    invalid: Vec<String>,
+    /// Folder that relative paths start from.
     base: PathBuf,
+    source_files: SourceFiles,
 }
 
-/// Loads a pipeline: reads the YAML and the headers and footers of its sources, but no row.
+/// Loads a pipeline. Reads the YAML and the headers and footers of its sources, but no rows.
 ///
 /// # Errors
-/// Every problem that was found.
-pub fn load(request: &Request) -> Result<Pipeline, Problems> {
-    let mut problems = Problems::default();
-    let pipeline = load_into(request, &mut problems);
-    problems.sort();
-    match (pipeline, problems.is_empty()) {
-        (Some(pipeline), true) => Ok(pipeline),
-        _ => Err(problems),
+/// All problems found.
+pub fn load(request: &Request) -> Result<Pipeline, Diagnostics> {
+    collect(|diagnostics| load_into(request, diagnostics))
+}
+
+/// Loads a segment map from its own file or from a pipeline that names one. The map may leave codes
+/// uncovered.
+///
+/// # Errors
+/// All problems found.
+pub fn load_map(path: &Path) -> Result<SegmentMap, Diagnostics> {
+    collect(|diagnostics| map::load(path, diagnostics))
+}
+
+fn collect<T>(load: impl FnOnce(&mut Diagnostics) -> Option<T>) -> Result<T, Diagnostics> {
+    let mut diagnostics = Diagnostics::default();
+    let loaded = load(&mut diagnostics);
+    diagnostics.sort();
+    match loaded {
+        Some(loaded) if diagnostics.list.is_empty() => Ok(loaded),
+        _ => Err(diagnostics),
     }
 }
 
-/// The segment map of a file that is a map itself, or of a pipeline that names one, whatever it leaves uncovered.
-///
-/// # Errors
-/// Every problem that was found.
-pub fn load_map(path: &Path) -> Result<SegmentMap, Problems> {
-    let mut problems = Problems::default();
-    let map = map::with_holes(path, &mut problems);
-    problems.sort();
-    map.filter(|_| problems.is_empty()).ok_or(problems)
-}
-
-fn load_into(request: &Request, problems: &mut Problems) -> Option<Pipeline> {
+fn load_into(request: &Request, diagnostics: &mut Diagnostics) -> Option<Pipeline> {
     let mut document = match &request.pipeline {
-        Some(path) => read(path, &path.display().to_string(), problems)?,
-        None => parse(DEFAULT_PATH.as_ref(), DEFAULT_PATH, DEFAULT_PIPELINE.to_owned(), problems)?,
+        Some(path) => read(path, diagnostics)?,
+        None => parse(DEFAULT_PATH.as_ref(), DEFAULT_PIPELINE, diagnostics)?,
     };
-    overrides(request, &mut document.tree, problems);
-    let (spec, faulty) = shaped::<spec::PipelineSpec>(&mut document, problems);
-    compile::compile(&spec?, &document, &faulty, problems)
+    document.source_files = request.source_files;
+    apply_overrides(request, &mut document.tree, diagnostics);
+    let spec: spec::PipelineSpec = deserialize(&mut document, diagnostics)?;
+    compile::compile(&spec, &document, diagnostics)
 }
 
-/// Reads and parses a YAML file.
-fn read(path: &Path, name: &str, problems: &mut Problems) -> Option<Document> {
-    let read =
-        fs::read(path).map_err(|error| (Kind::Input, format!("cannot read `{name}`: {error}")));
-    let text = read.and_then(|bytes| {
-        String::from_utf8(bytes).map_err(|error| {
-            let at = error.utf8_error().valid_up_to();
-            (Kind::Config, format!("`{name}` is not UTF-8 text: byte {at} does not belong there"))
-        })
-    });
-    match text {
-        Ok(text) => parse(path, name, text, problems),
-        Err((kind, message)) => {
-            problems.push(Problem { kind, place: None, message, hint: None });
-            None
+fn read(path: &Path, diagnostics: &mut Diagnostics) -> Option<Document> {
+    let name = path.display();
+    let (kind, message) = match fs::read(path).map(String::from_utf8) {
+        Ok(Ok(text)) => return parse(path, &text, diagnostics),
+        Ok(Err(error)) => {
+            let offset = error.utf8_error().valid_up_to();
+            let message = format!("`{name}` is not UTF-8 text: invalid byte at offset {offset}");
+            (Kind::Config, message)
         }
-    }
+        Err(error) => (Kind::Input, format!("cannot read `{name}`: {error}")),
+    };
+    diagnostics.list.push(Diagnostic { kind, span: None, message, hint: None });
+    None
 }
 
-fn parse(path: &Path, name: &str, text: String, problems: &mut Problems) -> Option<Document> {
-    let source = problems.add_source(name, text.clone());
-    let base = path.parent().map(Path::to_owned).unwrap_or_default();
-    match tree::parse(&text, source) {
-        Ok(mut tree) => {
-            let lookup = |name: &str| std::env::var(name).ok();
-            variables::expand(&mut tree, &lookup, &mut |problem| problems.push(problem));
-            Some(Document { tree, base })
-        }
-        Err(problem) => {
-            problems.push(problem);
-            None
-        }
-    }
+fn parse(path: &Path, text: &str, diagnostics: &mut Diagnostics) -> Option<Document> {
+    let source = diagnostics.add_source(path.display().to_string(), text);
+    let parsed = tree::parse(text, source);
+    let mut tree = parsed.map_err(|diagnostic| diagnostics.list.push(diagnostic)).ok()?;
+    variables::expand(&mut tree, &|name| std::env::var(name).ok(), diagnostics);
+    let base = path.parent().unwrap_or(Path::new("")).to_owned();
+    Some(Document { tree, invalid: Vec::new(), base, source_files: SourceFiles::Read })
 }
 
-/// Puts `--set` and `--as-of` into the tree, each as a source of its own.
-fn overrides(request: &Request, tree: &mut Node, problems: &mut Problems) {
-    let as_of =
-        request.as_of.iter().map(|date| ("--as-of".to_owned(), format!("rfm.snapshots={date}")));
+/// Applies `--set`, `--as-of` and other arguments, each as a source text of its own.
+fn apply_overrides(request: &Request, tree: &mut Node, diagnostics: &mut Diagnostics) {
     let set =
         request.set.iter().enumerate().map(|(i, text)| (format!("--set #{}", i + 1), text.clone()));
-    for (name, text) in request.given.iter().cloned().chain(set).chain(as_of) {
-        let source = problems.add_source(name, text.clone());
-        let whole = Place { source, span: 0..text.len() };
-        let wrong = |message: String, hint: Option<String>| Problem {
-            kind: Kind::Config,
-            place: Some(whole.clone()),
-            message,
-            hint,
-        };
-        let Some((path, value)) = text.split_once('=') else {
-            problems.push(wrong("expected section.key=value".to_owned(), None));
-            continue;
-        };
-        let outcome = tree::parse(value, source)
-            .map_err(|problem| wrong(problem.message, None))
-            .map(|mut node| {
-                // It was parsed from the tail of its source.
-                let by = path.len() + 1;
-                node.move_places(&mut |place| {
-                    place.span = place.span.start + by..place.span.end + by
-                });
-                node
-            })
-            .and_then(|node| tree.set(path.trim(), node).map_err(|message| wrong(message, None)));
-        if let Err(problem) = outcome {
-            problems.push(problem);
+    let as_of =
+        request.as_of.iter().map(|date| ("--as-of".to_owned(), format!("rfm.snapshots={date}")));
+    for (name, text) in request.arguments.iter().cloned().chain(set).chain(as_of) {
+        let source = diagnostics.add_source(name, text.as_str());
+        if let Err(message) = apply_override(&text, source, tree) {
+            let span = Some(Span { source, bytes: 0..text.len() });
+            diagnostics.list.push(Diagnostic { kind: Kind::Config, span, message, hint: None });
         }
     }
 }
 
-/// Checks the shape and deserialises. Where the shape has faults, what is at fault is left out and the rest is read all
-/// the same, so that faults of meaning elsewhere are told in the same run.
+fn apply_override(text: &str, source: usize, tree: &mut Node) -> Result<(), String> {
+    let (path, value) = text.split_once('=').ok_or("expected `section.key=value`")?;
+    let mut node = tree::parse(value, source).map_err(|diagnostic| diagnostic.message)?;
+    // The parsed value starts after the `=` of its source text.
+    let offset = path.len() + 1;
+    node.update_spans(&mut |span| span.bytes = span.bytes.start + offset..span.bytes.end + offset);
+    tree.set(path.trim(), node)
+}
+
+/// Checks the schema and deserializes. Values that violate the schema are left out, so that errors
+/// of meaning elsewhere are reported in the same run.
 ///
-/// Returns the spec if enough of it is left, and the pointers of what was left out.
-pub(crate) fn shaped<T: DeserializeOwned + schemars::JsonSchema>(
+/// Returns the spec if enough of it is left.
+fn deserialize<T: DeserializeOwned + schemars::JsonSchema>(
     document: &mut Document,
-    problems: &mut Problems,
-) -> (Option<T>, Vec<String>) {
-    let mut faults = shape::faults::<T>(&document.tree);
-    let pointers = faults.iter().flatten().map(|fault| fault.pointer.as_str());
-    if pointers.filter(|pointer| document.tree.read_anew(pointer)).count() > 0 {
-        faults = shape::faults::<T>(&document.tree);
+    diagnostics: &mut Diagnostics,
+) -> Option<T> {
+    let mut violations = shape::violations::<T>(&document.tree);
+    let parsed =
+        violations.iter().filter(|violation| document.tree.parse_variable(&violation.pointer));
+    if parsed.count() > 0 {
+        violations = shape::violations::<T>(&document.tree);
     }
     let mut json = document.tree.to_json();
-    let mut faulty = Vec::new();
-    match faults {
-        Ok(faults) => {
-            for fault in faults {
-                fault.problem.into_iter().for_each(|problem| problems.push(problem));
-                faulty.push(fault.pointer);
-            }
-        }
-        Err(message) => problems.push(whole(document, message)),
+    for violation in violations {
+        diagnostics.list.extend(violation.diagnostic);
+        document.invalid.push(violation.pointer);
     }
-    // Later items of a list go first, so that the places of the earlier ones stay true.
-    faulty.sort_by(|a, b| b.cmp(a));
-    faulty.iter().for_each(|pointer| remove(&mut json, pointer));
-    match serde_json::from_value(json) {
-        Ok(spec) => (Some(spec), faulty),
-        Err(error) => {
-            if faulty.is_empty() {
-                problems.push(whole(document, error.to_string()));
-            }
-            (None, faulty)
-        }
+    // Later items of a list are removed first, so that pointers to earlier ones stay valid.
+    document.invalid.sort_by(|a, b| b.cmp(a));
+    document.invalid.iter().for_each(|pointer| remove(&mut json, pointer));
+    let spec = serde_json::from_value(json);
+    if let Err(error) = &spec
+        && document.invalid.is_empty()
+    {
+        let span = Some(document.tree.span.clone());
+        let message = error.to_string();
+        diagnostics.list.push(Diagnostic { kind: Kind::Config, span, message, hint: None });
     }
-}
-
-fn whole(document: &Document, message: String) -> Problem {
-    Problem { kind: Kind::Config, place: Some(document.tree.place.clone()), message, hint: None }
+    spec.ok()
 }
 
 fn remove(json: &mut Json, pointer: &str) {
-    let Some((parent, last)) = pointer.rsplit_once('/') else { return };
-    let last = last.replace("~1", "/").replace("~0", "~");
+    let Some((parent, _)) = pointer.rsplit_once('/') else { return };
+    let Some(key) = tree::pointer_segments(pointer).last() else { return };
     match json.pointer_mut(parent) {
         Some(Json::Object(entries)) => {
-            entries.shift_remove(&last);
+            entries.shift_remove(&key);
         }
         Some(Json::Array(items)) => {
-            if let Some(idx) = last.parse::<usize>().ok().filter(|idx| *idx < items.len()) {
-                items.remove(idx);
+            if let Some(index) = key.parse().ok().filter(|index| *index < items.len()) {
+                items.remove(index);
             }
         }
         _ => {}

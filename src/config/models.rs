@@ -1,374 +1,297 @@
-//! Checks the models: columns that there are, targets that can be learnt, options that go together.
+//! Compiles `models`: features exist, targets can be learned, options fit together.
 
-use super::checker::Checker;
+use super::diagnostics::hint;
 use super::ingest_spec::CustomersSpec;
 use super::model_spec::*;
-use super::problem::{Kind, hint};
-use super::source::keyed;
-use super::spec::{FeatureSpec, PipelineSpec};
+use super::rfm::days;
+use super::source::lookup;
+use super::spec::PipelineSpec;
+use super::validator::Validator;
+use crate::clean::ReturnPolicy;
 use crate::columns::*;
 use crate::model::{
-    Balance, Calibration, Encoding, FeatureParams, K, KmeansParams, Metric, Missing, ModelParams,
-    Scaling, Target, TunedBy, Tuning, Voting, Weights as VoteWeights,
+    Balance, Calibration, Encoding, FeatureParams, K, KmeansParams, Missing, ModelParams, Scaling,
+    Target, Tuning, Voting, Weights,
 };
+use crate::rfm::Feature;
 
-/// Columns that a segment is a function of; a label that is, too, can only be recovered by them.
-const OF_SCORES: [&str; 9] = [
-    RECENCY_DAYS,
-    FREQUENCY,
-    MONETARY,
-    AVERAGE_ORDER_VALUE,
-    R_SCORE,
-    F_SCORE,
-    M_SCORE,
-    RFM_SCORE,
-    SEGMENT,
-];
-
-/// The checked models and clusterings; of what is wrong `checker` has been told.
+/// The valid models and clusterings; reports problems of the others.
 pub(super) fn models(
     spec: &PipelineSpec,
-    apart: bool,
-    checker: &mut Checker<'_>,
+    returns: ReturnPolicy,
+    validator: &mut Validator<'_>,
 ) -> (Vec<ModelParams>, Vec<KmeansParams>) {
-    let (mut models, mut clusterings) = (Vec::new(), Vec::new());
-    let columns = Columns::of(spec, apart);
+    let mut models = Vec::new();
+    let mut clusterings = Vec::new();
+    let columns = FeatureColumns::new(spec, returns);
+    let mut compiler = ModelCompiler { spec, columns, validator };
     for (name, model) in &spec.models {
         let at = format!("/models/{name}");
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            checker.wrong(
-                &at,
-                format!("model name `{name}` heads columns: letters, digits and `_` only"),
-            );
+            let message = format!("invalid model name `{name}`: expected letters, digits and `_`");
+            compiler.validator.report_invalid(&at, message);
         }
-        if model.kmeans.is_some() && name == SEGMENT {
-            checker.wrong(
-                &at,
-                "a clustering cannot be called `segment`: tables of groups call the segments so"
-                    .to_owned(),
-            );
-        }
-        let features = features(model, &columns, &at, checker);
         match &model.kmeans {
-            Some(kmeans) => {
-                clusterings.extend(clustering(name, model, kmeans, features, &at, checker))
-            }
-            None => models.extend(knn(name, model, features, spec, &at, checker)),
+            Some(kmeans) => clusterings.extend(compiler.clustering(name, model, kmeans, &at)),
+            None => models.extend(compiler.knn(name, model, &at)),
         }
     }
     (models, clusterings)
 }
 
-/// The columns that the segments will have.
-struct Columns {
+/// Columns of the segments that features may use.
+struct FeatureColumns {
     numbers: Vec<String>,
     texts: Vec<String>,
 }
 
-impl Columns {
-    fn of(spec: &PipelineSpec, apart: bool) -> Self {
-        let mut numbers = [RECENCY_DAYS, FREQUENCY, MONETARY, R_SCORE, F_SCORE, M_SCORE]
-            .map(str::to_owned)
-            .to_vec();
-        if apart {
-            numbers.push(RETURNED_MONEY.to_owned());
+impl FeatureColumns {
+    fn new(spec: &PipelineSpec, returns: ReturnPolicy) -> Self {
+        let mut numbers = vec![RECENCY_DAYS, FREQUENCY, MONETARY, R_SCORE, F_SCORE, M_SCORE];
+        if returns == ReturnPolicy::Separate {
+            numbers.push(RETURNED_MONEY);
         }
         if spec.score.weights.is_some() {
-            numbers.push(RFM_SCORE.to_owned());
+            numbers.push(RFM_SCORE);
         }
-        numbers.extend(spec.rfm.features.iter().map(|feature| {
-            match feature {
-                FeatureSpec::TenureDays => TENURE_DAYS,
-                FeatureSpec::MeanGapDays => MEAN_GAP_DAYS,
-                FeatureSpec::GapDaysStd => GAP_DAYS_STD,
-                FeatureSpec::AverageOrderValue => AVERAGE_ORDER_VALUE,
-                FeatureSpec::NProducts => N_PRODUCTS,
-            }
-            .to_owned()
+        numbers.extend(spec.rfm.features.iter().map(|feature| match feature {
+            Feature::TenureDays => TENURE_DAYS,
+            Feature::MeanGapDays => MEAN_GAP_DAYS,
+            Feature::GapDaysStd => GAP_DAYS_STD,
+            Feature::AverageOrderValue => AVERAGE_ORDER_VALUE,
+            Feature::NProducts => N_PRODUCTS,
         }));
-        numbers.extend(
-            spec.rfm
-                .ratios
-                .iter()
-                .map(|ratio| ratio_name(ratio.of.name(), &ratio.recent, &ratio.over)),
-        );
-        numbers.extend((1..=usize::from(spec.rfm.top_categories)).map(category_share));
-        let attributes =
-            spec.ingest.customers.iter().flat_map(|customers| customers.attributes.clone());
-        Self { numbers, texts: [SEGMENT.to_owned()].into_iter().chain(attributes).collect() }
+        let ratios = spec.rfm.ratios.iter();
+        let ratios = ratios.map(|ratio| ratio_name(ratio.of.name(), &ratio.recent, &ratio.over));
+        let shares = (1..=usize::from(spec.rfm.top_categories)).map(category_share);
+        let attributes = spec.ingest.customers.iter().flat_map(|c| c.attributes.iter().cloned());
+        Self {
+            numbers: numbers.into_iter().map(str::to_owned).chain(ratios).chain(shares).collect(),
+            texts: [SEGMENT.to_owned()].into_iter().chain(attributes).collect(),
+        }
     }
 }
 
-fn features(
-    model: &ModelSpec,
-    columns: &Columns,
-    at: &str,
-    checker: &mut Checker<'_>,
-) -> Vec<FeatureParams> {
-    let mut found: Vec<FeatureParams> = Vec::with_capacity(model.features.len());
-    for (i, feature) in model.features.iter().enumerate() {
-        let at = format!("{at}/features/{i}");
-        let (full, place) = match feature {
-            FeatureItemSpec::Name(column) => {
-                (FeatureItem { column: column.clone(), ..FeatureItem::default() }, at.clone())
-            }
-            FeatureItemSpec::Full(full) => (full.clone(), format!("{at}/column")),
-        };
-        let text = columns.texts.contains(&full.column);
-        if !text && !columns.numbers.contains(&full.column) {
-            let message = format!("`{}` is no feature", full.column);
-            let names = columns.numbers.iter().chain(&columns.texts).map(String::as_str);
-            checker.problem(Kind::Config, &place, message, Some(hint(&full.column, names)));
-            continue;
-        }
-        if found.iter().any(|other| other.column == full.column) {
-            checker.wrong(&place, format!("feature `{}` is named twice", full.column));
-        }
-        let encode =
-            full.encode.unwrap_or(if text { EncodeSpec::OneHot } else { EncodeSpec::Number });
-        let wrong = |given: bool, key: &str, checker: &mut Checker<'_>| {
-            if given {
-                checker.wrong(
-                    &format!("{at}/{key}"),
-                    format!("`{key}` does not go with this encoding"),
-                );
-            }
-        };
-        wrong(full.order.is_some() && encode != EncodeSpec::Ordinal, "order", checker);
-        wrong(full.log1p.is_some() && encode != EncodeSpec::Number, "log1p", checker);
-        wrong(full.scale.is_some() && encode == EncodeSpec::OneHot, "scale", checker);
-        let order = full.order.as_deref().unwrap_or_default();
-        if let Some(twice) =
-            order.iter().enumerate().position(|(i, value)| order[..i].contains(value))
-        {
-            checker.wrong(
-                &format!("{at}/order/{twice}"),
-                format!("`{}` is named twice", order[twice]),
-            );
-        }
-        if encode == EncodeSpec::Ordinal && full.order.is_none() {
-            checker.wrong(&at, "`ordinal` needs the `order` of its values");
-        }
-        let scale = match full.scale.unwrap_or(ScaleSpec::Standard) {
-            ScaleSpec::Standard => Scaling::Standard,
-            ScaleSpec::Robust => Scaling::Robust,
-            ScaleSpec::Minmax => Scaling::Minmax,
-            ScaleSpec::None => Scaling::None,
-        };
-        let encoding = match encode {
-            EncodeSpec::Number => Encoding::Number { log1p: full.log1p.unwrap_or(true), scale },
-            EncodeSpec::OneHot => Encoding::OneHot,
-            EncodeSpec::Ordinal => {
-                Encoding::Ordinal { order: full.order.unwrap_or_default(), scale }
-            }
-        };
-        let missing = match full.missing.unwrap_or(MissingSpec::Median) {
-            MissingSpec::Median => Missing::Median,
-            MissingSpec::Drop => Missing::Drop,
-            MissingSpec::Fail => Missing::Fail,
-        };
-        found.push(FeatureParams {
-            column: full.column,
-            encoding,
-            weight: full.weight.unwrap_or(1.0),
-            missing,
-        });
-    }
-    found
+struct ModelCompiler<'a, 'd> {
+    spec: &'a PipelineSpec,
+    columns: FeatureColumns,
+    validator: &'a mut Validator<'d>,
 }
 
-fn knn(
-    name: &str,
-    model: &ModelSpec,
-    features: Vec<FeatureParams>,
-    spec: &PipelineSpec,
-    at: &str,
-    checker: &mut Checker<'_>,
-) -> Option<ModelParams> {
-    let target = target(model, spec, at, checker);
-    let of_scores = features.iter().any(|feature| OF_SCORES.contains(&feature.column.as_str()));
-    let ahead = target.as_ref().is_some_and(|target| target.horizon().is_some());
-    let share = features
-        .iter()
-        .find(|feature| (1..=50).any(|place| feature.column == category_share(place)));
-    if let Some(share) = share.filter(|_| ahead) {
-        let message = format!(
-            "`{}` is of another category at another snapshot, so that nothing can be learnt from it",
-            share.column
-        );
-        checker.wrong(&format!("{at}/features"), message);
-    }
-    let circular = match &target {
-        Some(Target::Segment) => of_scores,
-        // Clusters are a function of what they were made by.
-        Some(Target::Clusters(clusters)) => {
-            let made_by = spec.models.get(clusters).map(|model| &model.features);
-            let column = |item: &FeatureItemSpec| match item {
-                FeatureItemSpec::Name(column) => column.clone(),
-                FeatureItemSpec::Full(full) => full.column.clone(),
+impl ModelCompiler<'_, '_> {
+    fn features(&mut self, model: &ModelSpec, at: &str) -> Vec<FeatureParams> {
+        let mut features: Vec<FeatureParams> = Vec::with_capacity(model.features.len());
+        for (i, spec) in model.features.iter().enumerate() {
+            let at = format!("{at}/features/{i}");
+            let (item, column_pointer) = match spec {
+                FeatureItemSpec::Name(_) => (FeatureItem::default(), at.clone()),
+                FeatureItemSpec::Full(item) => (item.clone(), format!("{at}/column")),
             };
-            let made_by: Vec<String> = made_by.into_iter().flatten().map(column).collect();
-            features.iter().any(|feature| made_by.contains(&feature.column))
+            let column = column_of(spec);
+            let is_text = self.columns.texts.contains(column);
+            if !is_text && !self.columns.numbers.contains(column) {
+                let names = self.columns.numbers.iter().chain(&self.columns.texts);
+                let hint = hint(column, names.map(String::as_str));
+                let message = format!("unknown feature `{column}`");
+                self.validator.report_with_hint(&column_pointer, message, hint);
+                continue;
+            }
+            if features.iter().any(|other| other.column == *column) {
+                let message = format!("duplicate feature `{column}`");
+                self.validator.report_invalid(&column_pointer, message);
+            }
+            let default_encode = if is_text { EncodeSpec::OneHot } else { EncodeSpec::Number };
+            let encode = item.encode.unwrap_or(default_encode);
+            let missing = item.missing.unwrap_or(Missing::Median);
+            let weight = item.weight.unwrap_or(1.0);
+            let encoding = self.encoding(item, encode, &at);
+            features.push(FeatureParams { column: column.clone(), encoding, weight, missing });
         }
-        _ => false,
-    };
-    let k = match &model.k {
-        None => K::Fixed(15),
-        Some(KSpec::Fixed(k)) => K::Fixed(*k as usize),
-        Some(KSpec::Tuned(TuneSpec { tune, by, folds })) => {
-            let mut candidates: Vec<usize> = tune.iter().map(|k| *k as usize).collect();
+        features
+    }
+
+    fn encoding(&mut self, item: FeatureItem, encode: EncodeSpec, at: &str) -> Encoding {
+        let not_applicable = [
+            ("order", item.order.is_some() && encode != EncodeSpec::Ordinal),
+            ("log1p", item.log1p.is_some() && encode != EncodeSpec::Number),
+            ("scale", item.scale.is_some() && encode == EncodeSpec::OneHot),
+        ];
+        self.report_set_keys(&not_applicable, at, "does not apply to this encoding");
+        if encode == EncodeSpec::Ordinal && item.order.is_none() {
+            self.validator.report_invalid(at, "`ordinal` requires `order`");
+        }
+        let order = item.order.unwrap_or_default();
+        let duplicate = (0..order.len()).find(|i| order[..*i].contains(&order[*i]));
+        if let Some(i) = duplicate {
+            let message = format!("duplicate value `{}`", order[i]);
+            self.validator.report_invalid(&format!("{at}/order/{i}"), message);
+        }
+        let scale = item.scale.unwrap_or(Scaling::Standard);
+        match encode {
+            EncodeSpec::Number => Encoding::Number { log1p: item.log1p.unwrap_or(true), scale },
+            EncodeSpec::OneHot => Encoding::OneHot,
+            EncodeSpec::Ordinal => Encoding::Ordinal { order, scale },
+        }
+    }
+
+    /// Reports the keys that are set, each with a reason.
+    fn report_set_keys(&mut self, keys: &[(&str, bool)], at: &str, reason: &str) {
+        for (key, is_set) in keys {
+            if *is_set {
+                self.validator.report_invalid(&format!("{at}/{key}"), format!("`{key}` {reason}"));
+            }
+        }
+    }
+
+    fn knn(&mut self, name: &str, model: &ModelSpec, at: &str) -> Option<ModelParams> {
+        let features = self.features(model, at);
+        let target = self.target(model, at);
+        let is_category_share = |column: &str| (1..=50).any(|rank| column == category_share(rank));
+        if target.as_ref().is_some_and(|target| target.horizon().is_some())
+            && let Some(share) = features.iter().find(|feature| is_category_share(&feature.column))
+        {
+            let message = format!(
+                "`{}` is not supported for later labels: its category differs between snapshots",
+                share.column
+            );
+            self.validator.report_invalid(&format!("{at}/features"), message);
+        }
+        let circular = match &target {
+            Some(Target::Segment) => {
+                features.iter().any(|feature| determines_segment(&feature.column))
+            }
+            // Clusters are a function of the features of their clustering.
+            Some(Target::Clusters(clustering)) => self.spec.models[clustering]
+                .features
+                .iter()
+                .any(|spec| features.iter().any(|feature| feature.column == *column_of(spec))),
+            _ => false,
+        };
+        let mut k = model.k.clone().unwrap_or(K::Fixed(15));
+        if let K::Tuned(Tuning { candidates, .. }) = &mut k {
             candidates.sort_unstable();
             candidates.dedup();
-            let by = match by {
-                TuneBySpec::Accuracy => TunedBy::Accuracy,
-                TuneBySpec::BalancedAccuracy => TunedBy::BalancedAccuracy,
-                TuneBySpec::MacroF1 => TunedBy::MacroF1,
-            };
-            K::Tuned(Tuning { candidates, folds: *folds as usize, by })
         }
-    };
-    let voting = Voting {
-        weights: match model.weights.unwrap_or_default() {
-            Weights::Uniform => VoteWeights::Uniform,
-            Weights::Distance => VoteWeights::Distance,
-        },
-        metric: match &model.metric {
-            None | Some(MetricSpec::Named(MetricName::Euclidean)) => Metric::Euclidean,
-            Some(MetricSpec::Named(MetricName::Manhattan)) => Metric::Manhattan,
-            Some(MetricSpec::Named(MetricName::Cosine)) => Metric::Cosine,
-            Some(MetricSpec::Minkowski(MinkowskiSpec { minkowski })) => {
-                Metric::Minkowski(*minkowski)
-            }
-        },
-        balance: match model.class_balance {
-            None | Some(BalanceSpec::None) => Balance::None,
-            Some(BalanceSpec::Prior) => Balance::Prior,
-            Some(BalanceSpec::SqrtPrior) => Balance::SqrtPrior,
-        },
-    };
-    let calibration = match model.calibration {
-        None | Some(CalibrationSpec::None) => Calibration::None,
-        Some(CalibrationSpec::Isotonic) => Calibration::Isotonic,
-        Some(CalibrationSpec::Platt) => Calibration::Platt,
-    };
-    let name = name.to_owned();
-    let (abstain, holdout, seed) = (model.abstain, model.holdout.unwrap_or(0.2), model.seed);
-    Some(ModelParams {
-        name,
-        target: target?,
-        circular,
-        features,
-        k,
-        voting,
-        calibration,
-        abstain,
-        holdout,
-        seed,
-    })
-}
+        Some(ModelParams {
+            name: name.to_owned(),
+            target: target?,
+            circular,
+            features,
+            k,
+            voting: Voting {
+                weights: model.weights.unwrap_or(Weights::Distance),
+                metric: model.metric.unwrap_or_default(),
+                balance: model.class_balance.unwrap_or(Balance::None),
+            },
+            calibration: model.calibration.unwrap_or(Calibration::None),
+            abstain: model.abstain,
+            holdout: model.holdout.unwrap_or(0.2),
+            seed: model.seed,
+        })
+    }
 
-fn target(
-    model: &ModelSpec,
-    spec: &PipelineSpec,
-    at: &str,
-    checker: &mut Checker<'_>,
-) -> Option<Target> {
-    let other = match &model.target {
-        None | Some(TargetSpec::Named(TargetName::Segment)) => return Some(Target::Segment),
-        Some(TargetSpec::Other(other)) => other,
-    };
-    let at = format!("{at}/target");
-    let days = |text: &Option<String>| {
-        text.as_ref().and_then(|text| text.strip_suffix('d')?.parse::<u32>().ok())
-    };
-    let named = [
-        other.segment_in.is_some(),
-        other.buys_in.is_some(),
-        other.labels.is_some(),
-        other.clusters.is_some(),
-    ];
-    if named.iter().filter(|named| **named).count() != 1 {
-        checker.wrong(&at, "expected one of `segment_in`, `buys_in`, `labels` and `clusters`");
-        return None;
-    }
-    if other.labels.is_none()
-        && (other.key.is_some() || other.label.is_some() || other.csv.is_some())
-    {
-        checker.wrong(&at, "`key`, `label` and `csv` are those of a label file");
-    }
-    if let Some(name) = &other.clusters {
-        if spec.models.get(name).is_none_or(|model| model.kmeans.is_none()) {
-            let known = spec
-                .models
-                .iter()
-                .filter(|(_, model)| model.kmeans.is_some())
-                .map(|(name, _)| name.as_str());
-            let message = format!("no clustering is called `{name}`");
-            checker.problem(
-                Kind::Config,
-                &format!("{at}/clusters"),
-                message,
-                Some(hint(name, known)),
-            );
-            return None;
-        }
-        return Some(Target::Clusters(name.clone()));
-    }
-    if let Some(path) = &other.labels {
-        let file = CustomersSpec {
-            paths: vec![path.clone()],
-            csv: other.csv.as_deref().cloned().unwrap_or_default(),
-            key: other.key.clone().unwrap_or_else(|| CUSTOMER_ID.to_owned()),
-            attributes: vec![other.label.clone().unwrap_or_else(|| LABEL.to_owned())],
+    fn target(&mut self, model: &ModelSpec, at: &str) -> Option<Target> {
+        let spec = match &model.target {
+            None | Some(TargetSpec::Segment) => return Some(Target::Segment),
+            Some(TargetSpec::Other(spec)) => spec,
         };
-        return keyed(&file, &format!("{at}/labels"), checker).map(Target::Labels);
+        let at = format!("{at}/target");
+        let OtherTargetSpec { segment_in, buys_in, labels, key, label, csv, clusters } = spec;
+        let target = match (segment_in, buys_in, labels, clusters) {
+            (Some(text), None, None, None) => days(text).map(Target::SegmentIn),
+            (None, Some(text), None, None) => days(text).map(Target::BuysIn),
+            (None, None, Some(path), None) => {
+                let file = CustomersSpec {
+                    paths: vec![path.clone()],
+                    csv: csv.as_deref().cloned().unwrap_or_default(),
+                    key: key.clone().unwrap_or_else(|| CUSTOMER_ID.to_owned()),
+                    attributes: vec![label.clone().unwrap_or_else(|| LABEL.to_owned())],
+                };
+                lookup(&file, &format!("{at}/labels"), self.validator).map(Target::Labels)
+            }
+            (None, None, None, Some(name)) => self.clusters(name, &format!("{at}/clusters")),
+            _ => {
+                let message =
+                    "expected exactly one of `segment_in`, `buys_in`, `labels` and `clusters`";
+                return self.validator.fail(&at, message);
+            }
+        };
+        if labels.is_none() && (key.is_some() || label.is_some() || csv.is_some()) {
+            self.validator.report_invalid(&at, "`key`, `label` and `csv` require `labels`");
+        }
+        target
     }
-    days(&other.segment_in).map(Target::SegmentIn).or(days(&other.buys_in).map(Target::BuysIn))
+
+    fn clusters(&mut self, name: &str, pointer: &str) -> Option<Target> {
+        let clusterings = self.spec.models.iter().filter(|(_, model)| model.kmeans.is_some());
+        let names = clusterings.map(|(name, _)| name.as_str());
+        if names.clone().any(|known| known == name) {
+            return Some(Target::Clusters(name.to_owned()));
+        }
+        let hint = hint(name, names);
+        self.validator.fail_with_hint(pointer, format!("unknown clustering `{name}`"), hint)
+    }
+
+    fn clustering(
+        &mut self,
+        name: &str,
+        model: &ModelSpec,
+        kmeans: &KmeansSpec,
+        at: &str,
+    ) -> Option<KmeansParams> {
+        if name == SEGMENT {
+            let message = "a clustering cannot be named `segment`: result tables use this name \
+                           for the segments";
+            self.validator.report_invalid(at, message);
+        }
+        let features = self.features(model, at);
+        let knn_only = [
+            ("target", model.target.is_some()),
+            ("k", model.k.is_some()),
+            ("weights", model.weights.is_some()),
+            ("metric", model.metric.is_some()),
+            ("class_balance", model.class_balance.is_some()),
+            ("calibration", model.calibration.is_some()),
+            ("abstain", model.abstain.is_some()),
+            ("holdout", model.holdout.is_some()),
+        ];
+        let reason = "applies to KNN models only; k-means accepts `features`, `seed` and `kmeans`";
+        self.report_set_keys(&knn_only, at, reason);
+        let (clusters, chosen) = match kmeans.k {
+            ClustersSpec::Fixed(k) => ([k, k], Some(k)),
+            ClustersSpec::Sweep(SweepSpec { sweep: [from, to], take }) => {
+                if from > to {
+                    let message = format!("expected [lowest, highest], found [{from}, {to}]");
+                    return self.validator.fail(&format!("{at}/kmeans/k/sweep"), message);
+                }
+                if take.is_some_and(|take| !(from..=to).contains(&take)) {
+                    let message = format!("expected a number from {from} to {to}");
+                    self.validator.report_invalid(&format!("{at}/kmeans/k/take"), message);
+                }
+                ([from, to], take)
+            }
+        };
+        Some(KmeansParams {
+            name: name.to_owned(),
+            features,
+            clusters: clusters.map(|k| k as usize),
+            chosen: chosen.map(|k| k as usize),
+            restarts: kmeans.restarts,
+            seed: model.seed,
+        })
+    }
 }
 
-fn clustering(
-    name: &str,
-    model: &ModelSpec,
-    kmeans: &KmeansSpec,
-    features: Vec<FeatureParams>,
-    at: &str,
-    checker: &mut Checker<'_>,
-) -> Option<KmeansParams> {
-    let given = [
-        ("target", model.target.is_some()),
-        ("k", model.k.is_some()),
-        ("weights", model.weights.is_some()),
-        ("metric", model.metric.is_some()),
-        ("class_balance", model.class_balance.is_some()),
-        ("calibration", model.calibration.is_some()),
-        ("abstain", model.abstain.is_some()),
-        ("holdout", model.holdout.is_some()),
-    ];
-    for (key, _) in given.into_iter().filter(|(_, given)| *given) {
-        checker.wrong(
-            &format!("{at}/{key}"),
-            format!("`{key}` is of a KNN; a clustering has `features`, `seed` and `kmeans`"),
-        );
+fn column_of(spec: &FeatureItemSpec) -> &String {
+    match spec {
+        FeatureItemSpec::Name(column) => column,
+        FeatureItemSpec::Full(item) => &item.column,
     }
-    let (clusters, chosen) = match kmeans.k {
-        ClustersSpec::Fixed(k) => ([k as usize; 2], Some(k as usize)),
-        ClustersSpec::Sweep(SweepSpec { sweep: [from, to], take }) => {
-            if from > to {
-                checker.wrong(
-                    &format!("{at}/kmeans/k/sweep"),
-                    format!("expected [lowest, highest], found [{from}, {to}]"),
-                );
-                return None;
-            }
-            if take.is_some_and(|take| !(from..=to).contains(&take)) {
-                checker.wrong(
-                    &format!("{at}/kmeans/k/take"),
-                    format!("expected a number from {from} to {to}"),
-                );
-            }
-            ([from as usize, to as usize], take.map(|take| take as usize))
-        }
-    };
-    let (name, restarts, seed) = (name.to_owned(), kmeans.restarts, model.seed);
-    Some(KmeansParams { name, features, clusters, chosen, restarts, seed })
+}
+
+/// Whether a model of the segment that uses this column is circular.
+fn determines_segment(column: &str) -> bool {
+    const VALUES: [&str; 4] = [RECENCY_DAYS, FREQUENCY, MONETARY, AVERAGE_ORDER_VALUE];
+    const SCORES: [&str; 5] = [R_SCORE, F_SCORE, M_SCORE, RFM_SCORE, SEGMENT];
+    VALUES.contains(&column) || SCORES.contains(&column)
 }

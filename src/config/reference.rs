@@ -1,192 +1,143 @@
-//! The options of a YAML file as a page to read, made from the same doc comments as its JSON Schema.
+//! Markdown page of a YAML file's options, generated from the doc comments of its JSON Schema.
 
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
-/// One option, as a row of a table.
-struct Row {
-    path: String,
-    takes: String,
-    default: String,
-    says: String,
-}
+/// Levels of nested sections that are listed. No section is deeper.
+const MAX_DEPTH: usize = 6;
 
-/// A page in Markdown: a table for every section of a schema.
+/// The page of a schema: one table per section.
 pub(super) fn page(schema: &Json) -> String {
-    let title =
-        schema["title"].as_str().unwrap_or_default().trim_end_matches("Spec").to_lowercase();
-    let mut page = format!("# Options of a {title}\n\n{}\n", in_one_line(schema));
-    let none = Map::new();
-    let sections = schema["properties"].as_object().unwrap_or(&none);
-    let required = required(schema);
-    page += &table(&rows_of(schema, schema, "", &required, 0, false));
-    for (name, section) in sections {
+    let name = schema["title"].as_str().map_or("file", |title| title.trim_end_matches("Spec"));
+    let mut page = format!("# Options of a {}\n\n{}\n", name.to_lowercase(), description(schema));
+    let options =
+        properties(schema).map(|(name, property)| row(schema, schema, name, name, property));
+    page += &table(&options.collect::<Vec<_>>());
+    for (name, section) in properties(schema) {
         let mut rows = Vec::new();
         descend(schema, section, name, 0, &mut rows);
         if !rows.is_empty() {
-            page += &format!("\n## `{name}`\n\n{}\n{}", in_one_line(section), table(&rows));
+            page += &format!("\n## `{name}`\n\n{}\n{}", description(section), table(&rows));
         }
     }
     page
 }
 
-fn table(rows: &[Row]) -> String {
-    let mut text = "\n| option | takes | default | |\n|---|---|---|---|\n".to_owned();
-    for Row { path, takes, default, says } in rows {
-        text += &format!("| `{path}` | {takes} | {default} | {says} |\n");
-    }
-    text
+fn table(rows: &[String]) -> String {
+    format!("\n| option | takes | default | |\n|---|---|---|---|\n{}", rows.concat())
 }
 
-/// Rows of what is below a value.
-fn descend(root: &Json, schema: &Json, path: &str, depth: usize, rows: &mut Vec<Row>) {
-    let schema = resolved(root, schema);
-    // No section is that deep, unless it stood in itself.
-    if depth > 6 {
+/// Adds rows of everything inside a value.
+fn descend(root: &Json, schema: &Json, path: &str, depth: usize, rows: &mut Vec<String>) {
+    if depth > MAX_DEPTH {
         return;
     }
-    if schema.get("properties").is_some() {
-        rows.extend(rows_of(root, schema, path, &required(schema), depth, true));
+    let schema = resolve(root, schema);
+    for (name, property) in properties(schema) {
+        let path = format!("{path}.{name}");
+        rows.push(row(root, schema, &path, name, property));
+        descend(root, property, &path, depth + 1, rows);
     }
-    let mut below = |schema: &Json, path: &str| descend(root, schema, path, depth + 1, rows);
+    let mut nested = |schema: &Json, path: &str| descend(root, schema, path, depth + 1, rows);
     if let Some(items) = schema.get("items") {
-        below(items, &format!("{path}[]"));
+        nested(items, &format!("{path}[]"));
     }
-    if let Some(named) = schema.get("additionalProperties").filter(|named| named.is_object()) {
-        below(named, &format!("{path}.<name>"));
+    if let Some(values) = schema.get("additionalProperties").filter(|schema| schema.is_object()) {
+        nested(values, &format!("{path}.<name>"));
     }
-    let alone: Vec<&Json> = choices(schema).filter_map(|choice| choice.get("$ref")).collect();
+    let single: Vec<&Json> = choices(schema).filter_map(|choice| choice.get("$ref")).collect();
     for choice in choices(schema) {
-        // A list of what may also stand alone says nothing new.
-        if !choice["items"].get("$ref").is_some_and(|items| alone.contains(&items)) {
-            below(choice, path);
+        // A list of a type that is also allowed alone would repeat its rows.
+        if !choice["items"].get("$ref").is_some_and(|items| single.contains(&items)) {
+            nested(choice, path);
         }
     }
 }
 
-/// A row a property, each followed by what is below it where that is wanted.
-fn rows_of(
-    root: &Json,
-    schema: &Json,
-    path: &str,
-    required: &[&str],
-    depth: usize,
-    below: bool,
-) -> Vec<Row> {
-    let mut rows: Vec<Row> = Vec::new();
-    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-        let own = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-        let default = match property.get("default") {
-            _ if required.contains(&name.as_str()) => "required".to_owned(),
-            Some(default @ (Json::String(_) | Json::Number(_) | Json::Bool(_)))
-                if *default != "" =>
-            {
-                format!("`{}`", bare(default))
-            }
-            _ => String::new(),
-        };
-        rows.push(Row {
-            takes: takes(root, property),
-            default,
-            says: cell(&in_one_line(property)),
-            path: own.clone(),
-        });
-        if below {
-            let mut deeper = Vec::new();
-            descend(root, property, &own, depth + 1, &mut deeper);
-            rows.extend(deeper);
+/// One option.
+fn row(root: &Json, parent: &Json, path: &str, name: &str, property: &Json) -> String {
+    let mut required = parent["required"].as_array().into_iter().flatten();
+    let default = match property.get("default") {
+        _ if required.any(|required| required == name) => "required".to_owned(),
+        Some(default @ (Json::String(_) | Json::Number(_) | Json::Bool(_))) if *default != "" => {
+            format!("`{}`", plain(default))
         }
-    }
-    rows
+        _ => String::new(),
+    };
+    // Escaped for a cell of a Markdown table.
+    let description = description(property).replace('|', "\\|").replace('<', "&lt;");
+    format!("| `{path}` | {} | {default} | {description} |\n", values(root, property))
 }
 
-/// What a value may be, in words.
-fn takes(root: &Json, schema: &Json) -> String {
-    let schema = resolved(root, schema);
-    let mut named: Vec<String> = schema["enum"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|one| format!("`{}`", bare(one)))
-        .collect();
-    named.extend(schema.get("const").map(|one| format!("`{}`", bare(one))));
-    if !named.is_empty() {
-        return named.join(", ");
+/// The values that a schema accepts.
+fn values(root: &Json, schema: &Json) -> String {
+    let schema = resolve(root, schema);
+    let names = schema["enum"].as_array().into_iter().flatten().chain(schema.get("const"));
+    let names: Vec<String> = names.map(|name| format!("`{}`", plain(name))).collect();
+    if !names.is_empty() {
+        return names.join(", ");
     }
-    let choices: Vec<String> = choices(schema)
-        .map(|choice| takes(root, choice))
-        .filter(|words| !words.is_empty())
-        .collect();
-    if !choices.is_empty() {
-        let mut distinct: Vec<String> = Vec::new();
-        choices.into_iter().filter(|one| one != "nothing").for_each(|one| {
-            if !distinct.contains(&one) {
-                distinct.push(one);
-            }
-        });
-        return distinct.join(", ");
+    let mut alternatives: Vec<String> = Vec::new();
+    for alternative in choices(schema).map(|choice| values(root, choice)) {
+        if !alternative.is_empty() && !alternatives.contains(&alternative) {
+            alternatives.push(alternative);
+        }
+    }
+    if !alternatives.is_empty() {
+        return alternatives.join(", ");
     }
     let types = match &schema["type"] {
-        Json::Array(all) => all.iter().filter_map(Json::as_str).collect(),
-        one => one.as_str().into_iter().collect::<Vec<_>>(),
+        Json::Array(types) => types.iter().filter_map(Json::as_str).collect(),
+        name => name.as_str().into_iter().collect::<Vec<_>>(),
     };
-    let words = types.into_iter().filter(|name| *name != "null").map(|name| match name {
+    let types = types.into_iter().filter(|name| *name != "null").map(|name| match name {
         "object" => "section".to_owned(),
-        "array" => format!(
-            "list of {}",
-            schema.get("items").map_or("anything".to_owned(), |items| takes(root, items))
-        ),
+        "array" => match schema.get("items") {
+            Some(items) => format!("list of {}", values(root, items)),
+            None => "list of anything".to_owned(),
+        },
         "string" => "text".to_owned(),
         "integer" => "whole number".to_owned(),
         "boolean" => "`true`, `false`".to_owned(),
         other => other.to_owned(),
     });
-    let words = words.collect::<Vec<_>>().join(", ");
-    let (least, most) = (schema.get("minimum"), schema.get("maximum"));
-    match (least, most) {
-        (Some(least), Some(most)) => format!("{words}, {} to {}", whole(least), whole(most)),
-        (Some(least), None) if whole(least) != "0" => format!("{words}, at least {}", whole(least)),
-        (None, Some(most)) => format!("{words}, at most {}", whole(most)),
-        _ => words,
+    let types = types.collect::<Vec<_>>().join(", ");
+    match (schema.get("minimum").map(number), schema.get("maximum").map(number)) {
+        (Some(min), Some(max)) => format!("{types}, {min} to {max}"),
+        (Some(min), None) if min != "0" => format!("{types}, at least {min}"),
+        (None, Some(max)) => format!("{types}, at most {max}"),
+        _ => types,
     }
 }
 
-/// A bound as people write it.
-fn whole(bound: &Json) -> String {
-    bound.as_f64().map_or_else(|| bound.to_string(), |bound| bound.to_string())
+/// A number without a trailing `.0`.
+fn number(value: &Json) -> String {
+    value.as_f64().map_or_else(|| value.to_string(), |number| number.to_string())
 }
 
-fn bare(value: &Json) -> String {
+fn plain(value: &Json) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// What a schema may be one of.
+fn properties(schema: &Json) -> impl Iterator<Item = (&String, &Json)> {
+    schema["properties"].as_object().into_iter().flatten()
+}
+
+/// The alternatives of a schema, without null.
 fn choices(schema: &Json) -> impl Iterator<Item = &Json> {
     ["anyOf", "oneOf"]
         .into_iter()
         .flat_map(|key| schema[key].as_array().into_iter().flatten())
-        .filter(|one| one["type"] != "null")
+        .filter(|choice| choice["type"] != "null")
 }
 
-fn resolved<'a>(root: &'a Json, schema: &'a Json) -> &'a Json {
+fn resolve<'a>(root: &'a Json, schema: &'a Json) -> &'a Json {
     let target =
         schema["$ref"].as_str().and_then(|target| root.pointer(target.trim_start_matches('#')));
     target.unwrap_or(schema)
 }
 
-fn required(schema: &Json) -> Vec<&str> {
-    schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str).collect()
-}
-
-fn in_one_line(schema: &Json) -> String {
-    schema["description"]
-        .as_str()
-        .unwrap_or_default()
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-/// Text within a table.
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('<', "&lt;")
+/// The description in one line.
+fn description(schema: &Json) -> String {
+    let words = schema["description"].as_str().into_iter().flat_map(str::split_whitespace);
+    words.collect::<Vec<_>>().join(" ")
 }

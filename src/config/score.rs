@@ -1,189 +1,187 @@
-//! Checks how values become scores: cut points that go with their bins, presets that go with what is measured.
+//! Compiles `score`: methods, bins, presets and frozen cut points.
+
+use std::path::Path;
 
 use chrono::NaiveDate;
+use serde_json::Value as Json;
 
-use super::checker::Checker;
-use super::problem::Kind;
+use super::diagnostics::Kind;
 use super::score_spec::*;
-use super::spec::{Frequency, MonetarySpec, RfmSpec};
-use crate::artefact::{ArtefactError, Opened, Which, differences};
-use crate::score::{Cutting, DimensionParams, Method, ScoreParams};
+use super::spec::RfmSpec;
+use super::validator::Validator;
+use crate::artefact::{ArtefactError, DiffScope, StoredArtefact, differences};
+use crate::rfm::{Frequency, Monetary};
+use crate::score::{CutPointSource, DimensionParams, FrozenCutPoints, Method, ScoreParams};
 
-/// Bins of all dimensions: as asked, or as the preset has them.
+/// The number of bins of all dimensions.
 pub(super) fn bins(spec: &ScoreSpec) -> u8 {
-    let of_preset = match spec.compat {
+    spec.bins.unwrap_or(default_bins(spec.compat))
+}
+
+fn default_bins(compat: Option<Compat>) -> u8 {
+    match compat {
         Some(Compat::Klaviyo) => 3,
         Some(Compat::PymcMarketing) => 4,
         Some(Compat::RRfm | Compat::PandasQcutFirst | Compat::Dbt) | None => 5,
-    };
-    spec.bins.unwrap_or(of_preset)
+    }
 }
 
-/// The checked options; what an artefact's cut points have to agree with is in `definitions`. Of what is wrong `checker` has been told.
+/// `definition` must agree with that of the artefact that cut points are read from.
 pub(super) fn score(
     spec: &ScoreSpec,
     rfm: &RfmSpec,
-    definitions: &serde_json::Value,
-    checker: &mut Checker<'_>,
+    definition: &Json,
+    validator: &mut Validator<'_>,
 ) -> ScoreParams {
+    let all_bins = bins(spec);
     if spec.compat.is_some() && spec.method.is_some() {
-        checker.wrong("/score/method", "`compat` already says how values become bins");
+        validator.report_invalid("/score/method", "`method` cannot be combined with `compat`");
     }
-    if let Some(compat @ (Compat::Klaviyo | Compat::PymcMarketing)) = spec.compat {
-        let own = ScoreSpec { compat: Some(compat), ..ScoreSpec::default() };
-        if bins(spec) != bins(&own) {
-            checker.wrong("/score/bins", format!("this preset has {} bins", bins(&own)));
-        }
+    let preset_bins = default_bins(spec.compat);
+    if matches!(spec.compat, Some(Compat::Klaviyo | Compat::PymcMarketing))
+        && all_bins != preset_bins
+    {
+        let message = format!("this preset requires {preset_bins} bins, found {all_bins}");
+        validator.report_invalid("/score/bins", message);
     }
-    if spec.compat == Some(Compat::PymcMarketing) {
-        let of_days =
-            rfm.frequency == Frequency::Days && rfm.monetary == Some(MonetarySpec::MeanPerDay);
-        if !of_days {
-            let message =
-                "pymc-marketing counts days with a purchase, and the mean spent on one".to_owned();
-            let hint = "set `rfm: { frequency: days, monetary: mean_per_day }`".to_owned();
-            checker.problem(Kind::Config, "/score/compat", message, Some(hint));
-        }
+    let is_daily = rfm.frequency == Frequency::Days && rfm.monetary == Some(Monetary::MeanPerDay);
+    if spec.compat == Some(Compat::PymcMarketing) && !is_daily {
+        let message = "`pymc_marketing` requires frequency in days and monetary value per day";
+        let hint = "set `rfm: { frequency: days, monetary: mean_per_day }`";
+        validator.report_with_hint("/score/compat", message, hint);
     }
-    let of_all = match (spec.compat, spec.method.unwrap_or_default()) {
+    let [recency, frequency, monetary] = match (spec.compat, spec.method) {
         (Some(compat), _) => preset(compat),
-        (None, ScoreMethod::Fixed) => {
-            checker.wrong(
-                "/score/method",
-                "cut points stand with the dimension that they cut: `score.recency.cut_points`",
-            );
+        (None, Some(ScoreMethod::Fixed)) => {
+            let message = "`fixed` cannot apply to all dimensions";
+            let hint = "set cut points per dimension: `score.recency.cut_points`";
+            validator.report_with_hint("/score/method", message, hint);
             [Method::Quantile, Method::Quantile, Method::Quantile]
         }
-        (None, method) => [method; 3].map(|method| named(method, &None)),
+        (None, named) => std::array::from_fn(|_| method(named.unwrap_or_default(), &[])),
     };
-    let all = bins(spec);
-    let own =
-        [("recency", &spec.recency), ("frequency", &spec.frequency), ("monetary", &spec.monetary)];
-    let mut dimensions = own.into_iter().zip(of_all).map(|((name, own), method)| {
-        let own = own.clone().unwrap_or_default();
-        dimension(&own, &format!("/score/{name}"), method, all, checker)
-    });
-    let dimensions: [DimensionParams; 3] = std::array::from_fn(|_| {
-        // There are three of them.
-        dimensions.next().unwrap_or(DimensionParams {
-            method: Method::Quantile,
-            bins: all,
-            zero_apart: false,
-        })
+    let dimensions = [
+        ("recency", &spec.recency, recency),
+        ("frequency", &spec.frequency, frequency),
+        ("monetary", &spec.monetary, monetary),
+    ]
+    .map(|(name, own, method)| {
+        let default = DimensionParams { method, bins: all_bins, separate_zeros: false };
+        match own {
+            Some(own) => dimension(own, default, &format!("/score/{name}"), validator),
+            None => default,
+        }
     });
     let weights = spec.weights.and_then(|WeightsSpec { recency, frequency, monetary }| {
         let sum = recency + frequency + monetary;
         if sum <= 0.0 {
-            checker.wrong("/score/weights", "expected one weight above 0 at least");
+            validator.report_invalid("/score/weights", "expected at least one weight above 0");
         }
         (sum > 0.0).then(|| [recency, frequency, monetary].map(|weight| weight / sum))
     });
-    let cutting = cutting(spec, &dimensions, definitions, checker);
-    ScoreParams { dimensions, weights, cutting }
+    let mut params = ScoreParams { dimensions, weights, cut_points: CutPointSource::Refit };
+    if let CutPointsSpec::Frozen(frozen) = &spec.cut_points {
+        if params.by_rank().contains(&true) {
+            let message = "cannot freeze cut points: scores by rank have none";
+            validator.report_invalid("/score/cut_points", message);
+        }
+        params.cut_points = cut_point_source(frozen, definition, validator);
+    }
+    params
 }
 
-/// Whose cut points hold.
-fn cutting(
-    spec: &ScoreSpec,
-    dimensions: &[DimensionParams; 3],
-    definitions: &serde_json::Value,
-    checker: &mut Checker<'_>,
-) -> Cutting {
-    let CutPointsSpec::Frozen(FrozenSpec { frozen }) = &spec.cut_points else {
-        return Cutting::Refit;
-    };
-    if dimensions
-        .iter()
-        .any(|dimension| matches!(dimension.method, Method::Rank | Method::RankQcut))
-    {
-        checker.wrong(
-            "/score/cut_points",
-            "scores by rank part equal values, so there are no cut points to keep",
-        );
+/// The date or path of frozen cut points; reports an invalid one.
+fn cut_point_source(
+    frozen: &str,
+    definition: &Json,
+    validator: &mut Validator<'_>,
+) -> CutPointSource {
+    const POINTER: &str = "/score/cut_points/frozen";
+    const HINT: &str =
+        "expected a date such as 2011-09-10, or the folder of a run or of its artefact";
+    if let Ok(date) = NaiveDate::parse_from_str(frozen, "%Y-%m-%d") {
+        return CutPointSource::AsOf(date);
     }
-    match NaiveDate::parse_from_str(frozen, "%Y-%m-%d") {
-        Ok(date) => Cutting::AsOf(date),
-        Err(_) if frozen.len() == 10 && frozen.chars().all(|c| c.is_ascii_digit() || c == '-') => {
-            checker.wrong("/score/cut_points/frozen", format!("`{frozen}` is not a date"));
-            Cutting::Refit
-        }
-        Err(_) => {
-            let opened = Opened::at(&checker.base().join(frozen));
-            let kept = opened.and_then(|opened| {
-                match differences(definitions, &opened.record.definition, Which::Scores) {
-                    Some(words) => Err(ArtefactError::Differs(words)),
-                    None => opened.record.yardstick(),
-                }
-            });
-            kept.map_or_else(
-                |error| {
-                    let kind = match error {
-                        ArtefactError::Io { .. } | ArtefactError::Absent(_) => Kind::Input,
-                        _ => Kind::Config,
-                    };
-                    let hint =
-                        "a date such as 2011-09-10, or the folder of a run or of its artefact";
-                    checker.problem(
-                        kind,
-                        "/score/cut_points/frozen",
-                        error.to_string(),
-                        Some(hint.to_owned()),
-                    );
-                    Cutting::Refit
-                },
-                Cutting::Given,
-            )
+    if frozen.len() == 10 && frozen.chars().all(|c| c.is_ascii_digit() || c == '-') {
+        validator.report_with_hint(POINTER, format!("`{frozen}` is not a date"), HINT);
+        return CutPointSource::Refit;
+    }
+    match read_cut_points(&validator.document.base.join(frozen), definition) {
+        Ok(cut_points) => CutPointSource::Given(cut_points),
+        Err(error) => {
+            let kind = match error {
+                ArtefactError::Io { .. } | ArtefactError::Absent(_) => Kind::Input,
+                _ => Kind::Config,
+            };
+            validator.report(kind, POINTER, error.to_string(), Some(HINT.to_owned()));
+            CutPointSource::Refit
         }
     }
 }
 
+fn read_cut_points(path: &Path, definition: &Json) -> Result<FrozenCutPoints, ArtefactError> {
+    let artefact = StoredArtefact::open(path)?;
+    match differences(definition, &artefact.record.definition, DiffScope::Scores) {
+        Some(difference) => Err(ArtefactError::Differs(difference)),
+        None => artefact.record.frozen(),
+    }
+}
+
+/// One dimension with its own options; `default` applies to all dimensions.
 fn dimension(
-    own: &DimensionSpec,
-    at: &str,
-    method: Method,
-    all: u8,
-    checker: &mut Checker<'_>,
+    spec: &DimensionSpec,
+    default: DimensionParams,
+    pointer: &str,
+    validator: &mut Validator<'_>,
 ) -> DimensionParams {
-    let method = own.method.map_or(method, |method| named(method, &own.cut_points));
-    let given = own.cut_points.as_ref().map(|points| points.len() as u8 + 1);
-    let fixed = matches!(method, Method::Fixed(_));
-    match (fixed, &own.cut_points) {
-        (true, None) if own.method.is_some() => {
-            checker.wrong(&format!("{at}/method"), "`fixed` needs `cut_points`")
+    let cut_points = spec.cut_points.as_deref();
+    let method = match spec.method {
+        // Missing cut points are reported below.
+        Some(named) => method(named, cut_points.unwrap_or(&[])),
+        None => default.method,
+    };
+    let is_fixed = matches!(method, Method::Fixed(_));
+    let bins_of_points = cut_points.map(|points| points.len() as u8 + 1);
+    let bins = spec.bins.or(bins_of_points).unwrap_or(default.bins);
+    let cut_points_pointer = format!("{pointer}/cut_points");
+    match cut_points {
+        None if spec.method == Some(ScoreMethod::Fixed) => {
+            validator.report_invalid(&format!("{pointer}/method"), "`fixed` requires `cut_points`");
         }
-        (false, Some(_)) => {
-            checker.wrong(&format!("{at}/cut_points"), "cut points are for `method: fixed`")
+        Some(_) if !is_fixed => {
+            let message = "`cut_points` requires `method: fixed`";
+            validator.report_invalid(&cut_points_pointer, message);
         }
-        (true, Some(points)) if points.windows(2).any(|pair| pair[0] >= pair[1]) => {
-            checker.wrong(&format!("{at}/cut_points"), "expected cut points in ascending order");
+        Some(points) if points.array_windows().any(|[low, high]| low >= high) => {
+            let message = "expected cut points in ascending order";
+            validator.report_invalid(&cut_points_pointer, message);
         }
         _ => {}
     }
-    let bins = own.bins.or(given).unwrap_or(all);
-    if fixed && given.is_some_and(|given| given != bins) {
-        let message = format!("{bins} bins have {} cut points", bins - 1);
-        checker.wrong(&format!("{at}/cut_points"), message);
+    if is_fixed && bins_of_points.is_some_and(|count| count != bins) {
+        let message = format!("{bins} bins require {} cut points", bins - 1);
+        validator.report_invalid(&cut_points_pointer, message);
     }
-    if bins > all {
-        checker.wrong(
-            &format!("{at}/bins"),
-            format!("{bins} bins are more than the {all} of `score.bins`"),
-        );
+    if bins > default.bins {
+        let message =
+            format!("expected at most {} bins (`score.bins`), found {bins}", default.bins);
+        validator.report_invalid(&format!("{pointer}/bins"), message);
     }
-    let by_rank = matches!(method, Method::Rank | Method::RankQcut);
-    if own.zero_apart && (fixed || by_rank || bins < 3 || at.ends_with("recency")) {
-        let message = "zeros stand apart where quantiles of three bins or more cut frequency or monetary value";
-        checker.wrong(&format!("{at}/zero_apart"), message);
+    let is_rank = matches!(method, Method::Rank | Method::RankQcut);
+    if spec.separate_zeros && (is_fixed || is_rank || bins < 3 || pointer.ends_with("recency")) {
+        let message = "`separate_zeros` requires a quantile method with at least 3 bins, on \
+                       frequency or monetary";
+        validator.report_invalid(&format!("{pointer}/separate_zeros"), message);
     }
-    DimensionParams { method, bins, zero_apart: own.zero_apart }
+    DimensionParams { method, bins, separate_zeros: spec.separate_zeros }
 }
 
-fn named(method: ScoreMethod, cut_points: &Option<Vec<f64>>) -> Method {
-    match method {
+fn method(named: ScoreMethod, cut_points: &[f64]) -> Method {
+    match named {
         ScoreMethod::Quantile => Method::Quantile,
         ScoreMethod::Rank => Method::Rank,
         ScoreMethod::PercentRank => Method::PercentRank,
-        ScoreMethod::Fixed => Method::Fixed(cut_points.clone().unwrap_or_default()),
+        ScoreMethod::Fixed => Method::Fixed(cut_points.to_vec()),
         ScoreMethod::RRfm => Method::RRfm,
     }
 }

@@ -1,90 +1,66 @@
-//! The shape of `score`, unchecked, as `spec` is that of a pipeline.
+//! The shape of `score`, before its values are checked.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How values become scores from 1 to n, n best.
+/// How values become scores from 1 (worst) to n (best).
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 #[schemars(extend("allOf" = [{ "not": { "required": ["compat", "method"] } }, { "not": {
     "properties": { "method": { "const": "fixed" } }, "required": ["method"],
 } }]))]
 pub struct ScoreSpec {
-    /// Number of bins a dimension, and so the best score; 5 unless `compat` says otherwise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Number of bins per dimension, which is also the best score. Default: 5, or the number of
+    /// bins of the `compat` preset.
     #[schemars(range(min = 2, max = 10))]
     pub bins: Option<u8>,
-    /// How values become bins.
+    /// Binning method. Default: `quantile`.
     ///
-    /// `quantile`: cut points at i/n by linear interpolation (type 7); a value equal to a cut point takes the lower
-    /// bin, so equal values always share a score. `rank`: n-tiles by (value, customer_id), as SQL's NTILE; equal values may be
-    /// parted. `percent_rank`: (lowest rank - 1)/(customers - 1), at least i/n for i bins up, as SQL's PERCENT_RANK.
-    /// `r_rfm`: as the R package rfm does it, the quantile plus one, and a value equal to a cut point takes the upper bin.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// `quantile`: cut points at the i/n quantiles (linear interpolation, type 7). A value equal to
+    /// a cut point is in the lower bin, so equal values always have the same score. `rank`: n-tiles
+    /// by (value, customer_id), like SQL's NTILE. Equal values may have different scores.
+    /// `percent_rank`: (lowest rank - 1)/(customers - 1), at least i/n for i bins up, like SQL's
+    /// PERCENT_RANK. `r_rfm`: like the R package rfm, quantiles plus one, and a value equal to a
+    /// cut point is in the upper bin. `fixed` is only valid per dimension.
     pub method: Option<ScoreMethod>,
-    /// Scores exactly as another tool does, in place of `method`. `r_rfm`: the R package rfm. `pandas_qcut_first`: pd.qcut of recency and monetary
-    /// value, and of frequency's rank(method="first"), customers in the order of their ids. `pymc_marketing`: quartiles by
-    /// pd.qcut(duplicates="drop"), so that the best score may be below 4; frequency counts days and monetary value is a
-    /// mean by day. `klaviyo`: thirds of the average percentile rank; recency 3 up to 180 days, 2 up to 365. `dbt`: quintiles of SQL's
-    /// PERCENT_RANK.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Preset that reproduces the scores of another tool, instead of `method`. `r_rfm`: the R
+    /// package rfm. `pandas_qcut_first`: pd.qcut of recency and monetary value, and of frequency's
+    /// rank(method="first") with customers sorted by id. `pymc_marketing`: quartiles by
+    /// pd.qcut(duplicates="drop"), so the best score may be below 4; requires `frequency: days` and
+    /// `monetary: mean_per_day`. `klaviyo`: terciles of the average percentile rank, and recency
+    /// score 3 up to 180 days, 2 up to 365. `dbt`: quintiles of SQL's PERCENT_RANK.
     pub compat: Option<Compat>,
-    /// What differs for recency.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Overrides for recency.
     pub recency: Option<DimensionSpec>,
-    /// What differs for frequency.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Overrides for frequency.
     pub frequency: Option<DimensionSpec>,
-    /// What differs for monetary value.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Overrides for monetary value.
     pub monetary: Option<DimensionSpec>,
-    /// Weights of the three scores in `rfm_score`, their weighted mean; without them there is no such column.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Weights of the three scores. If set, the column `rfm_score` is their weighted mean.
     pub weights: Option<WeightsSpec>,
-    /// Whose cut points hold: `refit`, each snapshot's own; or `{ frozen: 2011-09-10 }`, those of the customers at that date; or
-    /// `{ frozen: path }`, those of an earlier run, by its folder or its artefact's (`model`), relative to this file.
-    #[serde(default)]
+    /// Source of the cut points: `refit` (default, computed at each snapshot); `{ frozen:
+    /// 2011-09-10 }`, computed from the customers at that date; or `{ frozen: path }`, taken from
+    /// an earlier run, by the folder of the run or of its artefact (`model`), relative to this
+    /// file.
     pub cut_points: CutPointsSpec,
 }
 
-/// Whose cut points hold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum CutPointsSpec {
-    /// Each snapshot's own.
-    Named(CutPointsName),
-    /// Those of an earlier snapshot.
-    Frozen(FrozenSpec),
-}
-
-impl Default for CutPointsSpec {
-    fn default() -> Self {
-        Self::Named(CutPointsName::Refit)
-    }
-}
-
-/// Each snapshot's own cut points.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
-pub enum CutPointsName {
-    Refit,
-}
-
-/// Cut points of an earlier snapshot.
+/// Source of the cut points.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("required" = ["frozen"]))]
-pub struct FrozenSpec {
-    /// A date, or the folder of a run or of its artefact.
-    #[serde(default)]
-    pub frozen: String,
+#[serde(rename_all = "snake_case")]
+pub enum CutPointsSpec {
+    #[default]
+    Refit,
+    /// Cut points of an earlier snapshot.
+    Frozen(
+        /// A date, or the folder of a run or of its artefact.
+        String,
+    ),
 }
 
-/// How bins are found.
+/// Binning method.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
 pub enum ScoreMethod {
     #[default]
     Quantile,
@@ -94,10 +70,9 @@ pub enum ScoreMethod {
     RRfm,
 }
 
-/// Another tool.
+/// A tool whose scores are reproduced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
 pub enum Compat {
     RRfm,
     PandasQcutFirst,
@@ -106,44 +81,39 @@ pub enum Compat {
     Dbt,
 }
 
-/// What differs for one dimension.
+/// Overrides for one dimension.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 #[schemars(extend("allOf" = [{
     "if": { "properties": { "method": { "const": "fixed" } }, "required": ["method"] },
     "then": { "required": ["cut_points"] }, "else": { "not": { "required": ["cut_points"] } },
 }]))]
 pub struct DimensionSpec {
-    /// How values become bins; `fixed` needs `cut_points`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Binning method. `fixed` requires `cut_points`.
     pub method: Option<ScoreMethod>,
-    /// Number of bins, not more than `score.bins`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Number of bins, at most `score.bins`.
     #[schemars(range(min = 2, max = 10))]
     pub bins: Option<u8>,
-    /// Cut points of `fixed`, ascending, one fewer than bins; a value equal to one takes the lower bin.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Cut points for `fixed`, ascending, one fewer than bins, such as [30, 90, 180, 365]. A value
+    /// equal to a cut point is in the lower bin.
     #[schemars(length(min = 1, max = 9))]
     pub cut_points: Option<Vec<f64>>,
-    /// Gives values of zero and less the lowest score, and cuts the others into the bins that are left.
-    #[serde(default)]
-    pub zero_apart: bool,
+    /// Give values of zero or less the lowest score, and bin the other values into the remaining
+    /// scores. Requires a quantile method with at least 3 bins, on frequency or monetary.
+    pub separate_zeros: bool,
 }
 
-/// Weights; they need not add up to one.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// Weights of the scores. They are normalised to a sum of 1.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct WeightsSpec {
-    /// Of the recency score.
-    #[serde(default)]
+    /// Weight of the recency score.
     #[schemars(range(min = 0))]
     pub recency: f64,
-    /// Of the frequency score.
-    #[serde(default)]
+    /// Weight of the frequency score.
     #[schemars(range(min = 0))]
     pub frequency: f64,
-    /// Of the monetary score.
-    #[serde(default)]
+    /// Weight of the monetary score.
     #[schemars(range(min = 0))]
     pub monetary: f64,
 }

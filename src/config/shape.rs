@@ -1,35 +1,34 @@
-//! The check of a tree's shape against the JSON Schema made from the spec: every fault at once, each at its line.
+//! Checks a tree against the JSON Schema of a spec and reports every violation with its span.
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{ValidationError, Validator};
 use schemars::JsonSchema;
 use serde_json::Value as Json;
 
-use super::problem::{Kind, Place, Problem, hint};
+use super::diagnostics::{Diagnostic, Kind, Span, hint};
 use super::reference;
-use super::tree::{Node, Origin};
+use super::tree::{Node, Origin, escape_segment, pointer_segments};
 
-/// A fault of shape: the problem, and the JSON pointer of what has to be left out for the rest to be read.
 #[derive(Debug)]
-pub struct Fault {
-    /// What to tell; nothing where it was told already.
-    pub problem: Option<Problem>,
-    /// What is at fault.
+pub struct SchemaViolation {
+    /// `None` if the problem was already reported.
+    pub diagnostic: Option<Diagnostic>,
+    /// JSON pointer of the value to leave out so that the rest can be read.
     pub pointer: String,
 }
 
-/// The JSON Schema of a `T`, from its doc comments, for editors. What stands under `allOf` in it is left to `compile` when a
-/// pipeline is loaded, whose words are better.
+/// The JSON Schema of a `T`, from its doc comments, for editors. When a pipeline is loaded,
+/// `compile` checks the rules under `allOf` instead, because its messages are better.
 pub fn schema<T: JsonSchema>() -> Json {
-    with_variables(schemars::schema_for!(T).to_value())
+    with_variables(without_nulls(schemars::schema_for!(T).to_value()))
 }
 
-/// The options of a `T` as a page to read, in Markdown.
+/// The options of a `T` as a Markdown page.
 pub fn reference<T: JsonSchema>() -> String {
     reference::page(&schemars::schema_for!(T).to_value())
 }
 
-/// A schema that takes a variable, too, wherever it asks for a certain text, a number, or true or false.
+/// Extends a schema so that numbers, bools and constrained texts may also be a variable.
 fn with_variables(schema: Json) -> Json {
     let Json::Object(mut entries) = schema else { return schema };
     for (key, value) in &mut entries {
@@ -39,23 +38,24 @@ fn with_variables(schema: Json) -> Json {
                 named.into_iter().map(|(name, schema)| (name, with_variables(schema))).collect()
             }
             ("items" | "additionalProperties", schema @ Json::Object(_)) => with_variables(schema),
-            ("anyOf" | "allOf", Json::Array(all)) => all.into_iter().map(with_variables).collect(),
+            ("anyOf" | "allOf" | "oneOf", Json::Array(all)) => {
+                all.into_iter().map(with_variables).collect()
+            }
             (_, other) => other,
         };
     }
-    let says = |key: &str| entries.contains_key(key);
-    let of_type = |name: &str| match entries.get("type") {
-        Some(Json::Array(all)) => all.iter().any(|one| one == name),
-        one => one.is_some_and(|one| one == name),
+    let is_type = |name: &str| match entries.get("type") {
+        Some(Json::Array(types)) => types.iter().any(|entry| entry == name),
+        entry => entry.is_some_and(|entry| entry == name),
     };
-    let certain = ["enum", "const", "pattern", "format", "minLength"].into_iter().any(says);
-    let choice = entries.get("oneOf").and_then(Json::as_array).is_some_and(|all| {
-        all.iter().all(|one| one.get("const").is_some() || one.get("enum").is_some())
-    });
-    if !certain && !choice && !["integer", "number", "boolean"].into_iter().any(of_type) {
+    let is_constrained_text = ["enum", "const", "pattern", "format", "minLength"]
+        .into_iter()
+        .any(|keyword| entries.contains_key(keyword));
+    let is_scalar = ["integer", "number", "boolean"].into_iter().any(is_type);
+    if !is_constrained_text && !is_scalar {
         return Json::Object(entries);
     }
-    // What an editor shows of a key stays where it is.
+    // Editors read these keywords from the outer schema.
     let mut outer = serde_json::Map::new();
     for key in ["title", "description", "default"] {
         outer.extend(entries.shift_remove_entry(key));
@@ -65,143 +65,130 @@ fn with_variables(schema: Json) -> Json {
     Json::Object(outer)
 }
 
-/// A schema without what `compile` tells of.
-fn without_meaning(schema: Json) -> Json {
-    match schema {
-        Json::Object(entries) => {
-            let shape = entries.into_iter().filter(|(key, _)| key != "allOf");
-            shape.map(|(key, value)| (key, without_meaning(value))).collect()
-        }
-        Json::Array(items) => items.into_iter().map(without_meaning).collect(),
+/// JSON without the keys whose value is null: options that are not set.
+pub(super) fn without_nulls(json: Json) -> Json {
+    retain(json, |_, value| !value.is_null())
+}
+
+/// Keeps the entries of all objects that `keep` accepts.
+fn retain(json: Json, keep: fn(&str, &Json) -> bool) -> Json {
+    match json {
+        Json::Object(entries) => entries
+            .into_iter()
+            .filter(|(key, value)| keep(key, value))
+            .map(|(key, value)| (key, retain(value, keep)))
+            .collect(),
+        Json::Array(items) => items.into_iter().map(|item| retain(item, keep)).collect(),
         other => other,
     }
 }
 
-/// All faults of shape that `tree` has as a `T`.
-///
-/// # Errors
-/// Only where the schema of `T` itself is wrong, which the tests exclude.
-pub fn faults<T: JsonSchema>(tree: &Node) -> Result<Vec<Fault>, String> {
-    let schema = without_meaning(schemars::schema_for!(T).to_value());
-    let validator = Validator::new(&schema).map_err(|error| error.to_string())?;
+/// All schema violations of `tree` as a `T`.
+#[expect(clippy::expect_used, reason = "schemars writes valid schemas; every load tests it")]
+pub fn violations<T: JsonSchema>(tree: &Node) -> Vec<SchemaViolation> {
+    // `compile` checks the rules under `allOf`.
+    let schema = retain(schemars::schema_for!(T).to_value(), |key, _| key != "allOf");
+    let validator = Validator::new(&schema).expect("a spec type has a valid schema");
     let json = tree.to_json();
-    let mut found = Vec::new();
-    for error in validator.iter_errors(&json) {
-        describe(&error, tree, &schema, &mut found);
-    }
-    Ok(found)
+    validator.iter_errors(&json).flat_map(|error| describe(&error, tree, &schema)).collect()
 }
 
-fn describe(error: &ValidationError<'_>, tree: &Node, schema: &Json, found: &mut Vec<Fault>) {
-    let at = error.instance_path().as_str().to_owned();
-    // What comes from the environment may be a secret.
-    let origin = tree.origin(&at);
-    let hidden = [Origin::Environment, Origin::Variable].contains(&origin);
-    let shown = if hidden { "the value of a variable".to_owned() } else { shown(error.instance()) };
-    let mut push = |pointer: String, place: Place, message: String, hint: Option<String>| {
-        let problem = Problem { kind: Kind::Config, place: Some(place), message, hint };
-        let problem = Some(problem).filter(|_| origin != Origin::Missing);
-        found.push(Fault { problem, pointer });
+fn describe(error: &ValidationError<'_>, tree: &Node, schema: &Json) -> Vec<SchemaViolation> {
+    let at = error.instance_path().as_str();
+    let origin = tree.origin(at);
+    // Values from the environment may be secret.
+    let is_secret = matches!(origin, Origin::Environment | Origin::Variable);
+    let found = match error.instance().as_ref() {
+        _ if is_secret => "the value of a variable".to_owned(),
+        value => describe_value(value),
     };
-    match error.kind() {
+    let violation = |pointer: String, span: Span, message: String, hint: Option<String>| {
+        let diagnostic = Diagnostic { kind: Kind::Config, span: Some(span), message, hint };
+        let diagnostic = (origin != Origin::Missing).then_some(diagnostic);
+        SchemaViolation { diagnostic, pointer }
+    };
+    let (message, hint) = match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => {
             let valid = property_names(schema, error);
-            for key in unexpected {
-                let pointer = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
-                let place = tree.key_place(&pointer);
-                let valid = valid.iter().map(String::as_str);
-                push(pointer, place, format!("unknown key `{key}`"), Some(hint(key, valid)));
-            }
+            let unknown_key = |key: &String| {
+                let pointer = format!("{at}/{}", escape_segment(key));
+                let span = tree.key_span(&pointer);
+                let hint = hint(key, valid.iter().map(String::as_str));
+                violation(pointer, span, format!("unknown key `{key}`"), Some(hint))
+            };
+            return unexpected.iter().map(unknown_key).collect();
         }
-        ValidationErrorKind::Required { property } => {
-            let name = property.as_str().unwrap_or_default();
-            push(
-                format!("{at}/{name}"),
-                tree.key_place(&at),
-                format!("key `{name}` is missing{}", inside(&at)),
-                None,
-            );
+        ValidationErrorKind::Required { property: Json::String(name) } => {
+            let message = format!("key `{name}` is missing{}", in_section(at));
+            return vec![violation(format!("{at}/{name}"), tree.key_span(at), message, None)];
         }
         ValidationErrorKind::AnyOf { context }
         | ValidationErrorKind::OneOfNotValid { context }
         | ValidationErrorKind::OneOfMultipleValid { context } => {
-            // The branch that the user meant is the one whose faults lie deepest, or that accepts the value's type.
-            let meant = context.iter().find(|branch| {
+            // The intended branch accepts the value's type, or fails only deeper inside it.
+            let intended = context.iter().find(|branch| {
                 branch.iter().all(|e| {
                     e.instance_path().as_str().len() > at.len()
                         || !matches!(e.kind(), ValidationErrorKind::Type { .. })
                 })
             });
-            match meant {
-                Some(branch) => branch.iter().for_each(|e| describe(e, tree, schema, found)),
-                None => {
-                    let kinds: Vec<String> =
-                        context.iter().flatten().filter_map(wanted_type).collect();
-                    let message = format!("expected {}, found {shown}", kinds.join(" or "));
-                    push(at.clone(), tree.value_place(&at), message, None);
-                }
+            if let Some(branch) = intended {
+                return branch.iter().flat_map(|e| describe(e, tree, schema)).collect();
             }
+            let types = context.iter().flatten().filter_map(|e| match e.kind() {
+                ValidationErrorKind::Type { kind } => Some(describe_type(kind)),
+                _ => None,
+            });
+            let types: Vec<String> = types.collect();
+            (format!("expected {}, found {found}", types.join(" or ")), None)
         }
         ValidationErrorKind::Enum { options } => {
             let names: Vec<&str> =
                 options.as_array().into_iter().flatten().filter_map(Json::as_str).collect();
-            let hint = error.instance().as_str().map(|wrong| hint(wrong, names.iter().copied()));
-            let message = match hint {
-                Some(_) => format!("{shown} is not valid{}", inside(&at)),
-                None => format!("expected one of {}, found {shown}", names.join(", ")),
-            };
-            push(at.clone(), tree.value_place(&at), message, hint);
+            match error.instance().as_str() {
+                Some(text) => {
+                    let hint = hint(text, names.iter().copied());
+                    (format!("{found} is not valid{}", in_section(at)), Some(hint))
+                }
+                None => (format!("expected one of {}, found {found}", names.join(", ")), None),
+            }
         }
-        kind => {
-            let wanted = match kind {
-                ValidationErrorKind::Type { .. } => wanted_type(error).unwrap_or_default(),
-                ValidationErrorKind::Minimum { limit } => format!("at least {limit}"),
-                ValidationErrorKind::Maximum { limit } => format!("at most {limit}"),
-                ValidationErrorKind::MinItems { limit } => format!("a list of at least {limit}"),
-                ValidationErrorKind::MaxItems { limit } => format!("a list of at most {limit}"),
-                ValidationErrorKind::MinLength { limit } => {
-                    format!("text of at least {limit} characters")
-                }
-                ValidationErrorKind::MaxLength { limit } => {
-                    format!("text of at most {limit} characters")
-                }
-                ValidationErrorKind::MinProperties { .. } => {
-                    format!("a key of {}", property_names(schema, error).join(", "))
-                }
-                ValidationErrorKind::MaxProperties { limit } => {
-                    format!(
-                        "no more than {limit} key of {}",
-                        property_names(schema, error).join(", ")
-                    )
-                }
-                ValidationErrorKind::Pattern { pattern } => format!("text that matches {pattern}"),
-                _ => error.masked().to_string(),
-            };
-            let found = match (kind, error.instance().as_ref()) {
-                (ValidationErrorKind::Type { .. }, Json::String(_)) if !hidden => {
-                    format!("the text {shown}")
-                }
-                _ => shown,
-            };
-            push(
-                at.clone(),
-                tree.value_place(&at),
-                format!("expected {wanted}, found {found}"),
-                None,
-            );
+        ValidationErrorKind::Type { kind } => {
+            let is_text = error.instance().is_string() && !is_secret;
+            let text = if is_text { "the text " } else { "" };
+            (format!("expected {}, found {text}{found}", describe_type(kind)), None)
         }
+        _ => (format!("expected {}, found {found}", expected(error, schema)), None),
+    };
+    vec![violation(at.to_owned(), tree.value_span(at), message, hint)]
+}
+
+fn expected(error: &ValidationError<'_>, schema: &Json) -> String {
+    let keys = || property_names(schema, error).join(", ");
+    match error.kind() {
+        ValidationErrorKind::Minimum { limit } => format!("at least {limit}"),
+        ValidationErrorKind::Maximum { limit } => format!("at most {limit}"),
+        ValidationErrorKind::MinItems { limit } => format!("a list of {limit} or more items"),
+        ValidationErrorKind::MaxItems { limit } => format!("a list of at most {limit} items"),
+        ValidationErrorKind::MinLength { limit } => format!("text of {limit} or more characters"),
+        ValidationErrorKind::MaxLength { limit } => format!("text of at most {limit} characters"),
+        ValidationErrorKind::MinProperties { .. } => format!("one key of {}", keys()),
+        ValidationErrorKind::MaxProperties { limit } => {
+            format!("at most {limit} key of {}", keys())
+        }
+        ValidationErrorKind::Pattern { pattern } => format!("text that matches {pattern}"),
+        _ => error.masked().to_string(),
     }
 }
 
-fn inside(pointer: &str) -> String {
+fn in_section(pointer: &str) -> String {
     match pointer.trim_start_matches('/').replace('/', ".") {
         path if path.is_empty() => String::new(),
         path => format!(" in `{path}`"),
     }
 }
 
-fn wanted_type(error: &ValidationError<'_>) -> Option<String> {
-    let ValidationErrorKind::Type { kind } = error.kind() else { return None };
+fn describe_type(kind: &TypeKind) -> String {
     let name = |json: &str| match json {
         "object" => "a section",
         "array" => "a list",
@@ -211,21 +198,17 @@ fn wanted_type(error: &ValidationError<'_>) -> Option<String> {
         "boolean" => "true or false",
         _ => "nothing",
     };
-    Some(match kind {
-        TypeKind::Single(one) => name(one.as_str()).to_owned(),
-        TypeKind::Multiple(many) => {
-            let names: Vec<&str> = many
-                .iter()
-                .map(|one| name(one.as_str()))
-                .filter(|name| *name != "nothing")
-                .collect();
-            names.join(" or ")
+    match kind {
+        TypeKind::Single(json) => name(json.as_str()).to_owned(),
+        TypeKind::Multiple(types) => {
+            let names = types.iter().map(|json| name(json.as_str()));
+            names.filter(|name| *name != "nothing").collect::<Vec<_>>().join(" or ")
         }
-    })
+    }
 }
 
-/// A found value in few words.
-fn shown(value: &Json) -> String {
+/// A short description of a value, at most 40 characters of text.
+fn describe_value(value: &Json) -> String {
     match value {
         Json::Null => "nothing".to_owned(),
         Json::Bool(_) | Json::Number(_) => format!("`{value}`"),
@@ -235,30 +218,30 @@ fn shown(value: &Json) -> String {
         Json::String(text) => format!("`{text}`"),
         Json::Array(items) => format!("a list of {}", items.len()),
         Json::Object(entries) => match entries.keys().next() {
-            Some(first) if entries.len() == 1 => format!("a section with `{first}`"),
+            Some(key) if entries.len() == 1 => format!("a section with `{key}`"),
             _ => format!("a section with {} keys", entries.len()),
         },
     }
 }
 
-/// The keys that the schema allows where `error` was found.
+/// The keys that the schema allows in the object that `error` is about.
 fn property_names(schema: &Json, error: &ValidationError<'_>) -> Vec<String> {
-    // The schema path ends in the keyword that failed; its parent is the object's schema. The absolute path names
-    // definitions where the evaluation path would go through `$ref`.
+    // The schema path ends in the failed keyword, and its parent is the schema of the object. The
+    // path names definitions directly, while the evaluation path would go through `$ref`.
     let mut node = schema;
-    for part in error.schema_path().as_str().split('/').skip(1) {
+    for segment in pointer_segments(error.schema_path().as_str()) {
         if let Some(target) = node.get("$ref").and_then(Json::as_str) {
             node = schema.pointer(target.trim_start_matches('#')).unwrap_or(node);
         }
-        let next = match node {
-            Json::Array(items) => part.parse::<usize>().ok().and_then(|i| items.get(i)),
-            _ => node.get(part.replace("~1", "/").replace("~0", "~")),
+        let child = match node {
+            Json::Array(items) => segment.parse::<usize>().ok().and_then(|i| items.get(i)),
+            _ => node.get(segment),
         };
-        match next {
+        match child {
             Some(child) if child.is_object() || child.is_array() => node = child,
             _ => break,
         }
     }
     let names = node.get("properties").and_then(Json::as_object);
-    names.map(|names| names.keys().cloned().collect()).unwrap_or_default()
+    names.into_iter().flat_map(|names| names.keys().cloned()).collect()
 }

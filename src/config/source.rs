@@ -1,260 +1,197 @@
-//! Binds the mapped columns to what the headers and footers of the source really hold.
+//! Resolves source files and checks the mapped columns against their headers and footers.
 
 use std::path::PathBuf;
 
 use polars::prelude::DataType;
 
-use super::checker::Checker;
+use super::SourceFiles;
+use super::diagnostics::{Kind, hint};
 use super::ingest_spec::*;
-use super::problem::{Kind, hint};
 use super::text;
+use super::validator::Validator;
 use crate::columns::*;
 use crate::ingest::probe::{self, ProbeError};
 use crate::ingest::{
-    Columns, FileSet, Format, KeyedParams, Rates, Source, SourceFile, TextFormat, Worth,
+    Columns, FileSet, Format, LineAmount, LookupParams, Rates, Source, SourceFile, TextFormat,
 };
 use crate::remote::RemoteError;
 
-/// Columns of the segments that an attribute may not be called like.
-const OURS: [&str; 23] = [
-    SNAPSHOT,
-    CUSTOMER_ID,
-    LAST_ORDER_AT,
-    RECENCY_DAYS,
-    FREQUENCY,
-    MONETARY,
-    RETURNED_MONEY,
-    R_SCORE,
-    F_SCORE,
-    M_SCORE,
-    RFM_CODE,
-    SEGMENT,
-    PREVIOUS_SEGMENT,
-    SEGMENT_SINCE,
-    SNAPSHOTS_IN_SEGMENT,
-    REASON,
-    RFM_SCORE,
-    TENURE_DAYS,
-    MEAN_GAP_DAYS,
-    GAP_DAYS_STD,
-    AVERAGE_ORDER_VALUE,
-    N_PRODUCTS,
-    RULE,
-];
-
-/// Which types a mapped column may have in Parquet; elsewhere all is text.
+/// Required type of a Parquet column. Columns of other formats are text and always fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wanted {
-    Identity,
-    Moment,
+enum ColumnType {
+    Id,
+    Timestamp,
     Number,
-    Anything,
+    Scalar,
 }
 
-impl Wanted {
-    fn fits(self, dtype: &DataType) -> bool {
-        match self {
-            Self::Identity => {
-                let text = *dtype == DataType::String || dtype.is_categorical() || dtype.is_enum();
-                dtype.is_integer() || dtype.is_float() || text
+impl ColumnType {
+    /// The required type of one of the pipeline's columns.
+    fn of(column: &str) -> Self {
+        match column {
+            ORDERED_AT => Self::Timestamp,
+            QUANTITY | UNIT_PRICE | AMOUNT => Self::Number,
+            _ => Self::Id,
+        }
+    }
+
+    /// A description of the expected type if `dtype` does not fit.
+    fn mismatch(self, dtype: &DataType) -> Option<&'static str> {
+        let is_text = *dtype == DataType::String || dtype.is_categorical() || dtype.is_enum();
+        let (fits, expected) = match self {
+            Self::Id => {
+                (dtype.is_integer() || dtype.is_float() || is_text, "text or a whole number")
             }
-            Self::Moment => matches!(dtype, DataType::Date | DataType::Datetime(_, _)),
-            Self::Number => dtype.is_primitive_numeric() || dtype.is_decimal(),
-            Self::Anything => !dtype.is_nested(),
-        }
-    }
-
-    fn words(self) -> &'static str {
-        match self {
-            Self::Identity => "text or a whole number",
-            Self::Moment => "a date or a datetime",
-            Self::Number => "a number",
-            Self::Anything => "a plain value",
-        }
+            Self::Timestamp => {
+                (matches!(dtype, DataType::Date | DataType::Datetime(_, _)), "a date or a datetime")
+            }
+            Self::Number => (dtype.is_primitive_numeric() || dtype.is_decimal(), "a number"),
+            Self::Scalar => (!dtype.is_nested(), "a scalar value"),
+        };
+        (!fits).then_some(expected)
     }
 }
 
-/// The sources of transactions; `None` where something is wrong with one, which `checker` has then been told.
-pub(super) fn sources(spec: &TransactionSources, checker: &mut Checker<'_>) -> Option<Vec<Source>> {
-    let mut sources = Vec::new();
-    let mut sound = true;
+/// A column that every file of a set must have: JSON pointer of its option, name and type.
+type RequiredColumn<'a> = (String, &'a str, ColumnType);
+
+/// The sources of transactions. `None` if one is invalid.
+pub(super) fn sources(
+    spec: &TransactionSources,
+    validator: &mut Validator<'_>,
+) -> Option<Vec<Source>> {
+    let specs = spec.each();
+    let (_, first) = specs.first()?;
+    let mut sources = Vec::with_capacity(specs.len());
     let mut seen: Vec<PathBuf> = Vec::new();
-    let first = spec
-        .each()
-        .first()
-        .map(|(_, first)| (first.columns.order_id.is_some(), first.csv.on_bad_row));
-    for (at, source) in spec.each() {
-        if first.is_some_and(|(has_orders, _)| has_orders != source.columns.order_id.is_some()) {
-            let message = "`order_id` is mapped in one source and not in another; an order has to mean one thing";
-            checker.wrong(&format!("{at}/columns"), message);
-            sound = false;
+    for (at, source) in &specs {
+        let mut valid = Some(());
+        if first.columns.order_id.is_some() != source.columns.order_id.is_some() {
+            let message = "`order_id` must be mapped in all sources or in none";
+            valid = validator.fail(&format!("{at}/columns"), message);
         }
-        if first.is_some_and(|(_, on_bad_row)| on_bad_row != source.csv.on_bad_row) {
-            checker.wrong(
-                &format!("{at}/csv/on_bad_row"),
-                "the sources of a run agree on `on_bad_row`",
-            );
-            sound = false;
+        if first.csv.on_bad_row != source.csv.on_bad_row {
+            let message = "`on_bad_row` must be the same in all sources";
+            valid = validator.fail(&format!("{at}/csv/on_bad_row"), message);
         }
-        match bind(source, &at, &mut seen, checker) {
-            Some(source) => sources.push(source),
-            None => sound = false,
-        }
+        sources.push(valid.and(bind(source, at, &mut seen, validator)));
     }
-    sound.then_some(sources)
+    // All sources are checked before the first failure returns, so that each is reported.
+    sources.into_iter().collect()
 }
 
-/// One source: its files, their one format, and the checked column names.
+/// Resolves the files of one source and checks its mapped columns.
 fn bind(
     spec: &TransactionsSpec,
     at: &str,
     seen: &mut Vec<PathBuf>,
-    checker: &mut Checker<'_>,
+    validator: &mut Validator<'_>,
 ) -> Option<Source> {
-    let text = text::text(&spec.csv, &format!("{at}/csv"), checker);
-    let columns = columns(&spec.columns, at, checker);
-    let set = file_set(&spec.paths, text?, at, seen, checker)?;
+    let text = text::text(&spec.csv, &format!("{at}/csv"), validator);
+    let columns = columns(&spec.columns, at, validator);
+    let set = file_set(&spec.paths, text?, at, seen, validator)?;
     let columns = columns?;
-    let mut all_fit = true;
-    for (key, name, wanted) in mapped(&spec.columns) {
-        let pointer = format!("{at}/columns/{key}");
-        for file in &set.files {
-            all_fit &= fits(file, set.format, at, &pointer, name, wanted, checker);
-        }
-    }
-    all_fit.then_some(Source { set, columns })
+    let required = columns.mapped().into_iter();
+    let required: Vec<_> = required
+        .map(|(key, name)| (format!("{at}/columns/{key}"), name, ColumnType::of(key)))
+        .collect();
+    check_columns(&set, at, &required, validator)?;
+    Some(Source { set, columns })
 }
 
-/// The customers' source.
-pub(super) fn customers(spec: &CustomersSpec, checker: &mut Checker<'_>) -> Option<KeyedParams> {
+pub(super) fn customers(
+    spec: &CustomersSpec,
+    validator: &mut Validator<'_>,
+) -> Option<LookupParams> {
     let at = "/ingest/customers";
     for (i, name) in spec.attributes.iter().enumerate() {
         let pointer = format!("{at}/attributes/{i}");
-        if taken(name) {
-            checker.wrong(&pointer, format!("`{name}` is the name of a column of the segments"));
+        if is_reserved(name) {
+            let message = format!("attribute `{name}` has the name of a result column");
+            validator.report_with_hint(&pointer, message, "rename the column in the source");
         } else if spec.attributes[..i].contains(name) {
-            checker.wrong(&pointer, format!("attribute `{name}` is named twice"));
+            validator.report_invalid(&pointer, format!("duplicate attribute `{name}`"));
         }
     }
-    keyed(spec, at, checker)
+    lookup(spec, at, validator)
 }
 
 /// Whether the segments have, or may have, a column of that name.
-fn taken(name: &str) -> bool {
-    let of_models = ["_label", "_confidence", "_margin", "_novelty"];
-    let of_why = ["_to_next", "_next_segment"];
-    let generated = of_models.iter().chain(&of_why).any(|ending| name.ends_with(ending));
-    let share = name.strip_prefix("category_").is_some_and(|rest| rest.ends_with("_share"));
-    OURS.contains(&name) || name == LABEL || generated || share || name.contains("source.")
+fn is_reserved(name: &str) -> bool {
+    const SUFFIXES: [&str; 6] =
+        ["_label", "_confidence", "_margin", "_novelty", "_to_next", "_next_segment"];
+    match name {
+        SNAPSHOT | CUSTOMER_ID | LAST_ORDER_AT | RECENCY_DAYS | FREQUENCY | MONETARY
+        | RETURNED_MONEY | R_SCORE | F_SCORE | M_SCORE | RFM_CODE | SEGMENT | PREVIOUS_SEGMENT
+        | SEGMENT_SINCE | SNAPSHOTS_IN_SEGMENT | REASON | RFM_SCORE | TENURE_DAYS
+        | MEAN_GAP_DAYS | GAP_DAYS_STD | AVERAGE_ORDER_VALUE | N_PRODUCTS | RULE | LABEL => true,
+        _ => {
+            SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
+                || name.strip_prefix("category_").is_some_and(|rest| rest.ends_with("_share"))
+                || name.contains("source.")
+        }
+    }
 }
 
-/// A table with one row a key.
-pub(super) fn keyed(
+/// A table with one row per key.
+pub(super) fn lookup(
     spec: &CustomersSpec,
     at: &str,
-    checker: &mut Checker<'_>,
-) -> Option<KeyedParams> {
-    let text = text::text(&spec.csv, &format!("{at}/csv"), checker)?;
-    let set = file_set(&spec.paths, text, at, &mut Vec::new(), checker)?;
-    let mut all_fit = true;
-    let attributes = spec.attributes.iter().enumerate();
-    let wanted =
-        attributes.map(|(i, name)| (format!("{at}/attributes/{i}"), name, Wanted::Anything));
-    for (pointer, name, wanted) in
-        [(format!("{at}/key"), &spec.key, Wanted::Identity)].into_iter().chain(wanted)
-    {
-        for file in &set.files {
-            all_fit &= fits(file, set.format, at, &pointer, name, wanted, checker);
-        }
+    validator: &mut Validator<'_>,
+) -> Option<LookupParams> {
+    let text = text::text(&spec.csv, &format!("{at}/csv"), validator)?;
+    let set = file_set(&spec.paths, text, at, &mut Vec::new(), validator)?;
+    let mut required = vec![(format!("{at}/key"), spec.key.as_str(), ColumnType::Id)];
+    for (i, name) in spec.attributes.iter().enumerate() {
+        required.push((format!("{at}/attributes/{i}"), name, ColumnType::Scalar));
     }
-    all_fit.then(|| KeyedParams { set, key: spec.key.clone(), attributes: spec.attributes.clone() })
+    check_columns(&set, at, &required, validator)?;
+    Some(LookupParams { set, key: spec.key.clone(), attributes: spec.attributes.clone() })
 }
 
-/// What foreign money is worth: `Some(None)` where no rates are asked for.
-pub(super) fn rates(spec: &IngestSpec, checker: &mut Checker<'_>) -> Option<Option<Rates>> {
+/// Exchange rates: `Some(None)` if none are configured, `None` if they are invalid.
+pub(super) fn rates(spec: &IngestSpec, validator: &mut Validator<'_>) -> Option<Option<Rates>> {
+    const POINTER: &str = "/ingest/money/rates";
     let MoneySpec { currency, rates, .. } = &spec.money;
-    let foreign =
-        spec.transactions.each().into_iter().find(|(_, source)| source.columns.currency.is_some());
+    let sources = spec.transactions.each();
+    let foreign = sources.iter().find(|(_, source)| source.columns.currency.is_some());
     let Some(own) = currency else {
-        let at = foreign.map(|(at, _)| format!("{at}/columns/currency"));
-        let at = at.or(rates.as_ref().map(|_| "/ingest/money/rates".to_owned()));
-        return match at {
-            None => Some(None),
-            Some(at) => {
-                let message =
-                    "the pipeline's own currency has to be known: `ingest.money.currency`";
-                checker.wrong(&at, message);
-                None
-            }
+        let pointer = match (foreign, rates) {
+            (Some((at, _)), _) => format!("{at}/columns/currency"),
+            (None, Some(_)) => POINTER.to_owned(),
+            (None, None) => return Some(None),
         };
+        let message = "`ingest.money.currency` is required if lines have a currency";
+        return validator.fail(&pointer, message);
     };
     let Some(path) = rates else { return Some(None) };
-    let pointer = "/ingest/money/rates";
     if foreign.is_none() {
-        checker.wrong(pointer, "no source maps `currency`, so that nothing could be converted");
-        return None;
+        let message = "`rates` requires `currency` in `ingest.transactions.columns`";
+        return validator.fail(POINTER, message);
     }
-    let full = checker.base().join(path);
+    let full = validator.document.base.join(path);
     if !full.is_file() {
-        checker.problem(
-            Kind::Input,
-            pointer,
-            format!("no table of rates at `{}`", full.display()),
-            None,
-        );
+        let message = format!("exchange rates not found: `{}`", full.display());
+        validator.report(Kind::Input, POINTER, message, None);
         return None;
     }
-    match Rates::read(&full, path, own) {
-        Ok(rates) => Some(Some(rates)),
-        Err(words) => {
-            checker.problem(Kind::Data, pointer, format!("`{path}`: {words}"), None);
-            None
-        }
-    }
+    let report = |error| {
+        validator.report(Kind::Data, POINTER, format!("`{path}`: {error}"), None);
+    };
+    Rates::read(&full, path, own).map_err(report).ok().map(Some)
 }
 
-/// Key, source column and wanted type of every mapped column.
-fn mapped(spec: &ColumnsSpec) -> Vec<(&'static str, &str, Wanted)> {
-    let ColumnsSpec {
-        customer_id,
-        order_id,
-        ordered_at,
-        product_id,
-        quantity,
-        unit_price,
-        amount,
-        currency,
-        category,
-    } = spec;
-    let always = [
-        ("customer_id", Some(customer_id), Wanted::Identity),
-        ("order_id", order_id.as_ref(), Wanted::Identity),
-        ("ordered_at", Some(ordered_at), Wanted::Moment),
-        ("product_id", product_id.as_ref(), Wanted::Identity),
-        ("quantity", quantity.as_ref(), Wanted::Number),
-        ("unit_price", unit_price.as_ref(), Wanted::Number),
-        ("amount", amount.as_ref(), Wanted::Number),
-        ("currency", currency.as_ref(), Wanted::Identity),
-        ("category", category.as_ref(), Wanted::Identity),
-    ];
-    always
-        .into_iter()
-        .filter_map(|(key, name, wanted)| Some((key, name?.as_str(), wanted)))
-        .collect()
-}
-
-fn columns(spec: &ColumnsSpec, at: &str, checker: &mut Checker<'_>) -> Option<Columns> {
-    let worth = match (&spec.quantity, &spec.unit_price, &spec.amount) {
+fn columns(spec: &ColumnsSpec, at: &str, validator: &mut Validator<'_>) -> Option<Columns> {
+    let line_amount = match (&spec.quantity, &spec.unit_price, &spec.amount) {
         (Some(quantity), Some(unit_price), None) => {
-            Worth::Priced { quantity: quantity.clone(), unit_price: unit_price.clone() }
+            LineAmount::Priced { quantity: quantity.clone(), unit_price: unit_price.clone() }
         }
         (quantity, None, Some(amount)) => {
-            Worth::Amount { amount: amount.clone(), quantity: quantity.clone() }
+            LineAmount::Amount { amount: amount.clone(), quantity: quantity.clone() }
         }
         _ => {
-            let message = "money comes either from `quantity` and `unit_price`, or from `amount`";
-            checker.problem(Kind::Config, &format!("{at}/columns"), message.to_owned(), None);
-            return None;
+            let message = "expected either `quantity` and `unit_price`, or `amount`";
+            return validator.fail(&format!("{at}/columns"), message);
         }
     };
     Some(Columns {
@@ -264,118 +201,107 @@ fn columns(spec: &ColumnsSpec, at: &str, checker: &mut Checker<'_>) -> Option<Co
         product_id: spec.product_id.clone(),
         currency: spec.currency.clone(),
         category: spec.category.clone(),
-        worth,
+        line_amount,
     })
 }
 
-/// The files and their one format.
+/// The files of some paths, which must have one format. `seen` are the files of other sources.
 fn file_set(
     patterns: &[String],
     text: TextFormat,
     at: &str,
     seen: &mut Vec<PathBuf>,
-    checker: &mut Checker<'_>,
+    validator: &mut Validator<'_>,
 ) -> Option<FileSet> {
-    let mut found: Vec<(SourceFile, Format)> = Vec::new();
-    let mut failed = false;
-    for (idx, pattern) in patterns.iter().enumerate() {
-        let pointer = format!("{at}/paths/{idx}");
-        let paths = match probe::files(pattern, checker.base()) {
-            Ok(paths) => paths,
-            Err(error) => {
-                failed = true;
-                checker.problem(kind(&error), &pointer, error.to_string(), None);
-                continue;
-            }
+    if validator.document.source_files == SourceFiles::None {
+        return Some(FileSet { files: Vec::new(), format: Format::Csv, text });
+    }
+    let mut probed: Vec<(Format, SourceFile)> = Vec::new();
+    let mut is_valid = true;
+    for (i, pattern) in patterns.iter().enumerate() {
+        let pointer = format!("{at}/paths/{i}");
+        let files = probe::files(pattern, &validator.document.base);
+        let mut report = |kind: Kind, message: String| {
+            is_valid = false;
+            validator.report(kind, &pointer, message, None);
         };
-        for file in paths {
-            // Of what is remote the URL tells whether it is the same.
-            let place =
+        let files = files.map_err(|error| report(kind(&error), error.to_string()));
+        for file in files.into_iter().flatten() {
+            // Downloaded files have a new temporary path each time, but the same URL.
+            let id =
                 if file.fetched.is_some() { PathBuf::from(&file.name) } else { file.path.clone() };
-            if seen.contains(&place) {
-                failed = true;
-                checker.problem(
-                    Kind::Config,
-                    &pointer,
-                    format!("`{}` is named twice", file.name),
-                    None,
-                );
+            if seen.contains(&id) {
+                report(Kind::Config, format!("file `{}` is listed twice", file.name));
                 continue;
             }
-            seen.push(place);
+            seen.push(id);
             match probe::probe(file, text.separator, text.encoding) {
-                Ok((format, file)) => found.push((file, format)),
-                Err(error) => {
-                    failed = true;
-                    checker.problem(kind(&error), &pointer, error.to_string(), None);
-                }
+                Ok(file) => probed.push(file),
+                Err(error) => report(kind(&error), error.to_string()),
             }
         }
     }
-    let (first, format) =
-        found.first().filter(|_| !failed).map(|(file, format)| (file.name.clone(), *format))?;
-    if let Some((other, _)) = found.iter().find(|(_, of)| *of != format) {
-        let message = format!("one source does not mix formats: `{first}` and `{}`", other.name);
-        checker.problem(Kind::Config, &format!("{at}/paths"), message, None);
+    if !is_valid {
         return None;
     }
-    Some(FileSet { files: found.into_iter().map(|(file, _)| file).collect(), format, text })
+    let (format, first) = probed.first()?;
+    if let Some((_, other)) = probed.iter().find(|(other, _)| other != format) {
+        let message = format!(
+            "all files of a source must have one format, found `{}` and `{}`",
+            first.name, other.name
+        );
+        return validator.fail(&format!("{at}/paths"), message);
+    }
+    let format = *format;
+    Some(FileSet { files: probed.into_iter().map(|(_, file)| file).collect(), format, text })
 }
 
 fn kind(error: &ProbeError) -> Kind {
+    use ProbeError::*;
     match error {
-        ProbeError::Pattern { .. } | ProbeError::Suffix { .. } | ProbeError::Scheme(_) => {
+        Pattern { .. } | Suffix { .. } | Scheme(_) | Remote(RemoteError::Url { .. }) => {
             Kind::Config
         }
-        ProbeError::Broken { .. } => Kind::Data,
-        ProbeError::Remote(RemoteError::Url { .. }) => Kind::Config,
-        ProbeError::NoMatch { .. }
-        | ProbeError::EmptyFolder(_)
-        | ProbeError::NothingRemote(_)
-        | ProbeError::Remote(_)
-        | ProbeError::Io { .. } => Kind::Input,
+        Broken { .. } => Kind::Data,
+        NoMatch { .. } | EmptyFolder(_) | NothingRemote(_) | Remote(_) | Io { .. } => Kind::Input,
     }
 }
 
-fn fits(
-    file: &SourceFile,
-    format: Format,
+/// Requires that every file has the columns in suitable types.
+fn check_columns(
+    set: &FileSet,
     at: &str,
-    pointer: &str,
-    name: &str,
-    wanted: Wanted,
-    checker: &mut Checker<'_>,
-) -> bool {
-    let names = file.columns.iter().map(|(column, _)| column.as_str());
-    match file.columns.iter().find(|(column, _)| column == name) {
-        None => {
-            let message = format!("`{}` has no column `{name}`", file.name);
-            let hint = match file.columns.as_slice() {
-                [(only, _)] if format == Format::Csv => {
-                    format!(
-                        "the header is the one column `{only}`: is `{}.csv.separator` right?",
-                        dotted(at)
-                    )
-                }
-                _ => hint(name, names),
+    required: &[RequiredColumn<'_>],
+    validator: &mut Validator<'_>,
+) -> Option<()> {
+    let mut valid = Some(());
+    for (pointer, name, column_type) in required {
+        for file in &set.files {
+            let Some((_, dtype)) = file.columns.iter().find(|(other, _)| other == name) else {
+                let message = format!("`{}` has no column `{name}`", file.name);
+                let hint = missing_column_hint(name, file, set.format, at);
+                valid = validator.fail_with_hint(pointer, message, hint);
+                continue;
             };
-            checker.problem(Kind::Config, pointer, message, Some(hint));
-            false
+            if set.format == Format::Parquet
+                && let Some(expected) = column_type.mismatch(dtype)
+            {
+                let file = &file.name;
+                let message =
+                    format!("column `{name}` of `{file}` is {dtype}, expected {expected}");
+                valid = validator.fail(pointer, message);
+            }
         }
-        Some((_, dtype)) if format == Format::Parquet && !wanted.fits(dtype) => {
-            let message = format!(
-                "column `{name}` of `{}` is {dtype}, expected {}",
-                file.name,
-                wanted.words()
-            );
-            checker.problem(Kind::Config, pointer, message, None);
-            false
-        }
-        Some(_) => true,
     }
+    valid
 }
 
-/// A JSON pointer as the command line writes paths.
-fn dotted(pointer: &str) -> String {
-    pointer.trim_start_matches('/').replace('/', ".")
+fn missing_column_hint(name: &str, file: &SourceFile, format: Format, at: &str) -> String {
+    match file.columns.as_slice() {
+        [(only, _)] if format == Format::Csv => {
+            let section = at.trim_start_matches('/').replace('/', ".");
+            format!("the header has one column, `{only}`; check `{section}.csv.separator`")
+        }
+        columns => hint(name, columns.iter().map(|(column, _)| column.as_str())),
+    }
 }

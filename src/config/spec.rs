@@ -1,9 +1,10 @@
-//! The YAML's shape: a plain mirror of a pipeline file.
+//! The shape of a pipeline file, before its values are checked by [`super::compile`].
 //!
-//! Each doc comment here is the reference that a user reads: it goes into the JSON Schema as it stands. Keys that the
-//! schema requires have a default all the same, so that a file that lacks one can be read on for further problems. What is said
-//! here is unchecked; [`super::compile`] is the one door to the checked types.
+//! The doc comments of all `*_spec` structs are user documentation: they become the JSON Schema and
+//! the options page. Required keys still have a default, so that one run reports all problems.
 //!
+// Enum variants carry no doc comments: documented variants would turn the schema's list of names
+// into a list of schemas, which makes error messages and completions worse.
 #![doc = include_str!("../../config/pipeline.options.md")]
 
 use std::collections::BTreeMap;
@@ -13,101 +14,95 @@ use serde::{Deserialize, Serialize};
 
 use super::checks_spec::CheckSpec;
 use super::clean_spec::CleanStepSpec;
-use super::engine_spec::EngineSpec;
 use super::ingest_spec::IngestSpec;
 use super::model_spec::ModelSpec;
 use super::score_spec::ScoreSpec;
+use crate::ingest::RejectColumns;
+use crate::pipeline::SparkParams;
+use crate::rfm::{Feature, Frequency, Monetary, RatioOf};
 
-/// One customer-segmentation pipeline: from raw transactions to named segments.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// A customer segmentation pipeline: from raw transactions to named segments.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["name", "ingest", "segment", "publish"]))]
 pub struct PipelineSpec {
     /// Name of the pipeline: letters, digits, `_` and `-`.
-    #[serde(default)]
     #[schemars(regex(pattern = "^[A-Za-z0-9_-]+$"))]
     pub name: String,
-    /// Where the transactions are and what their columns mean.
-    #[serde(default)]
+    /// Source files and the meaning of their columns.
     pub ingest: IngestSpec,
-    /// Steps that reject lines, in order; the first step that objects to a line gives the reason.
-    #[serde(default)]
+    /// Cleaning steps, applied in order. The first step that rejects a line sets its reason.
     #[schemars(length(max = 30))]
     pub clean: Vec<CleanStepSpec>,
-    /// What has to hold of the lines before anything is published. All checks run; one that fails fails the run.
-    #[serde(default)]
+    /// Data quality checks that run before anything is published. All checks run; the run fails if
+    /// one fails.
     pub checks: Vec<CheckSpec>,
-    /// What recency, frequency and monetary value are, and at which dates.
-    #[serde(default)]
+    /// Definitions of recency, frequency and monetary value, and the snapshot dates.
     pub rfm: RfmSpec,
-    /// How values become scores from 1 to n.
-    #[serde(default)]
+    /// How values become scores from 1 (worst) to n (best).
     pub score: ScoreSpec,
     /// How scores become named segments.
-    #[serde(default)]
     pub segment: SegmentSpec,
-    /// Models by name, KNN or K-Means; the name heads the columns of the model's output.
-    #[serde(default)]
+    /// KNN and K-Means models by name. The name (letters, digits, `_`) prefixes the model's
+    /// columns.
     #[schemars(extend("allOf" = [{ "propertyNames": { "pattern": "^[A-Za-z0-9_]+$" } }]))]
     pub models: BTreeMap<String, ModelSpec>,
-    /// Further tables about the results.
-    #[serde(default)]
+    /// Additional result tables, and gates on metrics.
     pub evaluate: EvaluateSpec,
-    /// Where the results go.
-    #[serde(default)]
+    /// Destination of the results.
     pub publish: PublishSpec,
-    /// What computes: this machine, where nothing is said.
-    #[serde(default)]
+    /// Execution engine. Default: this machine.
     pub engine: EngineSpec,
 }
 
-/// What recency, frequency and monetary value are, and at which dates.
+/// Definitions of recency, frequency and monetary value, and the snapshot dates.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct RfmSpec {
-    /// The dates to look back from: `last` (the day after the last accepted line), one date, a list of dates, or a grid such as
-    /// `{ every: 1mo, from: 2011-06-01, until: last }`. A date is exclusive: only what happened before it counts, so the end of
-    /// August is 2011-09-01. All of them come from one scan.
-    #[serde(default)]
+    /// Snapshot dates: `last` (default, the day after the last accepted line), one date, a list of
+    /// dates, or a grid such as `{ every: 1mo, from: 2011-06-01, until: last }`. Dates are
+    /// exclusive: only earlier lines count, so the end of August is 2011-09-01. One scan serves all
+    /// dates.
     pub snapshots: SnapshotsSpec,
-    /// What frequency counts: distinct `orders`, distinct `days` with an order, `lines`, or `units`.
-    #[serde(default)]
+    /// What frequency counts: distinct `orders` (default), distinct `days` with an order, `lines`,
+    /// or `units`.
     pub frequency: Frequency,
-    /// What monetary value is: money spent less what was returned (`net`; `gross` where `cancellations` keeps returns
-    /// apart), `gross`, or that money by order (`mean_per_order`) or by day with an order (`mean_per_day`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub monetary: Option<MonetarySpec>,
-    /// How far back from a snapshot lines count: `all`, or a number of days such as `365d`. Who has no line within it is not in the
-    /// snapshot.
-    #[serde(default = "all")]
+    /// Monetary value of a customer: `net` (money spent less returns), `gross` (money spent),
+    /// `mean_per_order`, or `mean_per_day` (per day with an order). Default: `net`, or `gross` if
+    /// `cancellations` has the policy `separate`.
+    pub monetary: Option<Monetary>,
+    /// Lookback window before each snapshot: `all` (default), or a number of days such as `365d`.
+    /// Customers without a line in the window are not in the snapshot.
     #[schemars(regex(pattern = "^(all|[1-9][0-9]{0,4}d)$"))]
     pub window: String,
-    /// Further columns of the segments: `tenure_days` since the first line; `mean_gap_days` and `gap_days_std`, mean and sample standard deviation of
-    /// the days between days with a purchase; `average_order_value`; `n_products`, distinct products bought, not with a window.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub features: Vec<FeatureSpec>,
-    /// Shares of what was done in one stretch of time before the snapshot that was done in a shorter one: `{ of: monetary, recent: 30d, over: 180d }` is the
-    /// column `monetary_30d_of_180d`, null for customers who did nothing in the longer.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Additional columns of the segments: `tenure_days` (days since the first line),
+    /// `mean_gap_days` and `gap_days_std` (mean and sample standard deviation of the days between
+    /// purchase days), `average_order_value`, `n_products` (distinct products bought; requires
+    /// `window: all`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<Feature>,
+    /// Additional columns with the share of recent activity in a longer period. For example,
+    /// `{ of: monetary, recent: 30d, over: 180d }` adds `monetary_30d_of_180d`, which is null for
+    /// customers without activity in the longer period.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ratios: Vec<RatioSpec>,
-    /// Adds the shares of each customer's purchases, by money, in the so many categories that sold most at the snapshot:
-    /// `category_1_share` and on; `top_categories.parquet` names them.
-    #[serde(default)]
+    /// Number of best-selling categories (at the snapshot, by money) for which each customer gets
+    /// their share of money: `category_1_share`, `category_2_share`, and so on. The names are in
+    /// `top_categories.parquet`.
     #[schemars(range(max = 50))]
     pub top_categories: u8,
-    /// Leaves out customers whose first line lies less than so many days before the snapshot.
-    #[serde(default)]
+    /// Minimum age of a customer in days at the snapshot, counted from the first line. Younger
+    /// customers are left out.
     pub min_history_days: u32,
 }
 
 impl Default for RfmSpec {
     fn default() -> Self {
-        let (snapshots, frequency) = (SnapshotsSpec::default(), Frequency::default());
         Self {
-            snapshots,
-            frequency,
+            snapshots: SnapshotsSpec::default(),
+            frequency: Frequency::default(),
             monetary: None,
-            window: all(),
+            window: "all".to_owned(),
             features: Vec::new(),
             ratios: Vec::new(),
             top_categories: 0,
@@ -116,68 +111,22 @@ impl Default for RfmSpec {
     }
 }
 
-/// A further column of the segments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
-pub enum FeatureSpec {
-    TenureDays,
-    MeanGapDays,
-    GapDaysStd,
-    AverageOrderValue,
-    NProducts,
-}
-
-/// What was done in a shorter stretch of time as a share of a longer one.
+/// Share of recent activity in a longer period.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["of", "recent", "over"]))]
 pub struct RatioSpec {
-    /// `monetary` (money less returns) or `frequency` (orders).
-    #[serde(default)]
+    /// What is compared: `monetary` (money less returns) or `frequency` (orders).
     pub of: RatioOf,
-    /// The shorter, such as `30d`.
-    #[serde(default)]
+    /// Length of the shorter period before the snapshot, such as `30d`.
     #[schemars(regex(pattern = "^[1-9][0-9]{0,4}d$"))]
     pub recent: String,
-    /// The longer, such as `180d`.
-    #[serde(default)]
+    /// Length of the longer period before the snapshot, such as `180d`.
     #[schemars(regex(pattern = "^[1-9][0-9]{0,4}d$"))]
     pub over: String,
 }
 
-/// What a ratio is of.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
-pub enum RatioOf {
-    #[default]
-    Monetary,
-    Frequency,
-}
-
-impl RatioOf {
-    /// The name as the YAML has it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Monetary => crate::columns::MONETARY,
-            Self::Frequency => crate::columns::FREQUENCY,
-        }
-    }
-}
-
-/// What monetary value is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
-pub enum MonetarySpec {
-    Net,
-    Gross,
-    MeanPerOrder,
-    MeanPerDay,
-}
-
-/// One date, several, or a grid of dates.
+/// One date, several dates, or a grid of dates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum SnapshotsSpec {
@@ -185,148 +134,130 @@ pub enum SnapshotsSpec {
     One(#[schemars(extend("allOf" = [or_last()]))] String),
     /// Several dates.
     Many(#[schemars(length(min = 1), extend("allOf" = [{ "items": or_last() }]))] Vec<String>),
-    /// Dates at even steps.
+    /// Evenly spaced dates.
     Grid(GridSpec),
 }
 
-/// Dates at even steps.
+/// Evenly spaced dates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["every", "from"]))]
 pub struct GridSpec {
-    /// From one date to the next: a number of days (`1d`), weeks (`1w`), months (`1mo`) or quarters (`1q`).
-    #[serde(default)]
+    /// Interval between two dates: days (`1d`), weeks (`1w`), months (`1mo`) or quarters (`1q`).
     #[schemars(regex(pattern = "^[1-9][0-9]{0,2}(d|w|mo|q)$"))]
     pub every: String,
-    /// The first date.
-    #[serde(default)]
+    /// First date, such as 2011-06-01.
     #[schemars(extend("allOf" = [{ "format": "date" }]))]
     pub from: String,
-    /// The date that none lies after, or `last`: then the day after the last accepted line is the last one, on the grid or off it.
-    #[serde(default = "last")]
+    /// Last possible date. With `last` (default), the day after the last accepted line is added as
+    /// the final snapshot, even if it is not on the grid.
     #[schemars(extend("allOf" = [or_last()]))]
     pub until: String,
 }
 
-impl Default for SnapshotsSpec {
+impl Default for GridSpec {
     fn default() -> Self {
-        Self::One(last())
+        Self { every: String::new(), from: String::new(), until: "last".to_owned() }
     }
 }
 
-/// What frequency counts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
-pub enum Frequency {
-    #[default]
-    Orders,
-    Days,
-    Lines,
-    Units,
+impl Default for SnapshotsSpec {
+    fn default() -> Self {
+        Self::One("last".to_owned())
+    }
 }
 
 /// How scores become named segments.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["map"]))]
 pub struct SegmentSpec {
     /// Path of the segment map, relative to this file.
-    #[serde(default)]
     pub map: String,
-    /// Whether the segments say why each customer is where it is: the `rule` that named the segment, and for each dimension what its value
-    /// would have to change by for the next better score (`frequency_to_next`) and the segment that it would then be in
-    /// (`frequency_next_segment`).
-    #[serde(default)]
+    /// Add columns that explain each customer's segment: `rule` (number of the matching rule), and
+    /// for each dimension the change of its value that gives the next better score
+    /// (`frequency_to_next`) and the segment of that score (`frequency_next_segment`).
     pub why: bool,
 }
 
-/// Further tables about the results.
+/// Additional result tables, and gates on metrics.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct EvaluateSpec {
-    /// Whether `sensitivity.parquet` is made: how many customers, and how much money, would get another score and another segment if
-    /// frequency or monetary value were defined another way.
-    #[serde(default)]
+    /// Write `sensitivity.parquet`: the share of customers and money that would get another score
+    /// or segment under another definition of frequency or monetary value.
     pub sensitivity: bool,
-    /// Whether `validity.parquet` is made: for each segment, who bought and how much in the time after the snapshot, with intervals.
-    /// Measured at the published snapshots after which the source goes on long enough, and at the one whose time ends with the
-    /// newest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Write `validity.parquet`: purchases and money of each segment after the snapshot, with
+    /// confidence intervals. Covers each published snapshot that is followed by a full horizon of
+    /// data, and the snapshot whose horizon ends at the newest one.
     pub validity: Option<ValiditySpec>,
-    /// What has to hold for the results to be shown to readers: a figure and its bound, such as
-    /// `drift.segment.moved: "<= 0.4"` (of the newest snapshot: `drift`, then `recency_days`, `frequency`, `monetary` or `segment`, then `psi`
-    /// or `moved`), or `forecast.out_of_time.macro_f1: ">= 0.22"` (model, protocol, metric). A gate that fails exits with 1 and leaves everything under `runs/<run_id>.failed`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    /// Bounds that metrics must meet before the results become current, by metric name.
+    /// `drift.<dimension>.<psi or moved>` applies to the newest snapshot, for example
+    /// `drift.segment.moved: "<= 0.4"`. `<model>.<protocol>.<metric>` applies to a model, for
+    /// example `forecast.out_of_time.macro_f1: ">= 0.22"`. Dimensions: `recency_days`, `frequency`,
+    /// `monetary`, `segment`. If a gate fails, the run exits with code 1 and its results stay in
+    /// `runs/<run_id>.failed`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub gates: BTreeMap<String, String>,
-    /// Allows gates on `recovery`, which says only how well a model re-learns the rules that its labels were made by.
-    #[serde(default)]
+    /// Allow gates on `recovery`, which only measures how well a model relearns the rules that made
+    /// its labels.
     pub allow_circular: bool,
 }
 
 /// How validity is measured.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["horizon"]))]
 pub struct ValiditySpec {
-    /// How much time after a snapshot is looked at, in days: `91d`.
-    #[serde(default)]
+    /// Length of the period after a snapshot, in days, such as `91d`.
     #[schemars(regex(pattern = "^[1-9][0-9]{0,3}d$"))]
     pub horizon: String,
-    /// How often customers are drawn anew for the 95 % intervals.
+    /// Number of bootstrap resamples for the 95 % intervals.
     #[serde(default = "thousand")]
     #[schemars(range(min = 1, max = 100_000))]
     pub resamples: u32,
-    /// Seed of the draws.
+    /// Random seed of the resampling.
     #[serde(default = "seed")]
     pub seed: u64,
 }
 
-/// Where the results go.
+/// Destination of the results.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["to"]))]
 pub struct PublishSpec {
-    /// Folder of the results, relative to this file; `current` in it points at the newest complete run. Or a place in an object store
-    /// (`s3://bucket/folder`, `gs://`, `az://`), where `manifest.json` names the newest complete run, and is written last.
-    #[serde(default)]
+    /// Destination folder, relative to this file, in which `current` points at the newest complete
+    /// run. Or an object store URL (`s3://bucket/folder`, `gs://`, `az://`), in which
+    /// `manifest.json` names the newest complete run and is written last.
     pub to: String,
-    /// What `rejects.parquet` keeps of a rejected row besides step, reason, file, row and the text of a cell that cannot be
-    /// parsed: nothing (`reasons`), the mapped columns (`mapped`), or every column of the source under `raw_` and its name
-    /// (`raw`).
-    #[serde(default)]
-    pub rejects: RejectsSpec,
-    /// How many runs stay in the folder, the one that readers see among them; the oldest others go when a run is published. All stay
-    /// where it is left out. Not less than 2, so that whoever reads a run can read it to its end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// What `rejects.parquet` contains for a rejected row besides step, reason, file, row and the
+    /// text of an unparsable cell: nothing more (`reasons`, default), the mapped columns
+    /// (`mapped`), or every source column as `raw_<name>` (`raw`).
+    pub rejects: RejectColumns,
+    /// Number of runs to keep, including the current one. Publishing deletes older runs. Default:
+    /// keep all runs. The minimum is 2, so that readers can finish reading the previous run.
     #[schemars(range(min = 2))]
     pub keep_runs: Option<usize>,
 }
 
-/// What is kept of a rejected row.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "as for clean_spec::LineColumn")]
-pub enum RejectsSpec {
-    #[default]
-    Reasons,
-    Mapped,
-    Raw,
+/// Execution engine.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EngineSpec {
+    /// Run on a Spark cluster through Spark Connect. Requires a build with the feature `spark`.
+    pub spark: Option<SparkParams>,
 }
 
-/// A date, or `last`.
+/// Schema of a date, or `last`.
 fn or_last() -> serde_json::Value {
-    serde_json::json!({ "anyOf": [{ "const": "last" }, { "format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" }] })
-}
-fn last() -> String {
-    "last".to_owned()
-}
-fn all() -> String {
-    "all".to_owned()
+    serde_json::json!({ "anyOf": [
+        { "const": "last" },
+        { "format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" },
+    ] })
 }
 fn thousand() -> u32 {
     1000
 }
-fn seed() -> u64 {
+pub(super) fn seed() -> u64 {
     7
 }

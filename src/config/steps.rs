@@ -1,199 +1,205 @@
-//! Checks the steps of `clean`: the columns that they look at are mapped, their patterns and dates can be read.
+//! Compiles the steps of `clean`: required columns are mapped, patterns and dates are valid.
 
-use super::checker::Checker;
+use super::checks::check;
 use super::clean_spec::*;
+use super::diagnostics::{Kind, hint};
 use super::ingest_spec::ColumnsSpec;
-use super::problem::{Kind, hint};
-use crate::checks::{Check, Holds, Of, Severity};
+use super::validator::Validator;
+use crate::checks::{Check, Expectation, Scope, Severity};
 use crate::clean::predicate::{Predicate, PredicateError};
-use crate::clean::steps::{LineField, Repeated, ReturnPolicy, Step};
-use crate::ingest::conform::all_columns;
+use crate::clean::steps::{DuplicateKey, LineField, ReturnPolicy, Step};
+use crate::columns::{ORDER_ID, PRODUCT_ID, QUANTITY};
+use crate::ingest::schema_mapping::all_columns;
 use crate::ingest::{Money, Source};
-use crate::rfm::{CapOutliers, CapPolicy};
+use crate::rfm::CapOutliers;
 
-/// What `clean` comes to.
+/// The compiled `clean` section.
 #[derive(Default)]
 pub(super) struct Clean {
-    /// The steps that mark lines, in order.
+    /// The steps that reject lines, in order.
     pub(super) steps: Vec<Step>,
-    /// The largest shares that steps may reject.
+    /// Limits on the share of lines that a step rejects.
     pub(super) limits: Vec<Check>,
-    /// What becomes of outliers, which is done where money is summed.
+    /// Applied to monetary values, not to lines.
     pub(super) cap: Option<CapOutliers>,
 }
 
-/// The steps that can be made; of the others `checker` has been told.
+/// The valid steps; reports problems of the others.
 pub(super) fn clean(
     specs: &[CleanStepSpec],
     columns: &[&ColumnsSpec],
-    source: Option<&SourceNames<'_>>,
-    checker: &mut Checker<'_>,
+    names: Option<&SourceNames<'_>>,
+    validator: &mut Validator<'_>,
 ) -> Clean {
     let mut clean = Clean::default();
-    for (idx, spec) in specs.iter().enumerate() {
-        let at = format!("/clean/{idx}");
-        let first = clean.steps.len();
-        marking(spec, &at, columns, source, checker, &mut clean.steps);
+    for (i, spec) in specs.iter().enumerate() {
+        let at = format!("/clean/{i}");
+        let position = clean.steps.len();
+        let mut compiler = StepCompiler { columns, names, validator, steps: &mut clean.steps };
+        compiler.compile(spec, &at);
         if let Some(cap) = &spec.cap_outliers {
             if clean.cap.is_some() {
-                checker
-                    .wrong(&format!("{at}/cap_outliers"), "one pipeline has one step for outliers");
+                let message = "only one `cap_outliers` step is supported";
+                validator.report_invalid(&format!("{at}/cap_outliers"), message);
             }
             clean.cap = Some(CapOutliers {
                 millionths: (cap.quantile * 1e6).round() as u32,
-                policy: match cap.policy {
-                    CapPolicySpec::Report => CapPolicy::Report,
-                    CapPolicySpec::Winsorise => CapPolicy::Winsorise,
-                },
+                policy: cap.policy,
             });
         }
         let Some(max_share) = spec.max_share else { continue };
-        match clean.steps.len() - first {
+        let pointer = format!("{at}/max_share");
+        match &clean.steps[position..] {
             _ if spec.cap_outliers.is_some() => {
-                checker.wrong(
-                    &format!("{at}/max_share"),
-                    "`cap_outliers` rejects no line that could be limited",
-                );
+                let message = "`cap_outliers` rejects no lines, so `max_share` has no effect";
+                validator.report_invalid(&pointer, message);
             }
-            1 => clean.limits.push(Check {
-                name: clean.steps[first].name(),
-                on: "max_share".to_owned(),
-                severity: Severity::Fail,
-                of: Of::Raw,
-                holds: Holds::StepShare { position: first, max_share },
-                source_columns: Vec::new(),
-            }),
-            0 => checker.wrong(
-                &format!("{at}/max_share"),
-                "`max_share` stands beside the step that it limits",
-            ),
+            [step] => {
+                let on = "max_share".to_owned();
+                let share = Expectation::StepShare { position, max_share };
+                let options = (Severity::Fail, Scope::Raw);
+                clean.limits.push(check(step.name(), on, options, share, Vec::new()));
+            }
+            [] => validator.report_invalid(&pointer, "expected a step in the same list item"),
             _ => {}
         }
     }
     clean
 }
 
-/// The step that marks lines, if it is one.
-fn marking(
-    spec: &CleanStepSpec,
-    at: &str,
-    columns: &[&ColumnsSpec],
-    source: Option<&SourceNames<'_>>,
-    checker: &mut Checker<'_>,
-    steps: &mut Vec<Step>,
-) {
-    let CleanStepSpec {
-        drop_missing,
-        cancellations,
-        keep_positive,
-        drop_duplicates,
-        non_product_lines,
-        predicate,
-        date_range,
-        cap_outliers,
-        max_share: _,
-    } = spec;
-    let before = steps.len();
-    {
-        if let Some(sql) = predicate {
-            steps.extend(kept_where(&format!("{at}/where"), sql, source, checker));
+struct StepCompiler<'a, 'd> {
+    columns: &'a [&'a ColumnsSpec],
+    names: Option<&'a SourceNames<'a>>,
+    validator: &'a mut Validator<'d>,
+    steps: &'a mut Vec<Step>,
+}
+
+impl StepCompiler<'_, '_> {
+    /// Adds the step of one list item, unless it is `cap_outliers` or invalid.
+    fn compile(&mut self, spec: &CleanStepSpec, at: &str) {
+        let before = self.steps.len();
+        if let Some(sql) = &spec.predicate {
+            let step = self.predicate(&format!("{at}/where"), sql);
+            self.steps.extend(step);
         }
-        if let Some(fields) = drop_missing {
-            let fields = fields.iter().map(|field| line_field(*field)).collect();
-            steps.push(Step::DropMissing(mapped(
-                &format!("{at}/drop_missing"),
-                fields,
-                columns,
-                checker,
-            )));
+        if let Some(fields) = &spec.drop_missing {
+            self.require_mapped(&format!("{at}/drop_missing"), fields);
+            self.steps.push(Step::DropMissing(fields.clone()));
         }
-        if let Some(fields) = keep_positive {
-            let fields = fields.iter().map(|field| number_field(*field)).collect();
-            steps.push(Step::KeepPositive(mapped(
-                &format!("{at}/keep_positive"),
-                fields,
-                columns,
-                checker,
-            )));
+        if let Some(fields) = &spec.keep_positive {
+            self.require_mapped(&format!("{at}/keep_positive"), fields);
+            self.steps.push(Step::KeepPositive(fields.clone()));
         }
-        if let Some(spec) = cancellations {
-            if columns.iter().any(|columns| columns.order_id.is_none()) {
-                let message =
-                    "cancellations are told by their order id, but `order_id` is not mapped";
-                checker.wrong(&format!("{at}/cancellations"), message);
+        if let Some(spec) = &spec.cancellations {
+            self.cancellations(&format!("{at}/cancellations"), spec);
+        }
+        if let Some(key) = &spec.drop_duplicates {
+            if let DuplicateKey::Fields(fields) = key {
+                self.require_mapped(&format!("{at}/drop_duplicates"), fields);
             }
-            let policy = match spec.policy {
-                CancellationPolicy::Drop => ReturnPolicy::Drop,
-                CancellationPolicy::Net => ReturnPolicy::Net,
-                CancellationPolicy::Separate => ReturnPolicy::Separate,
-                CancellationPolicy::Match => ReturnPolicy::Match,
-            };
-            let paired =
-                |columns: &&ColumnsSpec| columns.product_id.is_some() && columns.quantity.is_some();
-            if policy == ReturnPolicy::Match && !columns.iter().all(paired) {
-                let message =
-                    "`match` pairs units of products, but `product_id` or `quantity` is not mapped";
-                checker.wrong(&format!("{at}/cancellations/policy"), message);
-            }
-            if steps.iter().any(|step| matches!(step, Step::Cancellations { .. })) {
-                checker.wrong(
-                    &format!("{at}/cancellations"),
-                    "one pipeline has one step for cancellations",
-                );
-            }
-            steps.push(Step::Cancellations {
-                order_id_prefix: spec.order_id_prefix.clone(),
-                policy,
-            });
+            self.steps.push(Step::DropDuplicates(key.clone()));
         }
-        if let Some(spec) = drop_duplicates {
-            steps.push(Step::DropDuplicates(match spec {
-                DuplicatesSpec::Whole(WholeRow::Exact) => Repeated::Exact,
-                DuplicatesSpec::By(fields) => {
-                    let fields = fields.iter().map(|field| line_field(*field)).collect();
-                    Repeated::By(mapped(&format!("{at}/drop_duplicates"), fields, columns, checker))
-                }
-            }));
+        if let Some(spec) = &spec.non_product_lines {
+            self.non_product_lines(&format!("{at}/non_product_lines"), spec);
         }
-        if let Some(spec) = non_product_lines {
-            steps.push(non_products(&format!("{at}/non_product_lines"), spec, columns, checker));
+        if let Some(spec) = &spec.date_range {
+            self.date_range(&format!("{at}/date_range"), spec);
         }
-        if let Some(spec) = date_range {
-            let mut day = |key: &str, text: &Option<String>| {
-                let hint = "a date such as 2011-12-10; `until` is exclusive";
-                text.as_ref()
-                    .and_then(|text| checker.date(&format!("{at}/date_range/{key}"), text, hint))
-            };
-            let (from, until) = (day("from", &spec.from), day("until", &spec.until));
-            if from.zip(until).is_some_and(|(from, until)| from >= until) {
-                checker.wrong(
-                    &format!("{at}/date_range"),
-                    "`from` is not before `until`, so that no line is left",
-                );
-            }
-            steps.push(Step::DateRange { from, until });
+        let count = self.steps.len() - before + usize::from(spec.cap_outliers.is_some());
+        if count > 1 {
+            let message = format!("expected one step per list item, found {count}");
+            self.validator.report_invalid(at, message);
         }
     }
-    let made = steps.len() - before + usize::from(cap_outliers.is_some());
-    if made > 1 {
-        checker
-            .wrong(at, "one item of the list is one step; `max_share` alone may stand beside it");
+
+    /// `None` if the predicate is invalid or the sources are unknown.
+    fn predicate(&mut self, pointer: &str, sql: &str) -> Option<Step> {
+        let names = self.names?;
+        let parsed = Predicate::parse(sql, &names.mapped, &names.columns, &names.money);
+        let report = |error: PredicateError| {
+            let hint = match &error {
+                PredicateError::Unknown(name) => {
+                    Some(format!("{}; write text in single quotes", hint(name, names.all())))
+                }
+                PredicateError::Type(_) => Some("write dates as DATE '2011-12-10'".to_owned()),
+                _ => None,
+            };
+            self.validator.report(Kind::Config, pointer, error.to_string(), hint);
+        };
+        parsed.map_err(report).ok().map(|predicate| Step::Where(Box::new(predicate)))
+    }
+
+    fn cancellations(&mut self, pointer: &str, spec: &CancellationsSpec) {
+        self.validator.require_columns(pointer, "cancellations", &[ORDER_ID], self.columns);
+        if spec.policy == ReturnPolicy::Match {
+            let pointer = format!("{pointer}/policy");
+            let names = [PRODUCT_ID, QUANTITY];
+            self.validator.require_columns(&pointer, "match", &names, self.columns);
+        }
+        if self.steps.iter().any(|step| matches!(step, Step::Cancellations { .. })) {
+            self.validator.report_invalid(pointer, "only one `cancellations` step is supported");
+        }
+        let order_id_prefix = spec.order_id_prefix.clone();
+        self.steps.push(Step::Cancellations { order_id_prefix, policy: spec.policy });
+    }
+
+    fn non_product_lines(&mut self, pointer: &str, spec: &NonProductLinesSpec) {
+        let NonProductLinesSpec { codes, pattern } = spec;
+        if !self.columns.is_empty() && self.columns.iter().all(|c| c.product_id.is_none()) {
+            let message =
+                "`non_product_lines` requires `product_id` in `ingest.transactions.columns`";
+            self.validator.report_invalid(pointer, message);
+        }
+        if let Some(pattern) = pattern
+            && let Err(error) = regex::Regex::new(pattern)
+        {
+            // The first lines repeat the pattern.
+            let error = error.to_string();
+            let reason = error.lines().last().unwrap_or(&error).trim_start_matches("error: ");
+            let message = format!("`{pattern}` is not a valid regular expression: {reason}");
+            self.validator.report_invalid(&format!("{pointer}/pattern"), message);
+        }
+        let step = Step::NonProductLines { codes: codes.clone(), pattern: pattern.clone() };
+        self.steps.push(step);
+    }
+
+    fn date_range(&mut self, pointer: &str, spec: &DateRangeSpec) {
+        let mut date = |key: &str, text: &Option<String>| {
+            let hint = "expected a date such as 2011-12-10; `until` is exclusive";
+            self.validator.date(&format!("{pointer}/{key}"), text.as_ref()?, hint)
+        };
+        let from = date("from", &spec.from);
+        let until = date("until", &spec.until);
+        if from.zip(until).is_some_and(|(from, until)| from >= until) {
+            self.validator.report_invalid(pointer, "`from` must be before `until`");
+        }
+        self.steps.push(Step::DateRange { from, until });
+    }
+
+    /// Reports fields that no source maps.
+    fn require_mapped(&mut self, pointer: &str, fields: &[LineField]) {
+        for (i, field) in fields.iter().enumerate() {
+            let is_mapped = |columns: &&ColumnsSpec| columns.get(field.column()).is_some();
+            if !self.columns.is_empty() && !self.columns.iter().any(is_mapped) {
+                let message =
+                    format!("`{}` is not mapped in `ingest.transactions.columns`", field.column());
+                self.validator.report_invalid(&format!("{pointer}/{i}"), message);
+            }
+        }
     }
 }
 
-/// The names that predicates and checks may use, and how money is counted.
+/// Column names that predicates and checks may use.
 pub(super) struct SourceNames<'a> {
-    /// The pipeline's names of columns that some source maps.
+    /// The pipeline's names of the columns that at least one source maps.
     pub(super) mapped: Vec<&'a str>,
     /// All columns of all sources.
     pub(super) columns: Vec<String>,
-    /// How money is counted.
     pub(super) money: Money,
 }
 
 impl<'a> SourceNames<'a> {
-    /// The names that these sources know.
-    pub(super) fn of(sources: &'a [Source], money: &Money) -> Self {
+    pub(super) fn new(sources: &'a [Source], money: &Money) -> Self {
         let mut mapped: Vec<&str> = Vec::new();
         for (name, _) in sources.iter().flat_map(|source| source.columns.mapped()) {
             if !mapped.contains(&name) {
@@ -203,97 +209,8 @@ impl<'a> SourceNames<'a> {
         let columns = all_columns(sources.iter().flat_map(|source| &source.set.files));
         Self { mapped, columns, money: money.clone() }
     }
-}
 
-/// A predicate, where the source is known that it speaks of.
-fn kept_where(
-    pointer: &str,
-    sql: &str,
-    source: Option<&SourceNames<'_>>,
-    checker: &mut Checker<'_>,
-) -> Option<Step> {
-    let source = source?;
-    match Predicate::parse(sql, &source.mapped, &source.columns, &source.money) {
-        Ok(predicate) => Some(Step::Where(Box::new(predicate))),
-        Err(error) => {
-            let names =
-                source.mapped.iter().copied().chain(source.columns.iter().map(String::as_str));
-            let hint = match &error {
-                PredicateError::Unknown(name) => {
-                    Some(format!("{}; text stands in single quotes", hint(name, names)))
-                }
-                PredicateError::Type(_) => Some("days are written as DATE '2011-12-10'".to_owned()),
-                _ => None,
-            };
-            checker.problem(Kind::Config, pointer, error.to_string(), hint);
-            None
-        }
-    }
-}
-
-/// The fields, of which those that no source maps are told.
-fn mapped(
-    pointer: &str,
-    fields: Vec<LineField>,
-    columns: &[&ColumnsSpec],
-    checker: &mut Checker<'_>,
-) -> Vec<LineField> {
-    for (i, field) in fields.iter().enumerate() {
-        let is_mapped = |columns: &&ColumnsSpec| match field {
-            LineField::CustomerId | LineField::OrderedAt => true,
-            LineField::OrderId => columns.order_id.is_some(),
-            LineField::Quantity => columns.quantity.is_some(),
-            LineField::UnitPrice => columns.unit_price.is_some(),
-            LineField::Amount => columns.amount.is_some(),
-            LineField::ProductId => columns.product_id.is_some(),
-        };
-        if !columns.is_empty() && !columns.iter().any(is_mapped) {
-            let message =
-                format!("`{}` is not mapped in ingest.transactions.columns", field.column());
-            checker.wrong(&format!("{pointer}/{i}"), message);
-        }
-    }
-    fields
-}
-
-fn non_products(
-    pointer: &str,
-    spec: &NonProductLinesSpec,
-    columns: &[&ColumnsSpec],
-    checker: &mut Checker<'_>,
-) -> Step {
-    if !columns.is_empty() && columns.iter().all(|columns| columns.product_id.is_none()) {
-        let message = "products are told by their id, but `product_id` is not mapped in ingest.transactions.columns";
-        checker.wrong(pointer, message);
-    }
-    if let Some(pattern) = &spec.pattern
-        && let Err(error) = regex::Regex::new(pattern)
-    {
-        let words = error.to_string();
-        let last =
-            words.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        let message = format!("`{pattern}` is no regular expression: {last}");
-        checker.problem(Kind::Config, &format!("{pointer}/pattern"), message, None);
-    }
-    Step::NonProductLines { codes: spec.codes.clone(), pattern: spec.pattern.clone() }
-}
-
-fn line_field(column: LineColumn) -> LineField {
-    match column {
-        LineColumn::CustomerId => LineField::CustomerId,
-        LineColumn::OrderId => LineField::OrderId,
-        LineColumn::OrderedAt => LineField::OrderedAt,
-        LineColumn::Quantity => LineField::Quantity,
-        LineColumn::UnitPrice => LineField::UnitPrice,
-        LineColumn::Amount => LineField::Amount,
-        LineColumn::ProductId => LineField::ProductId,
-    }
-}
-
-fn number_field(column: NumberColumn) -> LineField {
-    match column {
-        NumberColumn::Quantity => LineField::Quantity,
-        NumberColumn::UnitPrice => LineField::UnitPrice,
-        NumberColumn::Amount => LineField::Amount,
+    pub(super) fn all(&self) -> impl Iterator<Item = &str> + Clone {
+        self.mapped.iter().copied().chain(self.columns.iter().map(String::as_str))
     }
 }

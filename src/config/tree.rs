@@ -1,145 +1,134 @@
-//! YAML as a tree in which every key and value knows its place, so that any problem found later can point at its line.
+//! YAML as a tree that keeps the span of every key and value for diagnostics.
 //!
-//! The one file that names the YAML crate.
+//! Only this file depends on the YAML crate.
 
-use std::fmt;
+use std::{fmt, iter};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value as Json};
+use serde_json::{Number, Value as Json};
 use serde_yaml::{Location, Spanned};
 
-use super::problem::{Kind, Place, Problem};
+use super::diagnostics::{Diagnostic, Kind, Span};
 
-/// A value and its place.
+/// A value and its span.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// Where the value stands.
-    pub place: Place,
-    /// What it is.
+    pub span: Span,
     pub value: Value,
-    /// Whether it comes from the environment.
     pub origin: Origin,
 }
 
-/// Where a value comes from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Whether a value contains environment variables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// The text itself.
-    #[default]
+    /// No variable.
     Text,
-    /// The environment in part, so that it may be a secret.
+    /// Text with variables in it, which may be secret.
     Environment,
-    /// The environment alone: nothing but one variable.
+    /// Exactly one variable and no other text.
     Variable,
-    /// A variable that cannot be had, which was told.
+    /// A variable that could not be resolved; already reported.
     Missing,
 }
 
-/// What a YAML node can be.
 #[derive(Debug, Clone)]
 pub enum Value {
     /// Null, bool, number or text.
     Scalar(Json),
-    /// A sequence.
     List(Vec<Node>),
-    /// A mapping: key, place of the key, value, in the order of the text.
-    Map(Vec<(String, Place, Node)>),
+    /// Key, span of the key and value, in the order of the text.
+    Map(Vec<(String, Span, Node)>),
 }
 
 /// Parses one YAML document of the given source.
 ///
 /// # Errors
-/// A text that is not YAML, has a key twice or is not a single document is one [`Problem`].
-pub fn parse(text: &str, source: usize) -> Result<Node, Problem> {
+/// A [`Diagnostic`] if the text is not YAML, repeats a key or is not a single document.
+pub fn parse(text: &str, source: usize) -> Result<Node, Diagnostic> {
     let options = serde_yaml::options! { strict_booleans: true };
     let raw: Spanned<Raw> =
-        serde_yaml::from_str_with_options(text, options).map_err(|error| Problem {
+        serde_yaml::from_str_with_options(text, options).map_err(|error| Diagnostic {
             kind: Kind::Config,
-            place: Some(
-                error.location().map_or(Place { source, span: 0..0 }, |at| place(at, source, text)),
-            ),
+            span: Some(match error.location() {
+                Some(location) => span(location, source, text),
+                None => Span { source, bytes: 0..0 },
+            }),
             message: format!(
                 "not valid YAML: {}",
-                in_few_words(&error.without_snippet().to_string())
+                shorten_parser_message(&error.without_snippet().to_string())
             ),
-            hint: error.location().and_then(|at| {
-                let line = text.lines().nth((at.line() as usize).saturating_sub(1))?;
-                line.contains("${").then(|| {
-                    "within { } and [ ] a variable stands in quotes: \"${NAME}\"".to_owned()
-                })
+            hint: error.location().and_then(|location| {
+                let line = text.lines().nth((location.line() as usize).saturating_sub(1))?;
+                line.contains("${")
+                    .then(|| "inside { } and [ ], quote the variable: \"${NAME}\"".to_owned())
             }),
         })?;
     Ok(raw_node(raw, source, text))
 }
 
+/// The keys and indices of a JSON pointer, unescaped.
+pub(super) fn pointer_segments(pointer: &str) -> impl Iterator<Item = String> {
+    pointer.split('/').skip(1).map(|segment| segment.replace("~1", "/").replace("~0", "~"))
+}
+
+/// A key as a segment of a JSON pointer.
+pub(super) fn escape_segment(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
 impl Node {
-    /// What stands at a place of the text itself.
-    pub fn new(place: Place, value: Value) -> Self {
-        Self { place, value, origin: Origin::Text }
+    /// A node without variables.
+    pub fn new(span: Span, value: Value) -> Self {
+        Self { span, value, origin: Origin::Text }
     }
 
-    /// Takes the place of a variable that cannot be had.
-    pub(super) fn take_for_missing(&mut self) {
-        self.value = Value::Scalar(Json::Null);
-        self.origin = Origin::Missing;
+    /// Sets the origin, and moves all inner spans to the node's own: the values of variables are
+    /// not part of the text.
+    pub(super) fn mark_environment(&mut self, origin: Origin) {
+        let own = self.span.clone();
+        self.update_spans(&mut |span| *span = own.clone());
+        self.origin = origin;
     }
 
-    /// Marks the node, and gives all that is in it the node's place: it stands in no text.
-    pub(super) fn take_from_environment(&mut self, alone: bool) {
-        let own = self.place.clone();
-        self.move_places(&mut |place| *place = own.clone());
-        self.origin = if alone { Origin::Variable } else { Origin::Environment };
-    }
-
-    /// Moves the places of the node and of all in it.
-    pub(super) fn move_places(&mut self, to: &mut impl FnMut(&mut Place)) {
-        to(&mut self.place);
+    /// Applies `update` to the spans of the node and of everything inside it.
+    pub(super) fn update_spans(&mut self, update: &mut impl FnMut(&mut Span)) {
+        update(&mut self.span);
         match &mut self.value {
             Value::Scalar(_) => {}
-            Value::List(items) => items.iter_mut().for_each(|item| item.move_places(to)),
+            Value::List(items) => items.iter_mut().for_each(|item| item.update_spans(update)),
             Value::Map(entries) => {
-                for (_, place, item) in entries {
-                    to(place);
-                    item.move_places(to);
+                for (_, span, item) in entries {
+                    update(span);
+                    item.update_spans(update);
                 }
             }
         }
     }
 
-    /// The text at a JSON pointer, where it comes from the environment.
-    pub fn secret(&self, pointer: &str) -> Option<&str> {
-        match &self.find(pointer).0 {
-            Node {
-                value: Value::Scalar(Json::String(text)),
-                origin: Origin::Environment | Origin::Variable,
-                ..
-            } => Some(text),
+    /// The text at a JSON pointer if it contains environment variables.
+    pub fn environment_text(&self, pointer: &str) -> Option<&str> {
+        let (node, _) = self.find(pointer);
+        let is_secret = matches!(node.origin, Origin::Environment | Origin::Variable);
+        match &node.value {
+            Value::Scalar(Json::String(text)) if is_secret => Some(text),
             _ => None,
         }
     }
 
-    /// Reads the text at a JSON pointer as YAML, where it is nothing but a variable and no text is wanted; tells whether it is
-    /// something else then.
-    pub(super) fn read_anew(&mut self, pointer: &str) -> bool {
+    /// Replaces the text of a single variable at a JSON pointer by the number or bool that it
+    /// spells as YAML. Returns false if nothing was replaced.
+    pub(super) fn parse_variable(&mut self, pointer: &str) -> bool {
         let mut node = self;
-        for part in pointer.split('/').skip(1) {
-            let part = part.replace("~1", "/").replace("~0", "~");
-            let next = match &mut node.value {
-                Value::Map(entries) => {
-                    entries.iter_mut().find(|(name, _, _)| *name == part).map(|(_, _, child)| child)
-                }
-                Value::List(items) => part.parse().ok().and_then(|i: usize| items.get_mut(i)),
-                Value::Scalar(_) => None,
-            };
-            match next {
-                Some(child) => node = child,
-                None => return false,
-            }
+        for segment in pointer_segments(pointer) {
+            let Some(child) = node.child_mut(&segment) else { return false };
+            node = child;
         }
         let Value::Scalar(Json::String(text)) = &node.value else { return false };
-        let read = parse(text, node.place.source).ok().filter(|_| node.origin == Origin::Variable);
-        match read.map(|read| read.value) {
-            Some(Value::Scalar(scalar @ (Json::Number(_) | Json::Bool(_)))) => {
+        if node.origin != Origin::Variable {
+            return false;
+        }
+        match parse(text, node.span.source).map(|parsed| parsed.value) {
+            Ok(Value::Scalar(scalar @ (Json::Number(_) | Json::Bool(_)))) => {
                 node.value = Value::Scalar(scalar);
                 true
             }
@@ -147,15 +136,15 @@ impl Node {
         }
     }
 
-    /// Where the value at a JSON pointer comes from, or what it stands in.
+    /// The origin of the value at a JSON pointer, or of its nearest ancestor with a variable.
     pub fn origin(&self, pointer: &str) -> Origin {
-        let above = pointer.match_indices('/').rev().map(|(at, _)| &pointer[..at]);
+        let ancestors = pointer.match_indices('/').rev().map(|(end, _)| &pointer[..end]);
         let mut origins =
-            [pointer].into_iter().chain(above).map(|pointer| self.find(pointer).0.origin);
-        origins.find(|origin| *origin != Origin::Text).unwrap_or_default()
+            iter::once(pointer).chain(ancestors).map(|pointer| self.find(pointer).0.origin);
+        origins.find(|origin| *origin != Origin::Text).unwrap_or(Origin::Text)
     }
 
-    /// The value as JSON; a whole float such as `5.0` becomes the integer it is.
+    /// The value as JSON. A whole float such as `5.0` becomes an integer.
     pub fn to_json(&self) -> Json {
         match &self.value {
             Value::Scalar(Json::Number(n)) => match n.as_f64() {
@@ -165,140 +154,138 @@ impl Node {
             Value::Scalar(scalar) => scalar.clone(),
             Value::List(items) => items.iter().map(Node::to_json).collect(),
             Value::Map(entries) => {
-                let pairs = entries.iter().map(|(key, _, node)| (key.clone(), node.to_json()));
-                Json::Object(pairs.collect::<Map<_, _>>())
+                entries.iter().map(|(key, _, node)| (key.clone(), node.to_json())).collect()
             }
         }
     }
 
-    /// The place of the node at a JSON pointer, or of the nearest ancestor that exists.
-    pub fn value_place(&self, pointer: &str) -> Place {
+    /// The span of the node at a JSON pointer, or of its nearest ancestor that exists.
+    pub fn value_span(&self, pointer: &str) -> Span {
         let (node, key) = self.find(pointer);
-        // An empty collection or a missing value has no text of its own: its key is the better place to show.
-        if node.place.span.is_empty() { key.clone() } else { node.place.clone() }
+        // Empty collections and missing values have no text of their own; their key has.
+        if node.span.bytes.is_empty() { key.clone() } else { node.span.clone() }
     }
 
-    /// The place of the key that leads to a JSON pointer's node, or the nearest place there is.
-    pub fn key_place(&self, pointer: &str) -> Place {
+    /// The span of the key of the node at a JSON pointer, or of its nearest ancestor that exists.
+    pub fn key_span(&self, pointer: &str) -> Span {
         self.find(pointer).1.clone()
     }
 
-    /// The node at a JSON pointer, or the nearest there is above it, and the place of the key that leads to it.
-    fn find(&self, pointer: &str) -> (&Self, &Place) {
-        let (mut node, mut key) = (self, &self.place);
-        for part in pointer.split('/').skip(1) {
-            let part = part.replace("~1", "/").replace("~0", "~");
-            match &node.value {
-                Value::Map(entries) => match entries.iter().find(|(name, _, _)| *name == part) {
-                    Some((_, at, child)) => (node, key) = (child, at),
-                    None => break,
-                },
-                Value::List(items) => match part.parse().ok().and_then(|i: usize| items.get(i)) {
-                    Some(child) => (node, key) = (child, &child.place),
-                    None => break,
-                },
-                Value::Scalar(_) => break,
-            }
+    /// The node at a JSON pointer or its nearest ancestor that exists, with the span of its key.
+    fn find(&self, pointer: &str) -> (&Self, &Span) {
+        let (mut node, mut key) = (self, &self.span);
+        for segment in pointer_segments(pointer) {
+            let Some(child) = node.child(&segment) else { break };
+            (node, key) = child;
         }
         (node, key)
     }
 
-    /// Puts `value` at a dotted path, making the sections on the way.
+    fn child(&self, segment: &str) -> Option<(&Self, &Span)> {
+        match &self.value {
+            Value::Map(entries) => {
+                let (_, span, node) = entries.iter().find(|(key, _, _)| key == segment)?;
+                Some((node, span))
+            }
+            Value::List(items) => {
+                items.get(segment.parse::<usize>().ok()?).map(|item| (item, &item.span))
+            }
+            Value::Scalar(_) => None,
+        }
+    }
+
+    fn child_mut(&mut self, segment: &str) -> Option<&mut Self> {
+        match &mut self.value {
+            Value::Map(entries) => {
+                entries.iter_mut().find(|(key, _, _)| key == segment).map(|(_, _, node)| node)
+            }
+            Value::List(items) => items.get_mut(segment.parse::<usize>().ok()?),
+            Value::Scalar(_) => None,
+        }
+    }
+
+    /// Sets the value at a dotted path and creates the sections on the way. In lists, a part of the
+    /// path is an index from 0; the index after the last item appends.
     ///
     /// # Errors
-    /// The part of the path that is not a section.
+    /// A message if a part of the path is not a section or an existing item.
     pub fn set(&mut self, path: &str, value: Node) -> Result<(), String> {
-        let (head, rest) = match path.split_once('.') {
-            Some((head, rest)) => (head, Some(rest)),
-            None => (path, None),
-        };
+        let mut node = self;
+        for key in path.split('.') {
+            node = node.child_or_insert(key, &value.span)?;
+        }
+        *node = value;
+        Ok(())
+    }
+
+    fn child_or_insert(&mut self, key: &str, span: &Span) -> Result<&mut Self, String> {
         if matches!(self.value, Value::Scalar(Json::Null)) {
             self.value = Value::Map(Vec::new());
         }
-        if let (Value::List(items), Ok(index)) = (&mut self.value, head.parse::<usize>()) {
-            // One past the last item appends.
-            if index == items.len() {
-                items.push(Node::new(value.place.clone(), Value::Scalar(Json::Null)));
-            }
-            let count = items.len();
-            let item =
-                items.get_mut(index).ok_or(format!("there is no item {index} of {count}"))?;
-            return match rest {
-                Some(rest) => item.set(rest, value),
-                None => {
-                    *item = value;
-                    Ok(())
+        let null = Node::new(span.clone(), Value::Scalar(Json::Null));
+        match &mut self.value {
+            Value::List(items) => {
+                let index: usize = key
+                    .parse()
+                    .map_err(|_| format!("`{key}` is inside a list: expected an index from 0"))?;
+                let count = items.len();
+                if index == count {
+                    items.push(null);
                 }
-            };
-        }
-        let Value::Map(entries) = &mut self.value else {
-            return Err(format!("`{head}` is not inside a section"));
-        };
-        if !entries.iter().any(|(name, _, _)| name == head) {
-            let empty = Node::new(value.place.clone(), Value::Map(Vec::new()));
-            entries.push((head.to_owned(), value.place.clone(), empty));
-        }
-        for (name, _, node) in entries {
-            if name == head {
-                match rest {
-                    Some(rest) => return node.set(rest, value),
-                    None => *node = value,
-                }
-                break;
+                items.get_mut(index).ok_or_else(|| {
+                    format!("index {index} is out of range: expected 0 to {count} (appends)")
+                })
             }
+            Value::Map(entries) => {
+                let index = entries.iter().position(|(name, _, _)| name == key);
+                let index = index.unwrap_or_else(|| {
+                    entries.push((key.to_owned(), span.clone(), null));
+                    entries.len() - 1
+                });
+                Ok(&mut entries[index].2)
+            }
+            Value::Scalar(_) => Err(format!("`{key}` is not inside a section")),
         }
-        Ok(())
     }
 }
 
-/// The parser's words without its own advice and without the place, which the report shows anyway.
-fn in_few_words(text: &str) -> &str {
-    let line = text.lines().next().unwrap_or_default();
-    let end = [" at line ", ", set ", "; use ", " rejected by"]
-        .iter()
-        .filter_map(|tail| line.find(tail))
-        .min();
+/// The parser's message without its advice and its position, which the report prints anyway.
+fn shorten_parser_message(text: &str) -> &str {
+    let line = text.lines().next().unwrap_or(text);
+    let tails = [" at line ", ", set ", "; use ", " rejected by"];
+    let end = tails.iter().filter_map(|tail| line.find(tail)).min();
     &line[..end.unwrap_or(line.len())]
 }
 
-/// Places are bytes; the parser counts characters where it has no byte offset, which only differs after
-/// text that is not ASCII.
-fn place(at: Location, source: usize, text: &str) -> Place {
-    let span = at.span();
-    let start = span.byte_offset().unwrap_or(span.offset()) as usize;
-    let len = span.byte_len().unwrap_or(span.len()) as usize;
-    let mut start = start.min(text.len());
-    while !text.is_char_boundary(start) {
-        start -= 1;
-    }
-    let mut end = (start + len).min(text.len());
-    while !text.is_char_boundary(end) {
-        end += 1;
-    }
-    let shown = text[start..end].trim_end();
-    Place { source, span: start..start + shown.len() }
+/// Bytes of a location. If the parser has no byte offset, its character offset is used, which
+/// differs only after text that is not ASCII.
+fn span(location: Location, source: usize, text: &str) -> Span {
+    let parsed = location.span();
+    let offset = parsed.byte_offset().unwrap_or(parsed.offset()) as usize;
+    let len = parsed.byte_len().unwrap_or(parsed.len()) as usize;
+    let start = text.floor_char_boundary(offset);
+    let end = text.ceil_char_boundary((start + len).min(text.len()));
+    let trimmed = text[start..end].trim_end();
+    Span { source, bytes: start..start + trimmed.len() }
 }
 
 fn raw_node(raw: Spanned<Raw>, source: usize, text: &str) -> Node {
-    let at = place(raw.referenced, source, text);
     let value = match raw.value {
         Raw::Scalar(scalar) => Value::Scalar(scalar),
         Raw::List(items) => {
             Value::List(items.into_iter().map(|item| raw_node(item, source, text)).collect())
         }
-        Raw::Map(entries) => Value::Map(
-            entries
-                .into_iter()
-                .map(|(key, item)| {
-                    (key.value, place(key.referenced, source, text), raw_node(item, source, text))
-                })
-                .collect(),
-        ),
+        Raw::Map(entries) => {
+            let entry = |(key, item): (Spanned<String>, _)| {
+                (key.value, span(key.referenced, source, text), raw_node(item, source, text))
+            };
+            Value::Map(entries.into_iter().map(entry).collect())
+        }
     };
-    Node::new(at, value)
+    Node::new(span(raw.referenced, source, text), value)
 }
 
-/// The tree as the deserializer hands it over, before its places become bytes of a source.
+/// The tree as deserialized, before locations become byte spans.
 enum Raw {
     Scalar(Json),
     List(Vec<Spanned<Raw>>),
@@ -339,17 +326,11 @@ impl<'de> Visitor<'de> for RawVisitor {
         Ok(Raw::Scalar(Json::from(value)))
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Raw, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element()? {
-            items.push(item);
-        }
-        Ok(Raw::List(items))
+        let items = iter::from_fn(|| seq.next_element().transpose());
+        items.collect::<Result<_, _>>().map(Raw::List)
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
-        let mut entries: Vec<(Spanned<String>, Spanned<Raw>)> = Vec::new();
-        while let Some(entry) = map.next_entry()? {
-            entries.push(entry);
-        }
-        Ok(Raw::Map(entries))
+        let entries = iter::from_fn(|| map.next_entry().transpose());
+        entries.collect::<Result<_, _>>().map(Raw::Map)
     }
 }

@@ -1,89 +1,92 @@
-//! Environment variables in the values of a YAML file: `${NAME}`, or `${NAME:-default}` where it may be unset or empty; `$${` is
-//! written for `${` itself.
+//! Environment variables in YAML values: `${NAME}`, or `${NAME:-default}` if it may be unset or
+//! empty. `$${` escapes a literal `${`.
 
 use serde_json::Value as Json;
 
-use super::problem::{Kind, Problem};
-use super::tree::{self, Node, Value};
+use super::diagnostics::{Diagnostic, Diagnostics, Kind};
+use super::tree::{self, Node, Origin, Value};
 
-/// Puts the values of variables where their names stand, and tells of those that are not set. A value that is nothing but one variable is text
-/// where text is wanted, else it is read as YAML: `bins: ${BINS:-5}` is a number, in quotes or without.
+/// Replaces variables by their values and reports unset ones. A value that is exactly one variable
+/// stays text if the schema expects text, and is read as YAML otherwise: `bins: ${BINS:-5}` is a
+/// number, with or without quotes.
 pub(super) fn expand(
     node: &mut Node,
     lookup: &impl Fn(&str) -> Option<String>,
-    problems: &mut impl FnMut(Problem),
+    diagnostics: &mut Diagnostics,
 ) {
-    let source = node.place.source;
     match &mut node.value {
-        Value::List(items) => items.iter_mut().for_each(|item| expand(item, lookup, problems)),
+        Value::List(items) => items.iter_mut().for_each(|item| expand(item, lookup, diagnostics)),
         Value::Map(entries) => {
-            entries.iter_mut().for_each(|(_, _, item)| expand(item, lookup, problems))
+            entries.iter_mut().for_each(|(_, _, item)| expand(item, lookup, diagnostics))
         }
-        Value::Scalar(Json::String(value)) if value.contains("${") => match filled(value, lookup) {
-            Ok(found) => {
-                let alone = value.starts_with("${") && value.find('}') == Some(value.len() - 1);
-                // What begins as a list or a section is one; whether another value is text is for the schema to say.
-                let read = if alone && found.starts_with(['[', '{']) {
-                    tree::parse(&found, source).ok()
-                } else {
-                    None
-                };
-                node.value = read.map_or(Value::Scalar(Json::String(found)), |read| read.value);
-                node.take_from_environment(alone);
+        Value::Scalar(Json::String(text)) if text.contains("${") => {
+            match substitute(text, lookup) {
+                Ok(expanded) => {
+                    let is_variable =
+                        text.starts_with("${") && text.find('}') == Some(text.len() - 1);
+                    // Lists and sections are parsed here; the schema decides about other values.
+                    let is_collection = is_variable && expanded.starts_with(['[', '{']);
+                    node.value = match tree::parse(&expanded, node.span.source) {
+                        Ok(parsed) if is_collection => parsed.value,
+                        _ => Value::Scalar(Json::String(expanded)),
+                    };
+                    let origin = if is_variable { Origin::Variable } else { Origin::Environment };
+                    node.mark_environment(origin);
+                }
+                Err((message, hint)) => {
+                    let (kind, span) = (Kind::Config, Some(node.span.clone()));
+                    node.value = Value::Scalar(Json::Null);
+                    node.origin = Origin::Missing;
+                    diagnostics.list.push(Diagnostic { kind, span, message, hint: Some(hint) });
+                }
             }
-            Err((message, hint)) => {
-                let place = Some(node.place.clone());
-                node.take_for_missing();
-                problems(Problem { kind: Kind::Config, place, message, hint: Some(hint) });
-            }
-        },
+        }
         Value::Scalar(_) => {}
     }
 }
 
-/// A text that stands for itself, whatever it says of variables.
-pub(super) fn literal(text: &str) -> String {
+/// Escapes a text so that [`expand`] returns it unchanged.
+pub(super) fn escape(text: &str) -> String {
     text.replace("${", "$${")
 }
 
-/// The text with its variables filled in, or what is wrong and what to do about it.
-fn filled(
+/// The text with its variables replaced, or a message and a hint.
+fn substitute(
     text: &str,
     lookup: &impl Fn(&str) -> Option<String>,
 ) -> Result<String, (String, String)> {
+    const ESCAPE: &str = "write $${ for a literal ${";
     let mut out = String::new();
     let mut rest = text;
-    while let Some(at) = rest.find("${") {
-        let before = &rest[..at];
+    while let Some((before, after)) = rest.split_once("${") {
         if let Some(before) = before.strip_suffix('$') {
             out += before;
             out += "${";
-            rest = &rest[at + 2..];
+            rest = after;
             continue;
         }
         out += before;
-        let after = &rest[at + 2..];
-        let unclosed =
-            || ("`${` without its `}`".to_owned(), "write $${ where ${ itself is meant".to_owned());
-        let (inner, tail) = after.split_once('}').ok_or_else(unclosed)?;
-        let (name, default) =
-            inner.split_once(":-").map_or((inner, None), |(name, default)| (name, Some(default)));
+        let Some((inner, tail)) = after.split_once('}') else {
+            return Err(("`${` has no closing `}`".to_owned(), ESCAPE.to_owned()));
+        };
+        let (name, default) = match inner.split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (inner, None),
+        };
         if default.is_some_and(|default| default.contains("${")) {
-            let hint = "the default of a variable is text".to_owned();
-            return Err(("variables do not stand in one another".to_owned(), hint));
+            let hint = "the default of a variable must be plain text".to_owned();
+            return Err(("nested variables are not supported".to_owned(), hint));
         }
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            let hint = "expected ${NAME} or ${NAME:-default}; write $${ where ${ itself is meant"
-                .to_owned();
-            return Err((format!("`{name}` is no name of a variable"), hint));
+            let hint = format!("expected ${{NAME}} or ${{NAME:-default}}; {ESCAPE}");
+            return Err((format!("`{name}` is not a valid variable name"), hint));
         }
-        let value = lookup(name).filter(|value| !value.is_empty() || default.is_none());
-        match (value, default) {
-            (Some(value), _) => out += &value,
-            (None, Some(default)) => out += default,
-            (None, None) => {
+        match (lookup(name), default) {
+            (Some(value), default) if !value.is_empty() || default.is_none() => out += &value,
+            (_, Some(default)) => out += default,
+            (_, None) => {
                 let hint =
-                    format!("export it, name it in an --env-file, or write ${{{name}:-default}}");
+                    format!("export it, set it in an --env-file, or write ${{{name}:-default}}");
                 return Err((format!("environment variable `{name}` is not set"), hint));
             }
         }
@@ -94,10 +97,10 @@ fn filled(
 
 #[cfg(test)]
 mod tests {
-    use super::{filled, literal};
+    use super::{escape, substitute};
 
     #[test]
-    fn variables_are_filled_in_as_shells_do() {
+    fn substitutes_variables_like_a_shell() {
         let lookup = |name: &str| match name {
             "NAME" => Some("value".to_owned()),
             "EMPTY" => Some(String::new()),
@@ -113,15 +116,15 @@ mod tests {
             ("$NAME $ {NAME} ^[0-9]+$", Ok("$NAME $ {NAME} ^[0-9]+$")),
             ("$${NAME} ${NAME}", Ok("${NAME} value")),
             ("${NONE}", Err("environment variable `NONE` is not set")),
-            ("${NAME", Err("`${` without its `}`")),
-            ("${NONE:-${NAME}}", Err("variables do not stand in one another")),
-            ("${NA ME}", Err("`NA ME` is no name of a variable")),
+            ("${NAME", Err("`${` has no closing `}`")),
+            ("${NONE:-${NAME}}", Err("nested variables are not supported")),
+            ("${NA ME}", Err("`NA ME` is not a valid variable name")),
         ];
         for (text, expected) in cases {
-            let found = filled(text, &lookup);
+            let found = substitute(text, &lookup);
             let found = found.as_ref().map(String::as_str).map_err(|(message, _)| message.as_str());
             assert_eq!(found, expected, "{text}");
-            assert_eq!(filled(&literal(text), &lookup).as_deref(), Ok(text));
+            assert_eq!(substitute(&escape(text), &lookup).as_deref(), Ok(text));
         }
     }
 }

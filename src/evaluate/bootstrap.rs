@@ -1,62 +1,65 @@
-//! Intervals by the bootstrap: customers drawn anew, with replacement, from a seed and words that say what for, so that equal runs
-//! draw alike.
+//! Bootstrap intervals. Draws depend on a seed and a key only, so equal runs draw equally.
 
 use blake3::OutputReader;
 use rayon::prelude::*;
 
 use crate::rfm::quantile::type_7;
 
-/// What is made of so many resamples of `n` customers, in their order: [`Sample::each`] tells who is drawn.
-///
-/// They are cut from one stream, the same for the same seed and words, each at its own place, so that they are drawn side by side.
-pub fn resampled<T: Send>(
+/// Bytes of a draw.
+const DRAW_BYTES: usize = 4;
+
+/// The statistic of `times` resamples of `n` customers, in order. `key` distinguishes the uses of
+/// one seed. Every resample reads its own section of one random stream, so they run in parallel.
+pub(super) fn resample<T: Send>(
     seed: u64,
-    words: &[&str],
-    (times, n): (usize, usize),
-    make: impl Fn(Sample) -> T + Sync,
+    key: &[&str],
+    times: usize,
+    n: usize,
+    statistic: impl Fn(Resample) -> T + Sync,
 ) -> Vec<T> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&seed.to_le_bytes());
-    for word in words {
+    for word in key {
         hasher.update(&(word.len() as u64).to_le_bytes()).update(word.as_bytes());
     }
-    let whole = hasher.finalize_xof();
-    let once = |time: usize| {
-        let mut stream = whole.clone();
-        stream.set_position((time * n * WORD) as u64);
-        make(Sample { stream, n })
-    };
-    (0..times).into_par_iter().map(once).collect()
+    let random = hasher.finalize_xof();
+    (0..times)
+        .into_par_iter()
+        .map(|time| {
+            let mut stream = random.clone();
+            stream.set_position((time * n * DRAW_BYTES) as u64);
+            statistic(Resample { stream, n })
+        })
+        .collect()
 }
 
-/// Bytes of a draw.
-const WORD: usize = 4;
-
-/// As many customers as there are, drawn with replacement.
-pub struct Sample {
+/// `n` draws with replacement from `n` customers.
+pub(super) struct Resample {
     stream: OutputReader,
     n: usize,
 }
 
-impl Sample {
-    /// Calls with the place of everyone who is drawn, as often as it is; some come up oftener than others by n in 2³².
-    pub fn each(mut self, mut drawn: impl FnMut(usize)) {
-        let mut buffer = [0; 1024 * WORD];
+impl Resample {
+    /// Calls `visit` with the index of each drawn customer. The probabilities of customers differ
+    /// by less than 2⁻³².
+    pub(super) fn for_each(mut self, mut visit: impl FnMut(usize)) {
+        let mut buffer = [0; 1024 * DRAW_BYTES];
         let mut left = self.n;
         while left > 0 {
-            let together = left.min(buffer.len() / WORD);
-            let bytes = &mut buffer[..together * WORD];
+            let draws = left.min(buffer.len() / DRAW_BYTES);
+            let bytes = &mut buffer[..draws * DRAW_BYTES];
             self.stream.fill(bytes);
-            let words =
-                bytes.as_chunks::<WORD>().0.iter().map(|word| u64::from(u32::from_le_bytes(*word)));
-            words.for_each(|word| drawn(((word * self.n as u64) >> 32) as usize));
-            left -= together;
+            for draw in bytes.as_chunks::<DRAW_BYTES>().0 {
+                let draw = u64::from(u32::from_le_bytes(*draw));
+                visit(((draw * self.n as u64) >> 32) as usize);
+            }
+            left -= draws;
         }
     }
 }
 
-/// The middle 95 % of a statistic over its resamples, by type-7 quantiles; `None` of nothing.
-pub fn interval(mut resampled: Vec<f64>) -> Option<[f64; 2]> {
+/// The middle 95 % of a resampled statistic, by type-7 quantiles. `None` without resamples.
+pub(super) fn interval(mut resampled: Vec<f64>) -> Option<[f64; 2]> {
     resampled.sort_by(f64::total_cmp);
     Some([type_7(&resampled, 25, 1000)?, type_7(&resampled, 975, 1000)?])
 }

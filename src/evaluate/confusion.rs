@@ -1,32 +1,30 @@
-//! Confusion matrices: rows are true labels, columns predicted ones.
+//! Confusion matrices of the models.
 
 use polars::prelude::*;
 
+use super::column;
 use crate::columns::*;
-use crate::model::Trial;
-use crate::model::figures::counts;
+use crate::model::EvaluationRun;
+use crate::model::metrics::confusion_matrix;
 
-/// One row a (model, protocol, true label, predicted label), empty cells included: `model`, `protocol`, `actual`,
-/// `predicted` text, `customers` u32.
-///
-/// # Errors
-/// What Polars says.
-pub fn confusion(trials: &[Trial]) -> PolarsResult<DataFrame> {
-    let (mut models, mut protocols, mut actual, mut predicted) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut customers = Vec::<u32>::new();
-    for trial in trials {
-        let answers: Vec<usize> = trial.answers.iter().map(|answer| answer.vote.label).collect();
-        let cells = counts(&trial.actual, &answers, trial.labels.len());
-        for (truth, row) in cells.iter().enumerate() {
-            for (answer, &count) in row.iter().enumerate() {
-                models.push(trial.model.as_str());
-                protocols.push(trial.protocol.name());
-                actual.push(trial.labels[truth].as_str());
-                predicted.push(trial.labels[answer].as_str());
-                customers.push(count);
-            }
+/// The table `confusion`: one row per (model, protocol, true label, predicted label), including
+/// empty cells: `model`, `protocol`, `actual`, `predicted` text, `customers` u32.
+pub fn confusion(evaluation_runs: &[EvaluationRun]) -> PolarsResult<DataFrame> {
+    let mut rows = Vec::new();
+    for run in evaluation_runs {
+        let predicted: Vec<usize> =
+            run.predictions.iter().map(|prediction| prediction.vote.label).collect();
+        let cells = confusion_matrix(&run.actual, &predicted, run.labels.len());
+        for (actual, row) in run.labels.iter().zip(cells) {
+            let cells = run.labels.iter().zip(row);
+            rows.extend(cells.map(|(predicted, customers)| (run, actual, predicted, customers)));
         }
     }
-    df![MODEL => models, PROTOCOL => protocols, ACTUAL => actual, PREDICTED => predicted, CUSTOMERS => customers]
+    df![
+        MODEL => column(&rows, |(run, ..)| run.model.as_str()),
+        PROTOCOL => column(&rows, |(run, ..)| run.protocol.name()),
+        ACTUAL => column(&rows, |(_, actual, ..)| actual.as_str()),
+        PREDICTED => column(&rows, |(_, _, predicted, _)| predicted.as_str()),
+        CUSTOMERS => column(&rows, |(.., customers)| *customers),
+    ]
 }

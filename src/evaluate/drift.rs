@@ -1,109 +1,146 @@
-//! How far the cut points have drifted: what kept ones would say where they are cut anew, or older ones where they are kept.
+//! Drift of the cut points: how scores and segments would change under those of another snapshot.
 
 use chrono::NaiveDate;
 use polars::prelude::*;
 use rayon::prelude::*;
 
+use super::column;
 use crate::columns::*;
 use crate::rfm::by_snapshot;
-use crate::score::{Cut, Dimension, Yardstick, cuts_at, score_counts};
+use crate::score::{Cut, Dimension, FrozenCutPoints, cuts_at, score_counts};
 use crate::segment::{self, SegmentMap};
 
-/// Shares below this count as this much, so that a score that nobody has does not make the index infinite.
+/// Smaller shares count as this share, so that an empty score does not make the index infinite.
 const LEAST_SHARE: f64 = 1e-4;
 
-/// One row a (snapshot, dimension), and one for the segment: what another set of cut points would change. Where cut points are
-/// kept (`frozen`), the others are those that the snapshot itself would have; where they are cut anew, the others are those of the
-/// snapshot before, so that the first snapshot has no rows.
+/// The cut points of a run.
+pub(super) struct CutPointHistory<'a> {
+    /// The applied cut points.
+    pub(super) cuts: &'a [Cut],
+    /// The cut points of each snapshot's own customers.
+    pub(super) refit: &'a [Cut],
+    pub(super) frozen: Option<&'a FrozenCutPoints>,
+    /// Which dimensions are scored by rank, without cut points.
+    pub(super) by_rank: [bool; 3],
+}
+
+/// A row of the table `drift`.
+struct Drift {
+    snapshot: NaiveDate,
+    baseline_snapshot: NaiveDate,
+    dimension: &'static str,
+    customers: u32,
+    psi: Option<f64>,
+    moved: Option<f64>,
+    money_moved: Option<f64>,
+}
+
+/// The table `drift`: what other cut points would change. One row per (snapshot, dimension), and
+/// one per snapshot for the segment. Frozen cut points are compared with those of the snapshot
+/// itself. Otherwise the baseline is the previous snapshot, so the first snapshot has no rows.
 ///
-/// Columns: `snapshot` date, `base` date: the snapshot whose customers the kept or the earlier cut points are from, `dimension` text:
-/// `recency_days`, `frequency`, `monetary` or `segment`, `customers` u32, `psi` f64: the population stability index of the score,
-/// Σ (a − e) ln(a / e) over the shares of customers by score under the cut points of `base`, at the snapshot (a) and at `base` (e),
-/// shares below 0.0001 taken as that, null for the segment; `moved` f64: share of the snapshot's customers who have another score, or
-/// segment, under the one set than under the other, null, as `psi` is, for scores by rank; `money_moved` f64: share of its money that these had spent, null where there is
-/// none.
-///
-/// # Errors
-/// What Polars says.
-pub fn drift(
+/// Columns: `snapshot` date, `baseline_snapshot` date (whose customers the frozen or previous cut
+/// points are from), `dimension` text (`recency_days`, `frequency`, `monetary` or `segment`),
+/// `customers` u32, `psi` f64: the population stability index of the score, Σ (a − e) ln(a / e),
+/// where a and e are the shares of customers by score at the snapshot and at the baseline, both
+/// under the baseline's cut points. Shares below 0.0001 count as 0.0001. Null for the segment.
+/// `moved` f64: share of customers with another score or segment. `money_moved` f64: their share of
+/// the money, null without money. All three are null for scores by rank.
+pub(super) fn drift(
     map: &SegmentMap,
-    (cuts, refit): (&[Cut], &[Cut]),
-    by_rank: [bool; 3],
-    kept: Option<&Yardstick>,
+    history: &CutPointHistory<'_>,
     segments: &DataFrame,
 ) -> PolarsResult<DataFrame> {
     let parts = by_snapshot(segments)?;
-    let one = |place: usize| of_snapshot(map, (cuts, refit), by_rank, kept, &parts, place);
-    let found: Vec<Vec<Drifted>> =
-        (0..parts.len()).into_par_iter().map(one).collect::<PolarsResult<_>>()?;
-    let found: Vec<Drifted> = found.into_iter().flatten().collect();
+    let rows: Vec<Vec<Drift>> = (0..parts.len())
+        .into_par_iter()
+        .map(|idx| history.drift_of_snapshot(map, &parts[..=idx]))
+        .collect::<PolarsResult<_>>()?;
+    let rows: Vec<Drift> = rows.into_iter().flatten().collect();
     df![
-        SNAPSHOT => found.iter().map(|one| one.snapshot).collect::<Vec<_>>(),
-        BASE => found.iter().map(|one| one.base).collect::<Vec<_>>(),
-        DIMENSION => found.iter().map(|one| one.dimension).collect::<Vec<_>>(),
-        CUSTOMERS => found.iter().map(|one| one.customers).collect::<Vec<_>>(),
-        PSI => found.iter().map(|one| one.index).collect::<Vec<_>>(),
-        MOVED => found.iter().map(|one| one.moved).collect::<Vec<_>>(),
-        MONEY_MOVED => found.iter().map(|one| one.money).collect::<Vec<_>>(),
+        SNAPSHOT => column(&rows, |row| row.snapshot),
+        BASELINE_SNAPSHOT => column(&rows, |row| row.baseline_snapshot),
+        DIMENSION => column(&rows, |row| row.dimension),
+        CUSTOMERS => column(&rows, |row| row.customers),
+        PSI => column(&rows, |row| row.psi),
+        MOVED => column(&rows, |row| row.moved),
+        MONEY_MOVED => column(&rows, |row| row.money_moved),
     ]
 }
 
-/// One row of the table.
-struct Drifted {
-    snapshot: NaiveDate,
-    base: NaiveDate,
-    dimension: &'static str,
-    customers: u32,
-    index: Option<f64>,
-    moved: Option<f64>,
-    money: Option<f64>,
+impl CutPointHistory<'_> {
+    /// The rows of the last of the snapshots.
+    fn drift_of_snapshot(
+        &self,
+        map: &SegmentMap,
+        parts: &[(NaiveDate, DataFrame)],
+    ) -> PolarsResult<Vec<Drift>> {
+        let [earlier @ .., (snapshot, part)] = parts else { return Ok(Vec::new()) };
+        let (baseline_snapshot, baseline_counts, under_baseline, other) =
+            match (self.frozen, earlier.last()) {
+                (Some(frozen), _) => {
+                    let own = cuts_at(self.refit, *snapshot);
+                    let refit = segment::rescore_with(map, part.clone(), own)?;
+                    (frozen.date, frozen.counts.clone(), part.clone(), refit)
+                }
+                (None, Some((date, previous))) => {
+                    let points = cuts_at(self.cuts, *date);
+                    let rescored = segment::rescore_with(map, part.clone(), points)?;
+                    (*date, score_counts(previous)?, rescored.clone(), rescored)
+                }
+                (None, None) => return Ok(Vec::new()),
+            };
+        let counts = score_counts(&under_baseline)?;
+        let dimensions = Dimension::ALL.into_iter().map(Some).chain([None]);
+        dimensions
+            .map(|dimension| {
+                let by_rank = match dimension {
+                    Some(dimension) => self.by_rank[dimension as usize],
+                    None => self.by_rank.contains(&true),
+                };
+                let name = dimension.map_or(SEGMENT, Dimension::score);
+                let movement = if by_rank { None } else { Some(moved(part, &other, name)?) };
+                let score_psi = |dimension: Dimension| {
+                    psi(&baseline_counts[dimension as usize], &counts[dimension as usize])
+                };
+                Ok(Drift {
+                    snapshot: *snapshot,
+                    baseline_snapshot,
+                    dimension: dimension.map_or(SEGMENT, Dimension::value),
+                    customers: part.height() as u32,
+                    psi: if by_rank { None } else { dimension.map(score_psi) },
+                    moved: movement.map(|(customers, _)| customers),
+                    money_moved: movement.and_then(|(_, money)| money),
+                })
+            })
+            .collect()
+    }
 }
 
-/// The rows of one snapshot.
-fn of_snapshot(
-    map: &SegmentMap,
-    (cuts, refit): (&[Cut], &[Cut]),
-    by_rank: [bool; 3],
-    kept: Option<&Yardstick>,
-    parts: &[(NaiveDate, DataFrame)],
-    place: usize,
-) -> PolarsResult<Vec<Drifted>> {
-    let (snapshot, part) = &parts[place];
-    let earlier = place.checked_sub(1).map(|before| &parts[before]);
-    let (base, counts, under_base, other) = match (kept, earlier) {
-        (Some(kept), _) => {
-            let anew = segment::under(map, part.clone(), cuts_at(refit, *snapshot))?;
-            (kept.date, kept.counts.clone(), part.clone(), anew)
-        }
-        (None, Some((base, before))) => {
-            let unmoved = segment::under(map, part.clone(), cuts_at(cuts, *base))?;
-            (*base, score_counts(before)?, unmoved.clone(), unmoved)
-        }
-        (None, None) => return Ok(Vec::new()),
-    };
-    let now = score_counts(&under_base)?;
-    let names = Dimension::ALL.map(Dimension::score).into_iter().chain([SEGMENT]);
-    let row = |(idx, name): (usize, &str)| {
-        let (own, other) = (part.column(name)?, other.column(name)?);
-        let differs =
-            own.as_materialized_series().not_equal_missing(other.as_materialized_series())?;
-        // Of scores by rank no cut points tell what they would be, nor then of segments.
-        let told = by_rank.get(idx).map_or(!by_rank.contains(&true), |by_rank| !by_rank);
-        Ok(Drifted {
-            snapshot: *snapshot,
-            base,
-            dimension: Dimension::ALL.get(idx).map_or(SEGMENT, |dimension| dimension.value()),
-            customers: part.height() as u32,
-            index: counts.get(idx).filter(|_| told).map(|expected| index(expected, &now[idx])),
-            moved: told.then(|| differs.num_trues() as f64 / part.height() as f64),
-            money: if told { share_of_money(part, &differs)? } else { None },
-        })
-    };
-    names.enumerate().map(row).collect()
+/// Shares of the customers and of the money with another value in a column. The second is `None`
+/// without money.
+fn moved(part: &DataFrame, other: &DataFrame, name: &str) -> PolarsResult<(f64, Option<f64>)> {
+    let own = part.column(name)?.as_materialized_series();
+    let differs = own.not_equal_missing(other.column(name)?.as_materialized_series())?;
+    let customers = differs.num_trues() as f64 / part.height() as f64;
+    let total = total_money(part)?;
+    if total == 0.0 {
+        return Ok((customers, None));
+    }
+    // The sum of no values is -0.0.
+    let money = (total_money(&part.filter(&differs)?)? + 0.0) / total;
+    Ok((customers, Some(money)))
+}
+
+fn total_money(frame: &DataFrame) -> PolarsResult<f64> {
+    // Sums of floats depend on their order.
+    let mut values: Vec<f64> = frame.column(MONETARY)?.f64()?.iter().flatten().collect();
+    values.sort_by(f64::total_cmp);
+    Ok(values.iter().sum())
 }
 
 /// The population stability index of counts by score.
-fn index(expected: &[u32], actual: &[u32]) -> f64 {
+fn psi(expected: &[u32], actual: &[u32]) -> f64 {
     let share = |counts: &[u32], idx: usize| {
         let total: u32 = counts.iter().sum();
         let count = counts.get(idx).copied().unwrap_or(0);
@@ -116,29 +153,17 @@ fn index(expected: &[u32], actual: &[u32]) -> f64 {
     (0..expected.len().max(actual.len())).map(term).sum()
 }
 
-/// The share of all money that the marked customers had spent.
-fn share_of_money(part: &DataFrame, marked: &BooleanChunked) -> PolarsResult<Option<f64>> {
-    // Sums of floats depend on their order.
-    let sum = |frame: &DataFrame| -> PolarsResult<f64> {
-        let mut values: Vec<f64> = frame.column(MONETARY)?.f64()?.iter().flatten().collect();
-        values.sort_by(f64::total_cmp);
-        Ok(values.iter().sum())
-    };
-    let total = sum(part)?;
-    Ok(if total == 0.0 { None } else { Some((sum(&part.filter(marked)?)? + 0.0) / total) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_index_equals_hand_arithmetic() {
+    fn psi_equals_hand_computed_values() {
         // (0.5 − 0.25) ln 2 + (0.5 − 0.75) ln (2/3) = 0.17329 + 0.10137.
-        assert!((index(&[25, 75], &[50, 50]) - 0.274_653_072_167_027_4).abs() < 1e-15);
-        assert_eq!(index(&[3, 4], &[6, 8]), 0.0);
-        // A score that has gone: (0.0001 − 0.5) ln (0.0001/0.5) + (1 − 0.5) ln 2.
-        let gone = (0.0001f64 - 0.5) * (0.0001f64 / 0.5).ln() + 0.5 * 2f64.ln();
-        assert!((index(&[5, 5], &[10, 0]) - gone).abs() < 1e-15);
+        assert!((psi(&[25, 75], &[50, 50]) - 0.274_653_072_167_027_4).abs() < 1e-15);
+        assert_eq!(psi(&[3, 4], &[6, 8]), 0.0);
+        // An empty score: (0.0001 − 0.5) ln (0.0001/0.5) + (1 − 0.5) ln 2.
+        let expected = (0.0001f64 - 0.5) * (0.0001f64 / 0.5).ln() + 0.5 * 2f64.ln();
+        assert!((psi(&[5, 5], &[10, 0]) - expected).abs() < 1e-15);
     }
 }

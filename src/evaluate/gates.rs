@@ -1,23 +1,22 @@
-//! Gates: figures of a run that have to be good enough for readers to see it.
+//! Gates: bounds that metrics of a run must meet before its results become current.
 
 use polars::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Tables;
 use crate::columns::*;
+use crate::tables::TableId;
 
-/// A figure and its bound.
+/// A metric and its bound.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gate {
-    /// What is measured.
-    pub figure: Figure,
-    /// What it has to be.
+    pub metric: GateMetric,
     pub bound: Bound,
 }
 
-/// What a gate measures.
+/// A metric of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Figure {
+pub enum GateMetric {
     /// `drift.<dimension>.<column>` at the newest snapshot.
     Drift {
         /// `recency_days`, `frequency`, `monetary` or `segment`.
@@ -26,50 +25,59 @@ pub enum Figure {
         column: &'static str,
     },
     /// `<model>.<protocol>.<metric>` over all labels.
-    Metric {
-        /// The model.
-        model: String,
-        /// How it was tried.
-        protocol: String,
-        /// The metric.
-        metric: String,
-    },
+    Model { model: String, protocol: String, metric: String },
 }
 
-impl Figure {
-    /// The name as the YAML has it.
+impl GateMetric {
+    /// The name in the YAML.
     pub fn name(&self) -> String {
         match self {
             Self::Drift { dimension, column } => format!("drift.{dimension}.{column}"),
-            Self::Metric { model, protocol, metric } => format!("{model}.{protocol}.{metric}"),
+            Self::Model { model, protocol, metric } => format!("{model}.{protocol}.{metric}"),
         }
+    }
+
+    /// The value in the result tables. `None` if it was not measured.
+    fn value(&self, tables: &Tables) -> PolarsResult<Option<f64>> {
+        let equals = |name: &str, text: &str| col(name).eq(lit(text));
+        let (table, filter, column) = match self {
+            Self::Drift { dimension, column } => {
+                let is_newest = col(SNAPSHOT).eq(col(SNAPSHOT).max());
+                (TableId::Drift, is_newest.and(equals(DIMENSION, dimension)), *column)
+            }
+            Self::Model { model, protocol, metric } => {
+                let filter = equals(MODEL, model)
+                    .and(equals(PROTOCOL, protocol))
+                    .and(equals(METRIC, metric))
+                    .and(col(LABEL).is_null());
+                (TableId::Metrics, filter, VALUE)
+            }
+        };
+        let Some(table) = tables.get(table) else { return Ok(None) };
+        let rows = table.clone().lazy().filter(filter).collect()?;
+        let value = rows.column(column)?.f64()?.iter().next().flatten();
+        Ok(value.filter(|value| !value.is_nan()))
     }
 }
 
-/// What a figure has to be.
+/// The accepted values of a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bound {
-    /// Which side of the limit is good.
     pub side: Side,
-    /// The limit.
     pub limit: f64,
 }
 
-/// Which side of a limit is good.
+/// The accepted side of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// Below it.
     Less,
-    /// Below it or on it.
     AtMost,
-    /// Above it.
     More,
-    /// Above it or on it.
     AtLeast,
 }
 
 impl Side {
-    /// The sign as the YAML has it.
+    /// The operator in the YAML.
     pub fn sign(self) -> &'static str {
         match self {
             Self::Less => "<",
@@ -80,64 +88,53 @@ impl Side {
     }
 }
 
-/// What a gate found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Judged {
-    /// Name of the figure.
+impl Bound {
+    fn accepts(self, value: f64) -> bool {
+        match self.side {
+            Side::Less => value < self.limit,
+            Side::AtMost => value <= self.limit,
+            Side::More => value > self.limit,
+            Side::AtLeast => value >= self.limit,
+        }
+    }
+}
+
+/// The result of a gate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GateResult {
+    /// Name of the metric.
     pub gate: String,
-    /// The figure; null where it was not measured, which no gate lets pass.
+    /// `None` if the metric was not measured, which fails the gate.
     pub value: Option<f64>,
-    /// What it has to be.
+    /// The bound, such as `<= 0.4`.
     pub bound: String,
-    /// Whether it is.
     pub passed: bool,
 }
 
-/// Judges every gate.
-///
-/// # Errors
-/// What Polars says of a table that lacks a column.
-pub fn judge(gates: &[Gate], tables: &Tables) -> PolarsResult<Vec<Judged>> {
-    gates.iter().map(|gate| one(gate, tables)).collect()
+/// Evaluates every gate.
+pub fn evaluate(gates: &[Gate], tables: &Tables) -> PolarsResult<Vec<GateResult>> {
+    gates
+        .iter()
+        .map(|Gate { metric, bound }| {
+            let value = metric.value(tables)?;
+            Ok(GateResult {
+                gate: metric.name(),
+                value,
+                bound: format!("{} {}", bound.side.sign(), bound.limit),
+                passed: value.is_some_and(|value| bound.accepts(value)),
+            })
+        })
+        .collect()
 }
 
-fn one(gate: &Gate, tables: &Tables) -> PolarsResult<Judged> {
-    let value = measured(&gate.figure, tables)?;
-    let Bound { side, limit } = gate.bound;
-    let holds = |value: f64| match side {
-        Side::Less => value < limit,
-        Side::AtMost => value <= limit,
-        Side::More => value > limit,
-        Side::AtLeast => value >= limit,
-    };
-    let bound = format!("{} {limit}", side.sign());
-    Ok(Judged { gate: gate.figure.name(), value, bound, passed: value.is_some_and(holds) })
-}
-
-fn measured(figure: &Figure, tables: &Tables) -> PolarsResult<Option<f64>> {
-    let (table, is, column) = match figure {
-        Figure::Drift { dimension, column } => {
-            let newest = col(SNAPSHOT).eq(col(SNAPSHOT).max());
-            ("drift", newest.and(col(DIMENSION).eq(lit(dimension.as_str()))), *column)
-        }
-        Figure::Metric { model, protocol, metric } => {
-            let named = [(MODEL, model), (PROTOCOL, protocol), (METRIC, metric)];
-            let is = named.into_iter().map(|(name, text)| col(name).eq(lit(text.as_str())));
-            ("metrics", is.fold(col(LABEL).is_null(), |all, one| all.and(one)), VALUE)
-        }
-    };
-    let Some(table) = tables.get(table) else { return Ok(None) };
-    let found = table.clone().lazy().filter(is).collect()?;
-    let value = found.column(column)?.f64()?.iter().next().flatten();
-    Ok(value.filter(|value| !value.is_nan()))
-}
-
-/// Every gate in a line of its own, for people.
-pub fn in_words(judged: &[Judged]) -> String {
-    let line = |one: &Judged| {
-        let value = one.value.map_or("not measured".to_owned(), |value| format!("{value:.4}"));
-        let verdict = if one.passed { "passed" } else { "FAILED" };
-        format!("  {verdict}  {}: {value}, to be {}\n", one.gate, one.bound)
-    };
-    judged.iter().map(line).collect()
+/// One line per gate.
+pub fn describe(results: &[GateResult]) -> String {
+    results
+        .iter()
+        .map(|GateResult { gate, value, bound, passed }| {
+            let value = value.map_or("not measured".to_owned(), |value| format!("{value:.4}"));
+            let outcome = if *passed { "passed" } else { "FAILED" };
+            format!("  {outcome}  {gate}: {value}, expected {bound}\n")
+        })
+        .collect()
 }

@@ -1,5 +1,5 @@
-//! Who moved from one segment to another between two snapshots, and why: because they behaved otherwise, or because the cut points
-//! moved under them.
+//! Migration of customers between segments from one snapshot to the next, and its cause: other
+//! behaviour, or other cut points.
 
 use std::collections::BTreeMap;
 
@@ -7,34 +7,64 @@ use chrono::NaiveDate;
 use polars::prelude::*;
 use rayon::prelude::*;
 
+use super::column;
 use crate::columns::*;
 use crate::ingest::Money;
 use crate::rfm::by_snapshot;
 use crate::score::{Cut, cuts_at};
 use crate::segment::{self, SegmentMap};
 
-/// What is counted of those who moved one way.
-#[derive(Debug, Clone, Copy, Default)]
-struct Moved {
-    /// All, those who moved by behaviour, those who moved by the cut points.
-    customers: [u32; 3],
-    /// Their money in minor units.
-    money: [i128; 3],
+/// Indices of two segments of the map. `None` before a customer enters and after they leave.
+type Move = (Option<usize>, Option<usize>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Unchanged,
+    Behaviour,
+    CutPoints,
 }
 
-/// One row a (pair of neighbouring snapshots, from segment, to segment) that some customer went, those who stayed included.
+/// Number of customers and their money in minor units.
+#[derive(Debug, Clone, Copy, Default)]
+struct Total {
+    customers: u32,
+    money: i128,
+}
+
+impl Total {
+    fn add(&mut self, money: i128) {
+        self.customers += 1;
+        self.money += money;
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Totals {
+    all: Total,
+    by_behaviour: Total,
+    by_cut_points: Total,
+}
+
+/// A customer at one snapshot.
+struct Customer<'a> {
+    id: &'a str,
+    segment: Option<usize>,
+    monetary: f64,
+}
+
+/// The table `migration`: one row per (pair of consecutive snapshots, from segment, to segment)
+/// with customers, including those who stayed.
 ///
-/// Columns: `from` and `to` date, `from_segment` and `to_segment` text, in the map's order, null for customers who were not, or are
-/// no longer, in the snapshot; `customers` u32; `money` f64: what these had spent, their `monetary` at `to`, or at `from` for those who
-/// left; `customers_by_behaviour` and `customers_by_cut_points` u32, `money_by_behaviour` and `money_by_cut_points` f64.
+/// Columns: `from` and `to` date, `from_segment` and `to_segment` text, in the map's order, null
+/// for customers who are not in the snapshot; `customers` u32; `money` f64 (their `monetary` at
+/// `to`, or at `from` for those who left); `customers_by_behaviour` and `customers_by_cut_points`
+/// u32, `money_by_behaviour` and `money_by_cut_points` f64.
 ///
-/// A customer moved *by behaviour* where the cut points of `from` would have moved it too, to whichever segment, or where it came or
-/// left; not to buy is behaviour. It moved *by the cut points* where under those of `from` it would be where it was. For customers who
-/// moved the two add up to all; who stayed counts in neither. Where scores go by rank, no cut points tell, and the four are null.
-///
-/// # Errors
-/// What Polars says.
-pub fn migration(
+/// A customer moves *by behaviour* if the cut points of `from` would have moved them too, to any
+/// segment, or if they entered or left. They move *by cut points* if they would have stayed under
+/// those of `from`. For customers who moved, the two add up to all; customers who stayed count in
+/// neither. The four columns are null if scores are by rank.
+pub(super) fn migration(
     map: &SegmentMap,
     cuts: &[Cut],
     by_rank: [bool; 3],
@@ -42,112 +72,100 @@ pub fn migration(
     money: &Money,
 ) -> PolarsResult<DataFrame> {
     let parts = by_snapshot(segments)?;
-    let (mut dates, mut ways, mut moves) = (Vec::new(), Vec::new(), Vec::new());
-    let one = |pair: &[(NaiveDate, DataFrame)]| match pair {
-        [(from, before), (to, after)] => {
-            Ok((*from, *to, moved(map, cuts, (*from, before), after, money.factor())?))
-        }
-        _ => Ok((NaiveDate::MIN, NaiveDate::MIN, BTreeMap::new())),
-    };
-    let pairs: Vec<_> = parts.par_windows(2).map(one).collect::<PolarsResult<_>>()?;
-    for (from, to, found) in pairs {
-        for (way, moved) in found {
-            dates.push((from, to));
-            ways.push(way);
-            moves.push(moved);
-        }
-    }
-    let name = |place: Option<usize>| place.map(|idx| map.name_of(idx));
-    let customers =
-        |which: usize| moves.iter().map(|moved: &Moved| moved.customers[which]).collect::<Vec<_>>();
-    let spent = |which: usize| {
-        moves
-            .iter()
-            .map(|moved: &Moved| moved.money[which] as f64 / money.factor())
-            .collect::<Vec<_>>()
-    };
-    let ranked = by_rank.contains(&true);
-    let told = |counts: Vec<u32>| {
-        counts.into_iter().map(|count| (!ranked).then_some(count)).collect::<Vec<_>>()
-    };
-    let told_money =
-        |sums: Vec<f64>| sums.into_iter().map(|sum| (!ranked).then_some(sum)).collect::<Vec<_>>();
+    let pairs: Vec<BTreeMap<Move, Totals>> = parts
+        .par_windows(2)
+        .map(|pair| {
+            let (from, before) = &pair[0];
+            let (_, after) = &pair[1];
+            let rescored = segment::rescore_with(map, after.clone(), cuts_at(cuts, *from))?;
+            let would_be = segment_indices(map, &rescored)?;
+            Ok(moves(&customers(map, before)?, &customers(map, after)?, &would_be, money.factor()))
+        })
+        .collect::<PolarsResult<_>>()?;
+    let rows: Vec<(NaiveDate, NaiveDate, Move, Totals)> = parts
+        .windows(2)
+        .zip(pairs)
+        .flat_map(|(pair, moves)| {
+            let dates = (pair[0].0, pair[1].0);
+            moves.into_iter().map(move |(segments, totals)| (dates.0, dates.1, segments, totals))
+        })
+        .collect();
+    let name = |segment: Option<usize>| segment.map(|idx| map.name_of(idx));
+    let major = |total: Total| total.money as f64 / money.factor();
+    let has_causes = !by_rank.contains(&true);
+    let count_if_known = |total: Total| has_causes.then_some(total.customers);
+    let money_if_known = |total: Total| has_causes.then(|| major(total));
     df![
-        FROM => dates.iter().map(|(from, _)| *from).collect::<Vec<NaiveDate>>(),
-        TO => dates.iter().map(|(_, to)| *to).collect::<Vec<NaiveDate>>(),
-        FROM_SEGMENT => ways.iter().map(|(from, _): &Way| name(*from)).collect::<Vec<_>>(),
-        TO_SEGMENT => ways.iter().map(|(_, to): &Way| name(*to)).collect::<Vec<_>>(),
-        CUSTOMERS => customers(0),
-        MONEY => spent(0),
-        CUSTOMERS_BY_BEHAVIOUR => told(customers(1)),
-        CUSTOMERS_BY_CUT_POINTS => told(customers(2)),
-        MONEY_BY_BEHAVIOUR => told_money(spent(1)),
-        MONEY_BY_CUT_POINTS => told_money(spent(2)),
+        FROM => column(&rows, |(from, ..)| *from),
+        TO => column(&rows, |(_, to, ..)| *to),
+        FROM_SEGMENT => column(&rows, |(_, _, (from, _), _)| name(*from)),
+        TO_SEGMENT => column(&rows, |(_, _, (_, to), _)| name(*to)),
+        CUSTOMERS => column(&rows, |(.., totals)| totals.all.customers),
+        MONEY => column(&rows, |(.., totals)| major(totals.all)),
+        CUSTOMERS_BY_BEHAVIOUR =>
+            column(&rows, |(.., totals)| count_if_known(totals.by_behaviour)),
+        CUSTOMERS_BY_CUT_POINTS =>
+            column(&rows, |(.., totals)| count_if_known(totals.by_cut_points)),
+        MONEY_BY_BEHAVIOUR => column(&rows, |(.., totals)| money_if_known(totals.by_behaviour)),
+        MONEY_BY_CUT_POINTS => column(&rows, |(.., totals)| money_if_known(totals.by_cut_points)),
     ]
 }
 
-/// From one segment of the map to another; none before a customer came, and after it left.
-type Way = (Option<usize>, Option<usize>);
-
-fn moved(
-    map: &SegmentMap,
-    cuts: &[Cut],
-    (from, before): (NaiveDate, &DataFrame),
-    after: &DataFrame,
-    factor: f64,
-) -> PolarsResult<BTreeMap<Way, Moved>> {
-    let unmoved = segment::under(map, after.clone(), cuts_at(cuts, from))?;
-    let (was, is, would_be) =
-        (customers(map, before)?, customers(map, after)?, places(map, &unmoved)?);
-    let mut ways: BTreeMap<Way, Moved> = BTreeMap::new();
-    let mut count = |way: Way, why: Option<usize>, monetary: f64| {
-        let moved = ways.entry(way).or_default();
-        let money = (monetary * factor).round() as i128;
-        for which in [Some(0), why].into_iter().flatten() {
-            moved.customers[which] += 1;
-            moved.money[which] += money;
+/// Merges the customers of two snapshots, which are sorted by customer_id. `would_be` has the
+/// segment of each customer in `after` under the cut points of `before`.
+fn moves(
+    before: &[Customer<'_>],
+    after: &[Customer<'_>],
+    would_be: &[Option<usize>],
+    money_factor: f64,
+) -> BTreeMap<Move, Totals> {
+    let mut all: BTreeMap<Move, Totals> = BTreeMap::new();
+    let mut count = |segments: Move, cause: Cause, monetary: f64| {
+        let totals = all.entry(segments).or_default();
+        let money = (monetary * money_factor).round() as i128;
+        totals.all.add(money);
+        match cause {
+            Cause::Unchanged => {}
+            Cause::Behaviour => totals.by_behaviour.add(money),
+            Cause::CutPoints => totals.by_cut_points.add(money),
         }
     };
-    const BEHAVIOUR: usize = 1;
-    const CUT_POINTS: usize = 2;
-    // Both tables are sorted by customer_id.
-    let mut earlier = was.iter().peekable();
-    for ((id, place, monetary), would_be) in is.iter().zip(would_be) {
-        while let Some((_, place, monetary)) = earlier.next_if(|(other, ..)| other < id) {
-            count((*place, None), Some(BEHAVIOUR), *monetary);
+    let mut earlier = before.iter().peekable();
+    for (customer, would_be) in after.iter().zip(would_be) {
+        while let Some(left) = earlier.next_if(|other| other.id < customer.id) {
+            count((left.segment, None), Cause::Behaviour, left.monetary);
         }
-        match earlier.next_if(|(other, ..)| other == id) {
-            None => count((None, *place), Some(BEHAVIOUR), *monetary),
-            Some((_, was, _)) if was == place => count((*was, *place), None, *monetary),
-            Some((_, was, _)) if *was == would_be => {
-                count((*was, *place), Some(CUT_POINTS), *monetary)
-            }
-            Some((_, was, _)) => count((*was, *place), Some(BEHAVIOUR), *monetary),
-        }
+        let previous = earlier.next_if(|other| other.id == customer.id);
+        let cause = match previous {
+            Some(previous) if previous.segment == customer.segment => Cause::Unchanged,
+            Some(previous) if previous.segment == *would_be => Cause::CutPoints,
+            _ => Cause::Behaviour,
+        };
+        let from = previous.and_then(|previous| previous.segment);
+        count((from, customer.segment), cause, customer.monetary);
     }
-    for (_, place, monetary) in earlier {
-        count((*place, None), Some(BEHAVIOUR), *monetary);
+    for left in earlier {
+        count((left.segment, None), Cause::Behaviour, left.monetary);
     }
-    Ok(ways)
+    all
 }
 
-/// Id, place of the segment in the map, and monetary value of every customer.
-fn customers(
-    map: &SegmentMap,
-    frame: &DataFrame,
-) -> PolarsResult<Vec<(String, Option<usize>, f64)>> {
-    let ids = frame.column(CUSTOMER_ID)?.str()?.iter().map(|id| id.unwrap_or_default().to_owned());
-    let money = frame.column(MONETARY)?.f64()?.iter().map(Option::unwrap_or_default);
-    Ok(ids
-        .zip(places(map, frame)?)
-        .zip(money)
-        .map(|((id, place), money)| (id, place, money))
-        .collect())
+fn customers<'a>(map: &SegmentMap, frame: &'a DataFrame) -> PolarsResult<Vec<Customer<'a>>> {
+    let ids = frame.column(CUSTOMER_ID)?.str()?.iter();
+    let monetary = frame.column(MONETARY)?.f64()?.iter();
+    ids.zip(segment_indices(map, frame)?)
+        .zip(monetary)
+        .map(|((id, segment), monetary)| {
+            let (Some(id), Some(monetary)) = (id, monetary) else {
+                return Err(polars_err!(ComputeError: "null in `{CUSTOMER_ID}` or `{MONETARY}`"));
+            };
+            Ok(Customer { id, segment, monetary })
+        })
+        .collect()
 }
 
-fn places(map: &SegmentMap, frame: &DataFrame) -> PolarsResult<Vec<Option<usize>>> {
-    let place = |name: Option<&str>| {
-        map.segments.iter().position(|segment| Some(segment.name.as_str()) == name)
-    };
-    Ok(frame.column(SEGMENT)?.str()?.iter().map(place).collect())
+/// Indices of the segments in the map.
+fn segment_indices(map: &SegmentMap, frame: &DataFrame) -> PolarsResult<Vec<Option<usize>>> {
+    let index = |name: &str| map.segments.iter().position(|segment| segment.name == name);
+    Ok(frame.column(SEGMENT)?.str()?.iter().map(|name| name.and_then(index)).collect())
 }

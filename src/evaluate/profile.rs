@@ -1,110 +1,114 @@
-//! The segment profile: what each segment is worth and how its customers behave.
+//! The segment profile: size, value and behaviour of each segment.
 
 use polars::prelude::*;
 
 use crate::columns::*;
-use crate::orders::OrderBook;
+use crate::orders::OrderFacts;
 use crate::rfm::within;
 use crate::segment::SegmentMap;
 
-/// One row a (snapshot, segment of the map), in the map's order; segments without customers are there with zeros.
+/// The table `segment_profile`: one row per (snapshot, segment of the map), in the map's order.
+/// Segments without customers have zeros.
 ///
-/// Columns: `snapshot` date, `segment` text, `customers` u32, `share` f64, `orders` u32 (distinct orders, or
-/// customer-days where the source knows none; returns are no orders, nor those that were wholly undone), within the window where there is one, as is `money` f64 (less returns), `money_share` f64 (null where the snapshot's money is
-/// zero), `recency_days_mean`, `recency_days_median`, … `monetary_median` f64, `average_order_value` f64, `action` text.
-///
-/// # Errors
-/// What Polars says.
-pub fn segment_profile(
+/// Columns: `snapshot` date, `segment` text, `customers` u32, `share` f64, `orders` u32 (distinct
+/// orders, or customer-days without order ids; returns and fully returned orders do not count),
+/// `money` f64 (less returns), both within the window if there is one, `money_share` f64 (null if
+/// the snapshot's money is zero), `recency_days_mean`, `recency_days_median`, … `monetary_median`
+/// f64, `average_order_value` f64, `action` text.
+pub(super) fn segment_profile(
     map: &SegmentMap,
-    book: &OrderBook,
+    facts: &OrderFacts,
     window: Option<u32>,
     segments: &DataFrame,
 ) -> PolarsResult<DataFrame> {
-    let rank = "rank";
-    let names: Vec<&str> = map.segments.iter().map(|s| s.name.as_str()).collect();
-    let actions: Vec<&str> = map.segments.iter().map(|s| s.action.as_str()).collect();
-    let ranks: Vec<u32> = (0..names.len() as u32).collect();
-    let grid = df![SEGMENT => names, ACTION => actions, rank => ranks]?.lazy();
-    let dates =
-        segments.clone().lazy().select([col(SNAPSHOT)]).unique(None, UniqueKeepStrategy::Any);
-    let one = "one";
-    let grid = dates.with_column(lit(1u8).alias(one)).inner_join(
-        grid.with_column(lit(1u8).alias(one)),
-        col(one),
-        col(one),
-    );
-
-    let customers = segments.clone().lazy();
-    // Money is summed as integers from the order book, since sums of floats depend on their order.
+    const RANK: &str = "rank";
     let key = [col(SNAPSHOT), col(SEGMENT)];
-    let of_segment = customers.clone().select([col(SNAPSHOT), col(CUSTOMER_ID), col(SEGMENT)]);
-    let worth = book
-        .accepted()
-        .inner_join(of_segment, col(CUSTOMER_ID), col(CUSTOMER_ID))
-        .filter(within(window, col(SNAPSHOT)))
-        .with_column(
-            col(RETURNED)
-                .or(col(UNDONE_ON).lt(col(SNAPSHOT)).fill_null(lit(false)))
-                .alias(RETURNED),
-        )
-        .group_by(&key)
-        .agg([col(MONEY).sum(), distinct_orders(book).alias(ORDERS)]);
-    let mut behaviour = vec![len().cast(DataType::UInt32).alias(CUSTOMERS)];
-    for value in [RECENCY_DAYS, FREQUENCY, MONETARY] {
-        behaviour.push(col(value).sort(SortOptions::default()).mean().alias(mean_of(value)));
-        behaviour.push(col(value).median().alias(median_of(value)));
+    let measures = [RECENCY_DAYS, FREQUENCY, MONETARY];
+    let mut aggregates = vec![len().cast(DataType::UInt32).alias(CUSTOMERS)];
+    for value in measures {
+        aggregates.push(col(value).sort(SortOptions::default()).mean().alias(mean_of(value)));
+        aggregates.push(col(value).median().alias(median_of(value)));
     }
-    let measured = customers.group_by(&key).agg(behaviour).join(
-        worth,
-        key.clone(),
-        key.clone(),
-        JoinArgs::new(JoinType::Left),
+    let measured = left_join(
+        segments.clone().lazy().group_by(&key).agg(aggregates),
+        purchases(facts, window, segments),
+        &key,
     );
-    let zero = |name: &str| col(name).fill_null(lit(0));
-    let total = |name: &str| col(name).sum().over([col(SNAPSHOT)]);
-    let share = |name: &str| -> PolarsResult<Expr> {
-        let all = total(name)?.cast(DataType::Float64);
-        Ok(when(all.clone().gt(lit(0.0)))
-            .then(col(name).cast(DataType::Float64) / all)
-            .otherwise(lit(NULL)))
-    };
     let mut columns = vec![
         col(SNAPSHOT),
         col(SEGMENT),
         col(CUSTOMERS),
-        share(CUSTOMERS)?.alias(SHARE),
+        share_of_snapshot(CUSTOMERS)?.alias(SHARE),
         col(ORDERS),
-        book.money.major(col(MONEY)).alias(MONEY),
-        share(MONEY)?.alias(MONEY_SHARE),
+        facts.money.major(col(MONEY)).alias(MONEY),
+        share_of_snapshot(MONEY)?.alias(MONEY_SHARE),
     ];
-    for value in [RECENCY_DAYS, FREQUENCY, MONETARY] {
-        columns.extend([col(mean_of(value)), col(median_of(value))]);
-    }
-    let per_order = book.money.major(col(MONEY)) / col(ORDERS).cast(DataType::Float64);
-    columns.push(
-        when(col(ORDERS).gt(lit(0)))
-            .then(per_order)
-            .otherwise(lit(NULL))
-            .alias(AVERAGE_ORDER_VALUE),
-    );
-    columns.push(col(ACTION));
-    grid.join(measured, key.clone(), key, JoinArgs::new(JoinType::Left))
-        .with_columns([zero(CUSTOMERS), zero(ORDERS), col(MONEY).fill_null(lit(0i128))])
-        .sort([SNAPSHOT, rank], SortMultipleOptions::default())
+    columns.extend(measures.iter().flat_map(|value| [col(mean_of(value)), col(median_of(value))]));
+    let money_per_order = facts.money.major(col(MONEY)) / col(ORDERS).cast(DataType::Float64);
+    let has_orders = col(ORDERS).gt(lit(0));
+    let average = when(has_orders).then(money_per_order).otherwise(lit(NULL));
+    columns.extend([average.alias(AVERAGE_ORDER_VALUE), col(ACTION)]);
+    left_join(every_segment(map, segments, RANK)?, measured, &key)
+        .with_columns([
+            col(CUSTOMERS).fill_null(lit(0)),
+            col(ORDERS).fill_null(lit(0)),
+            col(MONEY).fill_null(lit(0i128)),
+        ])
+        .sort([SNAPSHOT, RANK], SortMultipleOptions::default())
         .select(columns)
         .collect()
 }
 
-/// Distinct orders in a group: the ids of purchases, or the customer-days. Returns stand in as one value that is not
-/// counted.
-fn distinct_orders(book: &OrderBook) -> Expr {
-    let key = match book.has_orders {
-        true => col(ORDER_ID),
-        // A customer-day is one string here; the book is small.
-        false => concat_str([col(CUSTOMER_ID), col(DAY).cast(DataType::String)], "\u{1f}", false),
+/// Every (snapshot, segment of the map), with its action, and its position in the map as `rank`.
+fn every_segment(map: &SegmentMap, segments: &DataFrame, rank: &str) -> PolarsResult<LazyFrame> {
+    const ONE: &str = "one";
+    let names: Vec<&str> = map.segments.iter().map(|segment| segment.name.as_str()).collect();
+    let actions: Vec<&str> = map.segments.iter().map(|segment| segment.action.as_str()).collect();
+    let ranks: Vec<u32> = (0..names.len() as u32).collect();
+    let of_map = df![SEGMENT => names, ACTION => actions, rank => ranks]?.lazy();
+    let snapshots =
+        segments.clone().lazy().select([col(SNAPSHOT)]).unique(None, UniqueKeepStrategy::Any);
+    Ok(snapshots.with_column(lit(1u8).alias(ONE)).inner_join(
+        of_map.with_column(lit(1u8).alias(ONE)),
+        col(ONE),
+        col(ONE),
+    ))
+}
+
+/// Money and orders of each segment. Money is summed as integers: sums of floats depend on their
+/// order.
+fn purchases(facts: &OrderFacts, window: Option<u32>, segments: &DataFrame) -> LazyFrame {
+    let columns = [col(SNAPSHOT), col(CUSTOMER_ID), col(SEGMENT)];
+    let fully_returned = col(RETURNED_ON).lt(col(SNAPSHOT)).fill_null(lit(false));
+    facts
+        .accepted()
+        .inner_join(segments.clone().lazy().select(columns), col(CUSTOMER_ID), col(CUSTOMER_ID))
+        .filter(within(window, col(SNAPSHOT)))
+        .with_column(col(RETURNED).or(fully_returned).alias(RETURNED))
+        .group_by([col(SNAPSHOT), col(SEGMENT)])
+        .agg([col(MONEY).sum(), distinct_orders(facts).alias(ORDERS)])
+}
+
+fn left_join(left: LazyFrame, right: LazyFrame, key: &[Expr]) -> LazyFrame {
+    left.join(right, key, key, JoinArgs::new(JoinType::Left))
+}
+
+/// Null if the total is not positive.
+fn share_of_snapshot(name: &str) -> PolarsResult<Expr> {
+    let total = col(name).sum().over([col(SNAPSHOT)])?.cast(DataType::Float64);
+    let share = col(name).cast(DataType::Float64) / total.clone();
+    Ok(when(total.gt(lit(0.0))).then(share).otherwise(lit(NULL)))
+}
+
+/// Distinct orders in a group, by order id or customer-day. All returns count as one value, which
+/// is subtracted.
+fn distinct_orders(facts: &OrderFacts) -> Expr {
+    let key = if facts.has_orders {
+        col(ORDER_ID)
+    } else {
+        concat_str([col(CUSTOMER_ID), col(DAY).cast(DataType::String)], "\u{1f}", false)
     };
-    if book.all_stand() {
+    if facts.all_effective() {
         return key.n_unique().cast(DataType::UInt32);
     }
     let distinct =

@@ -1,7 +1,7 @@
-//! The bytes of a CSV file, cut at the ends of records into pieces that can be read side by side.
+//! Cuts the bytes of a CSV file at the ends of records into chunks that can be read in parallel.
 //!
-//! One reader goes over the bytes in order, looking at quotes and line ends alone: it numbers the records, and notices what is
-//! written in a way that wants a careful reader. What a record says is nothing to it.
+//! One reader goes over the bytes in order and looks for quotes and line ends only. It numbers the
+//! records and notices ambiguous quoting, which needs the strict path of `records`.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -11,117 +11,104 @@ use wide::u8x32;
 
 use super::probe;
 
-/// How much is read at a time: about as many lines as a morsel of the engine.
+/// Bytes to read at a time: about as many lines as a morsel of the streaming engine.
 pub(super) const CHUNK: usize = 4 << 20;
-/// What some programs put before the text.
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
-/// A record longer than this is taken for a file that is no CSV, or for a quote that is never closed.
+/// A longer record means that the file is no CSV, or that a quote is never closed.
 const RECORD_LIMIT: usize = 16 << 20;
 
 /// Why a CSV file cannot be read to its end.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CsvError {
-    /// The operating system refused.
-    #[error("cannot read `{name}`: {words}")]
-    Io {
-        /// The file.
-        name: String,
-        /// What it said.
-        words: String,
-    },
-    /// A record is not to be believed.
-    #[error("`{name}`, line {line}: {words}")]
-    Broken {
-        /// The file.
-        name: String,
-        /// Line on which the record begins.
-        line: u64,
-        /// What is wrong.
-        words: String,
-    },
+    #[error("cannot read `{name}`: {reason}")]
+    Io { name: String, reason: String },
+    /// A bad record, which begins on `line`.
+    #[error("`{name}`, line {line}: {reason}")]
+    Broken { name: String, line: u64, reason: String },
 }
 
 impl CsvError {
-    /// As the engine carries it.
+    /// Wraps the error, so that it passes through the engine.
     pub(super) fn into_polars(self) -> PolarsError {
         io::Error::other(self).into()
     }
 
-    /// What the engine carried.
-    pub fn of(error: &PolarsError) -> Option<Self> {
+    /// The CSV error in an error of the engine, if there is one.
+    pub fn from_polars(error: &PolarsError) -> Option<Self> {
         match error {
             PolarsError::IO { error, .. } => error.get_ref()?.downcast_ref::<Self>().cloned(),
-            PolarsError::Context { error, .. } => Self::of(error),
+            PolarsError::Context { error, .. } => Self::from_polars(error),
             _ => None,
         }
     }
 }
 
-/// Whole records of a file, one after the other.
+/// Consecutive whole records of a file.
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
-    /// The bytes, from the start of a record.
+    /// Starts with a record.
     pub(super) bytes: Vec<u8>,
-    /// Number of the first record; the header is record 0.
+    /// Number of the first record. The header is record 0.
     pub(super) first: u64,
-    /// How many there are; blank lines are none.
+    /// Number of records. Blank lines do not count.
     pub(super) records: usize,
-    /// Line of the file on which the first of them begins.
+    /// Line of the file on which the chunk begins.
     pub(super) line: u64,
-    /// Whether readers of CSV disagree on something in it: a quote that neither opens nor closes a field, or a line that ends in
-    /// a lone CR.
-    pub(super) odd: bool,
+    /// Whether CSV readers disagree on the records: a quote neither opens nor closes a field, or a
+    /// line ends with a lone CR.
+    pub(super) ambiguous: bool,
 }
 
-/// A CSV file on its way to its readers.
+/// A CSV file that is being cut.
 pub(super) struct Chunks {
     name: String,
     separator: u8,
-    bytes: Box<dyn Read + Send>,
-    /// What follows the last record that was handed over.
+    reader: Box<dyn Read + Send>,
+    /// Bytes after the last record that was returned.
     rest: Vec<u8>,
     record: u64,
     line: u64,
 }
 
 impl Chunks {
-    /// Opens a file, unpacking it as its suffix says.
+    /// Opens a file and decompresses it according to its suffix.
     pub(super) fn open(path: &Path, name: &str, separator: u8) -> Result<Self, CsvError> {
-        let bytes = probe::decompressed(path, name);
-        let bytes = bytes
-            .map_err(|error| CsvError::Io { name: name.to_owned(), words: error.to_string() })?;
-        Ok(Self { name: name.to_owned(), separator, bytes, rest: Vec::new(), record: 0, line: 1 })
+        let name = name.to_owned();
+        match probe::decompressed(path, &name) {
+            Ok(reader) => {
+                Ok(Self { name, separator, reader, rest: Vec::new(), record: 0, line: 1 })
+            }
+            Err(error) => Err(CsvError::Io { name, reason: error.to_string() }),
+        }
     }
 
-    /// The next records, `None` at the end of the file; their bytes go where others stood that are not needed any more.
+    /// The next chunk, `None` at the end of the file. It reuses the memory of `bytes`.
     pub(super) fn next(&mut self, mut bytes: Vec<u8>) -> Result<Option<Chunk>, CsvError> {
         bytes.clear();
         bytes.append(&mut self.rest);
         loop {
             bytes.reserve(CHUNK);
-            let piece = self.bytes.by_ref().take(CHUNK as u64).read_to_end(&mut bytes);
+            let read = self.reader.by_ref().take(CHUNK as u64).read_to_end(&mut bytes);
             if self.record == 0 && bytes.starts_with(&BYTE_ORDER_MARK) {
                 bytes.drain(..BYTE_ORDER_MARK.len());
             }
-            let at_end = match piece {
+            let at_end = match read {
                 Ok(read) => read < CHUNK,
                 Err(error) => {
                     self.line += memchr::memchr_iter(b'\n', &bytes).count() as u64;
-                    return Err(self.broken(error.to_string()));
+                    return Err(self.broken(&error.to_string()));
                 }
             };
-            let Survey { mut end, mut records, lines, odd, quoted } =
-                survey(&bytes, self.separator);
-            if bytes.len() - end > RECORD_LIMIT {
+            let RecordBoundaries { mut end, mut records, lines, ambiguous, quoted } =
+                scan_record_boundaries(&bytes, self.separator);
+            let too_long = bytes.len() - end > RECORD_LIMIT;
+            if too_long || (at_end && quoted) {
                 self.line += lines;
-                let words = "a record of more than 16 MiB: no CSV, or a quote that is never closed";
-                return Err(self.broken(words.to_owned()));
-            }
-            if at_end && quoted {
-                self.line += lines;
-                return Err(self.broken(
-                    "a quote that is never closed swallows the lines after it".to_owned(),
-                ));
+                return Err(self.broken(if too_long {
+                    "a record of more than 16 MiB: no CSV, or a quote that is never closed"
+                } else {
+                    "a quote that is never closed swallows the lines after it"
+                }));
             }
             if at_end && end < bytes.len() {
                 (end, records) = (bytes.len(), records + 1);
@@ -132,128 +119,133 @@ impl Chunks {
             if records > 0 {
                 self.rest.extend_from_slice(&bytes[end..]);
                 bytes.truncate(end);
-                let chunk = Chunk { bytes, first: self.record, records, line: self.line, odd };
-                (self.record, self.line) = (self.record + records as u64, self.line + lines);
-                return Ok(Some(chunk));
+                let (first, line) = (self.record, self.line);
+                self.record += records as u64;
+                self.line += lines;
+                return Ok(Some(Chunk { bytes, first, records, line, ambiguous }));
             }
         }
     }
 
-    fn broken(&self, words: String) -> CsvError {
-        CsvError::Broken { name: self.name.clone(), line: self.line, words }
+    fn broken(&self, reason: &str) -> CsvError {
+        CsvError::Broken { name: self.name.clone(), line: self.line, reason: reason.to_owned() }
     }
 }
 
-/// What a look at quotes and line ends tells of bytes that begin with a record.
+/// The records in bytes that begin with a record.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Survey {
-    /// Where the last whole record ends, its line end included.
+pub(super) struct RecordBoundaries {
+    /// End of the last whole record, after its line end.
     pub(super) end: usize,
-    /// Whole records.
+    /// Number of whole records.
     pub(super) records: usize,
-    /// Lines that end within them.
+    /// Number of lines that end in them.
     pub(super) lines: u64,
-    pub(super) odd: bool,
-    /// Whether what follows the last whole record ends within quotes.
+    pub(super) ambiguous: bool,
+    /// Whether the bytes end within quotes.
     pub(super) quoted: bool,
 }
 
-pub(super) fn survey(bytes: &[u8], separator: u8) -> Survey {
+pub(super) fn scan_record_boundaries(bytes: &[u8], separator: u8) -> RecordBoundaries {
     let ends_field = |byte: u8| byte == separator || byte == b'\n' || byte == b'\r';
-    let (mut found, mut lines) = (Survey::default(), 0);
-    let mut second = None;
+    let mut boundaries = RecordBoundaries::default();
+    let mut lines = 0;
+    let mut escaped_quote = None;
     for_each_block(bytes, |base, block| {
-        let [feeds, returns, quotes] = marks(block, [b'\n', b'\r', b'"']);
-        let blank = feeds & (feeds << 1 | u64::from(found.end == base));
-        if (returns | quotes | blank) == 0 && !found.quoted {
-            // Nothing but lines that hold something.
+        let [feeds, returns, quotes] = byte_masks(block, [b'\n', b'\r', b'"']);
+        let blank = feeds & (feeds << 1 | u64::from(boundaries.end == base));
+        if (returns | quotes | blank) == 0 && !boundaries.quoted {
+            // Fast path: no quotes, no CR, no blank lines.
             if feeds != 0 {
-                found.records += feeds.count_ones() as usize;
+                boundaries.records += feeds.count_ones() as usize;
                 lines += u64::from(feeds.count_ones());
-                (found.end, found.lines) = (base + 64 - feeds.leading_zeros() as usize, lines);
+                (boundaries.end, boundaries.lines) =
+                    (base + 64 - feeds.leading_zeros() as usize, lines);
             }
             return;
         }
-        for at in places(feeds | returns | quotes).map(|place| base + place) {
-            let after = bytes.get(at + 1).copied();
+        for at in set_bits(feeds | returns | quotes).map(|bit| base + bit) {
+            let next = bytes.get(at + 1).copied();
             match bytes[at] {
-                b'"' if second == Some(at) => {}
-                b'"' if found.quoted && after == Some(b'"') => second = Some(at + 1),
-                b'"' if found.quoted => {
-                    found.quoted = false;
-                    found.odd |= after.is_some_and(|after| !ends_field(after));
+                b'"' if escaped_quote == Some(at) => {}
+                b'"' if boundaries.quoted && next == Some(b'"') => escaped_quote = Some(at + 1),
+                b'"' if boundaries.quoted => {
+                    boundaries.quoted = false;
+                    boundaries.ambiguous |= next.is_some_and(|next| !ends_field(next));
                 }
                 b'"' => {
-                    found.quoted = at == found.end || ends_field(bytes[at - 1]);
-                    found.odd |= !found.quoted;
+                    boundaries.quoted = at == boundaries.end || ends_field(bytes[at - 1]);
+                    boundaries.ambiguous |= !boundaries.quoted;
                 }
-                end => {
-                    lines += u64::from(end == b'\n');
-                    if !found.quoted {
-                        found.odd |= end == b'\r' && after.is_some_and(|after| after != b'\n');
-                        found.records += usize::from(at > found.end);
-                        (found.end, found.lines) = (at + 1, lines);
+                line_end => {
+                    lines += u64::from(line_end == b'\n');
+                    if !boundaries.quoted {
+                        boundaries.ambiguous |=
+                            line_end == b'\r' && next.is_some_and(|next| next != b'\n');
+                        boundaries.records += usize::from(at > boundaries.end);
+                        (boundaries.end, boundaries.lines) = (at + 1, lines);
                     }
                 }
             }
         }
     });
-    found
+    boundaries
 }
 
-/// Calls with every sixty-four bytes and where they begin; the last ones are filled up with zeros.
-// Left to itself the compiler inlines this and what it calls, or not, by what the rest of the crate looks like: a quarter of the scan.
+/// Calls a function with every 64 bytes and their offset. The last ones are padded with zeros.
+// Without the attribute, the compiler's choice to inline this and its callees changes with the rest
+// of the crate, and costs up to a quarter of the scan.
 #[inline(always)]
-pub(super) fn for_each_block(bytes: &[u8], mut each: impl FnMut(usize, &[u8; 64])) {
+pub(super) fn for_each_block(bytes: &[u8], mut call: impl FnMut(usize, &[u8; 64])) {
     let (blocks, rest) = bytes.as_chunks::<64>();
     let mut last = [0; 64];
     last[..rest.len()].copy_from_slice(rest);
-    blocks.iter().chain([&last]).zip((0..).step_by(64)).for_each(|(block, base)| each(base, block));
+    blocks.iter().chain([&last]).zip((0..).step_by(64)).for_each(|(block, base)| call(base, block));
 }
 
-/// Where some bytes stand among sixty-four, as bits.
+/// The positions of three bytes in a block, as bits.
 #[inline(always)]
-pub(super) fn marks(bytes: &[u8; 64], wanted: [u8; 3]) -> [u64; 3] {
-    let mut marks = [0; 3];
-    for (half, shift) in bytes.as_chunks::<32>().0.iter().zip([0, 32]) {
+pub(super) fn byte_masks(block: &[u8; 64], wanted: [u8; 3]) -> [u64; 3] {
+    let mut masks = [0; 3];
+    for (half, shift) in block.as_chunks::<32>().0.iter().zip([0, 32]) {
         let half = u8x32::from(*half);
-        for (marks, byte) in marks.iter_mut().zip(wanted) {
-            *marks |= u64::from(half.simd_eq(u8x32::splat(byte)).to_bitmask()) << shift;
+        for (mask, byte) in masks.iter_mut().zip(wanted) {
+            *mask |= u64::from(half.simd_eq(u8x32::splat(byte)).to_bitmask()) << shift;
         }
     }
-    marks
+    masks
 }
 
-/// The places of the bits that are set.
+/// The positions of the bits that are set.
 #[inline(always)]
-pub(super) fn places(mut bits: u64) -> impl Iterator<Item = usize> {
+pub(super) fn set_bits(mut bits: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
-        let place = bits.trailing_zeros() as usize;
+        let bit = bits.trailing_zeros() as usize;
         bits &= bits.wrapping_sub(1);
-        (place < 64).then_some(place)
+        (bit < 64).then_some(bit)
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Survey, survey};
+    use super::{RecordBoundaries, scan_record_boundaries};
 
     #[test]
-    fn records_end_outside_of_quotes() {
-        for (bytes, end, records, lines, odd, quoted) in [
-            (&b"a,b\nc,d\n"[..], 8, 2, 2, false, false),
-            (b"a,b\r\nc,d", 5, 1, 1, false, false),
-            (b"a,\"x\ny\"\nb", 8, 1, 2, false, false),
-            (b"a,\"x\"\"\n", 0, 0, 0, false, true),
-            (b"a,\"x\"\"y\"\n", 9, 1, 1, false, false),
-            (b"\n\na\n\n", 5, 1, 4, false, false),
-            (b"a,5\" lamp\n", 10, 1, 1, true, false),
-            (b"a,\"5\" lamp\n", 11, 1, 1, true, false),
-            (b"a\rb\r", 4, 2, 0, true, false),
-            (b"", 0, 0, 0, false, false),
+    fn line_ends_within_quotes_end_no_record() {
+        for (bytes, end, records, lines, ambiguous, quoted) in [
+            ("a,b\nc,d\n", 8, 2, 2, false, false),
+            ("a,b\r\nc,d", 5, 1, 1, false, false),
+            ("a,\"x\ny\"\nb", 8, 1, 2, false, false),
+            ("a,\"x\"\"\n", 0, 0, 0, false, true),
+            ("a,\"x\"\"y\"\n", 9, 1, 1, false, false),
+            ("\n\na\n\n", 5, 1, 4, false, false),
+            ("a,5\" lamp\n", 10, 1, 1, true, false),
+            ("a,\"5\" lamp\n", 11, 1, 1, true, false),
+            ("a\rb\r", 4, 2, 0, true, false),
+            ("", 0, 0, 0, false, false),
         ] {
-            let expected = Survey { end, records, lines, odd, quoted };
-            assert_eq!(survey(bytes, b','), expected, "{}", String::from_utf8_lossy(bytes));
+            let expected = RecordBoundaries { end, records, lines, ambiguous, quoted };
+            assert_eq!(scan_record_boundaries(bytes.as_bytes(), b','), expected, "{bytes}");
         }
     }
 }

@@ -1,147 +1,152 @@
-//! Cells as numbers: whole ones, and money in minor units.
+//! Parses numbers: whole units, and money in minor units.
 
 use polars::prelude::*;
 
-use super::conform::empty;
-use super::parse::{Judge, Parsed, faulty, missing};
-use super::verdicts::{coded, judged, made_of};
-use super::{Format, Numbers, Source};
+use super::cell::{FaultCheck, ParsedCell, fits_i64, is_empty, is_text};
+use super::fault::{Fault, MONEY_LIMIT};
+use super::outcomes::{fault_codes, map_column};
+use super::{Format, NumberFormat, Source};
 
-/// A line's money may not go beyond this many minor units: a thousand such lines still fit 64 bits.
-pub const MONEY_LIMIT: f64 = 9e15;
-/// How far a price may lie from a whole number of minor units: beyond it, the price is finer than the scale.
+/// How far a price may lie from a whole number of minor units. Beyond it, the price has more
+/// decimals than `money.scale`.
 pub const MINOR_TOLERANCE: f64 = 1e-4;
 
-/// A cell as a number of some type: text as it is written, without currency signs and the marks between thousands.
-fn number(cell: &str, source: &Source) -> Expr {
-    let Numbers { decimal, thousands, currency_signs } = &source.set.text.numbers;
-    let plain = *decimal == '.' && thousands.is_none() && currency_signs.is_empty();
+/// A cell as a number of some type. Text is parsed by the source's number format.
+fn number(column: &str, source: &Source) -> Expr {
+    let NumberFormat { decimal, thousands, currency_signs } = &source.set.text.numbers;
     if source.set.format == Format::Parquet {
-        return col(cell);
+        return col(column);
     }
-    if plain {
-        return col(cell).cast(DataType::Float64);
+    if *decimal == '.' && thousands.is_none() && currency_signs.is_empty() {
+        return col(column).cast(DataType::Float64);
     }
-    let nothing = || lit("");
-    let bare = currency_signs.iter().fold(col(cell).cast(DataType::String), |text, sign| {
-        text.str().replace_all(lit(sign.as_str()), nothing(), true)
+    let unsigned = currency_signs.iter().fold(col(column).cast(DataType::String), |text, sign| {
+        text.str().replace_all(lit(sign.as_str()), lit(""), true)
     });
-    let bare = bare.str().strip_chars(lit(" \u{a0}"));
-    let joined = thousands.iter().fold(bare, |text, mark| {
-        // 1.50 is no number where the point parts thousands; without the mark it would be 150.
-        let literal = lit(mark.to_string());
-        let marked = text.clone().str().contains_literal(literal.clone());
-        let [mark, point] = [*mark, *decimal].map(|mark| regex::escape(&mark.to_string()));
-        let in_threes = lit(format!(r"^[+-]?\d{{1,3}}({mark}\d{{3}})+({point}\d*)?$"));
-        let sound = marked.not().or(text.clone().str().contains(in_threes, true));
-        when(sound).then(text.str().replace_all(literal, nothing(), true)).otherwise(lit(NULL))
-    });
-    let pointed = match decimal {
-        '.' => joined,
-        mark => {
-            // A point is then no mark at all, and 1.000 neither one nor a thousand.
-            let pointless = joined.clone().str().contains_literal(lit(".")).not();
-            when(pointless)
-                .then(joined.str().replace_all(lit(mark.to_string()), lit("."), true))
-                .otherwise(lit(NULL))
-        }
+    let trimmed = unsigned.str().strip_chars(lit(" \u{a0}"));
+    let ungrouped = match thousands {
+        Some(mark) => without_thousands(trimmed, *mark, *decimal),
+        None => trimmed,
+    };
+    let pointed = if *decimal == '.' {
+        ungrouped
+    } else {
+        // Null if there is a point: it is no mark of this format, and 1.000 is ambiguous.
+        let without_point = ungrouped.clone().str().contains_literal(lit(".")).not();
+        let replaced = ungrouped.str().replace_all(lit(decimal.to_string()), lit("."), true);
+        when(without_point).then(replaced).otherwise(lit(NULL))
     };
     pointed.cast(DataType::Float64)
 }
 
-/// Whether numbers are whole by their type, and none of them beyond 64 bits.
-fn whole(dtype: &DataType) -> bool {
-    dtype.is_integer() && ![DataType::UInt64, DataType::Int128, DataType::UInt128].contains(dtype)
+/// Removes the marks between thousands. Null if they do not separate groups of three digits: with
+/// points between thousands, 1.50 is no number, and without its mark it would be 150.
+fn without_thousands(text: Expr, mark: char, decimal: char) -> Expr {
+    let mark = mark.to_string();
+    let has_mark = text.clone().str().contains_literal(lit(mark.as_str()));
+    let (group, point) = (regex::escape(&mark), regex::escape(&decimal.to_string()));
+    let pattern = lit(format!(r"^[+-]?\d{{1,3}}({group}\d{{3}})+({point}\d*)?$"));
+    let is_valid = has_mark.not().or(text.clone().str().contains(pattern, true));
+    when(is_valid).then(text.str().replace_all(lit(mark), lit(""), true)).otherwise(lit(NULL))
 }
 
-/// Whole numbers of floats, by a function that rounds; null where they are beyond 64 bits.
+/// Rounds floats to i64 by a function; null if the result does not fit.
 fn rounded(floats: &Float64Chunked, round: impl Fn(f64) -> f64) -> Column {
-    const BEYOND: f64 = 9.2e18;
-    let near = |x: f64| x.abs() < BEYOND;
-    let all_near = |slice: &[f64]| slice.iter().all(|x| near(round(*x)));
+    const I64_LIMIT: f64 = 9.2e18;
+    let fits = |x: f64| x.abs() < I64_LIMIT;
+    let all_fit = |slice: &[f64]| slice.iter().all(|x| fits(round(*x)));
     let name = floats.name().clone();
-    let whole = match floats.null_count() == 0 && floats.data_views().all(all_near) {
-        true => Int64Chunked::from_vec(
-            name,
-            floats.data_views().flatten().map(|x| round(*x) as i64).collect(),
-        ),
-        false => {
-            let one = |x: Option<f64>| x.map(&round).filter(|x| near(*x)).map(|x| x as i64);
-            floats.iter().map(one).collect::<Int64Chunked>().with_name(name)
-        }
+    let whole = if floats.null_count() == 0 && floats.data_views().all(all_fit) {
+        let values = floats.data_views().flatten();
+        Int64Chunked::from_vec(name, values.map(|x| round(*x) as i64).collect())
+    } else {
+        let values = floats.iter().map(|x| x.map(&round).filter(|x| fits(*x)).map(|x| x as i64));
+        values.collect::<Int64Chunked>().with_name(name)
     };
     whole.into_column()
 }
 
 /// A whole number of units.
-pub(super) fn whole_number(name: &'static str, cell: &str, source: &Source) -> Parsed {
-    let wrong = |x: f64| (x.round_ties_even() != x || x.abs() > MONEY_LIMIT).then_some(1);
-    Parsed {
-        cell: cell.to_owned(),
-        value: made_of(vec![number(cell, source)], DataType::Int64, |numbers| {
-            match whole(numbers[0].dtype()) {
-                true => numbers[0].cast(&DataType::Int64),
-                false => Ok(rounded(numbers[0].cast(&DataType::Float64)?.f64()?, |x| x)),
-            }
-        }),
-        faults: vec![missing(name), faulty(name, &format!("{name} not a whole number"))],
-        judge: judge(number(cell, source), cell, source, wrong),
+pub(super) fn whole_number(name: &'static str, column: &str, source: &Source) -> ParsedCell {
+    let fault = |x: f64| (x.round_ties_even() != x || x.abs() > MONEY_LIMIT).then_some(1);
+    let value = map_column(number(column, source), DataType::Int64, |numbers| {
+        if fits_i64(numbers.dtype()) {
+            numbers.cast(&DataType::Int64)
+        } else {
+            Ok(rounded(numbers.cast(&DataType::Float64)?.f64()?, |x| x))
+        }
+    });
+    ParsedCell {
+        name,
+        source_column: column.to_owned(),
+        value,
+        faults: vec![
+            Fault::missing(name),
+            Fault::in_cell(name, &format!("{name} not a whole number")),
+        ],
+        check: number_check(column, source, fault),
     }
 }
 
-/// Money as a whole number of minor units: round(x · 10^scale).
-pub(super) fn minor_units(name: &'static str, cell: &str, source: &Source, factor: f64) -> Parsed {
-    let wrong = move |x: f64| {
+/// Money in minor units: round(x · 10^scale), half to even.
+pub(super) fn minor_units(
+    name: &'static str,
+    column: &str,
+    source: &Source,
+    factor: f64,
+) -> ParsedCell {
+    let fault = move |x: f64| {
         let scaled = x * factor;
-        let finer = (scaled - scaled.round_ties_even()).abs() > MINOR_TOLERANCE;
-        match scaled.is_nan() {
-            true => Some(1),
-            false => (scaled.abs() > MONEY_LIMIT || finer).then_some(2),
+        let too_fine = (scaled - scaled.round_ties_even()).abs() > MINOR_TOLERANCE;
+        if scaled.is_nan() {
+            Some(1)
+        } else {
+            (scaled.abs() > MONEY_LIMIT || too_fine).then_some(2)
         }
     };
-    Parsed {
-        cell: cell.to_owned(),
-        value: made_of(vec![number(cell, source)], DataType::Int64, move |numbers| {
-            Ok(rounded(numbers[0].cast(&DataType::Float64)?.f64()?, |x| {
-                (x * factor).round_ties_even()
-            }))
-        }),
+    let value = map_column(number(column, source), DataType::Int64, move |numbers| {
+        let numbers = numbers.cast(&DataType::Float64)?;
+        Ok(rounded(numbers.f64()?, |x| (x * factor).round_ties_even()))
+    });
+    ParsedCell {
+        name,
+        source_column: column.to_owned(),
+        value,
         faults: vec![
-            missing(name),
-            faulty(name, &format!("{name} not a number")),
-            faulty(name, &format!("{name} out of range or finer than money.scale")),
+            Fault::missing(name),
+            Fault::in_cell(name, &format!("{name} not a number")),
+            Fault::in_cell(name, &format!("{name} out of range or finer than money.scale")),
         ],
-        judge: judge(number(cell, source), cell, source, wrong),
+        check: number_check(column, source, fault),
     }
 }
 
-/// Judges a number: one that is not there is missing, or no number where its cell holds text.
-fn judge(
-    number: Expr,
-    cell: &str,
+/// Checks numbers. A null is a missing cell (index 0), or not a number (1) if its cell has text.
+/// `fault` returns the index of a value's fault.
+fn number_check(
+    column: &str,
     source: &Source,
-    wrong: impl Fn(f64) -> Option<usize> + Clone + Send + Sync + 'static,
-) -> Judge {
-    let (cell, is_text) =
-        (cell.to_owned(), matches!(source.set.dtype(cell), Some(DataType::String) | None));
+    fault: impl Fn(f64) -> Option<usize> + Clone + Send + Sync + 'static,
+) -> FaultCheck {
+    let number = number(column, source);
+    let is_text = is_text(source.set.dtype(column));
+    let if_null = Some(usize::from(is_text));
+    let column = column.to_owned();
     Box::new(move |codes| {
-        let absent = usize::from(is_text);
-        let (wrong, of_codes) = (wrong.clone(), codes.to_vec());
-        let judged = judged(number.clone(), move |numbers| match whole(numbers.dtype()) {
-            true => {
+        let (fault, all_codes) = (fault.clone(), codes.to_vec());
+        let check = map_column(number.clone(), DataType::UInt8, move |numbers| {
+            Ok(if fits_i64(numbers.dtype()) {
                 let numbers = numbers.cast(&DataType::Int64)?;
-                Ok(coded(numbers.i64()?, &of_codes, |x| {
-                    x.map_or(Some(absent), |x| wrong(x as f64))
-                }))
-            }
-            false => {
+                fault_codes(numbers.i64()?, &all_codes, |x| x.map_or(if_null, |x| fault(x as f64)))
+            } else {
                 let numbers = numbers.cast(&DataType::Float64)?;
-                Ok(coded(numbers.f64()?, &of_codes, |x| x.map_or(Some(absent), &wrong)))
-            }
+                fault_codes(numbers.f64()?, &all_codes, |x| x.map_or(if_null, &fault))
+            })
         });
-        match is_text {
-            true => when(empty(col(&cell))).then(lit(codes[0])).otherwise(judged),
-            false => judged,
+        if is_text {
+            when(is_empty(col(&column))).then(lit(codes[0])).otherwise(check)
+        } else {
+            check
         }
     })
 }
@@ -151,15 +156,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn floats_are_rounded_or_beyond_64_bits() {
-        let of = |values: &[Option<f64>]| -> Vec<Option<i64>> {
-            let values: Float64Chunked = values.iter().copied().collect();
-            rounded(&values, |x| (x * 100.0).round_ties_even()).i64().unwrap().iter().collect()
-        };
-        assert_eq!(of(&[Some(1.25), Some(-0.005), Some(0.015)]), [Some(125), Some(0), Some(2)]);
-        assert_eq!(
-            of(&[Some(f64::NAN), Some(1e18), None, Some(2.0)]),
-            [None, None, None, Some(200)]
-        );
+    fn rounds_floats_that_fit_64_bits() {
+        for (values, expected) in [
+            (vec![Some(1.25), Some(-0.005), Some(0.015)], vec![Some(125), Some(0), Some(2)]),
+            (vec![Some(f64::NAN), Some(1e18), None, Some(2.0)], vec![None, None, None, Some(200)]),
+        ] {
+            let values: Float64Chunked = values.into_iter().collect();
+            let column = rounded(&values, |x| (x * 100.0).round_ties_even());
+            assert_eq!(column.i64().unwrap().iter().collect::<Vec<_>>(), expected);
+        }
     }
 }

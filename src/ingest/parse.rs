@@ -1,236 +1,189 @@
-//! What a cell says, and what may be wrong with it; one function a kind of column. Every expression looks at one cell alone, so that
-//! equal cells need to be looked at once.
+//! Parses cells: the value of each of the pipeline's columns, and the faults that it may have.
+
+use std::ops::RangeInclusive;
 
 use chrono::{NaiveDate, NaiveTime};
 use polars::prelude::*;
 
-use super::conform::{AMBIGUOUS, Conformer, DATETIME, FOREIGN, blank};
-use super::numbers::{MONEY_LIMIT, minor_units, whole_number};
-use super::verdicts::{coded, first_of, judged, made_of};
-use super::{Fault, Format, Source, Worth, workbook};
+use super::cell::{DATETIME, FaultCheck, ParsedCell, is_empty_cell};
+use super::fault::{AMBIGUOUS_TIMESTAMP, FOREIGN_CURRENCY, Fault, MONEY_LIMIT};
+use super::numbers::{minor_units, whole_number};
+use super::outcomes::{fault_codes, first_match, map_column, map_columns};
+use super::{Format, IngestParams, LineAmount, Source, workbook};
 use crate::columns::{AMOUNT, CURRENCY, ORDERED_AT, QUANTITY, UNIT_PRICE};
 
-/// Years that an order may be of; beyond them lie years of two digits and stand-ins for "never".
-pub const YEARS: std::ops::RangeInclusive<i32> = 1900..=2199;
+/// Years that an order can be from. Others are two-digit years and placeholders for "never".
+pub const YEARS: RangeInclusive<i32> = 1900..=2199;
+const FIRST_DAY: NaiveDate = NaiveDate::from_yo_opt(*YEARS.start(), 1).expect("a valid date");
+const END_DAY: NaiveDate = NaiveDate::from_yo_opt(*YEARS.end() + 1, 1).expect("a valid date");
 
-/// A column's expression and the reasons for which it may fail; both look at one cell alone.
-pub(super) struct Parsed {
-    /// Source column of the cell.
-    pub(super) cell: String,
-    pub(super) value: Expr,
-    /// What may be wrong with it.
-    pub(super) faults: Vec<Fault>,
-    pub(super) judge: Judge,
+/// The columns of a source that can fail to parse, in the order in which their faults apply.
+pub(super) fn parsed_cells(params: &IngestParams, source: &Source) -> Vec<ParsedCell> {
+    let mut parsed = line_amount(params, source);
+    parsed.push(ordered_at(params, source));
+    parsed.extend(source.columns.currency.as_ref().map(|column| currency(params, source, column)));
+    parsed
 }
 
-/// From the codes of the faults an expression for the code of the first that applies, null where none does.
-pub(super) type Judge = Box<dyn Fn(&[u8]) -> Expr>;
-
-impl Conformer<'_> {
-    /// The columns of a source that may fail to parse, in the order in which their faults are told.
-    pub(super) fn parsed(&self, source: &Source) -> Vec<(&'static str, Parsed)> {
-        let mut parsed = self.measures(source);
-        parsed.push(self.moment(source));
-        parsed.extend(
-            source
-                .columns
-                .currency
-                .as_ref()
-                .map(|column| (CURRENCY, self.currency(column, source))),
-        );
-        parsed
+/// Currency of a line's money. Without rates, any other currency than the pipeline's is a fault.
+fn currency(params: &IngestParams, source: &Source, column: &str) -> ParsedCell {
+    let value = col(column).cast(DataType::String).str().strip_chars(lit(NULL));
+    let mut faults = vec![Fault::missing(CURRENCY)];
+    let mut predicates = vec![is_empty_cell(column, source.set.dtype(column))];
+    if let (None, Some(own)) = (&params.rates, &params.money.currency) {
+        faults.push(Fault::in_cell(CURRENCY, FOREIGN_CURRENCY));
+        predicates.push(value.clone().neq(lit(own.as_str())).fill_null(lit(false)));
     }
+    let check = Box::new(move |codes: &[u8]| {
+        first_match(codes.iter().copied().zip(predicates.iter().cloned()).collect())
+    });
+    ParsedCell { name: CURRENCY, source_column: column.to_owned(), value, faults, check }
+}
 
-    /// The currency of a line's money. Without rates, money of another currency than the pipeline's cannot be counted.
-    fn currency(&self, column: &str, source: &Source) -> Parsed {
-        let cell = column.to_owned();
-        let value = col(column).cast(DataType::String).str().strip_chars(lit(NULL));
-        let mut faults = vec![missing(CURRENCY)];
-        let mut found = vec![blank(column, source.set.dtype(column))];
-        if let (None, Some(own)) = (&self.params.rates, &self.params.money.currency) {
-            faults.push(faulty(CURRENCY, FOREIGN));
-            found.push(value.clone().neq(lit(own.as_str())).fill_null(lit(false)));
+/// Quantity, price and amount, as far as they are mapped.
+fn line_amount(params: &IngestParams, source: &Source) -> Vec<ParsedCell> {
+    let factor = params.money.factor();
+    match &source.columns.line_amount {
+        LineAmount::Priced { quantity, unit_price } => vec![
+            whole_number(QUANTITY, quantity, source),
+            minor_units(UNIT_PRICE, unit_price, source, factor),
+        ],
+        LineAmount::Amount { amount, quantity } => {
+            let quantity = quantity.iter().map(|column| optional_quantity(column, source));
+            quantity.chain([minor_units(AMOUNT, amount, source, factor)]).collect()
         }
-        Parsed { cell, value, faults, judge: first_that_holds(found) }
-    }
-
-    /// Quantity, price and amount, as far as they are mapped.
-    fn measures(&self, source: &Source) -> Vec<(&'static str, Parsed)> {
-        let factor = self.params.money.factor();
-        match &source.columns.worth {
-            Worth::Priced { quantity, unit_price } => {
-                let units = whole_number(QUANTITY, quantity, source);
-                let price = minor_units(UNIT_PRICE, unit_price, source, factor);
-                vec![(QUANTITY, units), (UNIT_PRICE, price)]
-            }
-            Worth::Amount { amount, quantity } => {
-                let amount = (AMOUNT, minor_units(AMOUNT, amount, source, factor));
-                // Beside an amount the units are a remark: a line without them is as good, one with nonsense is not.
-                let units = |name: &String| {
-                    let mut parsed = whole_number(QUANTITY, name, source);
-                    let missing = blank(name, source.set.dtype(name));
-                    let judge = parsed.judge;
-                    parsed.faults.remove(0);
-                    parsed.judge = Box::new(move |codes| {
-                        let all = [&[u8::MAX], codes].concat();
-                        when(missing.clone())
-                            .then(lit(NULL).cast(DataType::UInt8))
-                            .otherwise(judge(&all))
-                    });
-                    (QUANTITY, parsed)
-                };
-                quantity.iter().map(units).chain([amount]).collect()
-            }
-        }
-    }
-
-    /// Local time of the line.
-    fn moment(&self, from: &Source) -> (&'static str, Parsed) {
-        let name = &from.columns.ordered_at;
-        let source = col(name);
-        // All files of a source have the same kind of moment: the pipeline's compile step saw to that.
-        let dtype = from.set.dtype(name);
-        let (value, judge) = match (from.set.format, dtype) {
-            (Format::Csv | Format::Xlsx, _) => {
-                let of_workbook =
-                    (from.set.format == Format::Xlsx).then_some(workbook::MOMENT_FORMAT);
-                let formats = of_workbook
-                    .into_iter()
-                    .chain(from.set.text.datetime_formats.iter().map(String::as_str));
-                let parsed = formats.map(|format| {
-                    let options = StrptimeOptions {
-                        format: Some(format.into()),
-                        strict: false,
-                        exact: true,
-                        cache: true,
-                    };
-                    col(name).str().to_datetime(
-                        Some(TimeUnit::Microseconds),
-                        None,
-                        options,
-                        lit("raise"),
-                    )
-                });
-                let parsed: Vec<Expr> = parsed.collect();
-                let first = parsed
-                    .iter()
-                    .cloned()
-                    .reduce(|first, next| first.fill_null(next))
-                    .unwrap_or(lit(NULL));
-                let differs = |next: &Expr| next.clone().neq(first.clone()).fill_null(lit(false));
-                let ambiguous = parsed.iter().skip(1).map(differs).reduce(|any, one| any.or(one));
-                let before = vec![
-                    blank(name, dtype),
-                    first.clone().is_null(),
-                    ambiguous.unwrap_or(lit(false)),
-                ];
-                (first.clone(), within_years(first, before))
-            }
-            (Format::Parquet, Some(DataType::Datetime(_, Some(_)))) => {
-                let local = source.dt().convert_time_zone(zone(self.params.timezone));
-                let naive = local
-                    .dt()
-                    .replace_time_zone(None, lit("raise"), NonExistent::Raise)
-                    .cast(DATETIME);
-                (naive.clone(), within_years(naive, Vec::new()))
-            }
-            (Format::Parquet, _) => {
-                (source.clone().cast(DATETIME), within_years(source.cast(DATETIME), Vec::new()))
-            }
-        };
-        let (first, last) = (YEARS.start(), YEARS.end());
-        let faults = vec![
-            missing(ORDERED_AT),
-            faulty(ORDERED_AT, "ordered_at not in any declared format"),
-            faulty(ORDERED_AT, AMBIGUOUS),
-            faulty(ORDERED_AT, &format!("ordered_at before {first} or after {last}")),
-        ];
-        (ORDERED_AT, Parsed { cell: name.clone(), value, faults, judge })
     }
 }
 
-/// Judges moments: after what may be wrong before, that they are missing or beyond the years that can be meant.
-fn within_years(moment: Expr, before: Vec<Expr>) -> Judge {
-    let start =
-        |year: i32| NaiveDate::from_yo_opt(year, 1).unwrap_or_default().and_time(NaiveTime::MIN);
-    let years =
-        [*YEARS.start(), YEARS.end() + 1].map(|year| start(year).and_utc().timestamp_micros());
+/// The quantity beside an amount: an empty cell is accepted, a malformed one is a fault.
+fn optional_quantity(column: &str, source: &Source) -> ParsedCell {
+    let mut parsed = whole_number(QUANTITY, column, source);
+    let is_missing = is_empty_cell(column, source.set.dtype(column));
+    let check = parsed.check;
+    parsed.faults.remove(0);
+    parsed.check = Box::new(move |codes| {
+        // The check's first code is that of a missing cell, which does not occur here.
+        let codes = [&[u8::MAX], codes].concat();
+        when(is_missing.clone()).then(lit(NULL).cast(DataType::UInt8)).otherwise(check(&codes))
+    });
+    parsed
+}
+
+/// Local time of the line.
+fn ordered_at(params: &IngestParams, source: &Source) -> ParsedCell {
+    let column = &source.columns.ordered_at;
+    // All files of a source have one type here: the configuration is checked for it.
+    let dtype = source.set.dtype(column);
+    let (value, text_faults) = match (source.set.format, dtype) {
+        (Format::Csv | Format::Xlsx, _) => timestamp_of_text(source, column),
+        (Format::Parquet, Some(DataType::Datetime(_, Some(_)))) => {
+            let zone = TimeZone::from_chrono(&params.timezone);
+            let local = col(column).dt().convert_time_zone(zone).dt();
+            let local = local.replace_time_zone(None, lit("raise"), NonExistent::Raise);
+            (local.cast(DATETIME), Vec::new())
+        }
+        (Format::Parquet, _) => (col(column).cast(DATETIME), Vec::new()),
+    };
+    let years = format!("ordered_at before {} or after {}", YEARS.start(), YEARS.end());
+    ParsedCell {
+        name: ORDERED_AT,
+        source_column: column.clone(),
+        check: timestamp_check(value.clone(), text_faults),
+        value,
+        faults: vec![
+            Fault::missing(ORDERED_AT),
+            Fault::in_cell(ORDERED_AT, "ordered_at not in any declared format"),
+            Fault::in_cell(ORDERED_AT, AMBIGUOUS_TIMESTAMP),
+            Fault::in_cell(ORDERED_AT, &years),
+        ],
+    }
+}
+
+/// A timestamp by the first declared format that matches, and the predicates of its faults: the
+/// cell is empty, no format matches, two formats differ.
+fn timestamp_of_text(source: &Source, column: &str) -> (Expr, Vec<Expr>) {
+    let parse = |format: &str| {
+        let format = Some(format.into());
+        let options = StrptimeOptions { format, strict: false, exact: true, cache: true };
+        let unit = Some(TimeUnit::Microseconds);
+        col(column).str().to_datetime(unit, None, options, lit("raise"))
+    };
+    let of_workbook = (source.set.format == Format::Xlsx).then_some(workbook::TIMESTAMP_FORMAT);
+    let declared = source.set.text.datetime_formats.iter().map(String::as_str);
+    let parsed: Vec<Expr> = of_workbook.into_iter().chain(declared).map(parse).collect();
+    let first = parsed.iter().cloned().reduce(Expr::fill_null).unwrap_or(lit(NULL));
+    let differs = |next: &Expr| next.clone().neq(first.clone()).fill_null(lit(false));
+    let ambiguous = parsed.iter().skip(1).map(differs).reduce(Expr::or).unwrap_or(lit(false));
+    let is_empty = is_empty_cell(column, source.set.dtype(column));
+    (first.clone(), vec![is_empty, first.is_null(), ambiguous])
+}
+
+/// Checks timestamps: first for faults of their text, then for nulls and the range [`YEARS`].
+fn timestamp_check(timestamp: Expr, text_faults: Vec<Expr>) -> FaultCheck {
+    let micros = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc().timestamp_micros();
+    let valid = micros(FIRST_DAY)..micros(END_DAY);
     Box::new(move |codes| {
-        let of_codes = codes.to_vec();
-        let judged = judged(moment.clone(), move |moments| {
-            let wrong = |at: i64| (!(years[0]..years[1]).contains(&at)).then_some(3);
-            Ok(coded(moments.to_physical_repr().i64()?, &of_codes, |at| at.map_or(Some(0), wrong)))
+        let (valid, all_codes) = (valid.clone(), codes.to_vec());
+        let in_range = map_column(timestamp.clone(), DataType::UInt8, move |timestamps| {
+            let timestamps = timestamps.to_physical_repr();
+            Ok(fault_codes(timestamps.i64()?, &all_codes, |timestamp| match timestamp {
+                None => Some(0),
+                Some(micros) => (!valid.contains(&micros)).then_some(3),
+            }))
         });
-        let before = before.iter().cloned().zip(codes).rev();
-        before.fold(judged, |otherwise, (found, code)| {
-            when(found).then(lit(*code)).otherwise(otherwise)
+        let text_faults = text_faults.iter().cloned().zip(codes).rev();
+        text_faults.fold(in_range, |otherwise, (predicate, code)| {
+            when(predicate).then(lit(*code)).otherwise(otherwise)
         })
     })
 }
 
-/// Judges by predicates.
-fn first_that_holds(found: Vec<Expr>) -> Judge {
-    Box::new(move |codes| first_of(codes.iter().copied().zip(found.iter().cloned()).collect()))
-}
-
-/// The code of lines that are worth more than can be counted.
-pub(super) fn beyond([quantity, price]: [Expr; 2], code: u8) -> Expr {
-    let far = |quantity: i64, price: i64| (quantity as f64 * price as f64).abs() > MONEY_LIMIT;
-    made_of(vec![quantity, price], DataType::UInt8, move |columns| {
+/// The code of lines whose money exceeds [`MONEY_LIMIT`], null for the others.
+pub(super) fn amount_out_of_range([quantity, price]: [Expr; 2], code: u8) -> Expr {
+    let exceeds = |quantity: i64, price: i64| (quantity as f64 * price as f64).abs() > MONEY_LIMIT;
+    map_columns(vec![quantity, price], DataType::UInt8, move |columns| {
         let (quantities, prices) = (columns[0].i64()?, columns[1].i64()?);
         let name = quantities.name().clone();
         if let (Ok(quantities), Ok(prices)) = (quantities.cont_slice(), prices.cont_slice())
-            && !quantities.iter().zip(prices).any(|(quantity, price)| far(*quantity, *price))
+            && !quantities.iter().zip(prices).any(|(quantity, price)| exceeds(*quantity, *price))
         {
             return Ok(Column::full_null(name, quantities.len(), &DataType::UInt8));
         }
-        let both = quantities.iter().zip(prices.iter());
-        let codes = both.map(|both| {
-            matches!(both, (Some(quantity), Some(price)) if far(quantity, price)).then_some(code)
+        let lines = quantities.iter().zip(prices.iter());
+        let codes = lines.map(|line| {
+            matches!(line, (Some(quantity), Some(price)) if exceeds(quantity, price))
+                .then_some(code)
         });
         Ok(codes.collect::<UInt8Chunked>().with_name(name).into_column())
     })
 }
 
-/// The local day of moments.
-pub(super) fn day(moment: Expr) -> Expr {
+/// The local day of a timestamp.
+pub(super) fn local_day(timestamp: Expr) -> Expr {
     const MICROS: i64 = 24 * 60 * 60 * 1_000_000;
-    made_of(vec![moment], DataType::Date, |moments| {
-        let moments = moments[0].to_physical_repr();
-        let moments = moments.i64()?;
-        // Lines of one day stand together, and to see that a moment is of the same day as the one before costs less than to divide it.
+    map_column(timestamp, DataType::Date, |timestamps| {
+        let timestamps = timestamps.to_physical_repr();
+        let timestamps = timestamps.i64()?;
+        // Lines of one day follow each other. A comparison with the previous day costs less than a
+        // division.
         let (mut start, mut day) = (0i64, 0i32);
-        let mut of = |at: i64| {
-            if !(0..MICROS).contains(&at.wrapping_sub(start)) {
-                day = at.div_euclid(MICROS) as i32;
+        let mut day_of = |micros: i64| {
+            if !(0..MICROS).contains(&micros.wrapping_sub(start)) {
+                day = micros.div_euclid(MICROS) as i32;
                 start = i64::from(day) * MICROS;
             }
             day
         };
-        let name = moments.name().clone();
-        let days = match moments.null_count() {
-            0 => Int32Chunked::from_vec(
-                name,
-                moments.data_views().flatten().map(|at| of(*at)).collect(),
-            ),
-            _ => moments.iter().map(|at| at.map(&mut of)).collect::<Int32Chunked>().with_name(name),
+        let name = timestamps.name().clone();
+        let days = if timestamps.null_count() == 0 {
+            let values = timestamps.data_views().flatten();
+            Int32Chunked::from_vec(name, values.map(|micros| day_of(*micros)).collect())
+        } else {
+            let days = timestamps.iter().map(|micros| micros.map(&mut day_of));
+            days.collect::<Int32Chunked>().with_name(name)
         };
         Ok(days.into_date().into_column())
     })
-}
-
-fn zone(timezone: chrono_tz::Tz) -> TimeZone {
-    TimeZone::from_chrono(&timezone)
-}
-
-/// A fault of a cell.
-pub(super) fn faulty(cell: &'static str, reason: &str) -> Fault {
-    Fault { reason: reason.to_owned(), cell: Some(cell) }
-}
-
-/// A cell without anything in it.
-pub(super) fn missing(name: &str) -> Fault {
-    Fault { reason: format!("{name} missing"), cell: None }
 }
 
 #[cfg(test)]
@@ -238,23 +191,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_are_told_before_and_after_1970() {
+    fn computes_days_before_and_after_1970() {
         const HOUR: i64 = 3_600_000_000;
-        // 1970-01-01 23:00, the same day 00:00, 1969-12-31 23:00, 1969-12-31 00:00, 1900-01-01, nothing, 1970-01-02.
-        let moments = [Some(23), Some(0), Some(-1), Some(-24), Some(-25_567 * 24), None, Some(24)];
-        let of = |moments: &[Option<i64>]| -> Vec<Option<i32>> {
-            let moments: Int64Chunked =
-                moments.iter().map(|hours| hours.map(|hours| hours * HOUR)).collect();
-            let moments = moments
-                .with_name("at".into())
-                .into_datetime(TimeUnit::Microseconds, None)
-                .into_column();
-            let frame = DataFrame::new(moments.len(), vec![moments]).unwrap();
-            let days = frame.lazy().select([day(col("at"))]).collect().unwrap();
-            days.column("at").unwrap().date().unwrap().physical().iter().collect()
-        };
-        let expected = [Some(0), Some(0), Some(-1), Some(-1), Some(-25_567), None, Some(1)];
-        assert_eq!(of(&moments), expected);
-        assert_eq!(of(&moments[..5]), expected[..5]);
+        for (hours, expected) in [
+            // 1970-01-01 23:00 and 00:00, 1969-12-31 23:00 and 00:00, 1900-01-01.
+            (
+                vec![Some(23), Some(0), Some(-1), Some(-24), Some(-25_567 * 24)],
+                vec![Some(0), Some(0), Some(-1), Some(-1), Some(-25_567)],
+            ),
+            (vec![Some(23), None, Some(24)], vec![Some(0), None, Some(1)]),
+        ] {
+            let micros: Int64Chunked = hours.iter().map(|hour| hour.map(|h| h * HOUR)).collect();
+            let timestamps = micros.into_datetime(TimeUnit::Microseconds, None).into_column();
+            let frame =
+                DataFrame::new(hours.len(), vec![timestamps.with_name("at".into())]).unwrap();
+            let days = frame.lazy().select([local_day(col("at"))]).collect().unwrap();
+            let days = days.column("at").unwrap().date().unwrap().physical();
+            assert_eq!(days.iter().collect::<Vec<_>>(), expected);
+        }
     }
 }

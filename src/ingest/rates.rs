@@ -1,99 +1,60 @@
-//! What foreign money is worth by day, from a CSV of `date`, `currency`, `rate`; and money turned into the pipeline's own.
+//! Exchange rates by day, from a CSV of `date`, `currency`, `rate`, and the conversion of money.
 //!
-//! A rate says what one unit of the currency is worth in the pipeline's currency, from its date on until the next one. It is
-//! held as a whole number of 10^-10, so that conversion is exact up to one rounding a line, half away from zero.
+//! A rate is the price of one unit of the currency in the pipeline's currency, valid from its date
+//! to the day before the next one. It is a whole number of 10^-10, so a conversion is exact up to
+//! one rounding a line, half away from zero.
 
 use std::fs::File;
 use std::path::Path;
 
 use chrono::{Datelike, NaiveDate};
+use csv::StringRecord;
 use polars::prelude::*;
 
 use super::SourceFile;
-use super::numbers::MONEY_LIMIT;
+use super::fault::{MONEY_LIMIT, MONEY_OUT_OF_RANGE, NO_RATE};
+use super::parse::YEARS;
 use crate::columns::{CURRENCY, DAY, MONEY, RATE, REASON};
 
-/// The fault of a line whose currency has no rate yet on its day, or none at all.
-pub const NO_RATE: &str = "no rate for the currency on that day";
-/// The fault of money that is beyond what is counted once it is converted.
-pub const BEYOND: &str = "money out of range in the pipeline's currency";
-/// Parts of one in which rates are held.
+/// A rate of 1.
 const ONE: i64 = 10_000_000_000;
 /// Decimal places of [`ONE`].
-const PLACES: usize = 10;
-/// The columns of the CSV.
+const DECIMALS: usize = 10;
 const HEADER: [&str; 3] = ["date", "currency", "rate"];
-/// The day whose rate a line is converted at.
+/// The day whose rate converts a line.
 const RATE_DAY: &str = "rate_day";
 
 /// A checked table of rates.
 #[derive(Debug, Clone)]
 pub struct Rates {
-    /// The file, for the record of what went in.
+    /// The file, for the manifest's inputs.
     pub file: SourceFile,
+    /// The pipeline's currency.
     own: String,
-    /// currency, day, rate: one row for each day from a currency's first rate to the last day of the table.
+    /// `currency`, `rate_day`, `rate`: one row for each day from a currency's first rate to the
+    /// last day of the table.
     daily: DataFrame,
-    /// The last rates hold on.
+    /// Last day of the table. Its rates stay valid after it.
     last: NaiveDate,
 }
+
+/// A currency's rate from a day on.
+type DatedRate = (String, NaiveDate, i64);
 
 impl Rates {
     /// Reads a table of rates into the currency `own`.
     ///
     /// # Errors
-    /// What is wrong with the file, with its row.
+    /// What is wrong with the file, with its row number.
     pub fn read(path: &Path, name: &str, own: &str) -> Result<Self, String> {
-        let file = File::open(path).map_err(|error| error.to_string())?;
-        let mut reader = csv::Reader::from_reader(file);
-        let header = reader.headers().map_err(|error| error.to_string())?.clone();
-        let at = HEADER.map(|column| {
-            header.iter().position(|name| name.trim_start_matches('\u{feff}') == column)
-        });
-        let [Some(date), Some(currency), Some(rate)] = at else {
-            return Err(format!("expected the columns {}", HEADER.join(", ")));
-        };
-        let mut given: Vec<(String, NaiveDate, i64)> = Vec::new();
-        for (idx, record) in reader.records().enumerate() {
-            let row = idx + 1;
-            let record = record.map_err(|error| format!("row {row}: {error}"))?;
-            let cell = |at: usize| record.get(at).unwrap_or_default().trim();
-            let day = NaiveDate::parse_from_str(cell(date), "%Y-%m-%d").ok();
-            let day = day.filter(|day| (1900..2200).contains(&day.year()));
-            let day =
-                day.ok_or(format!("row {row}: `{}` is not a date such as 2011-12-10", cell(date)))?;
-            let units = parse_rate(cell(rate));
-            let units = units.ok_or(format!(
-                "row {row}: `{}` is not a rate above 0 of {PLACES} decimals",
-                cell(rate)
-            ))?;
-            match cell(currency) {
-                "" => return Err(format!("row {row}: the currency is missing")),
-                code if code == own => {
-                    return Err(format!("row {row}: {own} is the pipeline's own currency"));
-                }
-                code => given.push((code.to_owned(), day, units)),
-            }
+        let mut rates = read_rates(path, own)?;
+        rates.sort();
+        let duplicate = rates.array_windows().find(|[a, b]| (&a.0, a.1) == (&b.0, b.1));
+        if let Some([(currency, day, _), _]) = duplicate {
+            return Err(format!("{currency} has two rates from {day} on"));
         }
-        given.sort();
-        if let Some(twice) =
-            given.windows(2).find(|pair| (&pair[0].0, pair[0].1) == (&pair[1].0, pair[1].1))
-        {
-            return Err(format!("{} has two rates from {} on", twice[0].0, twice[0].1));
-        }
-        let last = given.iter().map(|(_, day, _)| *day).max().ok_or("the table has no rates")?;
-        let (mut currencies, mut days, mut rates) = (Vec::new(), Vec::new(), Vec::new());
-        for (idx, (currency, from, rate)) in given.iter().enumerate() {
-            let next = given.get(idx + 1).filter(|next| next.0 == *currency).map(|next| next.1);
-            let until = next.or(last.succ_opt()).unwrap_or(last);
-            for day in from.iter_days().take_while(|day| *day < until) {
-                currencies.push(currency.as_str());
-                days.push(day);
-                rates.push(*rate);
-            }
-        }
-        let daily = df![CURRENCY => currencies, RATE_DAY => days, RATE => rates]
-            .map_err(|error| error.to_string())?;
+        let last = rates.iter().map(|(_, day, _)| *day).max().ok_or("the table has no rates")?;
+        let daily = daily(&rates, last).map_err(|error| error.to_string())?;
         let file = SourceFile {
             path: path.to_owned(),
             name: name.to_owned(),
@@ -104,52 +65,94 @@ impl Rates {
         Ok(Self { file, own: own.to_owned(), daily, last })
     }
 
-    /// Turns `money` into the pipeline's currency; lines without a rate are marked.
+    /// Converts `money` to the pipeline's currency and marks lines without a rate. `code` returns
+    /// the code of a fault.
     pub(super) fn convert(&self, lines: LazyFrame, code: impl Fn(&str) -> u8) -> LazyFrame {
-        let literal = |date: NaiveDate| lit(date).cast(DataType::Date);
-        let day =
-            when(col(DAY).gt(literal(self.last))).then(literal(self.last)).otherwise(col(DAY));
-        let own = col(CURRENCY).is_null().or(col(CURRENCY).eq(lit(self.own.as_str())));
-        let rate = when(own).then(lit(ONE)).otherwise(col(RATE));
+        let last = || lit(self.last).cast(DataType::Date);
+        let day = when(col(DAY).gt(last())).then(last()).otherwise(col(DAY));
+        let is_own = col(CURRENCY).is_null().or(col(CURRENCY).eq(lit(self.own.as_str())));
+        let rate = when(is_own).then(lit(ONE)).otherwise(col(RATE));
         let wide = |value: Expr| value.cast(DataType::Int128);
         let product = wide(col(MONEY)) * wide(col(RATE));
-        let size = when(product.clone().lt(lit(0)))
-            .then(wide(lit(0)) - product.clone())
-            .otherwise(product.clone());
+        let is_negative = product.clone().lt(lit(0));
+        let negated = |value: Expr| wide(lit(0)) - value;
+        let size = when(is_negative.clone()).then(negated(product.clone())).otherwise(product);
         let rounded = (size * wide(lit(2)) + wide(lit(ONE))).floor_div(wide(lit(2 * ONE)));
-        let signed = when(product.lt(lit(0)))
-            .then(wide(lit(0)) - rounded.clone())
-            .otherwise(rounded.clone());
-        let unmarked = col(REASON).is_null();
-        let reason = when(unmarked.clone().and(col(RATE).is_null()))
+        let money = when(is_negative).then(negated(rounded.clone())).otherwise(rounded.clone());
+        let is_good = col(REASON).is_null();
+        let reason = when(is_good.clone().and(col(RATE).is_null()))
             .then(lit(code(NO_RATE)))
-            .when(unmarked.and(rounded.gt(wide(lit(MONEY_LIMIT as i64)))))
-            .then(lit(code(BEYOND)))
+            .when(is_good.clone().and(rounded.gt(wide(lit(MONEY_LIMIT as i64)))))
+            .then(lit(code(MONEY_OUT_OF_RANGE)))
             .otherwise(col(REASON));
+        let money = when(is_good).then(money.cast(DataType::Int64)).otherwise(lit(0i64));
         let keys = [col(CURRENCY), col(RATE_DAY)];
         lines
             .with_column(day.alias(RATE_DAY))
             .join(self.daily.clone().lazy(), keys.clone(), keys, JoinArgs::new(JoinType::Left))
             .with_column(rate.alias(RATE))
             .with_column(reason.alias(REASON))
-            .with_column(
-                when(col(REASON).is_null())
-                    .then(signed.cast(DataType::Int64))
-                    .otherwise(lit(0i64))
-                    .alias(MONEY),
-            )
+            .with_column(money.alias(MONEY))
     }
 }
 
-/// A rate in parts of [`ONE`]; `None` for what is no plain decimal number above zero, or too fine or large for it.
+fn read_rates(path: &Path, own: &str) -> Result<Vec<DatedRate>, String> {
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let mut reader = csv::Reader::from_reader(file);
+    let header = reader.headers().map_err(|error| error.to_string())?;
+    let columns = HEADER
+        .map(|column| header.iter().position(|name| name.trim_start_matches('\u{feff}') == column));
+    let [Some(date), Some(currency), Some(rate)] = columns else {
+        return Err(format!("expected the columns {}", HEADER.join(", ")));
+    };
+    let parse = |(idx, record): (usize, csv::Result<StringRecord>)| {
+        let at_row = |reason: String| format!("row {}: {reason}", idx + 1);
+        let record = record.map_err(|error| at_row(error.to_string()))?;
+        parse_record([date, currency, rate].map(|column| record[column].trim()), own)
+            .map_err(at_row)
+    };
+    reader.records().enumerate().map(parse).collect()
+}
+
+fn parse_record([date, currency, rate]: [&str; 3], own: &str) -> Result<DatedRate, String> {
+    let day = NaiveDate::parse_from_str(date, "%Y-%m-%d").ok();
+    let day = day
+        .filter(|day| YEARS.contains(&day.year()))
+        .ok_or_else(|| format!("`{date}` is not a date such as 2011-12-10"))?;
+    let rate = parse_rate(rate)
+        .ok_or_else(|| format!("`{rate}` is not a rate above 0 of {DECIMALS} decimals"))?;
+    match currency {
+        "" => Err("the currency is missing".to_owned()),
+        code if code == own => Err(format!("{own} is the pipeline's own currency")),
+        code => Ok((code.to_owned(), day, rate)),
+    }
+}
+
+/// A rate in units of 1/[`ONE`]. `None` if it is not a plain decimal number from 10^-10 to 10^6.
 fn parse_rate(text: &str) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let plain = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || !plain(whole) || !plain(fraction) || fraction.len() > PLACES {
+    let all_digits = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) || fraction.len() > DECIMALS
+    {
         return None;
     }
-    let rate = format!("{whole}{fraction:0<PLACES$}").parse().ok();
+    let rate = format!("{whole}{fraction:0<DECIMALS$}").parse().ok();
     rate.filter(|rate| (1..=ONE * 1_000_000).contains(rate))
+}
+
+/// Repeats each of the sorted rates for the days on which it is valid.
+fn daily(rates: &[DatedRate], last: NaiveDate) -> PolarsResult<DataFrame> {
+    let (mut currencies, mut days, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    for (idx, (currency, from, rate)) in rates.iter().enumerate() {
+        let next = rates.get(idx + 1).filter(|next| next.0 == *currency).map(|next| next.1);
+        for day in from.iter_days().take_while(|day| next.map_or(*day <= last, |next| *day < next))
+        {
+            currencies.push(currency.as_str());
+            days.push(day);
+            values.push(*rate);
+        }
+    }
+    df![CURRENCY => currencies, RATE_DAY => days, RATE => values]
 }
 
 #[cfg(test)]
@@ -157,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_are_exact() {
+    fn parses_rates_exactly() {
         let cases = [
             ("1", Some(ONE)),
             ("0.85", Some(8_500_000_000)),

@@ -1,100 +1,119 @@
-//! One scan a file, each with its row index, then concatenated: Polars' own index would run on over the files.
+//! One plan of all files. Each file has a row index of its own, since the index that Polars adds to
+//! a scan of several files continues over them.
 
 use std::sync::Arc;
 
 use polars::prelude::*;
 
-use super::text::{CsvScan, ParsedCells, ROW_COLUMN, ReadCount};
-use super::{FileSet, Format, IngestParams, Lines, SourceFile, conform, probe, workbook};
+use super::cell::{FILE_COLUMN, ROW_COLUMN};
+use super::schema_mapping::RowMapper;
+use super::text::{CsvScan, ReadCount};
+use super::{FileSet, Format, IngestParams, Lines, SourceFile, probe, workbook};
+use crate::progress::ScanObserver;
 
-/// Column of a source's plan that holds the file's index; none that a source would have itself.
-pub(super) const FILE_COLUMN: &str = "custseg.source_file";
-
-/// How much of the source a plan is made over.
+/// How much of the source a plan covers.
 #[derive(Debug, Clone, Copy)]
 pub enum Reading {
-    /// All of it. A workbook's rows are read now, since Polars has no plan for them.
+    /// All rows. Workbooks are read immediately, since Polars has no lazy scan for them.
     Rows,
-    /// Headers and footers: a workbook stands in the plan without rows.
+    /// Headers and footers. Workbooks have no rows in the plan.
     Headers,
+}
+
+/// The rows that a scan must return: those of footers and workbooks, and the records read of CSV.
+#[derive(Debug, Clone, Default)]
+pub struct PromisedRows {
+    rows: u64,
+    /// One count for each CSV file. They grow while the plan runs.
+    records: Vec<Arc<ReadCount>>,
+}
+
+impl PromisedRows {
+    /// Compares with the rows that arrived: the engine must not lose a chunk.
+    ///
+    /// # Errors
+    /// A message with both numbers if they differ.
+    pub fn reconcile(&self, arrived: u64) -> Result<(), String> {
+        let promised = self.rows + self.records.iter().map(|count| count.records()).sum::<u64>();
+        if promised == arrived {
+            Ok(())
+        } else {
+            Err(format!("the source has {promised} rows, but {arrived} arrived"))
+        }
+    }
 }
 
 /// The plan of all lines of all files.
 ///
 /// # Errors
-/// What Polars says of a plan that cannot be made, or a workbook that cannot be read.
-pub fn lines(params: &IngestParams, reading: Reading) -> PolarsResult<Lines> {
-    let conformer = conform::Conformer::new(params);
+/// A Parquet file that cannot be scanned, or a workbook that cannot be read.
+pub fn lines(
+    params: &IngestParams,
+    reading: Reading,
+    observer: Arc<dyn ScanObserver>,
+) -> PolarsResult<Lines> {
+    let mapper = RowMapper::new(params);
     let files = params
         .sources
         .iter()
         .flat_map(|source| source.set.files.iter().map(move |file| (source, file)));
-    let (mut plans, mut read) = (Vec::new(), Vec::new());
+    let (mut plans, mut promised) = (Vec::new(), PromisedRows::default());
     for (idx, (source, file)) in files.enumerate() {
         let file_idx = lit(idx as u32).cast(DataType::UInt32).alias(FILE_COLUMN);
         let cells = match source.set.format {
             Format::Csv => {
                 let count = Arc::new(ReadCount::default());
-                read.push(count.clone());
-                csv(&source.set, file, conformer.texts(source), conformer.made(source), count)?
+                promised.records.push(count.clone());
+                CsvScan {
+                    file: file.clone(),
+                    text: source.set.text.clone(),
+                    texts: mapper.text_columns(source, file),
+                    cells: mapper.cell_exprs(source),
+                    count,
+                    observer: observer.clone(),
+                }
+                .plan()?
             }
             Format::Parquet | Format::Xlsx => {
                 let wanted = |name: &str| params.reads(source, name);
-                conformer.parse(rows(&source.set, file, wanted, reading)?, source)
+                let (plan, height) = rows(&source.set, file, wanted, reading)?;
+                promised.rows += height;
+                mapper.parse(plan, source)
             }
         };
-        plans.push(conformer.conform(cells.with_column(file_idx), source, file));
+        plans.push(mapper.map_rows(cells.with_column(file_idx), source, file));
     }
     let mut frame =
         concat(plans, UnionArgs { rechunk: false, maintain_order: false, ..Default::default() })?;
     if let Some(rates) = &params.rates {
-        frame = rates.convert(frame, |reason| conformer.code(reason));
+        frame = rates.convert(frame, |reason| mapper.faults.code(reason));
     }
-    Ok(Lines {
-        frame,
-        faults: conformer.faults,
-        carried: conformer.carried,
-        kept: conformer.kept,
-        read,
-    })
+    let RowMapper { faults, carried, kept, .. } = mapper;
+    Ok(Lines { frame, faults: faults.0, carried, kept, promised })
 }
 
-/// The plan of the records of a CSV file.
-pub(super) fn csv(
-    set: &FileSet,
-    file: &SourceFile,
-    texts: Vec<String>,
-    parsed: Vec<ParsedCells>,
-    count: Arc<ReadCount>,
-) -> PolarsResult<LazyFrame> {
-    let has = |column: &String| file.columns.iter().any(|(name, _)| name == column);
-    let texts = texts.into_iter().filter(has).collect();
-    CsvScan { file: file.clone(), text: set.text.clone(), texts, parsed }.plan(count)
-}
-
-/// The plan of the rows of a Parquet file or a workbook, as they stand.
+/// The plan of the unparsed rows of a Parquet file or a workbook, and their number.
 pub(super) fn rows(
     set: &FileSet,
     file: &SourceFile,
     wanted: impl Fn(&str) -> bool,
     reading: Reading,
-) -> PolarsResult<LazyFrame> {
+) -> PolarsResult<(LazyFrame, u64)> {
     if set.format == Format::Parquet {
         let row_index = Some(RowIndex { name: ROW_COLUMN.into(), offset: 1 });
-        let path = PlRefPath::try_from_path(&file.path)?;
-        return LazyFrame::scan_parquet(
-            path,
-            ScanArgsParquet { row_index, glob: false, ..Default::default() },
-        );
+        let args = ScanArgsParquet { row_index, glob: false, ..Default::default() };
+        let plan = LazyFrame::scan_parquet(PlRefPath::try_from_path(&file.path)?, args)?;
+        return Ok((plan, file.rows.unwrap_or(0)));
     }
     let frame = match reading {
         Reading::Rows => {
             let names = file.columns.iter().map(|(name, _)| name.as_str());
             let wanted: Vec<&str> = names.filter(|name| wanted(name)).collect();
             workbook::frame(&file.path, &wanted)
-                .map_err(|words| polars_err!(ComputeError: "{words}"))?
+                .map_err(|reason| polars_err!(ComputeError: "{reason}"))?
         }
         Reading::Headers => DataFrame::empty_with_schema(&probe::schema_of(&file.columns)),
     };
-    Ok(frame.lazy().with_row_index(ROW_COLUMN, Some(1)))
+    let height = frame.height() as u64;
+    Ok((frame.lazy().with_row_index(ROW_COLUMN, Some(1)), height))
 }

@@ -1,50 +1,47 @@
-//! One source: its files, how they are written, and which of their columns holds what.
+//! One source: its files, their format, and the mapping of their columns.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use encoding_rs::Encoding;
 use polars::prelude::DataType;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::columns::{
     AMOUNT, CATEGORY, CURRENCY, CUSTOMER_ID, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, UNIT_PRICE,
 };
-use crate::scratch::Scratch;
+use crate::temp::TempPath;
 
 /// One source of transactions.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// Its files; all have the mapped columns, with types that can be used.
+    /// Every file has the mapped columns in usable types.
     pub set: FileSet,
-    /// Which source column holds what.
     pub columns: Columns,
 }
 
-/// Files of one format that share their columns.
+/// Files of one format with the same mapping.
 #[derive(Debug, Clone)]
 pub struct FileSet {
-    /// At least one file.
+    /// At least one.
     pub files: Vec<SourceFile>,
-    /// Format of all files.
     pub format: Format,
-    /// How text is written.
     pub text: TextFormat,
 }
 
-/// How CSV is written; of a workbook, its moments and numbers where they are text.
+/// Format of CSV, and of timestamps and numbers in the text cells of workbooks.
 #[derive(Debug, Clone)]
 pub struct TextFormat {
     /// Separator of CSV fields.
     pub separator: u8,
-    /// Encoding of CSV text.
     pub encoding: &'static Encoding,
-    /// Formats of dates and times, in the order in which they are tried.
+    /// Formats of timestamps, in the order in which they are tried.
     pub datetime_formats: Vec<String>,
-    /// How numbers are written.
-    pub numbers: Numbers,
+    pub numbers: NumberFormat,
 }
 
-/// Format of the source files, told by their suffix.
+/// Format of source files, by their suffix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// `.csv`, `.csv.gz` or `.csv.zst`.
@@ -55,104 +52,89 @@ pub enum Format {
     Xlsx,
 }
 
-/// One source file with its columns, as its header or footer tells them.
+/// One source file, with the columns of its header or footer.
 #[derive(Debug, Clone)]
 pub struct SourceFile {
-    /// Where it is.
     pub path: PathBuf,
-    /// The path as the YAML's folder sees it, for people and the manifest.
+    /// Path relative to the YAML's folder, or the URL; for messages and the manifest.
     pub name: String,
-    /// Names and types in the file's order; CSV columns are all text.
+    /// Names and types in the file's order. All columns of CSV and workbooks are text.
     pub columns: Vec<(String, DataType)>,
-    /// Rows, where the file says so.
+    /// Number of rows, if the format has it in its metadata.
     pub rows: Option<u64>,
-    /// Scratch that it was fetched into, where it is remote; it goes with the last of its files.
-    pub fetched: Option<Arc<Scratch>>,
+    /// Temporary folder of a downloaded file. It is removed with the last of its files.
+    pub fetched: Option<Arc<TempPath>>,
 }
 
-/// How numbers are written where they are text.
+/// Format of numbers in text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Numbers {
-    /// Between the whole and its fraction.
+pub struct NumberFormat {
+    /// Decimal point.
     pub decimal: char,
-    /// Between groups of three digits, where they are parted.
+    /// Mark between groups of three digits.
     pub thousands: Option<char>,
-    /// Signs before or after a number that say its currency.
+    /// Currency signs before or after a number. They are removed.
     pub currency_signs: Vec<String>,
 }
 
-/// What becomes of rows that cannot be parsed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How rows that cannot be parsed are handled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum OnBadRow {
-    /// They go to the rejects.
+    #[default]
     Reject,
-    /// They fail the run.
     Fail,
 }
 
-/// Names of the source columns.
+/// Names of the mapped source columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
-    /// Who bought.
     pub customer_id: String,
-    /// The order, if the source knows one.
     pub order_id: Option<String>,
-    /// When.
     pub ordered_at: String,
-    /// What was bought, if mapped.
     pub product_id: Option<String>,
-    /// What the line is worth.
-    pub worth: Worth,
-    /// The currency of its money, if mapped.
+    pub line_amount: LineAmount,
+    /// Currency of the line's money.
     pub currency: Option<String>,
-    /// What kind of thing was bought, if mapped.
     pub category: Option<String>,
 }
 
 impl Columns {
     /// The mapped columns: the pipeline's name and the source's.
     pub fn mapped(&self) -> Vec<(&'static str, &str)> {
-        let Self { customer_id, order_id, ordered_at, product_id, worth, currency, category } =
-            self;
-        let money = match worth {
-            Worth::Priced { unit_price, .. } => (UNIT_PRICE, Some(unit_price.as_str())),
-            Worth::Amount { amount, .. } => (AMOUNT, Some(amount.as_str())),
+        let money = match &self.line_amount {
+            LineAmount::Priced { unit_price, .. } => (UNIT_PRICE, Some(unit_price.as_str())),
+            LineAmount::Amount { amount, .. } => (AMOUNT, Some(amount.as_str())),
         };
         let all = [
-            (CUSTOMER_ID, Some(customer_id.as_str())),
-            (ORDER_ID, order_id.as_deref()),
-            (ORDERED_AT, Some(ordered_at)),
-            (PRODUCT_ID, product_id.as_deref()),
-            (QUANTITY, worth.quantity()),
+            (CUSTOMER_ID, Some(self.customer_id.as_str())),
+            (ORDER_ID, self.order_id.as_deref()),
+            (ORDERED_AT, Some(self.ordered_at.as_str())),
+            (PRODUCT_ID, self.product_id.as_deref()),
+            (QUANTITY, self.line_amount.quantity()),
             money,
-            (CURRENCY, currency.as_deref()),
-            (CATEGORY, category.as_deref()),
+            (CURRENCY, self.currency.as_deref()),
+            (CATEGORY, self.category.as_deref()),
         ];
         all.into_iter().filter_map(|(name, source)| Some((name, source?))).collect()
     }
+
+    /// The source column that is mapped to one of the pipeline's.
+    pub(super) fn source_name(&self, name: &str) -> Option<&str> {
+        self.mapped().into_iter().find(|(ours, _)| *ours == name).map(|(_, source)| source)
+    }
 }
 
-/// Where a line's money comes from.
+/// Source columns of a line's money.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Worth {
+pub enum LineAmount {
     /// quantity × unit price.
-    Priced {
-        /// Source column of the units.
-        quantity: String,
-        /// Source column of the price of one unit.
-        unit_price: String,
-    },
-    /// One column of amounts, and perhaps one of units.
-    Amount {
-        /// Source column of the line's value.
-        amount: String,
-        /// Source column of the units, if mapped.
-        quantity: Option<String>,
-    },
+    Priced { quantity: String, unit_price: String },
+    /// The line's money itself.
+    Amount { amount: String, quantity: Option<String> },
 }
 
-impl Worth {
-    /// Source column of the units, if any.
+impl LineAmount {
     pub fn quantity(&self) -> Option<&str> {
         match self {
             Self::Priced { quantity, .. } => Some(quantity),
@@ -162,12 +144,14 @@ impl Worth {
 }
 
 impl FileSet {
-    /// Type of a source column in the first file that has it.
+    /// Type of a column in the first file that has it.
     pub fn dtype(&self, column: &str) -> Option<&DataType> {
-        self.files
-            .iter()
-            .flat_map(|file| &file.columns)
-            .find(|(name, _)| name == column)
-            .map(|(_, dtype)| dtype)
+        self.files.iter().find_map(|file| file.dtype(column))
+    }
+}
+
+impl SourceFile {
+    pub(super) fn dtype(&self, column: &str) -> Option<&DataType> {
+        self.columns.iter().find(|(name, _)| name == column).map(|(_, dtype)| dtype)
     }
 }

@@ -1,95 +1,99 @@
-//! The data sets that a run reads and writes, with their columns, and which column is made of which.
+//! The data sets of a run with their schemas, and the lineage of the columns.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use polars::prelude::{DataFrame, DataType};
+use serde_json::{Map, Value, json};
 
 use super::facet;
 use crate::columns::*;
-use crate::evaluate::{SEGMENTS, Tables};
-use crate::ingest::{FileSet, Worth};
-use crate::pipeline::{Pipeline, Scanned};
-use crate::publish::manifest::Output;
+use crate::evaluate::Tables;
+use crate::ingest::{FileSet, LineAmount, Source};
+use crate::manifest::Output;
+use crate::pipeline::Pipeline;
+use crate::session::Scanned;
+use crate::tables::TableId;
 
-/// A data set by its name.
+/// Identity of a data set.
 struct Dataset {
     namespace: String,
     name: String,
 }
 
 impl Dataset {
-    /// A file or folder of this machine.
-    fn at(path: &Path) -> Self {
-        let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        Self { namespace: "file".to_owned(), name: whole.display().to_string() }
+    fn local(path: &Path) -> Self {
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        Self { namespace: "file".to_owned(), name: path.display().to_string() }
     }
 
-    /// What a URL names: its store, and the key in it.
+    /// The namespace is the store and bucket, the name is the key.
     fn remote(url: &str) -> Self {
         let (scheme, rest) = url.split_once("://").unwrap_or(("file", url));
         let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
         Self { namespace: format!("{scheme}://{bucket}"), name: key.to_owned() }
     }
 
-    /// The files of a source: one by its own name, several by the folder that holds them all.
-    fn of(set: &FileSet) -> Self {
-        if let Some(file) = set.files.first().filter(|file| file.fetched.is_some()) {
-            let Self { namespace, name } = Self::remote(&file.name);
-            let names = set.files.iter().map(|file| PathBuf::from(Self::remote(&file.name).name));
-            let common = names.fold(PathBuf::from(name), |common, name| shared(&common, &name));
-            return Self { namespace, name: common.display().to_string() };
+    /// The file of a source, or the common folder if there are several.
+    fn source(set: &FileSet) -> Self {
+        if set.files[0].fetched.is_none() {
+            return Self::local(&common_path(set.files.iter().map(|file| file.path.clone())));
         }
-        let mut paths = set.files.iter().map(|file| file.path.as_path());
-        let first = paths.next().map(Path::to_owned).unwrap_or_default();
-        Self::at(&paths.fold(first, |common, path| shared(&common, path)))
+        let Self { namespace, .. } = Self::remote(&set.files[0].name);
+        let keys = set.files.iter().map(|file| PathBuf::from(Self::remote(&file.name).name));
+        Self { namespace, name: common_path(keys).display().to_string() }
     }
 }
 
-/// The deepest folder that two paths have in common.
-fn shared(one: &Path, other: &Path) -> PathBuf {
-    let both = one.components().zip(other.components());
-    both.take_while(|(a, b)| a == b).map(|(component, _)| component).collect()
+/// The longest common prefix of some paths.
+fn common_path(paths: impl Iterator<Item = PathBuf>) -> PathBuf {
+    let common = |a: PathBuf, b: PathBuf| {
+        let components = a.components().zip(b.components());
+        components.take_while(|(a, b)| a == b).map(|(component, _)| component).collect()
+    };
+    paths.reduce(common).unwrap_or_else(PathBuf::new)
 }
 
-/// What a run reads: the sources of transactions, and the customers' source.
+fn schema<'a>(columns: impl Iterator<Item = (&'a str, &'a DataType)>) -> Value {
+    let field =
+        |(name, dtype): (&str, &DataType)| json!({ "name": name, "type": dtype.to_string() });
+    let fields: Vec<Value> = columns.map(field).collect();
+    facet("1-0-0", "SchemaDatasetFacet", json!({ "fields": fields }))
+}
+
+/// The inputs of a run: the sources of transactions and the customers' source.
 pub(super) fn inputs(p: &Pipeline, scanned: Option<&Scanned<'_>>) -> Vec<Value> {
-    let sources = p.ingest.sources.iter().map(|source| &source.set);
-    let customers = p.ingest.customers.iter().map(|customers| &customers.set);
-    let mut made = Vec::new();
-    for (idx, set) in sources.chain(customers).enumerate() {
-        let Dataset { namespace, name } = Dataset::of(set);
-        let columns = set.files.first().map(|file| file.columns.as_slice()).unwrap_or_default();
-        let fields: Vec<Value> = columns
-            .iter()
-            .map(|(name, dtype)| json!({ "name": name, "type": dtype.to_string() }))
-            .collect();
-        let of_lines = idx < p.ingest.sources.len();
-        let said = scanned.filter(|_| of_lines).map(|scanned| quality(p, set, scanned));
-        made.push(json!({
+    let input = |set: &FileSet, facets: Value| {
+        let Dataset { namespace, name } = Dataset::source(set);
+        let columns = set.files[0].columns.iter().map(|(name, dtype)| (name.as_str(), dtype));
+        json!({
             "namespace": namespace,
             "name": name,
-            "facets": { "schema": facet("1-0-0", "SchemaDatasetFacet", json!({ "fields": fields })) },
-            "inputFacets": said.unwrap_or_else(|| json!({})),
-        }));
-    }
-    made
+            "facets": { "schema": schema(columns) },
+            "inputFacets": facets,
+        })
+    };
+    let sources = p.ingest.sources.iter().map(|Source { set, .. }| {
+        input(set, scanned.map_or_else(|| json!({}), |scanned| quality_facets(p, set, scanned)))
+    });
+    let customers = p.ingest.customers.iter().map(|customers| input(&customers.set, json!({})));
+    sources.chain(customers).collect()
 }
 
-/// What was found of a source of transactions.
-fn quality(p: &Pipeline, set: &FileSet, scanned: &Scanned<'_>) -> Value {
-    let of_set = |path: &str| set.files.iter().any(|file| file.name == path);
+/// Size of a source of transactions, and the results of the checks.
+fn quality_facets(p: &Pipeline, set: &FileSet, scanned: &Scanned<'_>) -> Value {
+    let in_set = |path: &str| set.files.iter().any(|file| file.name == path);
     let bytes: u64 =
-        scanned.inputs.iter().filter(|input| of_set(&input.path)).map(|input| input.bytes).sum();
+        scanned.inputs.iter().filter(|input| in_set(&input.path)).map(|input| input.bytes).sum();
     let mut metrics = json!({ "bytes": bytes, "fileCount": set.files.len(), "columnMetrics": {} });
-    // Rows are counted over all sources together.
+    // The count is that of all sources together.
     if p.ingest.sources.len() == 1 {
         metrics["rowCount"] = json!(scanned.rows);
     }
-    let assertions = scanned.verdicts.iter().map(|verdict| {
-        let mut assertion = json!({ "assertion": verdict.check, "success": verdict.passed });
-        if !verdict.on.is_empty() {
-            assertion["column"] = json!(verdict.on);
+    let assertions = scanned.checks.iter().map(|result| {
+        let mut assertion = json!({ "assertion": result.check, "success": result.passed });
+        if !result.on.is_empty() {
+            assertion["column"] = json!(result.on);
         }
         assertion
     });
@@ -100,92 +104,93 @@ fn quality(p: &Pipeline, set: &FileSet, scanned: &Scanned<'_>) -> Value {
     })
 }
 
-/// What a run writes: its tables, by the names under which readers find them in every run.
+/// The outputs of a run: its tables, by their paths below `current`.
 pub(super) fn outputs(
     p: &Pipeline,
     run_id: &str,
-    outputs: &[Output],
+    files: &[Output],
     tables: Option<&Tables>,
 ) -> Vec<Value> {
-    let mut found: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-    for output in outputs {
-        let Some(rows) = output.rows else { continue };
-        // The snapshots of the segments are parts of one table.
-        let table = output.path.split('/').next().unwrap_or_default();
-        let (all, bytes) = found.entry(table.trim_end_matches(".parquet")).or_default();
-        (*all, *bytes) = (*all + rows, *bytes + output.bytes);
+    // Rows and bytes by table. The files of the segments, one a snapshot, are one table.
+    let mut sizes: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for file in files {
+        let Some(file_rows) = file.rows else { continue };
+        let name = file.path.split_once('/').map_or(file.path.as_str(), |(folder, _)| folder);
+        let (rows, bytes) = sizes.entry(name.trim_end_matches(".parquet")).or_insert((0, 0));
+        *rows += file_rows;
+        *bytes += file.bytes;
     }
-    let of = |(table, (rows, bytes)): (&str, (usize, usize))| {
-        let Dataset { namespace, name } = match &p.publish.mirror {
-            Some(mirror) => Dataset::remote(&mirror.url),
-            None => Dataset::at(&p.publish.to),
-        };
-        let version =
-            facet("1-0-1", "DatasetVersionDatasetFacet", json!({ "datasetVersion": run_id }));
-        let mut facets = json!({ "version": version });
-        let frame = tables.and_then(|tables| {
-            if table == SEGMENTS { Some(&tables.segments) } else { tables.get(table) }
-        });
-        if let Some(frame) = frame {
-            let fields: Vec<Value> = frame
-                .columns()
-                .iter()
-                .map(|column| json!({ "name": column.name().as_str(), "type": column.dtype().to_string() }))
-                .collect();
-            facets["schema"] = facet("1-0-0", "SchemaDatasetFacet", json!({ "fields": fields }));
-            if table == SEGMENTS {
-                let fields = frame
-                    .get_column_names()
-                    .into_iter()
-                    .map(|column| (column.to_string(), ancestors(p, column)));
-                let fields: serde_json::Map<String, Value> = fields.collect();
-                facets["columnLineage"] =
-                    facet("1-0-1", "ColumnLineageDatasetFacet", json!({ "fields": fields }));
+    let Dataset { namespace, name } = match p.publish.to.local_folder() {
+        Some(folder) => Dataset::local(folder),
+        None => Dataset::remote(&p.publish.to.url()),
+    };
+    let output = |(table, (rows, bytes)): (&str, (usize, usize))| {
+        let version = json!({ "datasetVersion": run_id });
+        let mut facets =
+            json!({ "version": facet("1-0-1", "DatasetVersionDatasetFacet", version) });
+        if let Some(frame) =
+            tables.zip(TableId::named(table)).and_then(|(tables, id)| tables.get(id))
+        {
+            let columns = frame.columns().iter();
+            facets["schema"] =
+                schema(columns.map(|column| (column.name().as_str(), column.dtype())));
+            if table == TableId::Segments.name() {
+                facets["columnLineage"] = column_lineage(p, frame);
             }
         }
         let statistics = json!({ "rowCount": rows, "size": bytes });
+        let statistics = facet("1-0-1", "OutputStatisticsOutputDatasetFacet", statistics);
         json!({
             "namespace": namespace,
             "name": format!("{name}/current/{table}"),
             "facets": facets,
-            "outputFacets": { "outputStatistics": facet("1-0-1", "OutputStatisticsOutputDatasetFacet", statistics) },
+            "outputFacets": { "outputStatistics": statistics },
         })
     };
-    found.into_iter().map(of).collect()
+    sizes.into_iter().map(output).collect()
 }
 
-/// The columns of the sources that a column of the segments is made of.
-fn ancestors(p: &Pipeline, column: &str) -> Value {
-    let mut fields = Vec::new();
-    let mut add = |set: &FileSet, field: &str| {
-        let Dataset { namespace, name } = Dataset::of(set);
-        fields.push(json!({ "namespace": namespace, "name": name, "field": field }));
-    };
-    if let Some(customers) =
-        p.ingest.customers.as_ref().filter(|params| params.attributes.iter().any(|a| a == column))
+fn column_lineage(p: &Pipeline, segments: &DataFrame) -> Value {
+    let fields = segments.get_column_names().into_iter().map(|column| {
+        let inputs: Vec<Value> = input_fields(p, column)
+            .into_iter()
+            .map(|(set, field)| {
+                let Dataset { namespace, name } = Dataset::source(set);
+                json!({ "namespace": namespace, "name": name, "field": field })
+            })
+            .collect();
+        (column.to_string(), json!({ "inputFields": inputs }))
+    });
+    let fields: Map<String, Value> = fields.collect();
+    facet("1-0-1", "ColumnLineageDatasetFacet", json!({ "fields": fields }))
+}
+
+/// The source columns from which a column of the segments is computed.
+fn input_fields<'a>(p: &'a Pipeline, column: &'a str) -> Vec<(&'a FileSet, &'a str)> {
+    if let Some(customers) = &p.ingest.customers
+        && customers.attributes.iter().any(|attribute| attribute == column)
     {
-        add(&customers.set, column);
-        return json!({ "inputFields": fields });
+        return vec![(&customers.set, column)];
     }
-    for source in &p.ingest.sources {
-        let columns = &source.columns;
-        let order = columns.order_id.as_deref().unwrap_or(&columns.ordered_at);
-        let mut money: Vec<&str> = match &columns.worth {
-            Worth::Priced { quantity, unit_price } => vec![quantity, unit_price],
-            Worth::Amount { amount, .. } => vec![amount],
+    let mut fields = Vec::new();
+    for Source { set, columns } in &p.ingest.sources {
+        let timestamp = columns.ordered_at.as_str();
+        let order = columns.order_id.as_deref().unwrap_or(timestamp);
+        let mut money: Vec<&str> = match &columns.line_amount {
+            LineAmount::Priced { quantity, unit_price } => vec![quantity, unit_price],
+            LineAmount::Amount { amount, .. } => vec![amount],
         };
         money.extend(columns.currency.as_deref());
-        let when = columns.ordered_at.as_str();
-        let made_of: Vec<&str> = match column {
+        let of_source = match column {
             SNAPSHOT => Vec::new(),
-            CUSTOMER_ID => vec![&columns.customer_id],
-            LAST_ORDER_AT | RECENCY_DAYS | R_SCORE => vec![when],
+            CUSTOMER_ID => vec![columns.customer_id.as_str()],
+            LAST_ORDER_AT | RECENCY_DAYS | R_SCORE => vec![timestamp],
             FREQUENCY | F_SCORE => vec![order],
             MONETARY | M_SCORE => money,
-            // What has a score, a segment or a model in it is made of all that is measured.
-            _ => [when, order].into_iter().chain(money).collect(),
+            // Composite scores, segments and model columns depend on all three measures.
+            _ => [timestamp, order].into_iter().chain(money).collect(),
         };
-        made_of.into_iter().for_each(|field| add(&source.set, field));
+        fields.extend(of_source.into_iter().map(|field| (set, field)));
     }
-    json!({ "inputFields": fields })
+    fields
 }

@@ -1,44 +1,37 @@
-//! Calibration: turns the winner's share of the votes into how often such winners are right, learnt from answers that customers got
-//! without their own vote.
+//! Calibration of confidence: maps the winner's share of the votes to the observed hit rate.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How confidence is calibrated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How confidence is calibrated: not at all (it stays the winner's share of the votes), by isotonic
+/// regression (Zadrozny & Elkan 2002), or by a logistic curve (Platt 1999).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Calibration {
-    /// It stays the winner's share of the votes.
     None,
-    /// By the best rising step function, with straight lines between its ends (Zadrozny & Elkan 2002).
     Isotonic,
-    /// By a logistic curve (Platt 1999).
     Platt,
 }
 
-/// A fitted calibration.
-#[derive(Debug, Clone, PartialEq)]
+/// Calibration of a model's confidence. Serialised in artefacts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Calibrator {
-    /// Leaves confidence as it is.
     None,
-    /// Points of a rising line, by ascending share.
+    /// Points (share, confidence) of a non-decreasing line, by ascending share.
     Isotonic(Vec<(f64, f64)>),
-    /// 1 / (1 + exp(a · share + b)).
-    Platt {
-        /// Slope.
-        a: f64,
-        /// Offset.
-        b: f64,
-    },
+    /// a and b of 1 / (1 + exp(a · share + b)).
+    Platt([f64; 2]),
 }
 
 impl Calibrator {
-    /// Fits to shares of the vote, and whether the winner was right. Nothing to learn from leaves confidence as it is.
+    /// Fits to vote shares and whether each vote was right. Without data it is the identity.
     pub fn fit(kind: Calibration, shares: &[f64], right: &[bool]) -> Self {
         match kind {
             _ if shares.is_empty() => Self::None,
             Calibration::None => Self::None,
             Calibration::Isotonic => Self::Isotonic(isotonic(shares, right)),
-            Calibration::Platt => platt(shares, right),
+            Calibration::Platt => Self::Platt(platt(shares, right)),
         }
     }
 
@@ -46,7 +39,7 @@ impl Calibrator {
     pub fn apply(&self, share: f64) -> f64 {
         match self {
             Self::None => share,
-            Self::Platt { a, b } => 1.0 / (1.0 + (a * share + b).exp()),
+            Self::Platt([a, b]) => 1.0 / (1.0 + (a * share + b).exp()),
             Self::Isotonic(line) => {
                 let after = line.partition_point(|(x, _)| *x < share);
                 match (after.checked_sub(1).map(|i| line[i]), line.get(after).copied()) {
@@ -61,31 +54,38 @@ impl Calibrator {
 
 /// Pool-adjacent-violators over the mean of equal shares.
 fn isotonic(shares: &[f64], right: &[bool]) -> Vec<(f64, f64)> {
-    let mut pairs: Vec<(f64, f64)> =
-        shares.iter().zip(right).map(|(x, hit)| (*x, f64::from(u8::from(*hit)))).collect();
+    /// Shares with one fitted confidence, `hits / n`.
+    struct Block {
+        first: f64,
+        last: f64,
+        hits: f64,
+        n: f64,
+    }
+    let mut pairs: Vec<(f64, bool)> = shares.iter().copied().zip(right.iter().copied()).collect();
     pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
-    // Blocks: first and last share, sum of hits, number.
-    let mut blocks: Vec<(f64, f64, f64, f64)> = Vec::new();
+    let mut blocks: Vec<Block> = Vec::new();
     for equal in pairs.chunk_by(|a, b| a.0 == b.0) {
-        let (x, n) = (equal[0].0, equal.len() as f64);
-        blocks.push((x, x, equal.iter().map(|(_, y)| y).sum(), n));
-        while let [.., before, last] = blocks.as_slice()
-            && before.2 / before.3 >= last.2 / last.3
+        let share = equal[0].0;
+        let hits = equal.iter().filter(|(_, hit)| *hit).count() as f64;
+        blocks.push(Block { first: share, last: share, hits, n: equal.len() as f64 });
+        while let [.., before, last] = blocks.as_mut_slice()
+            && before.hits / before.n >= last.hits / last.n
         {
-            let merged = (before.0, last.1, before.2 + last.2, before.3 + last.3);
-            blocks.truncate(blocks.len() - 2);
-            blocks.push(merged);
+            before.last = last.last;
+            before.hits += last.hits;
+            before.n += last.n;
+            blocks.pop();
         }
     }
-    let ends = |(first, last, sum, n): (f64, f64, f64, f64)| {
-        let y = sum / n;
+    let ends = |Block { first, last, hits, n }: Block| {
+        let y = hits / n;
         if first < last { vec![(first, y), (last, y)] } else { vec![(first, y)] }
     };
     blocks.into_iter().flat_map(ends).collect()
 }
 
-/// Newton's method on the log loss, with Platt's targets, which keep the curve from being vertical.
-fn platt(shares: &[f64], right: &[bool]) -> Calibrator {
+/// Newton's method on the log loss. Platt's targets keep the slope finite for separable data.
+fn platt(shares: &[f64], right: &[bool]) -> [f64; 2] {
     let hits = right.iter().filter(|hit| **hit).count() as f64;
     let misses = right.len() as f64 - hits;
     let (high, low) = ((hits + 1.0) / (hits + 2.0), 1.0 / (misses + 2.0));
@@ -94,12 +94,14 @@ fn platt(shares: &[f64], right: &[bool]) -> Calibrator {
         let (mut gradient, mut hessian) = ([0.0f64; 2], [1e-12, 0.0, 1e-12]);
         for (x, hit) in shares.iter().zip(right) {
             let p = 1.0 / (1.0 + (a * x + b).exp());
-            let (miss, curve) = ((if *hit { high } else { low }) - p, p * (1.0 - p));
-            gradient[0] += x * miss;
-            gradient[1] += miss;
-            hessian[0] += x * x * curve;
-            hessian[1] += x * curve;
-            hessian[2] += curve;
+            let target = if *hit { high } else { low };
+            let residual = target - p;
+            let curvature = p * (1.0 - p);
+            gradient[0] += x * residual;
+            gradient[1] += residual;
+            hessian[0] += x * x * curvature;
+            hessian[1] += x * curvature;
+            hessian[2] += curvature;
         }
         let determinant = hessian[0] * hessian[2] - hessian[1] * hessian[1];
         if determinant.abs() < 1e-18 {
@@ -114,7 +116,7 @@ fn platt(shares: &[f64], right: &[bool]) -> Calibrator {
             break;
         }
     }
-    Calibrator::Platt { a, b }
+    [a, b]
 }
 
 #[cfg(test)]
@@ -122,42 +124,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn isotonic_pools_what_falls() {
-        // scikit-learn 1.9: IsotonicRegression(out_of_bounds="clip").fit([.1, .2, .3, .4, .4, .9], [0, 1, 0, 1, 0, 1]) gives 0, .5, .5, .5, .5, 1.
-        let fitted = Calibrator::fit(
+    fn isotonic_pools_adjacent_violators() {
+        // scikit-learn 1.9: IsotonicRegression(out_of_bounds="clip")
+        //     .fit([.1, .2, .3, .4, .4, .9], [0, 1, 0, 1, 0, 1]) gives 0, .5, .5, .5, .5, 1.
+        let calibrator = Calibrator::fit(
             Calibration::Isotonic,
             &[0.4, 0.1, 0.3, 0.2, 0.4, 0.9],
             &[true, false, false, true, false, true],
         );
-        for (share, expected) in [
-            (0.0, 0.0),
-            (0.1, 0.0),
-            (0.15, 0.25),
-            (0.2, 0.5),
-            (0.4, 0.5),
-            (0.65, 0.75),
-            (0.9, 1.0),
-            (1.0, 1.0),
-        ] {
-            assert!((fitted.apply(share) - expected).abs() < 1e-12, "{share}");
+        let shares = [0.0, 0.1, 0.15, 0.2, 0.4, 0.65, 0.9, 1.0];
+        let expected = [0.0, 0.0, 0.25, 0.5, 0.5, 0.75, 1.0, 1.0];
+        for (share, expected) in shares.into_iter().zip(expected) {
+            assert!((calibrator.apply(share) - expected).abs() < 1e-12, "{share}");
         }
         assert_eq!(Calibrator::fit(Calibration::Isotonic, &[], &[]).apply(0.3), 0.3);
     }
 
     #[test]
-    fn platt_is_where_the_gradient_is_nothing() {
+    fn platt_gradient_is_zero_at_the_fit() {
         let shares: Vec<f64> = (0..40).map(|i| f64::from(i) / 40.0).collect();
         let right: Vec<bool> = (0..40).map(|i| i * 7 % 40 < i).collect();
-        let Calibrator::Platt { a, b } = Calibrator::fit(Calibration::Platt, &shares, &right)
-        else {
-            panic!()
-        };
+        let [a, b] = platt(&shares, &right);
         assert!(a < 0.0);
         let hits = right.iter().filter(|hit| **hit).count() as f64;
-        let target =
-            |hit: bool| if hit { (hits + 1.0) / (hits + 2.0) } else { 1.0 / (40.0 - hits + 2.0) };
-        let miss = |i: usize| target(right[i]) - 1.0 / (1.0 + (a * shares[i] + b).exp());
-        assert!((0..40).map(miss).sum::<f64>().abs() < 1e-9);
-        assert!((0..40).map(|i| miss(i) * shares[i]).sum::<f64>().abs() < 1e-9);
+        let (high, low) = ((hits + 1.0) / (hits + 2.0), 1.0 / (40.0 - hits + 2.0));
+        let residual = |i: usize| {
+            let target = if right[i] { high } else { low };
+            target - 1.0 / (1.0 + (a * shares[i] + b).exp())
+        };
+        assert!((0..40).map(residual).sum::<f64>().abs() < 1e-9);
+        assert!((0..40).map(|i| residual(i) * shares[i]).sum::<f64>().abs() < 1e-9);
     }
 }

@@ -1,106 +1,53 @@
-//! Why a model cannot be had.
+//! Errors of models and clusterings.
 
 use chrono::NaiveDate;
 use polars::prelude::PolarsError;
 
-use super::ModelParams;
-use super::space::NoValue;
+use crate::error::{Class, StageError};
 
-/// Why a model cannot be had.
+/// `model` is the name of the model or clustering.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// More neighbours asked for than there are.
     #[error(
-        "models.{model}: k is {k}, but only {available} other customers can vote; lower `k` or leave the model out"
+        "models.{model}: k is {k}, but only {available} other customers can vote; \
+         lower `k` or leave the model out"
     )]
-    TooFewCustomers {
-        /// The model.
-        model: String,
-        /// Neighbours asked for.
-        k: usize,
-        /// Customers that can vote for one held out.
-        available: usize,
-    },
-    /// A feature that distances cannot be taken in.
+    TooFewCustomers { model: String, k: usize, available: usize },
     #[error(
-        "models.{model}: feature `{feature}`: {}; `encode` says how values are read, `missing` what becomes of customers without one",
-        who(customer)
+        "models.{model}: feature `{feature}`: {reason}; \
+         set `missing` for customers without a value, or check `encode`"
     )]
-    NoValue {
-        /// The model.
-        model: String,
-        /// The feature.
-        feature: String,
-        /// The customer.
-        customer: String,
-    },
-    /// The source does not go back far enough.
+    NoValue { model: String, feature: String, reason: String },
     #[error(
-        "models.{model}: it learns from the snapshot {date}, but the source has nothing before it; shorten the horizon"
+        "models.{model}: training needs a snapshot at {date}, but the source has no data before it; \
+         shorten the horizon"
     )]
-    TooShort {
-        /// The model.
-        model: String,
-        /// The snapshot.
-        date: NaiveDate,
-    },
-    /// None of the customers has a label.
-    #[error("models.{model}: none of the customers has a label")]
-    NoLabels {
-        /// The model.
-        model: String,
-    },
-    /// More labels than a model tells apart.
+    TooShort { model: String, date: NaiveDate },
+    #[error("models.{model}: no customer has a label")]
+    NoLabels { model: String },
     #[error(
-        "models.{model}: {labels} labels are more than the {most} that a model tells apart; is the right column named?"
+        "models.{model}: {labels} distinct labels, at most {most} are supported; \
+         check the label column"
     )]
-    TooManyLabels {
-        /// The model.
-        model: String,
-        /// How many there are.
-        labels: usize,
-        /// How many there may be.
-        most: usize,
-    },
-    /// Fewer customers than clusters.
+    TooManyLabels { model: String, labels: usize, most: usize },
     #[error(
-        "models.{model}: {k} clusters of {customers} customers with different features cannot be made; lower `k`"
+        "models.{model}: cannot form {k} clusters from {customers} customers with distinct features; \
+         lower `k`"
     )]
-    TooManyClusters {
-        /// The clustering.
-        model: String,
-        /// Clusters asked for.
-        k: usize,
-        /// Customers that differ.
-        customers: usize,
-    },
-    /// smartcore refused.
+    TooManyClusters { model: String, k: usize, customers: usize },
     #[error("models.{model}: smartcore: {reason}")]
-    Smartcore {
-        /// The model.
-        model: String,
-        /// What it said.
-        reason: String,
-    },
-    /// The engine failed.
+    Smartcore { model: String, reason: String },
     #[error(transparent)]
     Engine(#[from] PolarsError),
 }
 
-/// Who has no value.
-fn who(customer: &str) -> String {
-    match customer {
-        "" => "no customer has a value that can be used".to_owned(),
-        one => format!("customer `{one}` has no value that can be used"),
-    }
-}
+impl StageError for ModelError {
+    const STAGE: Option<&'static str> = Some("model");
 
-impl ModelError {
-    pub(super) fn no_value(params: &ModelParams, error: NoValue) -> Self {
-        Self::NoValue {
-            model: params.name.clone(),
-            feature: error.feature,
-            customer: error.customer,
+    fn class(&self) -> Class {
+        match self {
+            Self::Smartcore { .. } | Self::Engine(_) => Class::System,
+            _ => Class::Data,
         }
     }
 }

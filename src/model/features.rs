@@ -1,171 +1,125 @@
-//! What customers are compared by: columns of a snapshot, as numbers or as text.
+//! Features of customers: columns of a snapshot as numbers or text.
 
 use polars::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::texts::Texts;
+use super::string_arena::StringArena;
 use crate::columns::CUSTOMER_ID;
 
-/// One thing that customers are compared by.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeatureParams {
-    /// Column of the snapshot.
     pub column: String,
-    /// How its values become numbers.
     pub encoding: Encoding,
-    /// What differences in it count, beside 1 for the others; above 0.
+    /// Factor of its differences in a distance, above 0.
     pub weight: f64,
-    /// What becomes of customers without a value.
     pub missing: Missing,
 }
 
 /// How values become numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Encoding {
-    /// They are numbers.
     Number {
-        /// Whether their logarithm is taken first, as log(1 + x), mirrored below zero.
+        /// Whether to apply [`signed_log1p`] before scaling.
         log1p: bool,
-        /// How they are scaled.
         scale: Scaling,
     },
-    /// One axis a value: 1 for it, 0 for all others. Values that no training customer has are 0 on all.
+    /// One axis a value, 0 or 1. Values absent from the training set are 0 on all axes.
     OneHot,
-    /// The place of a value in a list, from 0.
-    Ordinal {
-        /// The list.
-        order: Vec<String>,
-        /// How places are scaled.
-        scale: Scaling,
-    },
+    /// Position of a value in `order`, from 0.
+    Ordinal { order: Vec<String>, scale: Scaling },
 }
 
-/// How numbers are scaled, by the training customers alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How numbers are scaled, using the training customers only.
+///
+/// `standard`: (x − mean) / population standard deviation. `robust`: (x − median) / interquartile
+/// range (type 7). `minmax`: (x − min) / (max − min). `none`: unchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scaling {
-    /// Less the mean, by the population standard deviation.
     Standard,
-    /// Less the median, by the distance between the quartiles (type 7).
     Robust,
-    /// Less the lowest, by the distance to the highest.
     Minmax,
-    /// Not at all.
     None,
 }
 
-/// What becomes of customers without a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What happens to customers without a value.
+///
+/// `median` imputes the median of the training customers, with an indicator axis if some training
+/// customers lack the value; missing text is 0 on all axes. `drop` excludes the customer from
+/// training and prediction. `fail` fails the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Missing {
-    /// They take the median of the training customers; where some of these have no value either, an axis more tells who has none.
-    /// Text that is missing is 0 on all axes.
     Median,
-    /// They neither train nor get an answer.
     Drop,
-    /// The run fails.
     Fail,
 }
 
-/// The values of one feature.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Raw {
     /// Finite numbers.
     Numbers(Vec<Option<f64>>),
-    /// Text.
+    /// Non-empty strings.
     Texts(Vec<Option<String>>),
 }
 
-/// Customers with what they are compared by, in the order of their ids.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Customers {
-    /// Their ids, ascending bytewise.
-    pub ids: Texts,
+    /// Ascending bytewise.
+    pub ids: StringArena,
     /// One entry a feature, in the order of the features.
     pub raw: Vec<Raw>,
 }
 
 impl Customers {
-    /// The customers of a table, which is sorted by their ids.
-    ///
-    /// # Errors
-    /// A column that is missing.
-    pub fn of(features: &[FeatureParams], frame: &DataFrame) -> PolarsResult<Self> {
-        let raw = |feature: &FeatureParams| -> PolarsResult<Raw> {
-            let column = frame.column(&feature.column)?;
-            Ok(match feature.encoding {
-                Encoding::Number { .. } => {
-                    let numbers = column.cast(&DataType::Float64)?;
-                    Raw::Numbers(
-                        numbers
-                            .f64()?
-                            .iter()
-                            .map(|value| value.filter(|value| value.is_finite()))
-                            .collect(),
-                    )
-                }
-                Encoding::OneHot | Encoding::Ordinal { .. } => {
-                    let texts = column.cast(&DataType::String)?;
-                    let texts = texts
-                        .str()?
-                        .iter()
-                        .map(|text| text.filter(|text| !text.is_empty()).map(str::to_owned));
-                    Raw::Texts(texts.collect())
-                }
-            })
-        };
-        let raw = features.iter().map(raw).collect::<PolarsResult<_>>()?;
-        Ok(Self { ids: text(frame, CUSTOMER_ID)?, raw })
+    /// Reads the customers of a table that is sorted by customer id.
+    pub fn from_frame(features: &[FeatureParams], frame: &DataFrame) -> PolarsResult<Self> {
+        let raw = features.iter().map(|feature| Raw::from_frame(feature, frame));
+        Ok(Self { raw: raw.collect::<PolarsResult<_>>()?, ids: text(frame, CUSTOMER_ID)? })
     }
 
-    /// Some of the customers, in the order of the indices.
-    pub fn at(&self, indices: &[usize]) -> Self {
-        let raw = |raw: &Raw| match raw {
-            Raw::Numbers(values) => Raw::Numbers(indices.iter().map(|&i| values[i]).collect()),
-            Raw::Texts(values) => Raw::Texts(indices.iter().map(|&i| values[i].clone()).collect()),
-        };
+    /// Selects rows by index, in the order of the indices.
+    pub fn select(&self, indices: &[usize]) -> Self {
         Self {
-            ids: indices.iter().map(|&i| self.ids.at(i)).collect(),
-            raw: self.raw.iter().map(raw).collect(),
+            ids: indices.iter().map(|&i| self.ids.value(i)).collect(),
+            raw: self.raw.iter().map(|raw| raw.select(indices)).collect(),
         }
     }
+}
 
-    /// Those who have a value of every feature that drops customers without one.
-    pub fn complete(&self, features: &[FeatureParams]) -> Vec<usize> {
-        let has = |(feature, raw): (&FeatureParams, &Raw), row: usize| match raw {
-            _ if feature.missing != Missing::Drop => true,
-            Raw::Numbers(values) => values[row].is_some(),
-            Raw::Texts(values) => match &feature.encoding {
-                Encoding::Ordinal { order, .. } => {
-                    values[row].as_ref().is_some_and(|text| order.contains(text))
-                }
-                _ => values[row].is_some(),
-            },
-        };
-        (0..self.len())
-            .filter(|&row| features.iter().zip(&self.raw).all(|pair| has(pair, row)))
-            .collect()
+impl Raw {
+    fn from_frame(feature: &FeatureParams, frame: &DataFrame) -> PolarsResult<Self> {
+        let column = frame.column(&feature.column)?;
+        Ok(match feature.encoding {
+            Encoding::Number { .. } => {
+                let numbers = column.cast(&DataType::Float64)?;
+                let numbers = numbers.f64()?.iter();
+                Self::Numbers(numbers.map(|x| x.filter(|x| x.is_finite())).collect())
+            }
+            Encoding::OneHot | Encoding::Ordinal { .. } => {
+                let texts = column.cast(&DataType::String)?;
+                let texts = texts.str()?.iter().map(|text| text.filter(|text| !text.is_empty()));
+                Self::Texts(texts.map(|text| text.map(str::to_owned)).collect())
+            }
+        })
     }
 
-    /// How many they are.
-    pub fn len(&self) -> usize {
-        self.ids.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
+    fn select(&self, indices: &[usize]) -> Self {
+        let indices = indices.iter();
+        match self {
+            Self::Numbers(values) => Self::Numbers(indices.map(|&i| values[i]).collect()),
+            Self::Texts(values) => Self::Texts(indices.map(|&i| values[i].clone()).collect()),
+        }
     }
 }
 
-/// A column of text; nothing is "".
-///
-/// # Errors
-/// A column that is missing.
-pub fn text(frame: &DataFrame, name: &str) -> PolarsResult<Texts> {
-    Ok(frame.column(name)?.str()?.iter().map(Option::unwrap_or_default).collect())
+/// A text column; null becomes "".
+pub fn text(frame: &DataFrame, name: &str) -> PolarsResult<StringArena> {
+    Ok(frame.column(name)?.str()?.iter().map(|text| text.unwrap_or("")).collect())
 }
 
-/// log(1 + x) for x ≥ 0, and mirrored for x < 0, where net spending may lie.
+/// sign(x) · log(1 + |x|). Net spending can be negative.
 pub fn signed_log1p(x: f64) -> f64 {
     x.abs().ln_1p().copysign(x)
 }

@@ -1,248 +1,211 @@
-//! A kd-tree that is built once and asked often, after Bentley (1975), with the bounding box of every node.
-//!
-//! Points are halved at the median of the axis on which they reach farthest, until [`LEAF`] of them are left. A leaf holds its points
-//! column by column, so that its distances are computed side by side; its box, which is much smaller than its share of the space where
-//! axes are correlated, tells whether it can hold anything that is near enough. Two halvings make one node of four children, whose boxes
-//! are looked at side by side, too.
+//! Static kd-tree (Bentley 1975) with a bounding box per node, built once and queried often.
+
+use std::array::from_fn;
 
 use rayon::prelude::*;
 use wide::f64x4;
 
-/// Points of a leaf at most.
+use super::index::{PointDistance, widened};
+
+/// Maximum number of points in a leaf.
 const LEAF: usize = LANES * LANES_OF_LEAF;
-/// What is computed side by side.
 const LANES: usize = 4;
 const LANES_OF_LEAF: usize = 6;
 
-/// Points with a number of axes.
+/// Nodes split at the median of their widest axis until at most [`LEAF`] points are left.
+///
+/// A leaf stores its points by column, so distances are computed with SIMD. On correlated axes its
+/// box is much smaller than its cell, which prunes more. Two splits make one node of four children,
+/// whose boxes are tested with SIMD too.
 pub(super) struct KdTree<const K: usize> {
-    /// Inner nodes, a level after another from the root. The children of the nth node of a level are the nodes, or leaves, 4n to 4n + 3
-    /// of the next.
-    levels: Vec<Vec<Boxes<K>>>,
+    /// Inner nodes by level from the root. The children of node n are the nodes (or leaves) 4n to
+    /// 4n + 3 of the next level.
+    levels: Vec<Vec<ChildBoxes<K>>>,
     leaves: Vec<Leaf<K>>,
 }
 
-/// A point with its place.
-type Placed<const K: usize> = ([f64; K], u32);
+/// A point and its id.
+type IndexedPoint<const K: usize> = ([f64; K], u32);
 
-/// Squared distances of the points of a leaf.
+/// One number a point of a leaf.
 type Squares = [f64x4; LANES_OF_LEAF];
 
-/// Where the points of a node lie.
-#[derive(Clone, Copy)]
+/// Bounding box of a node.
 struct Bounds<const K: usize> {
     low: [f64; K],
     high: [f64; K],
 }
 
-/// The bounds of four children, axis by axis; a child that is not there is infinitely far.
-struct Boxes<const K: usize> {
+/// The bounds of four children by axis. An absent child is infinitely far away.
+struct ChildBoxes<const K: usize> {
     low: [f64x4; K],
     high: [f64x4; K],
 }
 
-/// Points of a leaf; where it is not full, points that are infinitely far.
+/// Points by axis. Unused slots are infinitely far away.
 struct Leaf<const K: usize> {
     axes: [Squares; K],
-    places: [u32; LEAF],
+    ids: [u32; LEAF],
 }
 
 impl<const K: usize> Bounds<K> {
-    const NOTHING: Self = Self { low: [f64::INFINITY; K], high: [f64::NEG_INFINITY; K] };
+    const EMPTY: Self = Self { low: [f64::INFINITY; K], high: [f64::NEG_INFINITY; K] };
 
-    fn of(part: &[Placed<K>]) -> Self {
-        part.iter().fold(Self::NOTHING, |mut of, (point, _)| {
-            of.low.iter_mut().zip(point).for_each(|(low, x)| *low = low.min(*x));
-            of.high.iter_mut().zip(point).for_each(|(high, x)| *high = high.max(*x));
-            of
+    fn enclosing(points: &[IndexedPoint<K>]) -> Self {
+        points.iter().fold(Self::EMPTY, |mut bounds, (point, _)| {
+            bounds.low.iter_mut().zip(point).for_each(|(low, x)| *low = low.min(*x));
+            bounds.high.iter_mut().zip(point).for_each(|(high, x)| *high = high.max(*x));
+            bounds
         })
     }
 
-    /// Halves points at the median of the axis on which they reach farthest.
-    fn halve<'a>(&self, part: &'a mut [Placed<K>]) -> [&'a mut [Placed<K>]; 2] {
-        let reach = |axis: &usize| self.high[*axis] - self.low[*axis];
-        let axis = (0..K).max_by(|a, b| reach(a).total_cmp(&reach(b))).unwrap_or(0);
-        let middle = part.len() / 2;
-        if middle < part.len() {
-            part.select_nth_unstable_by(middle, |a, b| a.0[axis].total_cmp(&b.0[axis]));
+    /// Splits points at the median of the widest axis.
+    fn split<'a>(&self, points: &'a mut [IndexedPoint<K>]) -> [&'a mut [IndexedPoint<K>]; 2] {
+        let width = |axis: &usize| self.high[*axis] - self.low[*axis];
+        let axis = (0..K).max_by(|a, b| width(a).total_cmp(&width(b))).unwrap_or(0);
+        let middle = points.len() / 2;
+        if middle < points.len() {
+            points.select_nth_unstable_by(middle, |a, b| a.0[axis].total_cmp(&b.0[axis]));
         }
-        part.split_at_mut(middle).into()
+        points.split_at_mut(middle).into()
     }
 }
 
-impl<const K: usize> Boxes<K> {
-    fn of(children: &[Bounds<K>]) -> Self {
-        let child = |idx: usize| children.get(idx).unwrap_or(&Bounds::NOTHING);
-        let four =
-            |of: &dyn Fn(&Bounds<K>) -> f64| f64x4::new([0, 1, 2, 3].map(|idx| of(child(idx))));
+impl<const K: usize> ChildBoxes<K> {
+    fn new(children: &[Bounds<K>]) -> Self {
+        let child = |idx: usize| children.get(idx).unwrap_or(&Bounds::EMPTY);
         Self {
-            low: std::array::from_fn(|axis| four(&|bounds| bounds.low[axis])),
-            high: std::array::from_fn(|axis| four(&|bounds| bounds.high[axis])),
+            low: from_fn(|axis| f64x4::new(from_fn(|idx| child(idx).low[axis]))),
+            high: from_fn(|axis| f64x4::new(from_fn(|idx| child(idx).high[axis]))),
         }
     }
 
-    /// The squared distances from a point to the nearest place of each child's box.
+    /// Squared distances from a point to the box of each child.
     #[inline]
-    fn squared(&self, point: &[f64x4; K]) -> [f64; LANES] {
+    fn squared_distances(&self, point: &[f64x4; K]) -> [f64; LANES] {
         let mut squares = f64x4::ZERO;
         for ((low, high), x) in self.low.iter().zip(&self.high).zip(point) {
-            let beside = (*low - *x).fast_max(*x - *high).fast_max(f64x4::ZERO);
-            squares += beside * beside;
+            let outside = (*low - *x).fast_max(*x - *high).fast_max(f64x4::ZERO);
+            squares += outside * outside;
         }
         squares.to_array()
     }
 }
 
 impl<const K: usize> KdTree<K> {
-    /// Over points, which are known by their places.
+    /// The id of a point is its index.
     pub(super) fn new(points: &[[f64; K]]) -> Self {
         let leaves = points.len().div_ceil(LEAF).next_power_of_two();
-        let mut placed: Vec<Placed<K>> = points.iter().copied().zip(0..).collect();
-        let mut parts: Vec<&mut [Placed<K>]> = vec![&mut placed];
+        let mut indexed: Vec<IndexedPoint<K>> = points.iter().copied().zip(0..).collect();
+        let mut parts: Vec<&mut [IndexedPoint<K>]> = vec![&mut indexed];
         let mut levels = Vec::new();
-        // Where the number of halvings is odd, the root has two children.
-        let mut halvings = if leaves.trailing_zeros() % 2 == 1 { 1 } else { 2 };
+        // The root has two children if the number of splits is odd.
+        let mut splits = if leaves.trailing_zeros() % 2 == 1 { 1 } else { 2 };
         while parts.len() < leaves {
-            for _ in 0..halvings {
+            for _ in 0..splits {
                 parts = parts
                     .into_par_iter()
-                    .flat_map_iter(|part| Bounds::of(part).halve(part))
+                    .flat_map_iter(|part| Bounds::enclosing(part).split(part))
                     .collect();
             }
-            let bounds: Vec<Bounds<K>> = parts.par_iter().map(|part| Bounds::of(part)).collect();
-            levels.push(bounds.chunks(1 << halvings).map(Boxes::of).collect());
-            halvings = 2;
+            let bounds: Vec<Bounds<K>> =
+                parts.par_iter().map(|part| Bounds::enclosing(part)).collect();
+            levels.push(bounds.chunks(1 << splits).map(ChildBoxes::new).collect());
+            splits = 2;
         }
-        Self { levels, leaves: parts.into_par_iter().map(|part| Leaf::of(part)).collect() }
+        Self { levels, leaves: parts.into_par_iter().map(|part| Leaf::new(part)).collect() }
     }
 
-    /// Adds the nearest points, of which there are at least so many, in any order: squared distances and places.
-    pub(super) fn nearest(&self, point: &[f64; K], wanted: usize, found: &mut Vec<(f64, u32)>) {
-        let mut nearest = Nearest { wanted, found, worst: f64::INFINITY };
-        self.visit(0, 0, &point.map(f64x4::splat), &mut nearest);
-        nearest.cut();
-    }
-
-    /// Adds all points within a squared distance, with their own.
-    pub(super) fn within(&self, point: &[f64; K], squared: f64, found: &mut Vec<(f64, u32)>) {
-        self.visit(0, 0, &point.map(f64x4::splat), &mut Within { limit: squared.next_up(), found });
-    }
-
-    /// Shows the points of every leaf that may hold something near enough.
-    fn visit(&self, level: usize, node: usize, point: &[f64x4; K], seeker: &mut impl Seeker) {
+    /// Adds the hits of every leaf whose box is closer than the search limit.
+    fn visit(&self, level: usize, node: usize, point: &[f64x4; K], search: &mut Search<'_>) {
         let Some(nodes) = self.levels.get(level) else {
-            let Leaf { axes, places } = &self.leaves[node];
-            let mut squares: Squares = [f64x4::ZERO; LANES_OF_LEAF];
-            for (axis, x) in axes.iter().zip(point) {
-                for (square, y) in squares.iter_mut().zip(axis) {
-                    let apart = *y - *x;
-                    *square += apart * apart;
-                }
-            }
-            seeker.see(&squares, places);
-            return;
+            return search.add_leaf(&self.leaves[node], point);
         };
-        let squares = nodes[node].squared(point);
+        let squares = nodes[node].squared_distances(point);
         let mut order = [0, 1, 2, 3];
-        // The nearest child first.
+        // A sorting network: the nearest child is visited first.
         for (a, b) in [(0, 1), (2, 3), (0, 2), (1, 3), (1, 2)] {
             if squares[order[b]] < squares[order[a]] {
                 order.swap(a, b);
             }
         }
         for child in order {
-            if squares[child] < seeker.limit() {
-                self.visit(level + 1, LANES * node + child, point, seeker);
+            if squares[child] < search.limit {
+                self.visit(level + 1, LANES * node + child, point, search);
             }
         }
     }
 }
 
-/// Who looks for points.
-trait Seeker {
-    /// The squared distance at and beyond which nothing is of interest.
-    fn limit(&self) -> f64;
-    /// Takes the points of a leaf that are of interest.
-    fn see(&mut self, squares: &Squares, places: &[u32; LEAF]);
+pub(super) trait EuclideanTree: Send + Sync {
+    /// Appends the points within `radius`, or the `wanted` nearest of them, in any order. Points
+    /// just beyond the radius may be included.
+    fn search(&self, point: &[f64], radius: f64, wanted: usize, hits: &mut Vec<PointDistance>);
 }
 
-/// Looks for so many points.
-struct Nearest<'a> {
+impl<const K: usize> EuclideanTree for KdTree<K> {
+    fn search(&self, point: &[f64], radius: f64, wanted: usize, hits: &mut Vec<PointDistance>) {
+        let Some(point) = point.first_chunk::<K>() else { return };
+        let mut search = Search { wanted, limit: widened(radius * radius).next_up(), hits };
+        self.visit(0, 0, &point.map(f64x4::splat), &mut search);
+        search.truncate();
+        search.hits.iter_mut().for_each(|(distance, _)| *distance = distance.sqrt());
+    }
+}
+
+/// A running search, in squared distances.
+struct Search<'a> {
     wanted: usize,
-    found: &'a mut Vec<(f64, u32)>,
-    /// The worst of those that were wanted when last they were put in order.
-    worst: f64,
-}
-
-impl Nearest<'_> {
-    /// Leaves as many as are wanted.
-    fn cut(&mut self) {
-        if self.found.len() >= self.wanted {
-            let (_, worst, _) =
-                self.found.select_nth_unstable_by(self.wanted - 1, |a, b| a.0.total_cmp(&b.0));
-            self.worst = worst.0;
-            self.found.truncate(self.wanted);
-        }
-    }
-}
-
-/// Adds the points of a leaf that are nearer than a limit.
-#[inline]
-fn add_nearer(squares: &Squares, places: &[u32; LEAF], limit: f64, found: &mut Vec<(f64, u32)>) {
-    let (limit, places) = (f64x4::splat(limit), places.as_chunks::<LANES>().0);
-    for (squares, places) in squares.iter().zip(places) {
-        let mut near = squares.simd_lt(limit).to_bitmask();
-        let squares = squares.to_array();
-        while near != 0 {
-            let lane = near.trailing_zeros() as usize % LANES;
-            found.push((squares[lane], places[lane]));
-            near &= near - 1;
-        }
-    }
-}
-
-impl Seeker for Nearest<'_> {
-    #[inline]
-    fn limit(&self) -> f64 {
-        self.worst
-    }
-
-    #[inline]
-    fn see(&mut self, squares: &Squares, places: &[u32; LEAF]) {
-        let before = self.found.len();
-        add_nearer(squares, places, self.worst, self.found);
-        if self.found.len() > before {
-            self.cut();
-        }
-    }
-}
-
-/// Looks for all points within a distance.
-struct Within<'a> {
+    /// Points at or beyond it are not added. Shrinks once there are `wanted` hits.
     limit: f64,
-    found: &'a mut Vec<(f64, u32)>,
+    hits: &'a mut Vec<PointDistance>,
 }
 
-impl Seeker for Within<'_> {
-    fn limit(&self) -> f64 {
-        self.limit
+impl Search<'_> {
+    #[inline]
+    fn add_leaf<const K: usize>(&mut self, leaf: &Leaf<K>, point: &[f64x4; K]) {
+        let mut squares: Squares = [f64x4::ZERO; LANES_OF_LEAF];
+        for (axis, x) in leaf.axes.iter().zip(point) {
+            for (square, y) in squares.iter_mut().zip(axis) {
+                let difference = *y - *x;
+                *square += difference * difference;
+            }
+        }
+        let before = self.hits.len();
+        let limit = f64x4::splat(self.limit);
+        for (squares, ids) in squares.iter().zip(leaf.ids.as_chunks::<LANES>().0) {
+            let mut closer = squares.simd_lt(limit).to_bitmask();
+            let squares = squares.to_array();
+            while closer != 0 {
+                let lane = closer.trailing_zeros() as usize % LANES;
+                self.hits.push((squares[lane], ids[lane]));
+                closer &= closer - 1;
+            }
+        }
+        if self.hits.len() > before {
+            self.truncate();
+        }
     }
 
-    fn see(&mut self, squares: &Squares, places: &[u32; LEAF]) {
-        add_nearer(squares, places, self.limit, self.found);
+    fn truncate(&mut self) {
+        if self.hits.len() >= self.wanted {
+            let (_, worst, _) =
+                self.hits.select_nth_unstable_by(self.wanted - 1, |a, b| a.0.total_cmp(&b.0));
+            self.limit = worst.0;
+            self.hits.truncate(self.wanted);
+        }
     }
 }
 
 impl<const K: usize> Leaf<K> {
-    fn of(part: &[Placed<K>]) -> Self {
+    fn new(points: &[IndexedPoint<K>]) -> Self {
         let mut axes = [[f64::INFINITY; LEAF]; K];
-        let mut places = [0; LEAF];
-        for (slot, (point, place)) in part.iter().enumerate() {
-            places[slot] = *place;
+        let mut ids = [0; LEAF];
+        for (slot, (point, id)) in points.iter().enumerate() {
+            ids[slot] = *id;
             (0..K).for_each(|axis| axes[axis][slot] = point[axis]);
         }
-        let lanes =
-            |axis: [f64; LEAF]| std::array::from_fn(|idx| f64x4::new(axis.as_chunks().0[idx]));
-        Self { axes: axes.map(lanes), places }
+        let lanes = |axis: [f64; LEAF]| from_fn(|idx| f64x4::new(axis.as_chunks().0[idx]));
+        Self { axes: axes.map(lanes), ids }
     }
 }

@@ -1,36 +1,37 @@
-//! K-Means on smartcore, from many starts.
-//!
-//! smartcore's `KMeans` starts once and keeps its centroids to itself, but it is seeded and says which cluster each customer is
-//! in; so it is started anew from one seed after another, centroids are the means of those who are in a cluster, and the start with
-//! the least within-cluster sum of squares is kept. A start that leaves a cluster empty does not count.
+//! K-means: restarts of smartcore's `KMeans` with a Hartigan-Wong refinement. The start with the
+//! lowest sum of squares wins. Starts with an empty cluster are discarded. Centroids are recomputed
+//! from the cluster codes, because smartcore does not expose its own.
 
 use polars::prelude::*;
 use rayon::prelude::*;
 use smartcore::cluster::kmeans::{KMeans, KMeansParameters};
+use smartcore::error::Failed;
 use smartcore::linalg::basic::matrix::DenseMatrix;
 
 use super::features::{Customers, FeatureParams};
-use super::points::{Points, Standing};
-use super::space::{NoValue, Space};
+use super::output::{ModelOutput, add_output_columns};
+use super::point_matrix::{PointMatrix, Projection};
+use super::space::Space;
 use super::{Labels, ModelError};
-use crate::columns::{self, FREQUENCY, MONETARY, RECENCY_DAYS};
+use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
+use crate::rfm::quantile::type_7;
 
-/// Rounds after which a start is ended.
+/// Of a start.
 const MAX_ROUNDS: usize = 300;
 
-/// Above this share of the customers one cluster tells nobody apart, however good its silhouette.
-pub const TOO_LARGE: f64 = 0.95;
+/// A cluster above this share of the customers is reported: the clustering separates almost none,
+/// however good its silhouette.
+pub(super) const DOMINANT_SHARE: f64 = 0.95;
 
-/// Checked options of a clustering.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KmeansParams {
-    /// Heads the clustering's output columns.
+    /// Prefix of the output columns.
     pub name: String,
-    /// What customers are compared by; at least one.
+    /// At least one.
     pub features: Vec<FeatureParams>,
-    /// The lowest and the highest number of clusters that are tried, at least 1.
+    /// Lowest and highest candidate for k, at least 1.
     pub clusters: [usize; 2],
-    /// The number that is taken; where none is named, the one at which the sum of squares bends most.
+    /// The k to use, one of the candidates; by default the knee of the sums of squares.
     pub chosen: Option<usize>,
     /// Number of starts, at least 1.
     pub restarts: u32,
@@ -38,159 +39,130 @@ pub struct KmeansParams {
     pub seed: u64,
 }
 
-/// Customers in so many clusters.
+/// Partition of points into k clusters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clustering {
-    /// Number of clusters.
     pub k: usize,
-    /// Sum of the squared distances of customers to the centroid of their cluster.
+    /// Within-cluster sum of squared distances to the centroid.
     pub wcss: f64,
-    /// Cluster of each customer.
+    /// Cluster of each point.
     pub codes: Vec<usize>,
-    /// Centroids.
+    /// Number of points of each cluster.
+    sizes: Vec<f64>,
     pub centroids: Vec<Vec<f64>>,
 }
 
-/// What came of a clustering.
+/// Clustering of a snapshot for every candidate k.
 #[derive(Debug, Clone)]
 pub struct Clustered {
-    /// The clusters that are taken.
-    pub places: Places,
-    /// Where the customers stand; those who were dropped for want of a value do nowhere.
-    pub standing: Standing,
-    /// What each number of clusters gave, ascending, over the customers that stand somewhere.
-    pub tried: Vec<Clustering>,
-    /// Index of the number that is taken.
+    pub model: ClusterModel,
+    pub projection: Projection,
+    /// One clustering a candidate, by ascending k, over the points of the projection.
+    pub candidates: Vec<Clustering>,
     pub chosen: usize,
 }
 
-/// Clusters, by their centroids.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Places {
-    /// Options of the clustering.
+pub struct ClusterModel {
     pub params: KmeansParams,
-    /// The space that customers are compared in.
     pub space: Space,
-    /// Centroids in it.
     pub centroids: Vec<Vec<f64>>,
-    /// Names of the clusters, in the same order.
+    /// Cluster names, in the order of the centroids.
     pub names: Vec<String>,
 }
 
-/// Clusters the customers of a snapshot.
-///
 /// # Errors
-/// Fewer customers than clusters, or one without a value that it has to have.
+/// Fewer distinct customers than clusters, or a missing value of a required feature.
 pub fn cluster(params: &KmeansParams, newest: &DataFrame) -> Result<Clustered, ModelError> {
-    let customers = Customers::of(&params.features, newest)?;
-    let space =
-        Space::fit(&params.features, &customers).map_err(|error| no_value(params, error))?;
-    let standing =
-        space.stand(&params.features, &customers).map_err(|error| no_value(params, error))?;
-    let points = &standing.points;
-    let spots = points.distinct();
-    let [from, to] = params.clusters;
-    let most = params.chosen.unwrap_or(from);
-    if spots.len() < most {
+    let customers = Customers::from_frame(&params.features, newest)?;
+    let space = Space::fit(&params.name, &params.features, &customers)?;
+    let projection = space.project(&customers)?;
+    let points = &projection.points;
+    let n_distinct = points.distinct().count();
+    let [lowest, highest] = params.clusters;
+    let required = params.chosen.unwrap_or(lowest);
+    if n_distinct < required {
         return Err(ModelError::TooManyClusters {
             model: params.name.clone(),
-            k: most,
-            customers: spots.len(),
+            k: required,
+            customers: n_distinct,
         });
     }
-    let tried: Vec<Clustering> = (from..=to.min(spots.len()))
-        .map(|k| best(params, points, k))
-        .collect::<Result<Vec<_>, String>>()
-        .map_err(|reason| ModelError::Smartcore { model: params.name.clone(), reason })?;
-    let chosen = match params.chosen {
-        Some(k) => tried.iter().position(|one| one.k == k).unwrap_or(0),
-        None => knee(&tried),
-    };
-    let names = names(&tried[chosen], newest, &standing.placed)?;
-    let places =
-        Places { params: params.clone(), space, centroids: tried[chosen].centroids.clone(), names };
-    Ok(Clustered { places, standing, tried, chosen })
-}
-
-fn no_value(params: &KmeansParams, error: NoValue) -> ModelError {
-    ModelError::NoValue {
-        model: params.name.clone(),
-        feature: error.feature,
-        customer: error.customer,
+    let failed = |reason: String| ModelError::Smartcore { model: params.name.clone(), reason };
+    let mut candidates = Vec::new();
+    for k in lowest..=highest.min(n_distinct) {
+        let best = best_start(params, points, k).map_err(|error| failed(error.to_string()))?;
+        candidates.push(best.ok_or_else(|| {
+            let n = params.restarts;
+            failed(format!("none of {n} starts found {k} clusters; raise `restarts`"))
+        })?);
     }
+    let chosen = params.chosen.map_or_else(|| knee(&candidates), |k| k - lowest);
+    let names = cluster_names(&candidates[chosen], newest, &projection)?;
+    let centroids = candidates[chosen].centroids.clone();
+    let model = ClusterModel { params: params.clone(), space, centroids, names };
+    Ok(Clustered { model, projection, candidates, chosen })
 }
 
-/// The best of the starts.
-fn best(params: &KmeansParams, points: &Points, k: usize) -> Result<Clustering, String> {
+/// The start with the lowest sum of squares. `None` if no start finds `k` clusters.
+fn best_start(
+    params: &KmeansParams,
+    points: &PointMatrix,
+    k: usize,
+) -> Result<Option<Clustering>, Failed> {
     if k == 1 {
-        return Ok(of_codes(points, vec![0; points.len()], 1));
+        return Ok(Some(Clustering::new(points, vec![0; points.len()], 1)));
     }
-    let matrix = DenseMatrix::new(points.len(), points.axes(), points.values().to_vec(), false);
-    let matrix = matrix.map_err(|error| error.to_string())?;
-    let start = |restart: u32| -> Result<Option<Clustering>, String> {
-        let parameters = KMeansParameters {
-            k,
-            max_iter: MAX_ROUNDS,
-            seed: Some(params.seed.wrapping_add(u64::from(restart))),
-        };
-        let fitted: KMeans<f64, i32, DenseMatrix<f64>, Vec<i32>> =
-            KMeans::fit(&matrix, parameters).map_err(|error| error.to_string())?;
-        let codes = fitted.predict(&matrix).map_err(|error| error.to_string())?;
-        let codes: Vec<usize> =
-            codes.into_iter().map(|code| usize::try_from(code).unwrap_or(0)).collect();
-        Ok(settled(points, codes, k))
+    let matrix = DenseMatrix::new(points.len(), points.axes(), points.values().to_vec(), false)?;
+    let start = |restart: u32| {
+        let seed = Some(params.seed.wrapping_add(u64::from(restart)));
+        let parameters = KMeansParameters { k, max_iter: MAX_ROUNDS, seed };
+        let codes: Vec<usize> = KMeans::fit(&matrix, parameters)?.predict(&matrix)?;
+        Ok(refine(points, codes, k))
     };
-    let found: Vec<Option<Clustering>> =
-        (0..params.restarts).into_par_iter().map(start).collect::<Result<_, _>>()?;
-    let best = found.into_iter().flatten().min_by(|a, b| a.wcss.total_cmp(&b.wcss));
-    best.ok_or_else(|| {
-        format!("none of {} starts found {k} clusters; raise `restarts`", params.restarts)
-    })
+    let starts = (0..params.restarts).into_par_iter().map(start);
+    let starts: Vec<Option<Clustering>> = starts.collect::<Result<_, Failed>>()?;
+    Ok(starts.into_iter().flatten().min_by(|a, b| a.wcss.total_cmp(&b.wcss)))
 }
 
-/// Moves customers to the nearest centroid until none moves, and then one by one wherever the sum of squares gets less, as Hartigan
-/// and Wong do it (1979); `None` where a cluster is left empty.
-fn settled(points: &Points, mut codes: Vec<usize>, k: usize) -> Option<Clustering> {
+/// Runs Lloyd iterations to convergence, then single-point moves (Hartigan & Wong 1979), until
+/// neither improves. `None` if a cluster becomes empty or the iterations do not converge.
+fn refine(points: &PointMatrix, mut codes: Vec<usize>, k: usize) -> Option<Clustering> {
     for _ in 0..MAX_ROUNDS {
-        if !(0..k).all(|code| codes.contains(&code)) {
+        let clustering = Clustering::new(points, codes, k);
+        if clustering.sizes.contains(&0.0) {
             return None;
         }
-        let found = of_codes(points, codes, k);
-        let nearest: Vec<usize> =
-            points.iter().map(|point| nearest(&found.centroids, point)).collect();
-        if nearest != found.codes {
-            codes = nearest;
-            continue;
-        }
-        match moved_one_by_one(points, &found) {
-            Some(better) => codes = better,
-            None => return Some(found),
+        codes = points.iter().map(|point| nearest(&clustering.centroids, point)).collect();
+        if codes == clustering.codes {
+            match move_points(points, &clustering) {
+                Some(improved) => codes = improved,
+                None => return Some(clustering),
+            }
         }
     }
     None
 }
 
-/// The clusters after one round in which every customer moves if that alone makes the sum of squares less; `None` where none does.
-fn moved_one_by_one(points: &Points, found: &Clustering) -> Option<Vec<usize>> {
-    // What is gained by less than this is rounding.
-    const LEAST: f64 = 1e-9;
-    let mut codes = found.codes.clone();
-    let mut centroids = found.centroids.clone();
-    let mut sizes = vec![0.0f64; found.k];
-    codes.iter().for_each(|&code| sizes[code] += 1.0);
-    let mut moved = false;
+/// Moves each point whose move alone lowers the sum of squares. `None` if no point moves.
+fn move_points(points: &PointMatrix, clustering: &Clustering) -> Option<Vec<usize>> {
+    /// Smaller relative gains are rounding errors.
+    const MIN_GAIN: f64 = 1e-9;
+    let mut codes = clustering.codes.clone();
+    let mut centroids = clustering.centroids.clone();
+    let mut sizes = clustering.sizes.clone();
     for (point, code) in points.iter().zip(&mut codes) {
         let own = *code;
         if sizes[own] < 2.0 {
             continue;
         }
         let gain = sizes[own] / (sizes[own] - 1.0) * squared(point, &centroids[own]);
-        let costs = (0..found.k).filter(|other| *other != own);
-        let costs = costs.map(|other| {
-            (other, sizes[other] / (sizes[other] + 1.0) * squared(point, &centroids[other]))
-        });
-        let Some((other, cost)) = costs.min_by(|a, b| a.1.total_cmp(&b.1)) else { continue };
-        if cost + LEAST * (1.0 + gain) >= gain {
+        let cost =
+            |other: usize| sizes[other] / (sizes[other] + 1.0) * squared(point, &centroids[other]);
+        let others = (0..clustering.k).filter(|other| *other != own);
+        let cheapest = others.map(|other| (other, cost(other))).min_by(|a, b| a.1.total_cmp(&b.1));
+        let Some((other, cost)) = cheapest else { continue };
+        if cost + MIN_GAIN * (1.0 + gain) >= gain {
             continue;
         }
         for (axis, x) in point.iter().enumerate() {
@@ -199,176 +171,135 @@ fn moved_one_by_one(points: &Points, found: &Clustering) -> Option<Vec<usize>> {
         }
         sizes[own] -= 1.0;
         sizes[other] += 1.0;
-        (*code, moved) = (other, true);
+        *code = other;
     }
-    moved.then_some(codes)
+    (codes != clustering.codes).then_some(codes)
 }
 
-/// The centroid that is nearest to a point; the first among equals.
+/// Index of the nearest centroid. Ties go to the first.
 fn nearest(centroids: &[Vec<f64>], point: &[f64]) -> usize {
     let distances = centroids.iter().map(|centroid| squared(point, centroid)).enumerate();
     distances.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(code, _)| code)
 }
 
-fn of_codes(points: &Points, codes: Vec<usize>, k: usize) -> Clustering {
-    let width = points.axes();
-    let (mut centroids, mut sizes) = (vec![vec![0.0; width]; k], vec![0.0f64; k]);
-    for (point, &code) in points.iter().zip(&codes) {
-        sizes[code] += 1.0;
-        centroids[code].iter_mut().zip(point).for_each(|(sum, x)| *sum += x);
-    }
-    for (centroid, size) in centroids.iter_mut().zip(&sizes) {
-        centroid.iter_mut().for_each(|sum| *sum /= size);
-    }
-    let wcss =
-        points.iter().zip(&codes).map(|(point, &code)| squared(point, &centroids[code])).sum();
-    Clustering { k, wcss, codes, centroids }
-}
-
-/// The squared Euclidean distance.
 pub fn squared(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum()
 }
 
-/// Index of the number at which the sum of squares lies farthest below the line from the first to the last (Satopää et al. 2011).
-fn knee(tried: &[Clustering]) -> usize {
-    let (Some(first), Some(last)) = (tried.first(), tried.last()) else { return 0 };
-    let (width, height) = ((last.k - first.k) as f64, first.wcss - last.wcss);
+/// Index of the k whose sum of squares is farthest below the line from the first to the last k
+/// (Satopää et al. 2011). Ties go to the lowest k.
+fn knee(candidates: &[Clustering]) -> usize {
+    let (Some(first), Some(last)) = (candidates.first(), candidates.last()) else { return 0 };
+    let width = (last.k - first.k) as f64;
+    let height = first.wcss - last.wcss;
     if width == 0.0 || height <= 0.0 {
         return 0;
     }
-    let below =
-        |one: &Clustering| 1.0 - (one.k - first.k) as f64 / width - (one.wcss - last.wcss) / height;
-    let deepest = tried
-        .iter()
-        .enumerate()
-        .max_by(|(i, a), (j, b)| below(a).total_cmp(&below(b)).then(j.cmp(i)));
-    deepest.map_or(0, |(idx, _)| idx)
+    let depth =
+        |c: &Clustering| 1.0 - (c.k - first.k) as f64 / width - (c.wcss - last.wcss) / height;
+    let depths = candidates.iter().map(depth).enumerate().rev();
+    depths.max_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(idx, _)| idx)
 }
 
-/// "1 recent, frequent, high spend": clusters are numbered by their mean monetary value, highest first, and told by how their means of
-/// recency, frequency and monetary value lie to the median customer.
-fn names(
+/// Names such as "1 recent, frequent, high spend". Numbers rank the clusters by mean monetary
+/// value, highest first. Words compare the cluster means with the medians of all customers.
+fn cluster_names(
     clustering: &Clustering,
     newest: &DataFrame,
-    placed: &[bool],
+    projection: &Projection,
 ) -> PolarsResult<Vec<String>> {
-    let mut means = vec![[0.0f64; 3]; clustering.k];
-    let mut middles = [0.0f64; 3];
+    let mut means = vec![[0.0; 3]; clustering.k];
+    let mut medians = [0.0; 3];
     for (axis, name) in [RECENCY_DAYS, FREQUENCY, MONETARY].into_iter().enumerate() {
         let column = newest.column(name)?.cast(&DataType::Float64)?;
-        let values: Vec<f64> = column.f64()?.iter().map(Option::unwrap_or_default).collect();
-        let values: Vec<f64> = values
-            .into_iter()
-            .zip(placed)
-            .filter(|(_, placed)| **placed)
-            .map(|(value, _)| value)
-            .collect();
+        let values: Option<Vec<f64>> = projection.with_point(column.f64()?.iter()).collect();
+        let values = values.ok_or_else(|| polars_err!(ComputeError: "null in `{name}`"))?;
         let mut sorted = values.clone();
         sorted.sort_by(f64::total_cmp);
-        middles[axis] = crate::rfm::quantile::type_7(&sorted, 1, 2).unwrap_or_default();
-        let mut sizes = vec![0.0f64; clustering.k];
+        medians[axis] = type_7(&sorted, 1, 2)
+            .ok_or_else(|| polars_err!(ComputeError: "no customers to name clusters by"))?;
         for (value, &code) in values.iter().zip(&clustering.codes) {
             means[code][axis] += value;
-            sizes[code] += 1.0;
         }
-        means.iter_mut().zip(&sizes).for_each(|(mean, size)| mean[axis] /= size);
+        means.iter_mut().zip(&clustering.sizes).for_each(|(mean, size)| mean[axis] /= size);
     }
     let mut order: Vec<usize> = (0..clustering.k).collect();
     order.sort_by(|&a, &b| means[b][2].total_cmp(&means[a][2]).then(a.cmp(&b)));
     let mut names = vec![String::new(); clustering.k];
     for (rank, code) in order.into_iter().enumerate() {
         let [r, f, m] = means[code];
-        let recency = if r <= middles[0] { "recent" } else { "lapsed" };
-        let frequency = if f > middles[1] { "frequent" } else { "rare" };
-        let monetary = if m > middles[2] { "high spend" } else { "low spend" };
+        let recency = if r <= medians[0] { "recent" } else { "lapsed" };
+        let frequency = if f > medians[1] { "frequent" } else { "rare" };
+        let monetary = if m > medians[2] { "high spend" } else { "low spend" };
         names[code] = format!("{} {recency}, {frequency}, {monetary}", rank + 1);
     }
     Ok(names)
 }
 
-impl Clustered {
-    /// The clustering that is taken.
-    pub fn taken(&self) -> &Clustering {
-        &self.tried[self.chosen]
-    }
-
-    /// The share of customers in the largest cluster.
-    pub fn largest_share(&self) -> f64 {
-        let taken = self.taken();
-        let size = |code: usize| taken.codes.iter().filter(|other| **other == code).count();
-        let largest = (0..taken.k).map(size).max().unwrap_or(0);
-        largest as f64 / taken.codes.len().max(1) as f64
-    }
-
-    /// Name of the cluster of every customer; `None` for those who were dropped.
-    pub fn labels(&self) -> Labels {
-        self.places.labels(&self.standing)
+impl Clustering {
+    /// `codes` are below `k`.
+    fn new(points: &PointMatrix, codes: Vec<usize>, k: usize) -> Self {
+        let mut centroids = vec![vec![0.0; points.axes()]; k];
+        let mut sizes = vec![0.0f64; k];
+        for (point, &code) in points.iter().zip(&codes) {
+            sizes[code] += 1.0;
+            centroids[code].iter_mut().zip(point).for_each(|(sum, x)| *sum += x);
+        }
+        for (centroid, size) in centroids.iter_mut().zip(&sizes) {
+            centroid.iter_mut().for_each(|sum| *sum /= size);
+        }
+        let wcss =
+            points.iter().zip(&codes).map(|(point, &code)| squared(point, &centroids[code])).sum();
+        Self { k, wcss, codes, sizes, centroids }
     }
 }
 
-impl Places {
-    /// Where the customers of a table stand.
-    ///
-    /// # Errors
-    /// A customer without a value that it has to have.
-    pub fn stand(&self, frame: &DataFrame) -> Result<Standing, ModelError> {
-        let customers = Customers::of(&self.params.features, frame)?;
-        self.space
-            .stand(&self.params.features, &customers)
-            .map_err(|error| no_value(&self.params, error))
+impl Clustered {
+    pub fn chosen_clustering(&self) -> &Clustering {
+        &self.candidates[self.chosen]
     }
 
-    fn labels(&self, standing: &Standing) -> Labels {
-        let label = |point: &[f64]| self.names[nearest(&self.centroids, point)].as_str();
-        standing.iter().map(|point| point.map(label)).collect()
+    pub(super) fn largest_share(&self) -> f64 {
+        let Clustering { codes, sizes, .. } = self.chosen_clustering();
+        sizes.iter().copied().fold(0.0, f64::max) / codes.len().max(1) as f64
     }
 
-    /// Adds `<name>_label`, and as `<name>_novelty` the distance to the centroid; `<name>_margin` is how much farther the next centroid
-    /// is, by its distance, 1 where there is no other. Null in the first `older` rows. `<name>_confidence` is null: nobody votes.
+    /// Cluster name of every customer. Customers without a point have none.
+    pub(crate) fn labels(&self) -> Labels {
+        let codes = self.chosen_clustering().codes.iter();
+        let names = codes.map(|code| self.model.names[*code].as_str());
+        self.projection.for_customers(names).collect()
+    }
+}
+
+impl ClusterModel {
+    /// Adds the clustering's columns to `frame`, whose last rows are `customers`: null in the rows
+    /// before them.
     ///
-    /// # Errors
-    /// What Polars says of columns of another length.
+    /// Novelty is the distance to the centroid. Margin is the extra distance of the next centroid
+    /// relative to its distance, or 1 without a next. Confidence is null.
     pub fn add_columns(
         &self,
         frame: &mut DataFrame,
-        standing: &Standing,
-        older: usize,
-    ) -> PolarsResult<()> {
-        let measure = |point: &[f64]| {
-            let mut distances: Vec<f64> =
-                self.centroids.iter().map(|centroid| squared(point, centroid).sqrt()).collect();
-            distances.sort_by(f64::total_cmp);
-            let margin = match distances.as_slice() {
-                [own, next, ..] if *next > 0.0 => (next - own) / next,
-                _ => 1.0,
-            };
-            (distances.first().copied().unwrap_or_default(), margin)
+        customers: &DataFrame,
+    ) -> Result<(), ModelError> {
+        let customers = Customers::from_frame(&self.params.features, customers)?;
+        let projection = self.space.project(&customers)?;
+        let outputs = projection.points.iter().map(|point| self.output(point));
+        let outputs: Vec<_> = projection.for_customers(outputs).collect();
+        Ok(add_output_columns(frame, &self.params.name, &outputs)?)
+    }
+
+    fn output(&self, point: &[f64]) -> ModelOutput<'_> {
+        let code = nearest(&self.centroids, point);
+        let distance = |centroid: &Vec<f64>| squared(point, centroid).sqrt();
+        let novelty = distance(&self.centroids[code]);
+        let others = self.centroids.iter().enumerate().filter(|(other, _)| *other != code);
+        let next = others.map(|(_, centroid)| distance(centroid)).min_by(f64::total_cmp);
+        let margin = match next {
+            Some(next) if next > 0.0 => (next - novelty) / next,
+            _ => 1.0,
         };
-        let measured: Vec<Option<(f64, f64)>> = std::iter::repeat_n(None, older)
-            .chain(standing.iter().map(|point| point.map(measure)))
-            .collect();
-        let labels = self.labels(standing);
-        let labels: Vec<Option<&str>> =
-            std::iter::repeat_n(None, older).chain(labels.iter()).collect();
-        let (name, height) = (&self.params.name, labels.len());
-        let number = |of: fn(&(f64, f64)) -> f64| {
-            measured.iter().map(|one| one.as_ref().map(of)).collect::<Vec<_>>()
-        };
-        frame.with_column(Column::new(columns::label(name).into(), labels))?;
-        frame.with_column(Column::full_null(
-            columns::confidence(name).into(),
-            height,
-            &DataType::Float64,
-        ))?;
-        frame.with_column(Column::new(
-            columns::margin(name).into(),
-            number(|(_, margin)| *margin),
-        ))?;
-        frame.with_column(Column::new(
-            columns::novelty(name).into(),
-            number(|(distance, _)| *distance),
-        ))?;
-        Ok(())
+        ModelOutput { label: Some(&self.names[code]), confidence: None, margin, novelty }
     }
 }

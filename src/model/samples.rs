@@ -1,44 +1,47 @@
-//! Customers with labels.
+//! Labelled customers: the data that models are fitted to and evaluated on.
 
 use super::features::Customers;
-use super::texts::Labels;
+use super::string_arena::Labels;
 
-/// Customers with what they are compared by, and their labels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Samples {
-    /// The customers, in the order of their ids.
+    /// In the order of their ids.
     pub customers: Customers,
     /// Label codes, indices into `names`.
     pub labels: Vec<usize>,
-    /// Labels, ascending bytewise.
+    /// Distinct labels, ascending bytewise.
     pub names: Vec<String>,
 }
 
 impl Samples {
-    /// Those of the customers that have a label.
-    pub fn of(customers: Customers, labels: &Labels) -> Self {
+    /// Keeps the customers that have a label.
+    pub fn new(customers: Customers, labels: &Labels) -> Self {
         let Labels { names, codes } = labels;
         let labelled: Vec<usize> = (0..codes.len()).filter(|&i| codes[i].is_some()).collect();
-        let customers =
-            if labelled.len() < customers.len() { customers.at(&labelled) } else { customers };
+        let is_complete = labelled.len() == codes.len();
+        let customers = if is_complete { customers } else { customers.select(&labelled) };
         Self { labels: codes.iter().flatten().copied().collect(), customers, names: names.clone() }
     }
 
-    /// Some of the customers, in the order of the indices.
-    pub fn at(&self, indices: &[usize]) -> Self {
+    /// Selects rows by index, in the order of the indices.
+    pub fn select(&self, indices: &[usize]) -> Self {
         Self {
-            customers: self.customers.at(indices),
+            customers: self.customers.select(indices),
             labels: indices.iter().map(|&i| self.labels[i]).collect(),
             names: self.names.clone(),
         }
     }
 
-    /// The same customers, with labels that others have too in the list of names.
+    /// Adds names to the list of labels, and recodes the labels.
     pub fn with_names(self, others: &[String]) -> Self {
         let mut names: Vec<String> = self.names.iter().chain(others).cloned().collect();
         names.sort();
         names.dedup();
-        let code = |label: &usize| names.binary_search(&self.names[*label]).unwrap_or_default();
-        Self { labels: self.labels.iter().map(code).collect(), customers: self.customers, names }
+        let recoded = |code: &usize| names.partition_point(|name| *name < self.names[*code]);
+        Self { labels: self.labels.iter().map(recoded).collect(), customers: self.customers, names }
+    }
+
+    pub(super) fn code(&self, label: &str) -> Option<usize> {
+        self.names.binary_search_by(|name| name.as_str().cmp(label)).ok()
     }
 }

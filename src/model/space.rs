@@ -1,329 +1,319 @@
-//! The space that customers are compared in: features as axes, fitted to the training customers alone.
+//! Feature space: features as scaled axes, fitted to the training customers only.
 
 use std::collections::BTreeSet;
+use std::iter::repeat_n;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
+use super::ModelError;
 use super::features::{Customers, Encoding, FeatureParams, Missing, Raw, Scaling, signed_log1p};
-use super::points::{Points, Standing};
+use super::point_matrix::{PointMatrix, Projection};
 use crate::rfm::quantile::type_7;
 
-/// Customers that are placed at once.
-const TOGETHER: usize = 4096;
+/// Customers projected by one task.
+const CHUNK: usize = 4096;
 
-/// The fitted axes of every feature.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Space {
-    /// One a feature, in their order.
+    /// Name of the model or clustering, for error messages.
+    pub model: String,
+    pub features: Vec<FeatureParams>,
+    /// One entry a feature, in the order of the features.
     pub axes: Vec<Axes>,
 }
 
-/// The fitted axes of one feature.
-#[derive(Debug, Clone, PartialEq)]
+/// Scaling and encoding of one feature. Serialised in artefacts.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Axes {
-    /// What is taken off.
+    /// Column of the segments table.
+    pub column: String,
+    /// Subtracted from a number, after its logarithm if the feature is logarithmic.
     pub centre: f64,
-    /// What is divided by; 1 where the training customers do not differ.
+    /// Divides values; 1 if the training customers have one value.
     pub spread: f64,
-    /// What stands for a missing number, before it is scaled.
+    /// Replaces a missing number before scaling.
     pub fill: f64,
-    /// Whether an axis tells who has no value.
+    /// Whether an extra axis marks missing values.
     pub indicator: bool,
-    /// Values that have an axis each.
+    /// One-hot values, one axis each.
     pub levels: Vec<String>,
 }
 
-/// A feature that a customer has no value for, where that is not to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NoValue {
-    /// Column of the feature.
-    pub feature: String,
-    /// The customer; empty where it is all of them.
-    pub customer: String,
-}
-
 impl Space {
-    /// Fits to some customers.
+    /// Fits to training customers.
     ///
     /// # Errors
-    /// A missing value of a feature that has to have one, and a feature of numbers that nobody has.
-    pub fn fit(features: &[FeatureParams], customers: &Customers) -> Result<Self, NoValue> {
-        // Those who are dropped have no say.
-        let complete = customers.complete(features);
-        let kept = (complete.len() < customers.len()).then(|| customers.at(&complete));
-        let customers = kept.as_ref().unwrap_or(customers);
-        let one = |(feature, raw): (&FeatureParams, &Raw)| fit(feature, raw, customers);
-        let axes: Vec<Result<Axes, NoValue>> =
-            features.par_iter().zip(&customers.raw).map(one).collect();
-        Ok(Self { axes: axes.into_iter().collect::<Result<_, _>>()? })
-    }
-
-    /// Where customers stand; those who are dropped for want of a value do nowhere.
-    ///
-    /// # Errors
-    /// A missing value of a feature that has to have one.
-    pub fn stand(
-        &self,
+    /// A missing value of a feature with [`Missing::Fail`], or a numeric feature without any value.
+    pub fn fit(
+        model: &str,
         features: &[FeatureParams],
         customers: &Customers,
-    ) -> Result<Standing, NoValue> {
-        let width = self.width(features);
-        let starts: Vec<usize> = (0..customers.len()).step_by(TOGETHER).collect();
-        let part = |start: &usize| {
-            let rows = *start..(start + TOGETHER).min(customers.len());
-            let (mut values, mut placed) =
-                (Vec::with_capacity(rows.len() * width), Vec::with_capacity(rows.len()));
-            for row in rows {
-                let before = values.len();
-                let stands = self.place(features, customers, row, &mut values)?;
-                placed.push(stands);
-                if !stands {
-                    values.truncate(before);
+    ) -> Result<Self, ModelError> {
+        let is_complete = |row: &usize| {
+            features.iter().zip(&customers.raw).all(|(feature, raw)| {
+                feature.missing != Missing::Drop
+                    || !Encoded::new(&feature.encoding, raw, *row).is_missing()
+            })
+        };
+        let complete: Vec<usize> = (0..customers.ids.len()).filter(is_complete).collect();
+        let selected = (complete.len() < customers.ids.len()).then(|| customers.select(&complete));
+        let Customers { ids, raw } = selected.as_ref().unwrap_or(customers);
+        let fitted: Vec<Result<Axes, Option<usize>>> = features
+            .par_iter()
+            .zip(raw)
+            .map(|(feature, raw)| Axes::fit(feature, raw, ids.len()))
+            .collect();
+        let mut space =
+            Self { model: model.to_owned(), features: features.to_vec(), axes: Vec::new() };
+        for (feature, axes) in features.iter().zip(fitted) {
+            let axes =
+                axes.map_err(|row| space.no_value(feature, row.map(|row| ids.value(row))))?;
+            space.axes.push(axes);
+        }
+        Ok(space)
+    }
+
+    /// `customer` is `None` if no customer has a value.
+    fn no_value(&self, feature: &FeatureParams, customer: Option<&str>) -> ModelError {
+        let reason = match customer {
+            Some(id) => format!("customer `{id}` has no usable value"),
+            None => "no customer has a usable value".to_owned(),
+        };
+        let feature = feature.column.clone();
+        ModelError::NoValue { model: self.model.clone(), feature, reason }
+    }
+
+    /// Points of customers. Customers without a value of a [`Missing::Drop`] feature have none.
+    ///
+    /// # Errors
+    /// A missing value of a feature with [`Missing::Fail`].
+    pub fn project(&self, customers: &Customers) -> Result<Projection, ModelError> {
+        let chunks: Vec<Result<_, ModelError>> = (0..customers.ids.len())
+            .into_par_iter()
+            .chunks(CHUNK)
+            .map(|rows| self.project_rows(customers, rows))
+            .collect();
+        let (values, has_point): (Vec<Vec<f64>>, Vec<Vec<bool>>) =
+            chunks.into_iter().collect::<Result<_, _>>()?;
+        let has_point = has_point.concat();
+        let width = self.features.iter().zip(&self.axes).map(|(f, axes)| axes.width(f)).sum();
+        let len = has_point.iter().filter(|has| **has).count();
+        Ok(Projection { points: PointMatrix::new(width, len, values.concat()), has_point })
+    }
+
+    /// Row-major values of the customers that have a point, and which do.
+    fn project_rows(
+        &self,
+        customers: &Customers,
+        rows: Vec<usize>,
+    ) -> Result<(Vec<f64>, Vec<bool>), ModelError> {
+        let mut values = Vec::new();
+        let mut has_point = Vec::with_capacity(rows.len());
+        'customers: for row in rows {
+            let start = values.len();
+            for ((feature, axes), raw) in self.features.iter().zip(&self.axes).zip(&customers.raw) {
+                let encoded = Encoded::new(&feature.encoding, raw, row);
+                let missing = encoded.is_missing();
+                match feature.missing {
+                    Missing::Drop if missing => {
+                        values.truncate(start);
+                        has_point.push(false);
+                        continue 'customers;
+                    }
+                    Missing::Fail if missing => {
+                        return Err(self.no_value(feature, Some(customers.ids.value(row))));
+                    }
+                    _ => {}
+                }
+                let weight = feature.weight;
+                match encoded {
+                    Encoded::Level(text) => {
+                        let is_level = |level: &String| f64::from(text == Some(level.as_str()));
+                        values.extend(axes.levels.iter().map(|level| weight * is_level(level)));
+                    }
+                    Encoded::Number(x) => {
+                        let scaled = (x.unwrap_or(axes.fill) - axes.centre) / axes.spread;
+                        values.push(scaled * weight);
+                    }
+                }
+                if axes.indicator {
+                    values.push(weight * f64::from(missing));
                 }
             }
-            Ok((values, placed))
-        };
-        let parts: Vec<Result<_, NoValue>> = starts.par_iter().map(part).collect();
-        let (mut values, mut placed) = (Vec::new(), Vec::with_capacity(customers.len()));
-        // The first of the customers without a value is told, whoever found one first.
-        for part in parts {
-            let (of_part, placed_part) = part?;
-            values.extend_from_slice(&of_part);
-            placed.extend_from_slice(&placed_part);
+            has_point.push(true);
         }
-        let len = placed.iter().filter(|placed| **placed).count();
-        Ok(Standing { points: Points::new(width, len, values), placed })
+        Ok((values, has_point))
+    }
+}
+
+/// A value of one customer before scaling.
+enum Encoded<'a> {
+    Level(Option<&'a str>),
+    Number(Option<f64>),
+}
+
+impl<'a> Encoded<'a> {
+    fn new(encoding: &Encoding, raw: &'a Raw, row: usize) -> Self {
+        match (encoding, raw) {
+            (Encoding::Ordinal { order, .. }, Raw::Texts(texts)) => {
+                let text = texts[row].as_ref();
+                let rank = text.and_then(|text| order.iter().position(|known| known == text));
+                Self::Number(rank.map(|rank| rank as f64))
+            }
+            (_, Raw::Texts(texts)) => Self::Level(texts[row].as_deref()),
+            (Encoding::Number { log1p: true, .. }, Raw::Numbers(numbers)) => {
+                Self::Number(numbers[row].map(signed_log1p))
+            }
+            (_, Raw::Numbers(numbers)) => Self::Number(numbers[row]),
+        }
+    }
+
+    fn number(self) -> Option<f64> {
+        if let Self::Number(number) = self { number } else { None }
+    }
+
+    fn is_missing(&self) -> bool {
+        matches!(self, Self::Level(None) | Self::Number(None))
+    }
+}
+
+impl Axes {
+    /// Fits to `n` customers. The error is a customer without a value, or `None` if all have none.
+    fn fit(feature: &FeatureParams, raw: &Raw, n: usize) -> Result<Self, Option<usize>> {
+        let encoded = |row: usize| Encoded::new(&feature.encoding, raw, row);
+        if feature.missing == Missing::Fail
+            && let Some(row) = (0..n).find(|row| encoded(*row).is_missing())
+        {
+            return Err(Some(row));
+        }
+        let unscaled = Self { column: feature.column.clone(), spread: 1.0, ..Self::default() };
+        let scale = match (&feature.encoding, raw) {
+            (Encoding::OneHot, Raw::Texts(texts)) => {
+                let levels: BTreeSet<&String> = texts.iter().flatten().collect();
+                return Ok(Self { levels: levels.into_iter().cloned().collect(), ..unscaled });
+            }
+            (Encoding::OneHot, Raw::Numbers(_)) => Scaling::None,
+            (Encoding::Number { scale, .. } | Encoding::Ordinal { scale, .. }, _) => *scale,
+        };
+        let mut values: Vec<f64> = (0..n).filter_map(|row| encoded(row).number()).collect();
+        // Sorted before the mean too: sums of floats depend on their order.
+        values.par_sort_unstable_by(f64::total_cmp);
+        let fill = type_7(&values, 1, 2).ok_or(None)?;
+        let n_missing = n - values.len();
+        let indicator = n_missing > 0 && feature.missing == Missing::Median;
+        if indicator {
+            // Imputed customers count as they will be projected.
+            values.extend(repeat_n(fill, n_missing));
+        }
+        let (centre, spread) = centre_and_spread(scale, &mut values).ok_or(None)?;
+        // A constant feature is only centred.
+        let spread = if spread > 0.0 { spread } else { 1.0 };
+        Ok(Self { centre, spread, fill, indicator, ..unscaled })
     }
 
     /// Number of axes.
-    fn width(&self, features: &[FeatureParams]) -> usize {
-        let of = |(feature, axes): (&FeatureParams, &Axes)| {
-            let own = if feature.encoding == Encoding::OneHot { axes.levels.len() } else { 1 };
-            own + usize::from(axes.indicator)
-        };
-        features.iter().zip(&self.axes).map(of).sum()
-    }
-
-    /// Appends where a customer stands, and says whether it stands anywhere.
-    fn place(
-        &self,
-        features: &[FeatureParams],
-        customers: &Customers,
-        row: usize,
-        point: &mut Vec<f64>,
-    ) -> Result<bool, NoValue> {
-        for ((feature, axes), raw) in features.iter().zip(&self.axes).zip(&customers.raw) {
-            let (number, text) = match raw {
-                Raw::Numbers(values) => {
-                    (values[row].map(|value| transformed(&feature.encoding, value)), None)
-                }
-                Raw::Texts(values) => {
-                    (place(&feature.encoding, values[row].as_deref()), values[row].as_deref())
-                }
-            };
-            let missing = match feature.encoding {
-                Encoding::OneHot => text.is_none(),
-                _ => number.is_none(),
-            };
-            match (missing, feature.missing) {
-                (true, Missing::Drop) => return Ok(false),
-                (true, Missing::Fail) => return Err(no_value(feature, customers, row)),
-                _ => {}
-            }
-            match feature.encoding {
-                Encoding::OneHot => {
-                    let axis = |level: &String| {
-                        feature.weight * f64::from(u8::from(text == Some(level.as_str())))
-                    };
-                    point.extend(axes.levels.iter().map(axis));
-                }
-                _ => point.push(
-                    (number.unwrap_or(axes.fill) - axes.centre) / axes.spread * feature.weight,
-                ),
-            }
-            if axes.indicator {
-                point.push(feature.weight * f64::from(u8::from(missing)));
-            }
-        }
-        Ok(true)
+    fn width(&self, feature: &FeatureParams) -> usize {
+        let is_one_hot = feature.encoding == Encoding::OneHot;
+        usize::from(self.indicator) + if is_one_hot { self.levels.len() } else { 1 }
     }
 }
 
-fn no_value(feature: &FeatureParams, customers: &Customers, row: usize) -> NoValue {
-    NoValue {
-        feature: feature.column.clone(),
-        customer: customers.ids.iter().nth(row).unwrap_or_default().to_owned(),
+/// Parameters of a scaling. Reorders the values. `None` without values.
+fn centre_and_spread(scale: Scaling, values: &mut [f64]) -> Option<(f64, f64)> {
+    // Sums of floats depend on their order, which is part of the published numbers.
+    if scale != Scaling::Standard {
+        values.par_sort_unstable_by(f64::total_cmp);
     }
-}
-
-fn fit(feature: &FeatureParams, raw: &Raw, customers: &Customers) -> Result<Axes, NoValue> {
-    let plain = Axes { centre: 0.0, spread: 1.0, fill: 0.0, indicator: false, levels: Vec::new() };
-    if let (Encoding::OneHot, Raw::Texts(texts)) = (&feature.encoding, raw) {
-        let row =
-            texts.iter().position(Option::is_none).filter(|_| feature.missing == Missing::Fail);
-        if let Some(row) = row {
-            return Err(no_value(feature, customers, row));
-        }
-        let levels: BTreeSet<&String> = texts.iter().flatten().collect();
-        return Ok(Axes { levels: levels.into_iter().cloned().collect(), ..plain });
-    }
-    let values: Vec<Option<f64>> = match raw {
-        Raw::Numbers(values) => values
-            .iter()
-            .map(|value| value.map(|value| transformed(&feature.encoding, value)))
-            .collect(),
-        Raw::Texts(texts) => {
-            texts.iter().map(|text| place(&feature.encoding, text.as_deref())).collect()
-        }
-    };
-    let missing = values.iter().position(Option::is_none);
-    if let Some(row) = missing.filter(|_| feature.missing == Missing::Fail) {
-        return Err(no_value(feature, customers, row));
-    }
-    let indicator = missing.is_some() && feature.missing == Missing::Median;
-    let mut known: Vec<f64> = values.into_iter().flatten().collect();
-    let Some(fill) = ({
-        // Sums of floats depend on their order, medians need one.
-        known.par_sort_unstable_by(f64::total_cmp);
-        type_7(&known, 1, 2)
-    }) else {
-        return Err(NoValue { feature: feature.column.clone(), customer: String::new() });
-    };
-    let scale = match &feature.encoding {
-        Encoding::Number { scale, .. } | Encoding::Ordinal { scale, .. } => *scale,
-        Encoding::OneHot => Scaling::None,
-    };
-    // Filled values count in the mean as they will among the customers.
-    let filled = || {
-        known.iter().copied().chain(std::iter::repeat_n(
-            fill,
-            if indicator { customers.len() - known.len() } else { 0 },
-        ))
-    };
-    let (centre, spread) = match scale {
+    let quartile = |i: usize| type_7(values, i, 4);
+    Some(match scale {
         Scaling::None => (0.0, 1.0),
         Scaling::Standard => {
-            let n = filled().count() as f64;
-            let mean = filled().sum::<f64>() / n;
-            (mean, (filled().map(|value| (value - mean).powi(2)).sum::<f64>() / n).sqrt())
+            let n = values.len() as f64;
+            let mean = values.iter().sum::<f64>() / n;
+            (mean, (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt())
         }
-        Scaling::Robust => {
-            let mut all: Vec<f64> = filled().collect();
-            all.par_sort_unstable_by(f64::total_cmp);
-            let quartile = |i: usize| type_7(&all, i, 4).unwrap_or_default();
-            (quartile(2), quartile(3) - quartile(1))
-        }
-        Scaling::Minmax => {
-            let ends = [known.first(), known.last()].map(|end| end.copied().unwrap_or_default());
-            (ends[0], ends[1] - ends[0])
-        }
-    };
-    // A constant feature is only centred, since it tells nobody apart.
-    Ok(Axes { centre, spread: if spread > 0.0 { spread } else { 1.0 }, fill, indicator, ..plain })
-}
-
-fn transformed(encoding: &Encoding, value: f64) -> f64 {
-    if matches!(encoding, Encoding::Number { log1p: true, .. }) {
-        signed_log1p(value)
-    } else {
-        value
-    }
-}
-
-/// Place of a text in the list of its feature.
-fn place(encoding: &Encoding, text: Option<&str>) -> Option<f64> {
-    let Encoding::Ordinal { order, .. } = encoding else { return None };
-    text.and_then(|text| order.iter().position(|known| known == text)).map(|place| place as f64)
+        Scaling::Robust => (quartile(2)?, quartile(3)? - quartile(1)?),
+        Scaling::Minmax => (quartile(0)?, quartile(4)? - quartile(0)?),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn number(scale: Scaling, missing: Missing) -> FeatureParams {
-        FeatureParams {
-            column: "x".into(),
-            encoding: Encoding::Number { log1p: false, scale },
-            weight: 2.0,
-            missing,
-        }
+    fn numeric(scale: Scaling, missing: Missing) -> FeatureParams {
+        let encoding = Encoding::Number { log1p: false, scale };
+        FeatureParams { column: "x".into(), encoding, weight: 2.0, missing }
     }
 
-    fn of(values: &[Option<f64>]) -> Customers {
+    fn numbers(values: &[Option<f64>]) -> Customers {
         let ids = (0..values.len()).map(|i| i.to_string()).collect();
         Customers { ids, raw: vec![Raw::Numbers(values.to_vec())] }
     }
 
-    fn points(
-        feature: &FeatureParams,
-        train: &[Option<f64>],
-        asked: &[Option<f64>],
-    ) -> Vec<Option<Vec<f64>>> {
-        let features = std::slice::from_ref(feature);
-        told(&Space::fit(features, &of(train)).unwrap().stand(features, &of(asked)).unwrap())
+    fn texts(values: [Option<&str>; 3]) -> Customers {
+        let texts = values.iter().map(|text| text.map(str::to_owned)).collect();
+        Customers { ids: ["0", "1", "2"].into_iter().collect(), raw: vec![Raw::Texts(texts)] }
     }
 
-    fn told(standing: &Standing) -> Vec<Option<Vec<f64>>> {
-        standing.iter().map(|point| point.map(<[f64]>::to_vec)).collect()
+    /// Points of `queries` in the space fitted to `train`.
+    fn points(
+        feature: FeatureParams,
+        train: &Customers,
+        queries: &Customers,
+    ) -> Vec<Option<Vec<f64>>> {
+        let projection = Space::fit("m", &[feature], train).unwrap().project(queries).unwrap();
+        projection.for_customers(projection.points.iter().map(<[f64]>::to_vec)).collect()
     }
 
     #[test]
     fn scales_are_fitted_to_the_training_customers() {
-        let train = [Some(1.0), Some(3.0), Some(8.0)];
-        let at = |scale, x: f64| {
-            points(&number(scale, Missing::Fail), &train, &[Some(x)])[0].clone().unwrap()[0]
+        let train = numbers(&[Some(1.0), Some(3.0), Some(8.0)]);
+        let scaled = |train: &Customers, scale, x: f64| {
+            let points = points(numeric(scale, Missing::Fail), train, &numbers(&[Some(x)]));
+            points[0].clone().unwrap()[0]
         };
-        // Mean 4, variance (9 + 1 + 16) / 3; median 3, quartiles 2 and 5.5; ends 1 and 8. The weight is 2.
-        assert!((at(Scaling::Standard, 8.0) - 2.0 * 4.0 / (26.0f64 / 3.0).sqrt()).abs() < 1e-15);
-        assert_eq!(at(Scaling::Robust, 10.0), 2.0 * 7.0 / 3.5);
-        assert_eq!(at(Scaling::Minmax, 15.0), 2.0 * 2.0);
-        assert_eq!(at(Scaling::None, 5.0), 10.0);
+        // Mean 4, variance (9 + 1 + 16) / 3. Median 3, quartiles 2 and 5.5. Range 1 to 8. Weight 2.
+        let cases = [
+            (Scaling::Standard, 8.0, 2.0 * 4.0 / (26.0f64 / 3.0).sqrt()),
+            (Scaling::Robust, 10.0, 2.0 * 7.0 / 3.5),
+            (Scaling::Minmax, 15.0, 2.0 * 2.0),
+            (Scaling::None, 5.0, 10.0),
+        ];
+        for (scale, x, expected) in cases {
+            assert!((scaled(&train, scale, x) - expected).abs() < 1e-15, "{scale:?}");
+        }
         // A constant feature is only centred.
-        let constant = points(
-            &number(Scaling::Standard, Missing::Fail),
-            &[Some(5.0), Some(5.0)],
-            &[Some(6.0)],
-        );
-        assert_eq!(constant, [Some(vec![2.0])]);
+        assert_eq!(scaled(&numbers(&[Some(5.0), Some(5.0)]), Scaling::Standard, 6.0), 2.0);
     }
 
     #[test]
-    fn missing_values_are_filled_told_dropped_or_refused() {
-        let (train, asked) = ([Some(1.0), None, Some(3.0), Some(8.0)], [None, Some(4.0)]);
-        let median = points(&number(Scaling::None, Missing::Median), &train, &asked);
+    fn missing_values_are_imputed_dropped_or_rejected() {
+        let train = numbers(&[Some(1.0), None, Some(3.0), Some(8.0)]);
+        let queries = numbers(&[None, Some(4.0)]);
+        let median = points(numeric(Scaling::None, Missing::Median), &train, &queries);
         assert_eq!(median, [Some(vec![6.0, 2.0]), Some(vec![8.0, 0.0])]);
-        assert_eq!(
-            points(&number(Scaling::None, Missing::Drop), &train, &asked),
-            [None, Some(vec![8.0])]
-        );
-        let refused = Space::fit(&[number(Scaling::None, Missing::Fail)], &of(&train));
-        assert_eq!(refused.unwrap_err(), NoValue { feature: "x".into(), customer: "1".into() });
+        let dropped = points(numeric(Scaling::None, Missing::Drop), &train, &queries);
+        assert_eq!(dropped, [None, Some(vec![8.0])]);
+        let error = Space::fit("m", &[numeric(Scaling::None, Missing::Fail)], &train).unwrap_err();
+        let message = "models.m: feature `x`: customer `1` has no usable value; ";
+        assert!(error.to_string().starts_with(message), "{error}");
     }
 
     #[test]
-    fn text_becomes_axes_or_places() {
-        let texts = |texts: &[Option<&str>]| {
-            let ids = (0..texts.len()).map(|i| i.to_string()).collect();
-            let texts = texts.iter().map(|text| text.map(str::to_owned)).collect();
-            Customers { ids, raw: vec![Raw::Texts(texts)] }
+    fn text_is_encoded_one_hot_or_ordinal() {
+        let encoded = |encoding: Encoding| {
+            let train = texts([Some("b"), Some("a"), None]);
+            let median = numeric(Scaling::None, Missing::Median);
+            let feature = FeatureParams { encoding, weight: 1.0, ..median };
+            points(feature, &train, &texts([Some("b"), Some("new"), None]))
         };
-        let at = |encoding: Encoding| {
-            let features = [FeatureParams {
-                column: "x".into(),
-                encoding,
-                weight: 1.0,
-                missing: Missing::Median,
-            }];
-            let space = Space::fit(&features, &texts(&[Some("b"), Some("a"), None])).unwrap();
-            told(&space.stand(&features, &texts(&[Some("b"), Some("new"), None])).unwrap())
-        };
-        assert_eq!(
-            at(Encoding::OneHot),
-            [Some(vec![0.0, 1.0]), Some(vec![0.0, 0.0]), Some(vec![0.0, 0.0])]
-        );
+        let one_hot = encoded(Encoding::OneHot);
+        assert_eq!(one_hot, [Some(vec![0.0, 1.0]), Some(vec![0.0, 0.0]), Some(vec![0.0, 0.0])]);
         let order = ["a", "c", "b"].map(str::to_owned).to_vec();
-        // Places 2 and 0 of the training customers have the median 1, and one of them has none.
-        let ordinal = at(Encoding::Ordinal { order, scale: Scaling::None });
+        // The training ranks 2 and 0 have the median 1. One training customer has no value.
+        let ordinal = encoded(Encoding::Ordinal { order, scale: Scaling::None });
         assert_eq!(ordinal, [Some(vec![2.0, 0.0]), Some(vec![1.0, 1.0]), Some(vec![1.0, 1.0])]);
     }
 }

@@ -1,155 +1,134 @@
-//! How many neighbours vote: the most that are as good as the best, within one standard error, by stratified cross-validation on the
-//! training customers (the rule of Breiman et al. 1984).
+//! Chooses k by stratified cross-validation: the largest within one standard error of the best
+//! (Breiman et al. 1984).
 
 use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::figures::{counts, overall};
-use super::knn::{Knn, Votes};
-use super::points::{Points, Standing};
-use super::space::{NoValue, Space};
+use super::knn::Votes;
+use super::metrics::{Overall, confusion_matrix, overall};
 use super::split::folds;
-use super::{ModelError, ModelParams, Samples};
+use super::{FittedModel, ModelError, ModelParams, Samples};
 
-/// How k is tuned.
-#[derive(Debug, Clone, PartialEq)]
+/// Choice of k by stratified cross-validation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["tune"]))]
 pub struct Tuning {
-    /// The numbers of neighbours that are tried, ascending.
+    /// Candidates for k, such as [5, 15, 51].
+    #[serde(rename = "tune")]
+    #[schemars(length(min = 1), inner(range(min = 1, max = 100_000)))]
     pub candidates: Vec<usize>,
-    /// Number of folds, at least 2.
+    /// Metric to maximise: `accuracy` (default), `balanced_accuracy` or `macro_f1`.
+    pub by: SelectionMetric,
+    /// Number of cross-validation folds.
+    #[schemars(range(min = 2, max = 20))]
     pub folds: usize,
-    /// What is to be good.
-    pub by: TunedBy,
 }
 
-/// What is to be good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TunedBy {
-    /// See [`super::figures::Overall`].
-    Accuracy,
-    /// See [`super::figures::Overall`].
-    BalancedAccuracy,
-    /// See [`super::figures::Overall`].
-    MacroF1,
-}
-
-impl TunedBy {
-    /// Name of the figure.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Accuracy => "accuracy",
-            Self::BalancedAccuracy => "balanced_accuracy",
-            Self::MacroF1 => "macro_f1",
-        }
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { candidates: Vec::new(), by: SelectionMetric::default(), folds: 5 }
     }
 }
 
-/// What came of one number.
+/// The metric that chooses k.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SelectionMetric {
+    #[default]
+    Accuracy,
+    BalancedAccuracy,
+    MacroF1,
+}
+
 #[derive(Debug, Clone, PartialEq)]
-pub struct Tried {
-    /// Neighbours, or clusters.
+pub struct CandidateScore {
     pub k: usize,
-    /// Name of the figure.
+    /// Name of the selection metric.
     pub metric: &'static str,
-    /// Its mean over the folds, or its value.
+    /// Mean over the folds.
     pub value: f64,
-    /// Standard error of that mean.
-    pub standard_error: Option<f64>,
-    /// Whether this number was chosen.
+    /// Standard error of the mean.
+    pub standard_error: f64,
     pub chosen: bool,
 }
 
-/// Tries every number that leaves enough neighbours in each fold.
+/// Returns the chosen k and the scores of all candidates that leave enough neighbours in each fold.
 ///
 /// # Errors
-/// Too few customers for any of them, or one without a value that it has to have.
+/// Too few customers for every candidate, or a missing value of a required feature.
 pub fn tune(
     params: &ModelParams,
     tuning: &Tuning,
     samples: &Samples,
-) -> Result<Vec<Tried>, ModelError> {
+) -> Result<(usize, Vec<CandidateScore>), ModelError> {
     let fold_of = folds(&samples.customers.ids, &samples.labels, tuning.folds, params.seed);
-    let scores: Vec<Vec<Option<f64>>> = (0..tuning.folds)
-        .map(|fold| one_fold(params, tuning, samples, &fold_of, fold))
+    let fold_scores: Vec<Vec<Option<f64>>> = (0..tuning.folds)
+        .map(|fold| score_fold(params, tuning, samples, &fold_of, fold))
         .collect::<Result<_, _>>()?;
-    let mut tried: Vec<Tried> = Vec::new();
-    for (place, &k) in tuning.candidates.iter().enumerate() {
-        let of_folds: Option<Vec<f64>> = scores.iter().map(|scores| scores[place]).collect();
-        let Some(of_folds) = of_folds else { continue };
-        let n = of_folds.len() as f64;
-        let mean = of_folds.iter().sum::<f64>() / n;
-        let variance = of_folds.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / (n - 1.0);
-        let standard_error = Some((variance / n).sqrt());
-        tried.push(Tried {
+    let (metric, _) = Overall::METRICS[tuning.by as usize];
+    let mut scores: Vec<CandidateScore> = Vec::new();
+    for (idx, &k) in tuning.candidates.iter().enumerate() {
+        let values: Option<Vec<f64>> = fold_scores.iter().map(|scores| scores[idx]).collect();
+        let Some(values) = values else { continue };
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let variance = values.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        scores.push(CandidateScore {
             k,
-            metric: tuning.by.name(),
+            metric,
             value: mean,
-            standard_error,
+            standard_error: (variance / n).sqrt(),
             chosen: false,
         });
     }
-    let best = tried.iter().max_by(|a, b| a.value.total_cmp(&b.value));
-    let Some(floor) = best.map(|best| best.value - best.standard_error.unwrap_or_default()) else {
+    let best = scores.iter().max_by(|a, b| a.value.total_cmp(&b.value));
+    let floor = best.map(|best| best.value - best.standard_error);
+    let chosen = floor.and_then(|floor| scores.iter_mut().rev().find(|score| score.value >= floor));
+    let Some(chosen) = chosen else {
         let k = tuning.candidates.first().copied().unwrap_or(1);
-        let available = samples.customers.len() * (tuning.folds - 1) / tuning.folds;
+        let available = samples.labels.len() * (tuning.folds - 1) / tuning.folds;
         return Err(ModelError::TooFewCustomers { model: params.name.clone(), k, available });
     };
-    if let Some(chosen) = tried.iter_mut().rev().find(|tried| tried.value >= floor) {
-        chosen.chosen = true;
-    }
-    Ok(tried)
+    chosen.chosen = true;
+    Ok((chosen.k, scores))
 }
 
-/// The figure of each candidate on one fold, by a model that is fitted to the others; `None` where too few are left to vote.
-fn one_fold(
+/// The score of each candidate on one fold, by a model fitted to the others. `None` if too few
+/// customers are left to vote.
+fn score_fold(
     params: &ModelParams,
     tuning: &Tuning,
     samples: &Samples,
     fold_of: &[usize],
     fold: usize,
 ) -> Result<Vec<Option<f64>>, ModelError> {
-    let no_value = |error: NoValue| ModelError::no_value(params, error);
-    let (held, train): (Vec<usize>, Vec<usize>) =
+    let (held_out, train): (Vec<usize>, Vec<usize>) =
         (0..fold_of.len()).partition(|&i| fold_of[i] == fold);
-    let (train, held) = (samples.at(&train), samples.at(&held));
-    if train.customers.is_empty() || held.customers.is_empty() {
+    if train.is_empty() || held_out.is_empty() {
         return Ok(vec![None; tuning.candidates.len()]);
     }
-    let space = Space::fit(&params.features, &train.customers).map_err(no_value)?;
-    let here = |samples: &Samples| -> Result<(Points, Vec<usize>), ModelError> {
-        let Standing { points, placed } =
-            space.stand(&params.features, &samples.customers).map_err(no_value)?;
-        let kept = samples
-            .labels
-            .iter()
-            .zip(placed)
-            .filter(|(_, placed)| *placed)
-            .map(|(label, _)| *label);
-        Ok((points, kept.collect()))
-    };
-    let ((points, labels), (asked, truth)) = (here(&train)?, here(&held)?);
-    let n_labels = samples.names.len();
-    let knn = Knn::fit(params.voting, &points, &labels, n_labels);
-    let knn = knn.map_err(|reason| ModelError::Smartcore { model: params.name.clone(), reason })?;
+    let held_out = samples.select(&held_out);
+    let (model, points) = FittedModel::uncalibrated(params, 0, samples.select(&train))?;
+    let projection = model.space.project(&held_out.customers)?;
+    let truth: Vec<usize> = projection.with_point(held_out.labels.iter().copied()).collect();
+    let queries = &projection.points;
+    let knn = &model.knn;
     let most = tuning.candidates.iter().copied().filter(|k| *k <= points.len()).max().unwrap_or(0);
-    // The nearest of many are the nearest of few, in the same order.
-    let places = 0..asked.len();
-    let neighbours: Vec<_> =
-        places.into_par_iter().map(|at| knn.neighbours(asked.at(at), None, most)).collect();
+    // The first k of the `most` nearest are the k nearest.
+    let neighbours: Vec<_> = (0..queries.len())
+        .into_par_iter()
+        .map(|i| knn.neighbours(queries.row(i), None, most))
+        .collect();
+    let (_, value) = Overall::METRICS[tuning.by as usize];
     let score = |k: usize| {
-        let answers: Vec<usize> = neighbours
+        let predictions: Vec<usize> = neighbours
             .par_iter()
-            .map_init(Votes::default, |votes, of| knn.vote(&of[..k], votes).label)
+            .map_init(Votes::default, |votes, nearest| knn.vote(&nearest[..k], votes).label)
             .collect();
-        let found = overall(&counts(&truth, &answers, n_labels));
-        match tuning.by {
-            TunedBy::Accuracy => found.accuracy,
-            TunedBy::BalancedAccuracy => found.balanced_accuracy,
-            TunedBy::MacroF1 => found.macro_f1,
-        }
+        value(&overall(&confusion_matrix(&truth, &predictions, samples.names.len())))
     };
-    Ok(tuning
-        .candidates
-        .iter()
-        .map(|&k| (k <= most && !truth.is_empty()).then(|| score(k)))
-        .collect())
+    let candidates = tuning.candidates.iter();
+    Ok(candidates.map(|&k| (k <= most && !truth.is_empty()).then(|| score(k))).collect())
 }

@@ -1,99 +1,103 @@
-//! The ledger: what each step removed and what it left, in rows, customers, orders and money.
+//! The ledger: rows, customers, orders and money that each step removes and leaves.
 //!
-//! A customer is left after step i where one of its rows survives that step, so one pass finds the furthest that each
-//! customer gets, and the counts at every step follow from a running sum.
+//! A customer is left after step i if one of its rows passes that step. One pass therefore finds
+//! the last step that each customer reaches, and a running sum gives the count after every step.
 
 use polars::prelude::*;
 
-use super::OrderBook;
+use super::OrderFacts;
 use crate::clean::Reason;
 use crate::columns::*;
-use crate::equal;
+use crate::dedup;
 
-/// One row a step and reason, and a first one for the raw rows.
+/// One row per step and reason, after a first row for the raw rows.
 ///
-/// Columns: `step` text, `reason` text (null for the raw rows), then what was removed: `rows`, `customers`, `orders` i64,
-/// `money` f64; and the same four left. Rows and money add up exactly; a customer or an order vanishes
-/// with its last row.
-///
-/// # Errors
-/// What Polars says of the aggregation.
-pub fn ledger(book: &OrderBook) -> PolarsResult<DataFrame> {
-    let n = book.reasons.len();
-    let fates = book.fates()?;
-    let furthest = |key: &[&'static str]| -> PolarsResult<Vec<i128>> {
-        let key =
-            key.iter().map(|name| book.frame.column(name)).collect::<PolarsResult<Vec<_>>>()?;
-        let known: Vec<bool> = key[0].is_not_null().iter().map(Option::unwrap_or_default).collect();
-        let further = |a: u32, b: u32| fates[a as usize] > fates[b as usize];
-        let mut reached = vec![0i128; n + 1];
-        let firsts = equal::firsts(&key, &known, further)?;
-        firsts.into_iter().for_each(|row| reached[usize::from(fates[row as usize])] += 1);
-        Ok(reached)
-    };
+/// Columns: `step` text, `reason` text (null for the raw rows), then what the step removed: `rows`,
+/// `customers`, `orders` i64, `money` f64; and the same four for what is left. Rows and money add
+/// up exactly. A customer or an order counts as removed with its last row.
+pub fn ledger(facts: &OrderFacts) -> PolarsResult<DataFrame> {
+    let n = facts.reasons.len();
+    let outcomes = facts.outcomes()?;
     let ((rows, money), (customers, orders)) = rayon::join(
-        || (book.by_reason(LINES), book.by_reason(MONEY)),
-        || rayon::join(|| furthest(&[CUSTOMER_ID]), || furthest(book.order_key())),
+        || (facts.by_reason(LINES), facts.by_reason(MONEY)),
+        || {
+            rayon::join(
+                || count_by_last_outcome(facts, &outcomes, &[CUSTOMER_ID]),
+                || count_by_last_outcome(facts, &outcomes, facts.order_key()),
+            )
+        },
     );
-    // Slot i holds what reason i removes; the last slot what is accepted.
-    let removed = [rows?, customers?, orders?, money?];
-    let shown: Vec<usize> =
-        (0..n).filter(|&i| book.reasons[i].declared || removed[0][i] > 0).collect();
-    let step = ["raw"].into_iter().chain(shown.iter().map(|&i| book.reasons[i].step.as_str()));
-    let reason =
-        [None].into_iter().chain(shown.iter().map(|&i| Some(book.reasons[i].reason.as_str())));
-    let mut columns = vec![
-        Column::new(STEP.into(), step.collect::<Vec<_>>()),
-        Column::new(REASON.into(), reason.collect::<Vec<_>>()),
-    ];
-    let factor = book.money.factor();
-    let names = [
-        (ROWS, ROWS_LEFT),
-        (CUSTOMERS, CUSTOMERS_LEFT),
-        (ORDERS, ORDERS_LEFT),
-        (MONEY, MONEY_LEFT),
-    ];
+    // Slot i counts what reason i removes; the last slot counts what is accepted.
+    let rows = rows?;
+    let listed: Vec<usize> = (0..n).filter(|&i| facts.reasons[i].declared || rows[i] > 0).collect();
+    let mut steps = vec!["raw"];
+    let mut reasons = vec![None];
+    for &i in &listed {
+        steps.push(facts.reasons[i].step.as_str());
+        reasons.push(Some(facts.reasons[i].reason.as_str()));
+    }
+    let mut columns = vec![Column::new(STEP.into(), steps), Column::new(REASON.into(), reasons)];
     let mut left_columns = Vec::new();
-    for ((name, name_left), slots) in names.into_iter().zip(&removed) {
+    let counts = [
+        (ROWS, ROWS_LEFT, rows),
+        (CUSTOMERS, CUSTOMERS_LEFT, customers?),
+        (ORDERS, ORDERS_LEFT, orders?),
+        (MONEY, MONEY_LEFT, money?),
+    ];
+    for (name, name_left, slots) in counts {
         let mut left: i128 = slots.iter().sum();
-        let (mut gone, mut stayed) = (vec![0i128], vec![left]);
-        for &i in &shown {
+        let mut removed_column = vec![0i128];
+        let mut left_column = vec![left];
+        for &i in &listed {
             left -= slots[i];
-            gone.push(slots[i]);
-            stayed.push(left);
+            removed_column.push(slots[i]);
+            left_column.push(left);
         }
-        columns.push(counted(name, &gone, factor));
-        left_columns.push(counted(name_left, &stayed, factor));
+        let factor = (name == MONEY).then(|| facts.money.factor());
+        columns.push(ledger_column(name, &removed_column, factor));
+        left_columns.push(ledger_column(name_left, &left_column, factor));
     }
     columns.append(&mut left_columns);
-    DataFrame::new(shown.len() + 1, columns)
+    DataFrame::new(listed.len() + 1, columns)
 }
 
-/// How many rows went for which reason, a line each; nothing where none went.
-///
-/// # Errors
-/// What Polars says.
-pub fn reasons(book: &OrderBook) -> PolarsResult<String> {
-    in_words(book, |_| true)
+/// Number of distinct keys by the last outcome of their rows. Rows whose first key column is null
+/// are left out.
+fn count_by_last_outcome(
+    facts: &OrderFacts,
+    outcomes: &[u8],
+    key: &[&str],
+) -> PolarsResult<Vec<i128>> {
+    let key = key.iter().map(|name| facts.frame.column(name)).collect::<PolarsResult<Vec<_>>>()?;
+    let has_key: Vec<bool> = key[0].is_not_null().iter().map(|value| value == Some(true)).collect();
+    let is_later = |a: u32, b: u32| outcomes[a as usize] > outcomes[b as usize];
+    let mut counts = vec![0i128; facts.reasons.len() + 1];
+    for row in dedup::first_occurrences(&key, &has_key, is_later)? {
+        counts[usize::from(outcomes[row as usize])] += 1;
+    }
+    Ok(counts)
 }
 
-/// As [`reasons`], of some reasons.
-///
-/// # Errors
-/// What Polars says.
-pub fn in_words(book: &OrderBook, told: impl Fn(&Reason) -> bool) -> PolarsResult<String> {
-    let rows = book.rows_by_reason()?;
-    let told = book.reasons.iter().zip(rows).filter(|(reason, rows)| *rows > 0 && told(reason));
-    Ok(told
-        .map(|(reason, rows)| format!("\n  {rows} rows: {}: {}", reason.step, reason.reason))
-        .collect())
-}
-
-fn counted(name: &str, values: &[i128], factor: f64) -> Column {
-    match name {
-        MONEY | MONEY_LEFT => {
+/// A float column if the values are money with this factor, otherwise an integer column.
+fn ledger_column(name: &str, values: &[i128], money_factor: Option<f64>) -> Column {
+    match money_factor {
+        Some(factor) => {
             Column::new(name.into(), values.iter().map(|&v| v as f64 / factor).collect::<Vec<_>>())
         }
-        _ => Column::new(name.into(), values.iter().map(|&v| v as i64).collect::<Vec<_>>()),
+        None => Column::new(name.into(), values.iter().map(|&v| v as i64).collect::<Vec<_>>()),
     }
+}
+
+/// Rejected rows per reason, for the reasons that `include` selects: one line per reason with at
+/// least one row, each after a line break.
+pub fn describe_rejected(
+    facts: &OrderFacts,
+    include: impl Fn(&Reason) -> bool,
+) -> PolarsResult<String> {
+    let rows = facts.rows_by_reason()?;
+    let rejected =
+        facts.reasons.iter().zip(rows).filter(|(reason, rows)| *rows > 0 && include(reason));
+    Ok(rejected
+        .map(|(reason, rows)| format!("\n  {rows} rows: {}: {}", reason.step, reason.reason))
+        .collect())
 }

@@ -1,6 +1,7 @@
-//! `orders`: the one scan of the source. [`MarkedLines`] → [`OrderBook`], with the rejected rows written on the way.
-//!
-//! Everything after this room is small and in memory. What is deliberately absent: any second look at the source.
+//! `orders`: [`MarkedLines`] → [`OrderFacts`] in one scan of the source, which also writes the
+//! rejected rows. All later stages work on small tables in memory and never read the source again.
+
+use std::sync::Arc;
 
 use chrono::NaiveDate;
 use polars::prelude::*;
@@ -8,54 +9,252 @@ use polars::prelude::*;
 use crate::clean::{MarkedLines, Pairs, Reason, ReturnPolicy, line_number, returns};
 use crate::columns::{
     CATEGORY, CUSTOMER_ID, DAY, LINE, LINES, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY,
-    REASON, RETURNED, SOURCE_FILE, SOURCE_ROW, UNDONE_ON, UNITS,
+    REASON, RETURNED, RETURNED_ON, SOURCE_FILE, SOURCE_ROW, UNITS,
 };
 use crate::ingest::Money;
+use crate::progress::{ScanObserver, Silent};
 
-mod groups;
 pub mod ledger;
+pub mod line_metrics;
+mod pre_aggregate;
 pub mod rejects;
-mod runs;
-pub mod tally;
 
+pub use line_metrics::{LineMetric, MetricValues};
 pub use rejects::{Rejects, first_reject};
-pub use tally::{Count, Tally};
 
-use rejects::Writing;
-use runs::Fold;
+use pre_aggregate::Aggregate;
+use rejects::RejectsWriter;
 
-/// What happened, by order and day.
+/// The lines aggregated by order and day.
 ///
-/// One row a (customer, order, day, reason). Columns: `customer_id` text, `order_id` text, `day` date, `reason` u8
-/// (null = accepted), `lines` u32, `units` i128, `money` i128 in minor units, `ordered_at` datetime\[μs\]: the last
-/// moment in the group, `returned` bool: a cancellation that is kept, `undone_on` date: the day on which the last unit of a
-/// purchase came back, null for those that stand and unless returns are matched. No order of rows is promised.
+/// One row per (customer, order, day, reason), in no order. Columns: `customer_id` text, `order_id`
+/// text, `day` date, `reason` u8 (null = accepted), `lines` u32, `units` i128, `money` i128 in
+/// minor units, `ordered_at` datetime\[μs\]: the last timestamp of the group, `returned` bool: an
+/// accepted cancellation, `returned_on` date: the day on which the last unit of a purchase was
+/// returned (null for other purchases, and if returns are not matched).
 #[derive(Debug, Clone)]
-pub struct OrderBook {
-    /// The table.
+pub struct OrderFacts {
     pub frame: DataFrame,
-    /// What the codes in `reason` mean.
+    /// The meaning of the codes in `reason`.
     pub reasons: Vec<Reason>,
-    /// How `money` is counted.
     pub money: Money,
-    /// What becomes of the money of returns; `Drop` where there are none in the book.
+    /// How returned money is treated; `Drop` if the facts contain no returns.
     pub returns: ReturnPolicy,
-    /// What was counted on the way, one an asked [`Tally`].
-    pub counts: Vec<Count>,
-    /// The returns and what they undo, where they are matched.
+    /// The values of the requested [`LineMetric`]s, in their order.
+    pub metrics: Vec<MetricValues>,
+    /// The returns and their purchases, if returns are matched.
     pub pairs: Option<Pairs>,
-    /// Where products are counted, one row a (customer, product): `customer_id` text, `product_id`, `day`: of the first accepted line
-    /// that is no return.
+    /// If products are counted, one row per (customer, product): `customer_id` text, `product_id`,
+    /// `day` of the first accepted line that is not a return.
     pub products: Option<DataFrame>,
-    /// Where shares in categories are told, one row a (customer, category, day) of accepted lines that are no returns: `customer_id` and
-    /// `category` text, `day`, `money` i128.
+    /// If category shares are computed, one row per (customer, category, day) of accepted lines
+    /// that are not returns: `customer_id` text, `category` text, `day`, `money` i128.
     pub categories: Option<DataFrame>,
-    /// Whether the source knows orders; without them an order is all that a customer buys on a day.
+    /// Whether the source has order ids. If not, an order is everything a customer buys on a day.
     pub has_orders: bool,
 }
 
-impl OrderBook {
-    /// Columns of an order book.
+/// Additional consumers of the scan, at the grain of products.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ExtraAggregates {
+    /// The first day of every (customer, product).
+    pub products: bool,
+    /// The money of every (customer, category, day).
+    pub categories: bool,
+}
+
+pub struct ScanOptions<'a> {
+    pub money: &'a Money,
+    /// Whether the source has order ids.
+    pub has_orders: bool,
+    /// The returns and their purchases, if returns are matched.
+    pub pairs: Option<Pairs>,
+    pub extra: ExtraAggregates,
+    pub observer: Arc<dyn ScanObserver>,
+}
+
+/// The consumers of the scan, in the order in which [`build_facts`] reads their results: the
+/// group-by, the metrics that compare lines, and the extra aggregates. `select_lines` returns the
+/// lines with the given columns.
+fn plans(
+    lines: &MarkedLines,
+    metrics: &[LineMetric],
+    extra: ExtraAggregates,
+    observer: Arc<dyn ScanObserver>,
+    select_lines: impl FnOnce(Vec<PlSmallStr>) -> PolarsResult<LazyFrame>,
+) -> PolarsResult<Vec<DslPlan>> {
+    const KEYS: [&str; 4] = [CUSTOMER_ID, ORDER_ID, DAY, REASON];
+    let mut aggregates = vec![
+        (col(QUANTITY).alias(UNITS), Aggregate::Sum),
+        (col(MONEY), Aggregate::Sum),
+        (col(ORDERED_AT), Aggregate::Max),
+    ];
+    aggregates.extend(line_metrics::aggregates(metrics));
+    let mut columns = KEYS.map(PlSmallStr::from_static).to_vec();
+    for (value, _) in &aggregates {
+        columns.extend(value.clone().meta().root_names());
+    }
+    let selected = select_lines(columns)?;
+    let grouped = pre_aggregate::group_lines(selected, &KEYS, LINES, aggregates, observer)?;
+    let mut plans = vec![grouped];
+    plans.extend(line_metrics::comparisons(metrics, &lines.frame));
+    let bought = lines.frame.clone().filter(col(REASON).is_null().and(lines.is_return().not()));
+    if extra.products {
+        let with_product = bought.clone().filter(col(PRODUCT_ID).is_not_null());
+        let keys = [col(CUSTOMER_ID), col(PRODUCT_ID)];
+        plans.push(with_product.group_by(keys).agg([col(DAY).min()]));
+    }
+    if extra.categories {
+        let money = col(MONEY).cast(DataType::Int128).sum();
+        plans.push(bought.group_by([col(CUSTOMER_ID), col(CATEGORY), col(DAY)]).agg([money]));
+    }
+    Ok(plans.into_iter().map(|plan| plan.logical_plan).collect())
+}
+
+/// The (customer, product) pairs that have returns.
+pub fn with_returns(lines: &MarkedLines) -> PolarsResult<DataFrame> {
+    let returns = match_candidates(lines).filter(col(RETURNED)).select(MATCH_KEY.map(col));
+    collect_streaming(returns.unique_generic(None, Default::default()))
+}
+
+/// The lines of customers and products with returns, which [`Pairs::of`] matches. This is a scan
+/// after [`with_returns`], because one scan would hold all lines in memory until the last return.
+pub fn candidates(lines: &MarkedLines, with_returns: DataFrame) -> PolarsResult<DataFrame> {
+    let keys = MATCH_KEY.map(col);
+    let semi = JoinArgs::new(JoinType::Semi);
+    collect_streaming(match_candidates(lines).join(with_returns.lazy(), keys.clone(), keys, semi))
+}
+
+/// The columns in which a return equals its purchase.
+const MATCH_KEY: [&str; 2] = [returns::CANDIDATE[0], returns::CANDIDATE[1]];
+
+/// Accepted lines with the columns of [`returns::CANDIDATE`].
+fn match_candidates(lines: &MarkedLines) -> LazyFrame {
+    let accepted = lines.frame.clone().filter(col(REASON).is_null());
+    let marked =
+        accepted.with_columns([line_number().alias(LINE), lines.is_return().alias(RETURNED)]);
+    // All lines without a product belong to one product. An empty cell is the same as null.
+    let product = col(PRODUCT_ID).cast(DataType::String).fill_null(lit("")).alias(PRODUCT_ID);
+    marked.with_column(product).select(returns::CANDIDATE.map(col))
+}
+
+/// The first lines of a plan, sorted by file and row. A plan returns lines in any order.
+pub fn first_lines(lines: LazyFrame, limit: u32) -> PolarsResult<DataFrame> {
+    let first_rows = lines.filter(col(SOURCE_ROW).lt_eq(lit(limit)));
+    let sorted = first_rows.sort([SOURCE_FILE, SOURCE_ROW], SortMultipleOptions::default());
+    collect_streaming(sorted.limit(limit))
+}
+
+fn collect_streaming(plan: LazyFrame) -> PolarsResult<DataFrame> {
+    next_frame(&mut collect_all(vec![plan.logical_plan])?.into_iter())
+}
+
+fn collect_all(plans: Vec<DslPlan>) -> PolarsResult<Vec<DataFrame>> {
+    LazyFrame::collect_all_with_engine(plans, Engine::Streaming, OptFlags::default())
+}
+
+fn next_frame(frames: &mut impl Iterator<Item = DataFrame>) -> PolarsResult<DataFrame> {
+    frames.next().ok_or_else(|| polars_err!(ComputeError: "a plan of the scan returned no table"))
+}
+
+/// The optimised plan of the scan, as text.
+pub fn explain(
+    lines: &MarkedLines,
+    metrics: &[LineMetric],
+    extra: ExtraAggregates,
+    rejects: &Rejects<'_>,
+) -> PolarsResult<String> {
+    let select_lines = |columns| rejects::explain_diverted(rejects, lines, columns);
+    let plans = plans(lines, metrics, extra, Arc::new(Silent), select_lines)?;
+    LazyFrame::explain_all(plans, OptFlags::default())
+}
+
+/// Reads the source once: aggregates the lines, and writes the rejected rows if `rejects` is given.
+///
+/// # Errors
+/// A file cannot be read with the types of its header, or the rejects cannot be written.
+pub fn scan(
+    lines: MarkedLines,
+    options: ScanOptions<'_>,
+    metrics: &[LineMetric],
+    rejects: Option<&Rejects<'_>>,
+) -> PolarsResult<OrderFacts> {
+    let writer = rejects.map(|rejects| RejectsWriter::create(rejects, &lines)).transpose()?;
+    let select_lines = |columns| {
+        let frame = lines.frame.clone();
+        Ok(match &writer {
+            Some(writer) => writer.divert_rejected(frame, columns),
+            None => frame,
+        })
+    };
+    let observer = options.observer.clone();
+    let frames =
+        plans(&lines, metrics, options.extra, observer, select_lines).and_then(collect_all);
+    let facts = || build_facts(frames?, lines, options, metrics);
+    match writer {
+        Some(writer) => writer.finish(facts),
+        None => facts(),
+    }
+}
+
+/// Builds the order facts from the results of [`plans`].
+fn build_facts(
+    frames: Vec<DataFrame>,
+    lines: MarkedLines,
+    options: ScanOptions<'_>,
+    metrics: &[LineMetric],
+) -> PolarsResult<OrderFacts> {
+    let mut frames = frames.into_iter();
+    let (mut frame, metrics) = line_metrics::split(&mut frames, metrics)?;
+    cast_to_text(&mut frame, &[CUSTOMER_ID, ORDER_ID])?;
+    let mut products = None;
+    if options.extra.products {
+        cast_to_text(products.insert(next_frame(&mut frames)?), &[CUSTOMER_ID])?;
+    }
+    let mut categories = None;
+    if options.extra.categories {
+        cast_to_text(categories.insert(next_frame(&mut frames)?), &[CUSTOMER_ID, CATEGORY])?;
+    }
+    // An order is a return as a whole, so marking the groups costs less than marking the lines.
+    let frame = frame.lazy().with_column(lines.is_return().alias(RETURNED));
+    let frame = match &options.pairs {
+        Some(pairs) => with_returned_on(frame, pairs)?,
+        None => frame.with_column(lit(NULL).cast(DataType::Date).alias(RETURNED_ON)),
+    };
+    Ok(OrderFacts {
+        frame: frame.collect()?,
+        reasons: lines.reasons,
+        money: options.money.clone(),
+        returns: lines.returns.map_or(ReturnPolicy::Drop, |(_, policy)| policy),
+        metrics,
+        pairs: options.pairs,
+        products,
+        categories,
+        has_orders: options.has_orders,
+    })
+}
+
+/// Casts columns to text in a single chunk. Ids are compared by row index, which is slower across
+/// chunks.
+fn cast_to_text(frame: &mut DataFrame, names: &[&str]) -> PolarsResult<()> {
+    for name in names {
+        let text = frame.column(name)?.rechunk().cast(&DataType::String)?;
+        frame.with_column(text)?;
+    }
+    Ok(())
+}
+
+/// Adds the day on which the last unit of an order was returned.
+fn with_returned_on(facts: LazyFrame, pairs: &Pairs) -> PolarsResult<LazyFrame> {
+    let keys = [col(CUSTOMER_ID), col(ORDER_ID)];
+    let purchases = facts.clone().filter(col(REASON).is_null().and(col(RETURNED).not()));
+    let returned =
+        pairs.fully_returned(purchases.group_by(keys.clone()).agg([col(UNITS).sum()]))?;
+    let days = returned.select([col(CUSTOMER_ID), col(ORDER_ID), col(DAY).alias(RETURNED_ON)]);
+    Ok(facts.join(days, keys.clone(), keys, JoinArgs::new(JoinType::Left)))
+}
+
+impl OrderFacts {
     pub fn schema() -> Schema {
         let fields = [
             (CUSTOMER_ID, DataType::String),
@@ -67,288 +266,63 @@ impl OrderBook {
             (MONEY, DataType::Int128),
             (ORDERED_AT, DataType::Datetime(TimeUnit::Microseconds, None)),
             (RETURNED, DataType::Boolean),
-            (UNDONE_ON, DataType::Date),
+            (RETURNED_ON, DataType::Date),
         ];
         fields.into_iter().map(|(name, dtype)| (PlSmallStr::from_static(name), dtype)).collect()
     }
-}
 
-/// Consumers of the scan at the grain of products, each only where it is asked for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Further {
-    /// The first day of every (customer, product).
-    pub products: bool,
-    /// The money of every (customer, category, day).
-    pub categories: bool,
-}
-
-/// What the order book has to know of the pipeline.
-pub struct Asked<'a> {
-    /// How money is counted.
-    pub money: &'a Money,
-    /// Whether the source knows orders.
-    pub has_orders: bool,
-    /// What the returns undo, where they are matched.
-    pub pairs: Option<Pairs>,
-    /// Further consumers of the scan.
-    pub further: Further,
-}
-
-/// The consumers of the scan: the group-by, past which the rejected lines are told, and those of tallies that compare lines.
-fn plans(
-    lines: &MarkedLines,
-    tallies: &[Tally],
-    further: Further,
-    told: impl FnOnce(Vec<PlSmallStr>) -> PolarsResult<LazyFrame>,
-) -> PolarsResult<Vec<DslPlan>> {
-    const KEYS: [&str; 4] = [CUSTOMER_ID, ORDER_ID, DAY, REASON];
-    let mut folds = vec![
-        (col(QUANTITY).alias(UNITS), Fold::Sum),
-        (col(MONEY), Fold::Sum),
-        (col(ORDERED_AT), Fold::Max),
-    ];
-    folds.extend(tally::folds(tallies));
-    let read = folds.iter().flat_map(|(fold, _)| fold.clone().meta().root_names());
-    let grouped = told(KEYS.into_iter().map(PlSmallStr::from).chain(read).collect())?;
-    let grouped = runs::grouped(grouped, &KEYS, LINES, folds)?;
-    let mut plans = vec![grouped.logical_plan];
-    plans.extend(
-        tally::comparisons(tallies, &lines.frame).into_iter().map(|plan| plan.logical_plan),
-    );
-    let bought = lines.frame.clone().filter(col(REASON).is_null().and(lines.returned().not()));
-    if further.products {
-        let known = bought.clone().filter(col(PRODUCT_ID).is_not_null());
-        plans.push(
-            known.group_by([col(CUSTOMER_ID), col(PRODUCT_ID)]).agg([col(DAY).min()]).logical_plan,
-        );
-    }
-    if further.categories {
-        let money = col(MONEY).cast(DataType::Int128).sum();
-        plans.push(
-            bought.group_by([col(CUSTOMER_ID), col(CATEGORY), col(DAY)]).agg([money]).logical_plan,
-        );
-    }
-    Ok(plans)
-}
-
-/// The customers and products with returns.
-///
-/// # Errors
-/// What Polars says of files that cannot be read as they promised.
-pub fn with_returns(lines: &MarkedLines) -> PolarsResult<DataFrame> {
-    let returns = pairable(lines).filter(col(RETURNED)).select(PAIR.map(col));
-    streamed(returns.unique_generic(None, Default::default()))
-}
-
-/// The lines of customers and products with returns, among which the returns are paired. They are not told by the scan that found
-/// these: it would have to hold all lines until it knew the last return.
-///
-/// # Errors
-/// What Polars says of files that cannot be read as they promised.
-pub fn candidates(lines: &MarkedLines, with_returns: DataFrame) -> PolarsResult<DataFrame> {
-    let (keys, semi) = (PAIR.map(col), JoinArgs::new(JoinType::Semi));
-    streamed(pairable(lines).join(with_returns.lazy(), keys.clone(), keys, semi))
-}
-
-/// What a return and the purchase that it undoes have in common.
-const PAIR: [&str; 2] = [returns::CANDIDATE[0], returns::CANDIDATE[1]];
-
-/// Accepted lines as returns are paired among them.
-fn pairable(lines: &MarkedLines) -> LazyFrame {
-    let accepted = lines.frame.clone().filter(col(REASON).is_null());
-    let marked =
-        accepted.with_columns([line_number().alias(LINE), lines.returned().alias(RETURNED)]);
-    // Lines without a product are of one product together, as an empty cell and none at all mean the same.
-    let product = col(PRODUCT_ID).cast(DataType::String).fill_null(lit("")).alias(PRODUCT_ID);
-    marked.with_column(product).select(returns::CANDIDATE.map(col))
-}
-
-/// The first lines of a plan, by file and row: they come in any order.
-///
-/// # Errors
-/// What Polars says of files that cannot be read as they promised.
-pub fn first_lines(lines: LazyFrame, limit: u32) -> PolarsResult<DataFrame> {
-    let near = lines.filter(col(SOURCE_ROW).lt_eq(lit(limit)));
-    streamed(near.sort([SOURCE_FILE, SOURCE_ROW], SortMultipleOptions::default()).limit(limit))
-}
-
-/// What a plan gives, by the streaming engine.
-///
-/// # Errors
-/// What Polars says.
-fn streamed(plan: LazyFrame) -> PolarsResult<DataFrame> {
-    let plans = vec![plan.logical_plan];
-    let frames = LazyFrame::collect_all_with_engine(plans, Engine::Streaming, OptFlags::default())?;
-    Ok(frames.into_iter().next().unwrap_or_default())
-}
-
-/// The optimised plan of the scan, for people to read.
-///
-/// # Errors
-/// What Polars says of a plan that cannot be optimised.
-pub fn explain(
-    lines: &MarkedLines,
-    tallies: &[Tally],
-    further: Further,
-    rejects: &Rejects<'_>,
-) -> PolarsResult<String> {
-    let told = |columns| rejects::shown(rejects, lines, columns);
-    LazyFrame::explain_all(plans(lines, tallies, further, told)?, OptFlags::default())
-}
-
-/// Reads the source once: writes the rejected rows, where they are wanted, and returns what happened.
-///
-/// # Errors
-/// What Polars says of files that cannot be read as they promised, or of rejects that cannot be written.
-pub fn scan(
-    lines: MarkedLines,
-    asked: Asked<'_>,
-    tallies: &[Tally],
-    rejects: Option<&Rejects<'_>>,
-) -> PolarsResult<OrderBook> {
-    let writing = rejects.map(|rejects| Writing::begin(rejects, &lines)).transpose()?;
-    let told = |columns| {
-        Ok(match &writing {
-            Some(writing) => writing.told(lines.frame.clone(), columns),
-            None => lines.frame.clone(),
-        })
-    };
-    let passed = plans(&lines, tallies, asked.further, told).and_then(|plans| {
-        LazyFrame::collect_all_with_engine(plans, Engine::Streaming, OptFlags::default())
-    });
-    let book = || booked(passed?, lines, asked, tallies);
-    match writing {
-        Some(writing) => writing.end(book),
-        None => book(),
-    }
-}
-
-/// The order book, from what the consumers of the scan gave.
-fn booked(
-    frames: Vec<DataFrame>,
-    lines: MarkedLines,
-    asked: Asked<'_>,
-    tallies: &[Tally],
-) -> PolarsResult<OrderBook> {
-    let mut frames = frames.into_iter();
-    let (mut frame, counts) = tally::split(&mut frames, tallies)?;
-    let mut next = |wanted: bool| if wanted { frames.next() } else { None };
-    let (mut products, mut categories) =
-        (next(asked.further.products), next(asked.further.categories));
-    as_text(&mut frame, &[CUSTOMER_ID, ORDER_ID])?;
-    products.as_mut().map_or(Ok(()), |products| as_text(products, &[CUSTOMER_ID]))?;
-    categories
-        .as_mut()
-        .map_or(Ok(()), |categories| as_text(categories, &[CUSTOMER_ID, CATEGORY]))?;
-    // An order is a return as a whole, so returns are told apart here and cost the scan nothing.
-    let frame = frame.lazy().with_column(lines.returned().alias(RETURNED));
-    let frame = match &asked.pairs {
-        Some(pairs) => with_undone(frame, pairs)?,
-        None => frame.with_column(lit(NULL).cast(DataType::Date).alias(UNDONE_ON)),
-    };
-    let Asked { money, has_orders, pairs, .. } = asked;
-    let returns = lines.returns.as_ref().map_or(ReturnPolicy::Drop, |(_, policy)| *policy);
-    let (frame, money) = (frame.collect()?, money.clone());
-    Ok(OrderBook {
-        frame,
-        reasons: lines.reasons,
-        money,
-        returns,
-        counts,
-        pairs,
-        products,
-        categories,
-        has_orders,
-    })
-}
-
-/// Makes columns text, each in one piece: ids are compared by their places, which costs more where a piece has to be found first.
-fn as_text(frame: &mut DataFrame, names: &[&str]) -> PolarsResult<()> {
-    for name in names {
-        let text = frame.column(name)?.rechunk().cast(&DataType::String)?;
-        frame.with_column(text)?;
-    }
-    Ok(())
-}
-
-/// Tells of every purchase on which day the last unit of its order came back.
-fn with_undone(book: LazyFrame, pairs: &Pairs) -> PolarsResult<LazyFrame> {
-    let keys = [col(CUSTOMER_ID), col(ORDER_ID)];
-    let bought = book.clone().filter(col(REASON).is_null().and(col(RETURNED).not()));
-    let undone = pairs.undone(bought.group_by(keys.clone()).agg([col(UNITS).sum()]))?;
-    let undone = undone.select([col(CUSTOMER_ID), col(ORDER_ID), col(DAY).alias(UNDONE_ON)]);
-    Ok(book.join(undone, keys.clone(), keys, JoinArgs::new(JoinType::Left)))
-}
-
-impl OrderBook {
-    /// Rows of the source by the reason for which they were rejected; the last number is of those that were accepted.
-    ///
-    /// # Errors
-    /// What Polars says.
+    /// Source rows by the code of their reason. The last number counts the accepted rows.
     pub fn rows_by_reason(&self) -> PolarsResult<Vec<u64>> {
         Ok(self.by_reason(LINES)?.into_iter().map(|rows| rows as u64).collect())
     }
 
-    /// The sums of a column by reason, in the order of [`Self::rows_by_reason`].
+    /// Sums of a column by reason, in the order of [`Self::rows_by_reason`].
     fn by_reason(&self, name: &str) -> PolarsResult<Vec<i128>> {
         let mut sums = vec![0; self.reasons.len() + 1];
-        // Lines are counted in 32 bits here, and in 64 on a cluster.
+        // Spark counts lines in 64 bits instead of 32.
         let values = self.frame.column(name)?.cast(&DataType::Int128)?;
-        let values = values.i128()?.iter().map(Option::unwrap_or_default);
-        self.fates()?
-            .into_iter()
-            .zip(values)
-            .for_each(|(fate, value)| sums[usize::from(fate)] += value);
+        for (outcome, value) in self.outcomes()?.into_iter().zip(values.i128()?.iter()) {
+            sums[usize::from(outcome)] += value.unwrap_or(0);
+        }
         Ok(sums)
     }
 
-    /// What became of each row: the code of its reason, or the number of reasons where it was accepted.
-    fn fates(&self) -> PolarsResult<Vec<u8>> {
+    /// The outcome of each row: the code of its reason, or the number of reasons if it is accepted.
+    fn outcomes(&self) -> PolarsResult<Vec<u8>> {
         let accepted = self.reasons.len() as u8;
-        let fate = |reason: Option<u8>| reason.map_or(accepted, |code| code.min(accepted));
-        Ok(self.frame.column(REASON)?.u8()?.iter().map(fate).collect())
+        let outcome = |reason: Option<u8>| reason.map_or(accepted, |code| code.min(accepted));
+        Ok(self.frame.column(REASON)?.u8()?.iter().map(outcome).collect())
     }
 
-    /// First and last day with an accepted line; `None` where there is none.
-    ///
-    /// # Errors
-    /// What Polars says.
+    /// First and last day with an accepted line; `None` if all lines are rejected.
     pub fn span(&self) -> PolarsResult<Option<(NaiveDate, NaiveDate)>> {
-        // The first moment of a group is not kept, only its last; but a group lies within one day.
         let ends = [col(DAY).min().alias("first"), col(DAY).max().alias("last")];
         let ends = self.accepted().select(ends).collect()?;
-        let end = |name: &str| -> PolarsResult<Option<NaiveDate>> {
-            Ok(ends.column(name)?.date()?.as_date_iter().next().flatten())
-        };
-        Ok(end("first")?.zip(end("last")?))
+        Ok(first_date(&ends, "first")?.zip(first_date(&ends, "last")?))
     }
 
     /// Day of the last accepted line before a date.
-    ///
-    /// # Errors
-    /// What Polars says.
     pub fn last_before(&self, date: NaiveDate) -> PolarsResult<Option<NaiveDate>> {
-        let before = col(DAY).lt(lit(date).cast(DataType::Date));
-        let days = self.accepted().filter(before);
-        let last = days.select([col(DAY).max()]).collect()?;
-        Ok(last.column(DAY)?.date()?.as_date_iter().next().flatten())
+        let earlier = self.accepted().filter(col(DAY).lt(lit(date).cast(DataType::Date)));
+        first_date(&earlier.select([col(DAY).max()]).collect()?, DAY)
     }
 
-    /// The accepted rows.
     pub fn accepted(&self) -> LazyFrame {
         self.frame.clone().lazy().filter(col(REASON).is_null())
     }
 
-    /// Whether all accepted rows are purchases that stand, as they are where no returns are kept: nothing has to be told apart then.
-    pub fn all_stand(&self) -> bool {
+    /// Whether every accepted row is an effective purchase, so that no row has to be filtered.
+    pub fn all_effective(&self) -> bool {
         self.returns == ReturnPolicy::Drop
     }
 
-    /// What identifies an order: its id, or the customer's day where the source knows no orders.
+    /// The columns that identify an order: its id, or customer and day if the source has no order
+    /// ids.
     pub fn order_key(&self) -> &'static [&'static str] {
-        match self.has_orders {
-            true => &[ORDER_ID],
-            false => &[CUSTOMER_ID, DAY],
-        }
+        if self.has_orders { &[ORDER_ID] } else { &[CUSTOMER_ID, DAY] }
     }
+}
+
+fn first_date(frame: &DataFrame, name: &str) -> PolarsResult<Option<NaiveDate>> {
+    Ok(frame.column(name)?.date()?.as_date_iter().next().flatten())
 }

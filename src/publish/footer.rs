@@ -1,4 +1,4 @@
-//! Reads each written file back with the `parquet` crate, a second opinion on Polars.
+//! Reads each written file back with the `parquet` crate, an implementation independent of Polars.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -6,12 +6,16 @@ use std::path::Path;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use polars::prelude::{DataFrame, KeyValueMetadata};
 
-use super::manifest::Output;
-use super::{PublishError, REJECTS, at};
+use super::{PublishError, at};
 use crate::ingest::Money;
+use crate::manifest::{Manifest, Output};
 
-/// What every table's footer says of its making: no paths, no clock, so that equal tables are equal bytes.
-pub fn footer_metadata(pipeline: &str, definition_hash: &str, money: &Money) -> KeyValueMetadata {
+/// Metadata of every table's footer. It has no path and no clock, so that equal tables have equal bytes.
+pub(crate) fn footer_metadata(
+    pipeline: &str,
+    definition_hash: &str,
+    money: &Money,
+) -> KeyValueMetadata {
     let mut pairs = vec![
         ("custseg.definition_hash".to_owned(), definition_hash.to_owned()),
         ("custseg.pipeline".to_owned(), pipeline.to_owned()),
@@ -23,10 +27,10 @@ pub fn footer_metadata(pipeline: &str, definition_hash: &str, money: &Money) -> 
     KeyValueMetadata::from_static(pairs)
 }
 
-/// Decodes every page of a file and compares its footer with the table that went in.
+/// Decodes every page of a file and compares columns and rows with the table that was written.
 ///
 /// # Errors
-/// What differs, or what cannot be read.
+/// The first difference, or a file that cannot be read.
 pub(super) fn verify(
     folder: &Path,
     name: &str,
@@ -79,53 +83,33 @@ pub(super) fn verify(
     })
 }
 
-/// Whether a published run is whole, and the same as a staged one but for the order of the rejects.
+/// Whether a published run is complete and equal to a staged one, except for the order of the rejects.
 pub(super) fn same_run(published: &Path, staged: &Path) -> bool {
-    let manifest = |run: &Path| -> Option<serde_json::Value> {
-        serde_json::from_slice(&fs::read(run.join("manifest.json")).ok()?).ok()
+    let (Ok(old), Ok(new)) = (Manifest::read(published), Manifest::read(staged)) else {
+        return false;
     };
-    let both = manifest(published).zip(manifest(staged));
-    both.is_some_and(|(one, other)| same_but_rejects(&one, &other)) && intact(published)
+    old.without_rejects() == new.without_rejects() && is_complete(published, &old)
 }
 
-/// Whether two manifests say the same but for the order of the rejects.
-pub(super) fn same_but_rejects(one: &serde_json::Value, other: &serde_json::Value) -> bool {
-    let others = |manifest: &serde_json::Value| {
-        let mut manifest = manifest.clone();
-        if let Some(outputs) = manifest.get_mut("outputs").and_then(serde_json::Value::as_array_mut)
-        {
-            outputs.retain(|output| output["path"] != REJECTS);
-        }
-        manifest
+/// Whether every output of a run is there with the bytes that its manifest names, and no other table.
+pub(super) fn is_complete(run: &Path, manifest: &Manifest) -> bool {
+    let is_intact = |output: &Output| {
+        let bytes = fs::read(run.join(&output.path));
+        bytes.is_ok_and(|bytes| blake3::hash(&bytes).to_hex().as_str() == output.blake3)
     };
-    others(one) == others(other)
+    manifest.outputs.iter().all(is_intact)
+        && has_unnamed_table(run, run, manifest).is_ok_and(|unnamed| !unnamed)
 }
 
-/// Whether every output that a run's manifest names is there with the bytes that it names.
-pub(super) fn intact(run: &Path) -> bool {
-    let check = || -> Option<bool> {
-        let manifest: serde_json::Value =
-            serde_json::from_slice(&fs::read(run.join("manifest.json")).ok()?).ok()?;
-        manifest.get("outputs")?.as_array()?.iter().try_fold(true, |all, output| {
-            let bytes = fs::read(run.join(output.get("path")?.as_str()?)).ok()?;
-            Some(all && blake3::hash(&bytes).to_hex().as_str() == output.get("blake3")?.as_str()?)
-        })
-    };
-    check().unwrap_or(false) && strangers(run, run).is_ok_and(|strange| !strange)
-}
-
-/// Whether a run's folder has a table that its manifest does not name: readers of a folder would read it too.
-fn strangers(run: &Path, folder: &Path) -> std::io::Result<bool> {
-    let manifest = fs::read(run.join("manifest.json"))?;
-    let manifest: serde_json::Value = serde_json::from_slice(&manifest)?;
-    let named = |path: &Path| {
-        let outputs = manifest["outputs"].as_array().into_iter().flatten();
-        outputs.filter_map(|output| output["path"].as_str()).any(|name| run.join(name) == path)
-    };
+/// Whether a folder has a table that the manifest does not name. Readers of the folder would read it.
+fn has_unnamed_table(run: &Path, folder: &Path, manifest: &Manifest) -> std::io::Result<bool> {
+    let is_named =
+        |path: &Path| manifest.outputs.iter().any(|output| run.join(&output.path) == path);
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let is_table = path.extension().is_some_and(|suffix| suffix == "parquet");
-        if (path.is_dir() && strangers(run, &path)?) || (is_table && !named(&path)) {
+        let unnamed_below = path.is_dir() && has_unnamed_table(run, &path, manifest)?;
+        if unnamed_below || (is_table && !is_named(&path)) {
             return Ok(true);
         }
     }

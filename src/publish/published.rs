@@ -1,4 +1,4 @@
-//! A published run, as it is read again.
+//! A published run, read again.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 use polars::prelude::*;
-use serde_json::Value;
 
-use super::manifest::Output;
-use super::{PublishError, PublishParams, at, files, footer};
+use super::{PublishError, at, files, footer};
 use crate::columns::SNAPSHOT;
-use crate::evaluate::SEGMENTS;
+use crate::manifest::{Manifest, Output};
 use crate::report::{self, Source};
 use crate::segment;
+use crate::tables::TableId;
 
 /// A run in its folder.
 #[derive(Debug, Clone)]
@@ -21,130 +20,94 @@ pub struct Published {
     /// The folder, without links.
     pub folder: PathBuf,
     /// The manifest.
-    pub manifest: Value,
+    pub manifest: Manifest,
 }
 
 impl Published {
-    /// The run in a folder: a run's own, or one of a pipeline's results, which is read by its `current`.
+    /// Opens a run's own folder, or the `current` run of a pipeline's destination.
     ///
     /// # Errors
-    /// No manifest there, or one that cannot be read.
-    pub fn at(place: &Path) -> Result<Self, PublishError> {
-        let current = place.join("current");
-        let folder = if current.exists() { current } else { place.to_owned() };
-        // Resolved once, so that all that is read is of one run.
-        let folder = folder.canonicalize().map_err(at(place))?;
-        let path = folder.join("manifest.json");
-        let bytes = fs::read(&path).map_err(at(&path))?;
-        let manifest = serde_json::from_slice(&bytes)
-            .map_err(|error| PublishError::Unverified { path, reason: error.to_string() })?;
+    /// No manifest, or one of another format.
+    pub fn open(path: &Path) -> Result<Self, PublishError> {
+        let current = path.join("current");
+        let folder = if current.exists() { current } else { path.to_owned() };
+        // Links are resolved once, so that all files are of one run.
+        let folder = folder.canonicalize().map_err(at(path))?;
+        let manifest = Manifest::read(&folder).map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof => {
+                PublishError::Unverified {
+                    path: folder.join(crate::manifest::MANIFEST),
+                    reason: error.to_string(),
+                }
+            }
+            _ => at(&folder.join(crate::manifest::MANIFEST))(error),
+        })?;
         Ok(Self { folder, manifest })
     }
 
-    /// The run that readers of a pipeline's results see, if it is whole.
-    pub fn current(params: &PublishParams) -> Option<Self> {
-        params
-            .to
-            .join("current")
-            .exists()
-            .then(|| Self::at(&params.to).ok())
-            .flatten()
-            .filter(Self::is_whole)
+    /// Whether every output is there with the bytes that the manifest names.
+    pub fn is_complete(&self) -> bool {
+        footer::is_complete(&self.folder, &self.manifest)
     }
 
-    /// Whether every output that the manifest names is there with the bytes that it names.
-    pub fn is_whole(&self) -> bool {
-        footer::intact(&self.folder)
-    }
-
-    /// Whether every gate of the run passed.
-    pub fn gates_passed(&self) -> bool {
-        self.manifest["gates"].as_array().into_iter().flatten().all(|gate| gate["passed"] == true)
-    }
-
-    /// A text of the manifest; empty where it is not there.
-    pub fn text(&self, key: &str) -> &str {
-        self.manifest[key].as_str().unwrap_or_default()
-    }
-
-    /// The snapshots, ascending.
-    pub fn snapshots(&self) -> Vec<NaiveDate> {
-        let texts =
-            self.manifest["snapshots"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        texts.filter_map(|text| text.parse().ok()).collect()
-    }
-
-    /// Hash of what a snapshot depends on.
-    pub fn snapshot_inputs(&self, date: NaiveDate) -> Option<&str> {
-        self.manifest["snapshot_inputs"][date.to_string()].as_str()
-    }
-
-    /// The customers of a snapshot, with the snapshot's own column first.
+    /// The customers of a snapshot, with the column `snapshot` first.
     ///
     /// # Errors
     /// A file that cannot be read.
     pub fn segments(&self, date: NaiveDate) -> Result<DataFrame, PublishError> {
-        let mut frame = match self.folder.join(segments_file(date)).is_file() {
-            true => self.read(&segments_file(date))?,
-            false => self.parts(date)?,
-        };
+        let file = segments_file(date);
+        let mut frame =
+            if self.folder.join(&file).is_file() { self.read(&file)? } else { self.parts(date)? };
         let snapshot = Column::new(SNAPSHOT.into(), vec![date; frame.height()]);
         frame.insert_column(0, snapshot)?;
         Ok(frame)
     }
 
-    /// The customers of a snapshot in the files that a cluster wrote, as this machine would have written them.
+    /// The customers of a snapshot from the files of a cluster, with types and order as usual.
     fn parts(&self, date: NaiveDate) -> Result<DataFrame, PublishError> {
-        let folder = format!("{SEGMENTS}/{SNAPSHOT}={date}/");
-        let outputs = self.manifest["outputs"].as_array().into_iter().flatten();
-        let names = outputs
-            .filter_map(|output| output["path"].as_str())
-            .filter(|path| path.starts_with(&folder));
-        let parts = names
-            .map(|name| Ok(self.read(name)?.lazy()))
+        let folder = format!("{}/", snapshot_folder(date));
+        let paths = self.manifest.outputs.iter().map(|output| output.path.as_str());
+        let parts = paths
+            .filter(|path| path.starts_with(&folder))
+            .map(|path| Ok(self.read(path)?.lazy()))
             .collect::<Result<Vec<_>, PublishError>>()?;
-        Ok(segment::as_ours(concat(parts, UnionArgs::default())?)?)
+        Ok(segment::normalise(concat(parts, UnionArgs::default())?)?)
     }
 
-    /// A table by its name, if the run has it.
+    /// A table, if the run has it.
     ///
     /// # Errors
     /// A file that cannot be read.
-    pub fn table(&self, name: &str) -> Result<Option<DataFrame>, PublishError> {
-        let file = format!("{name}.parquet");
+    pub fn table(&self, id: TableId) -> Result<Option<DataFrame>, PublishError> {
+        let file = id.file();
         if self.folder.join(&file).is_file() { self.read(&file).map(Some) } else { Ok(None) }
     }
 
-    /// The run's page, drawn again from its manifest and its tables.
+    /// Draws the page again from the manifest and the tables.
     ///
     /// # Errors
-    /// A file that cannot be read, or tables of a version that wrote others.
+    /// A file that cannot be read, or tables of another version.
     pub fn report(&self) -> Result<String, PublishError> {
         let mut tables = BTreeMap::new();
-        for name in report::TABLES {
-            if let Some(table) = self.table(name)? {
-                tables.insert(name, table);
+        for id in report::TABLES {
+            if let Some(table) = self.table(id)? {
+                tables.insert(id, table);
             }
         }
-        let newest = self
-            .snapshots()
-            .last()
-            .map(|date| self.segments(*date))
-            .transpose()?
-            .unwrap_or_default();
+        let newest = match self.manifest.dates().last() {
+            Some(date) => self.segments(*date)?,
+            None => DataFrame::empty(),
+        };
         let failed = |source| PublishError::Report { path: self.folder.clone(), source };
         report::page(&Source::new(&self.manifest, tables, newest)).map_err(failed)
     }
 
-    /// Puts the file of a snapshot into another run's folder, as another name of the same file.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// Links the file of a snapshot into another run's folder, or copies it if the file system has
+    /// no hard links.
     pub(super) fn link(&self, date: NaiveDate, folder: &Path) -> Result<Output, PublishError> {
         let name = segments_file(date);
         let path = folder.join(&name);
-        files::folders(folder, Path::new(&name))?;
-        // Not every file system knows hard links.
+        files::create_folders(folder, Path::new(&name))?;
         let original = self.folder.join(&name);
         fs::hard_link(&original, &path)
             .or_else(|_| fs::copy(&original, &path).map(|_| ()))
@@ -160,8 +123,11 @@ impl Published {
     }
 }
 
-/// Path of a snapshot's customers within a run. The hive key stands in the path only, as Spark writes it: pandas refuses a folder that
-/// says it twice.
+fn snapshot_folder(date: NaiveDate) -> String {
+    format!("{}/{SNAPSHOT}={date}", TableId::Segments.name())
+}
+
+/// Path of a snapshot's file within a run's folder.
 pub(super) fn segments_file(date: NaiveDate) -> String {
-    format!("{SEGMENTS}/{SNAPSHOT}={date}/part-0.parquet")
+    format!("{}/part-0.parquet", snapshot_folder(date))
 }

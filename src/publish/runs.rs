@@ -1,51 +1,50 @@
-//! The runs that stand in a place: what they are, and which of them may go.
+//! Runs of a local destination: listing and removal.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use serde_json::Value;
+use super::local_folder::{REMOVED, lock};
+use super::{PublishError, at};
+use crate::manifest::Manifest;
 
-use super::{PublishError, at, stage};
-
-/// How the name of a run ends that is not for readers.
+/// Suffix of the names of failed runs.
 pub(super) const FAILED: &str = ".failed";
 
-/// A run in its place.
+/// A run of a destination.
 #[derive(Debug, Clone)]
-pub struct Run {
-    /// Its folder.
-    pub folder: PathBuf,
-    /// Its name: the run id, with `.failed` where it is not for readers.
-    pub name: String,
-    /// When it was written, as the file system has it.
-    pub written: SystemTime,
-    /// Whether readers see it.
-    pub current: bool,
-    /// Size of its files.
-    pub bytes: u64,
-    /// Its manifest; none where its checks failed.
-    pub manifest: Option<Value>,
+pub(crate) struct Run {
+    pub(crate) folder: PathBuf,
+    /// The run id, with `.failed` for failed runs.
+    pub(crate) name: String,
+    /// Modification time of the folder.
+    pub(crate) written: SystemTime,
+    /// Whether `current` points to it.
+    pub(crate) current: bool,
+    /// Size of its files in bytes.
+    pub(crate) bytes: u64,
+    /// `None` if its checks failed or the file is damaged.
+    pub(crate) manifest: Option<Manifest>,
 }
 
 impl Run {
-    /// Whether its checks or gates failed, so that it was set aside.
-    pub fn failed(&self) -> bool {
+    /// Whether its checks or gates failed.
+    pub(crate) fn failed(&self) -> bool {
         self.name.ends_with(FAILED)
     }
 }
 
-/// Whether a folder is called as runs are: anything else there is somebody else's.
+/// Whether a folder has the name of a run. Other folders are never touched.
 pub(super) fn is_run(name: &str) -> bool {
     let id = name.trim_end_matches(FAILED);
     id.len() == 16 && id.chars().all(|c| c.is_ascii_hexdigit())
 }
 
-/// The runs of a place, the newest first.
+/// The runs of a destination, newest first.
 ///
 /// # Errors
 /// A folder that cannot be read.
-pub fn list(to: &Path) -> Result<Vec<Run>, PublishError> {
+pub(crate) fn list(to: &Path) -> Result<Vec<Run>, PublishError> {
     let runs = to.join("runs");
     if !runs.is_dir() {
         return Err(PublishError::NoRuns(to.to_owned()));
@@ -53,18 +52,17 @@ pub fn list(to: &Path) -> Result<Vec<Run>, PublishError> {
     let current = to.join("current").canonicalize().ok();
     let mut found = Vec::new();
     for entry in fs::read_dir(&runs).map_err(at(&runs))? {
-        let folder = entry.map_err(at(&runs))?.path();
-        let name =
-            folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let entry = entry.map_err(at(&runs))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let folder = entry.path();
         if !is_run(&name) || !folder.is_dir() {
             continue;
         }
-        let manifest = fs::read(folder.join("manifest.json")).ok();
         found.push(Run {
             written: fs::metadata(&folder).and_then(|data| data.modified()).map_err(at(&folder))?,
             current: current.is_some() && folder.canonicalize().ok() == current,
             bytes: size(&folder),
-            manifest: manifest.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
+            manifest: Manifest::read(&folder).ok(),
             name,
             folder,
         });
@@ -73,52 +71,51 @@ pub fn list(to: &Path) -> Result<Vec<Run>, PublishError> {
     Ok(found)
 }
 
-/// The runs that go where so many are to stay: the oldest, never the one that readers see, and those that have lost their manifest. Runs
-/// that failed are counted apart.
-pub fn too_old(runs: &[Run], keep: usize) -> Vec<&Run> {
+/// The runs to remove so that `keep` stay: the oldest, never the current one, and all that have lost
+/// their manifest. Failed runs are counted apart.
+pub(crate) fn too_old(runs: &[Run], keep: usize) -> Vec<&Run> {
     let (failed, others): (Vec<&Run>, Vec<&Run>) = runs.iter().partition(|run| run.failed());
-    let (whole, damaged): (Vec<&Run>, Vec<&Run>) =
+    let (complete, damaged): (Vec<&Run>, Vec<&Run>) =
         others.into_iter().partition(|run| run.current || run.manifest.is_some());
-    // The one that readers see is counted whatever its age.
-    let others = whole.iter().filter(|run| !run.current).copied();
-    let kept = keep.saturating_sub(whole.iter().filter(|run| run.current).count());
-    others.skip(kept).chain(damaged).chain(failed.into_iter().skip(keep)).collect()
+    let (current, old): (Vec<&Run>, Vec<&Run>) = complete.into_iter().partition(|run| run.current);
+    let kept = keep.saturating_sub(current.len());
+    old.into_iter().skip(kept).chain(damaged).chain(failed.into_iter().skip(keep)).collect()
 }
 
-/// Removes the runs of a place that are too old, unless another run is writing there.
+/// Removes old runs, unless another run is writing to the destination.
 ///
 /// # Errors
-/// A folder that will not go, or another run that is writing.
-pub fn prune_at(to: &Path, keep: usize) -> Result<Vec<Run>, PublishError> {
-    // A wrong folder is told before a lock is left in it.
+/// A failed removal, or a destination that is locked.
+pub(crate) fn prune_unlocked(to: &Path, keep: usize) -> Result<Vec<Run>, PublishError> {
+    // A wrong folder is reported before a lock file is left in it.
     list(to)?;
-    let _lock = stage::lock(to)?;
+    let _lock = lock(to)?;
     prune(to, keep)
 }
 
-/// Removes the runs that are too old; whoever calls holds the lock.
+/// Removes old runs. The caller holds the lock.
 pub(super) fn prune(to: &Path, keep: usize) -> Result<Vec<Run>, PublishError> {
     let runs = list(to)?;
-    let gone: Vec<Run> = too_old(&runs, keep).into_iter().cloned().collect();
-    gone.iter().try_for_each(|run| remove(&run.folder))?;
-    Ok(gone)
+    let old: Vec<Run> = too_old(&runs, keep).into_iter().cloned().collect();
+    old.iter().try_for_each(|run| remove(&run.folder))?;
+    Ok(old)
 }
 
-/// Takes a run's name away before its files, so that nobody finds half of it.
+/// Renames a run before its files are removed, so that readers never see half of it.
 pub(super) fn remove(folder: &Path) -> Result<(), PublishError> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let aside = folder.with_file_name(format!("{}{name}", stage::REMOVED));
-    fs::rename(folder, &aside).map_err(at(folder))?;
-    fs::remove_dir_all(&aside).map_err(at(&aside))
+    let renamed = folder.with_file_name(format!("{REMOVED}{name}"));
+    fs::rename(folder, &renamed).map_err(at(folder))?;
+    fs::remove_dir_all(&renamed).map_err(at(&renamed))
 }
 
-/// Size of what stands in a folder; links are not followed, and what cannot be read counts nothing.
+/// Size of the files in a folder. Links are not followed, unreadable files count as empty.
 fn size(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let each = entries.map(|entry| match entry.file_type() {
+    let sizes = entries.map(|entry| match entry.file_type() {
         Ok(kind) if kind.is_dir() => size(&entry.path()),
         Ok(kind) if kind.is_file() => entry.metadata().map_or(0, |data| data.len()),
         _ => 0,
     });
-    each.sum()
+    sizes.sum()
 }

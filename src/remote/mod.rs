@@ -1,164 +1,208 @@
-//! `remote`: files that stand in object stores (`s3://`, `gs://`, `az://`) or on the web (`https://`). What is read is fetched once, into
-//! scratch of this machine, so that it is hashed and scanned as any file is; what is written is put there once it is whole.
+//! `remote`: files in object stores (`s3://`, `gs://`, `az://`) or on the web (`https://`).
 //!
-//! Credentials come from the environment, as the stores' own tools take them (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`,
-//! `GOOGLE_SERVICE_ACCOUNT`, `AZURE_STORAGE_ACCOUNT_NAME` …); a URL that holds some is refused.
+//! Sources are downloaded completely into a temporary folder, then hashed and scanned like local
+//! files. Results are uploaded once they are complete. Credentials come from the environment
+//! variables of the stores' own tools (`AWS_ACCESS_KEY_ID`, `GOOGLE_SERVICE_ACCOUNT`, …).
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
 
 mod secret;
 mod store;
 
-pub use secret::masked;
-pub use store::{Object, Place, is_remote};
+pub(crate) use secret::masked;
+pub use store::ObjectLocation;
+pub(crate) use store::{Object, is_remote};
 
-/// How many files are on their way at once.
-const AT_ONCE: usize = 8;
+/// Number of concurrent transfers.
+const CONCURRENCY: usize = 8;
+/// A download fails if no data arrives for this long. The stores' own requests time out earlier.
+const STALL_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The scheme of what looks like a URL, but of no store: it would be taken for the name of a folder.
-pub fn strange_scheme(path: &str) -> Option<&str> {
-    let (scheme, _) = path.split_once("://")?;
-    let is_scheme = scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-        && !scheme.is_empty();
-    Some(scheme).filter(|_| is_scheme && !is_remote(path))
-}
-
-/// What schemes there are, in words.
-pub const SCHEMES: &str =
+/// Hint for [`unsupported_scheme`].
+pub(crate) const SCHEMES: &str =
     "expected a path, or a URL that begins with s3://, gs://, az:// or https://";
 
-/// Why something remote cannot be read or written.
+/// The scheme of a URL that is not supported: without this check it would be read as a folder name.
+pub(crate) fn unsupported_scheme(path: &str) -> Option<&str> {
+    let (scheme, _) = path.split_once("://")?;
+    let is_scheme = !scheme.is_empty()
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    (is_scheme && !is_remote(path)).then_some(scheme)
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
-    /// The URL is none, or none of these stores.
+    /// The URL is invalid, or its store is not configured.
     #[error("`{url}`: {reason}")]
-    Url {
-        /// The URL.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The store refused, or could not be reached.
+    Url { url: String, reason: String },
+    /// The store rejected the request, or could not be reached.
     #[error("{url}: {reason}")]
-    Store {
-        /// What was asked for.
-        url: String,
-        /// What it said.
-        reason: String,
-    },
-    /// Scratch could not be written.
+    Store { url: String, reason: String },
+    /// A local file cannot be read or written.
     #[error("{}: {source}", path.display())]
-    Scratch {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
+    Local { path: PathBuf, source: std::io::Error },
 }
 
-/// A file that was fetched.
+/// A downloaded file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fetched {
-    /// Its URL, without what a signed one ends with.
-    pub url: String,
-    /// Where it is now.
-    pub path: PathBuf,
+pub(crate) struct Fetched {
+    /// Its URL, without credentials and query.
+    pub(crate) url: String,
+    /// The local copy.
+    pub(crate) path: PathBuf,
 }
 
-/// Fetches the files that a URL means, sorted, into a folder, under the names that they have in their store: one object; with a
-/// wildcard, all that match; with a slash at its end, all below it that `wanted` takes by name. On the web it is one file.
+/// Downloads the files of a URL into a folder, under their keys, and returns them sorted by URL.
 ///
-/// # Errors
-/// What the store says. Where nothing is there, nothing is fetched.
-pub fn fetch(
+/// The URL names one object, a pattern with wildcards, or a folder, of which `is_wanted` selects
+/// files by name. A web URL is always one file. No match gives an empty list.
+pub(crate) fn fetch(
     url: &str,
     into: &Path,
-    wanted: impl Fn(&str) -> bool,
+    is_wanted: impl Fn(&str) -> bool,
 ) -> Result<Vec<Fetched>, RemoteError> {
-    let place = Place::of(url)?;
-    blocking(async {
-        let keys = place.keys(wanted).await?;
-        let files = keys.into_iter().map(|key| {
-            let fetched = Fetched { url: place.url_of(&key), path: into.join(&key) };
-            let place = &place;
-            async move {
-                download(place, &key, &fetched.path).await?;
-                Ok(fetched)
-            }
+    let location = ObjectLocation::parse(url)?;
+    block_on(async {
+        let keys = location.matching_keys(is_wanted).await?;
+        let downloads = keys.into_iter().map(|key| {
+            let fetched = Fetched { url: location.url_of(&key), path: into.join(&key) };
+            let location = &location;
+            async move { download(location, &key, &fetched.path).await.map(|()| fetched) }
         });
         let mut files: Vec<Fetched> =
-            stream::iter(files).buffer_unordered(AT_ONCE).try_collect().await?;
+            stream::iter(downloads).buffer_unordered(CONCURRENCY).try_collect().await?;
         files.sort_by(|a, b| a.url.cmp(&b.url));
         Ok(files)
     })
 }
 
-/// Fetches one object below a place into a file; tells whether it was there.
-///
-/// # Errors
-/// What the store says.
-pub fn fetch_one(place: &Place, key: &str, path: &Path) -> Result<bool, RemoteError> {
-    blocking(async {
-        match place.has(key).await? {
-            true => download(place, &place.below(key), path).await.map(|()| true),
-            false => Ok(false),
+/// Downloads one object below a location into a file. Returns false if the object does not exist.
+pub(crate) fn fetch_one(
+    location: &ObjectLocation,
+    name: &str,
+    path: &Path,
+) -> Result<bool, RemoteError> {
+    block_on(async {
+        let key = location.key_of(name);
+        let exists = location.exists(&key).await?;
+        if exists {
+            download(location, &key, path).await?;
         }
+        Ok(exists)
     })
 }
 
-/// Puts files below a place, side by side.
-///
-/// # Errors
-/// What the store says.
-pub fn put_all(place: &Place, files: Vec<(String, PathBuf)>) -> Result<(), RemoteError> {
-    blocking(async {
-        let puts = files.iter().map(|(key, path)| place.put(key, path));
-        stream::iter(puts).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await.map(|_| ())
+/// Uploads files, given as (name below the location, local path), concurrently.
+pub(crate) fn put_all(
+    location: &ObjectLocation,
+    files: Vec<(String, PathBuf)>,
+) -> Result<(), RemoteError> {
+    block_on(async {
+        let uploads = files.iter().map(|(name, path)| location.put(name, path));
+        stream::iter(uploads).buffer_unordered(CONCURRENCY).try_collect().await
     })
 }
 
-/// What stands below a place: keys relative to it, with sizes and when they were written, in seconds.
-///
-/// # Errors
-/// What the store says.
-pub fn list(place: &Place, below: &str) -> Result<Vec<Object>, RemoteError> {
-    blocking(place.list(below))
+/// Lists the objects in a folder below a location; their keys are relative to the location.
+pub(crate) fn list(location: &ObjectLocation, folder: &str) -> Result<Vec<Object>, RemoteError> {
+    block_on(location.list(folder))
 }
 
-/// Removes objects below a place.
-///
-/// # Errors
-/// What the store says.
-pub fn remove(place: &Place, keys: Vec<String>) -> Result<(), RemoteError> {
-    blocking(async {
-        let gone = keys.iter().map(|key| place.remove(key));
-        stream::iter(gone).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await.map(|_| ())
+/// Removes objects below a location.
+pub(crate) fn remove(location: &ObjectLocation, names: Vec<String>) -> Result<(), RemoteError> {
+    block_on(async {
+        let removals = names.iter().map(|name| location.remove(name));
+        stream::iter(removals).buffer_unordered(CONCURRENCY).try_collect().await
     })
 }
 
-/// Fetches an object by its whole key.
-async fn download(place: &Place, key: &str, path: &Path) -> Result<(), RemoteError> {
-    let refused = |source| RemoteError::Scratch { path: path.to_owned(), source };
+async fn download(location: &ObjectLocation, key: &str, path: &Path) -> Result<(), RemoteError> {
+    let local = |source| RemoteError::Local { path: path.to_owned(), source };
+    let stalled = |_| RemoteError::Store {
+        url: location.url_of(key),
+        reason: format!("no data for {} s", STALL_TIMEOUT.as_secs()),
+    };
     if let Some(parent) = path.parent() {
-        tokio::fs::create_dir_all(parent).await.map_err(refused)?;
+        tokio::fs::create_dir_all(parent).await.map_err(local)?;
     }
-    let mut file = tokio::fs::File::create(path).await.map_err(refused)?;
-    let mut bytes = place.get(key).await?;
-    while let Some(piece) = bytes.next().await {
-        file.write_all(&piece?).await.map_err(refused)?;
+    let mut file = tokio::fs::File::create(path).await.map_err(local)?;
+    let mut chunks = timeout(STALL_TIMEOUT, location.get(key)).await.map_err(stalled)??;
+    while let Some(chunk) = timeout(STALL_TIMEOUT, chunks.next()).await.map_err(stalled)? {
+        file.write_all(chunk?.as_ref()).await.map_err(local)?;
     }
-    file.flush().await.map_err(refused)
+    file.flush().await.map_err(local)
 }
 
-/// Waits for what stores answer; their clients know no other way than to be waited for.
-fn blocking<T>(work: impl Future<Output = Result<T, RemoteError>>) -> Result<T, RemoteError> {
+/// Runs a future on a runtime of its own: the stores' clients are asynchronous only.
+fn block_on<T>(work: impl Future<Output = Result<T, RemoteError>>) -> Result<T, RemoteError> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime =
-        runtime.map_err(|source| RemoteError::Scratch { path: PathBuf::new(), source })?;
+    let runtime = runtime.map_err(|source| RemoteError::Local { path: PathBuf::new(), source })?;
     runtime.block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::{Fetched, RemoteError, fetch};
+
+    /// Fetches `/shop.csv?sig=hunter2` from a web server that sends one fixed response.
+    fn fetch_response(response: &'static str) -> Result<(String, String), RemoteError> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/shop.csv?sig=hunter2", listener.local_addr().unwrap());
+        let server = thread::spawn(move || {
+            let (mut connection, _) = listener.accept().unwrap();
+            let lines = BufReader::new(connection.try_clone().unwrap()).lines();
+            let request: Vec<String> =
+                lines.map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
+            connection.write_all(response.as_bytes()).unwrap();
+            request[0].clone()
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let files = fetch(&url, folder.path(), |_| true);
+        let request = server.join().unwrap();
+        assert_eq!(request, "GET /shop.csv?sig=hunter2 HTTP/1.1");
+        let Fetched { url, path } = files?.remove(0);
+        Ok((url, fs::read_to_string(path).unwrap()))
+    }
+
+    #[test]
+    fn web_files_are_fetched_with_and_without_content_length() {
+        for response in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\na,b\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nETag: \"e\"\r\n\
+             Last-Modified: yesterday\r\n\r\n4\r\na,b\n\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\na,b\n",
+        ] {
+            let (url, text) = fetch_response(response).unwrap();
+            assert!(url.ends_with("/shop.csv"), "{url}");
+            assert_eq!(text, "a,b\n");
+        }
+    }
+
+    #[test]
+    fn truncated_and_missing_web_files_are_errors_without_secrets() {
+        for (response, reason) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\na,b\n", ""),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\na,b\n\r\n", ""),
+            (
+                "HTTP/1.1 404 Not Found\r\nContent-Length: 17\r\n\r\n<p>?sig=hunter2\r\n",
+                "server returned 404 Not Found",
+            ),
+        ] {
+            let error = fetch_response(response).unwrap_err().to_string();
+            assert!(error.contains("/shop.csv: ") && error.ends_with(reason), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
 }

@@ -1,25 +1,22 @@
-//! Secrets that a URL may hold: credentials before an `@`, and what a signed one ends with. Neither is told to anybody.
+//! Secrets in URLs: credentials before an `@`, and the query of a signed URL. Neither is shown.
 
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-/// A URL without its secrets.
-pub(super) fn untold(url: &str) -> String {
-    let url = url.split(['?', '#']).next().unwrap_or_default();
-    match url
-        .split_once("://")
-        .map(|(scheme, rest)| (scheme, rest.split_once('/').unwrap_or((rest, ""))))
-    {
-        Some((scheme, (host, key))) if host.contains('@') => {
-            format!("{scheme}://{}/{key}", host.rsplit('@').next().unwrap_or_default())
-        }
-        _ => url.to_owned(),
+/// A URL without credentials, query and fragment.
+pub(super) fn without_secrets(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or(url);
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, key) = rest.split_once('/').unwrap_or((rest, ""));
+    match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://{host}/{key}"),
+        None => url.to_owned(),
     }
 }
 
-/// A text whose URLs have stars in place of their secrets, as long as before, so that places in it stay true.
-pub fn masked(text: &str) -> String {
+/// Replaces secrets in the URLs of a text with stars. The length is kept, so that spans stay valid.
+pub(crate) fn masked(text: &str) -> String {
     static SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         let credentials =
             r#"(?i)(?P<before>[a-z][a-z0-9+]*://)(?P<secret>[^/\s"'\[\]]+)(?P<after>@)"#;
@@ -30,21 +27,21 @@ pub fn masked(text: &str) -> String {
             .filter_map(|pattern| Regex::new(pattern).ok())
             .collect()
     });
-    SECRETS.iter().fold(text.to_owned(), |text, secrets| {
-        let stars = |found: &Captures<'_>| {
-            let part = |name: &str| found.name(name).map_or("", |part| part.as_str());
-            format!("{}{}{}", part("before"), "*".repeat(part("secret").len()), part("after"))
-        };
-        secrets.replace_all(&text, stars).into_owned()
-    })
+    let with_stars = |captures: &Captures<'_>| {
+        let stars = "*".repeat(captures["secret"].len());
+        format!("{}{stars}{}", &captures["before"], &captures["after"])
+    };
+    SECRETS
+        .iter()
+        .fold(text.to_owned(), |text, secret| secret.replace_all(&text, with_stars).into_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{masked, untold};
+    use super::{masked, without_secrets};
 
     #[test]
-    fn secrets_of_a_url_are_not_told() {
+    fn secrets_of_urls_are_removed_or_masked() {
         let cases = [
             (
                 "https://x.org/a/b.csv?sig=hunter2",
@@ -59,8 +56,8 @@ mod tests {
             ),
             ("s3://bucket/a@b/c", "s3://bucket/a@b/c", "s3://bucket/a@b/c"),
         ];
-        for (url, told, shown) in cases {
-            assert_eq!(untold(url), told);
+        for (url, without, shown) in cases {
+            assert_eq!(without_secrets(url), without);
             let text = format!("paths: [\"{url}\", b] # é");
             assert_eq!(masked(&text), format!("paths: [\"{shown}\", b] # é"));
         }

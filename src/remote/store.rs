@@ -1,338 +1,315 @@
-//! One place in a store, and what can be asked of it: the one file that names `object_store` and `reqwest` for data.
+//! Locations in object stores and on the web. Only this file uses `object_store`.
 
+use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{Stream, TryStreamExt};
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
+};
 use object_store::gcp::GoogleCloudStorageBuilder;
-use object_store::path::Path as Key;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig};
+use object_store::http::HttpBuilder;
+use object_store::path::Path as ObjectPath;
+use object_store::{
+    ClientOptions, HeaderValue, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
+    PutPayload, RetryConfig,
+};
 use tokio::io::AsyncReadExt;
 use url::Url;
 
 use super::RemoteError;
-use super::secret::untold;
+use super::secret::without_secrets;
 
-/// Pieces in which a file is put; S3 takes none under 5 MiB but the last.
-const PIECE: usize = 8 << 20;
+/// Part size of a multipart upload in bytes. S3 requires at least 5 MiB for all but the last part.
+const PART_BYTES: usize = 8 << 20;
 
-/// Whether a path is a URL of a store or of the web.
-pub fn is_remote(path: &str) -> bool {
+const WILDCARDS: [char; 3] = ['*', '?', '['];
+
+/// Whether a path is a URL of a supported store or of the web.
+pub(crate) fn is_remote(path: &str) -> bool {
     ["s3://", "gs://", "az://", "abfs://", "abfss://", "https://", "http://"]
         .iter()
         .any(|scheme| path.starts_with(scheme))
 }
 
-/// Bytes on their way.
-type Bytes = BoxStream<'static, Result<Vec<u8>, RemoteError>>;
-
-/// A place in a store, or a file on the web.
+/// A folder, object or pattern in a store, or a file on the web.
 #[derive(Debug, Clone)]
-pub struct Place {
-    /// The URL as it was given.
+pub struct ObjectLocation {
     url: Url,
-    /// The part of the URL that is a key: a file, a folder or a pattern.
+    /// The part of the URL after the bucket, not percent-decoded.
     key: String,
-    /// The store; none for the web.
-    store: Option<Arc<dyn ObjectStore>>,
+    /// The bucket; for a web URL a store whose root is the file itself.
+    store: Arc<dyn ObjectStore>,
 }
 
-/// What stands in a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Object {
-    /// Key, relative to the place.
-    pub key: String,
-    /// Size.
-    pub bytes: u64,
-    /// When it was written, in seconds since 1970.
-    pub written: i64,
+pub(crate) struct Object {
+    /// Key, relative to the location that was listed.
+    pub(crate) key: String,
+    pub(crate) bytes: u64,
+    /// Last modification, in seconds since 1970.
+    pub(crate) modified: i64,
 }
 
-impl Place {
-    /// The place of a URL.
-    ///
+impl ObjectLocation {
     /// # Errors
-    /// A URL that is none, that holds credentials, or whose store lacks settings.
-    pub fn of(text: &str) -> Result<Self, RemoteError> {
-        let wrong = |reason: String| RemoteError::Url { url: untold(text), reason };
-        let url = Url::parse(text).map_err(|error| wrong(error.to_string()))?;
+    /// An invalid URL, one with credentials, or a store whose settings are missing.
+    pub(crate) fn parse(text: &str) -> Result<Self, RemoteError> {
+        let invalid = |reason: String| RemoteError::Url { url: without_secrets(text), reason };
+        let url = Url::parse(text).map_err(|error| invalid(error.to_string()))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(wrong(
-                "credentials have no place in a URL; stores take them from the environment"
-                    .to_owned(),
-            ));
+            let reason = "credentials in a URL are not supported; set them in the environment";
+            return Err(invalid(reason.to_owned()));
         }
-        let bucket = url.host_str().unwrap_or_default().to_owned();
-        if bucket.is_empty() {
-            return Err(wrong("names no bucket".to_owned()));
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err(invalid("the bucket is missing".to_owned()));
         }
-        // Text may hold characters that a URL writes in another way; keys are taken as they stand.
-        let key = text
-            .split_once("://")
-            .and_then(|(_, rest)| rest.split_once('/'))
-            .map_or("", |(_, key)| key)
-            .to_owned();
-        let retry = RetryConfig {
-            max_retries: 4,
-            retry_timeout: Duration::from_secs(30),
-            ..RetryConfig::default()
-        };
-        let root = format!("{}://{bucket}", url.scheme());
-        let store: Option<Result<Arc<dyn ObjectStore>, object_store::Error>> = match url.scheme() {
-            "s3" => Some(
-                AmazonS3Builder::from_env().with_url(root).with_retry(retry).build().map(shared),
-            ),
-            "gs" => Some(
-                GoogleCloudStorageBuilder::from_env()
-                    .with_url(root)
-                    .with_retry(retry)
-                    .build()
-                    .map(shared),
-            ),
-            "az" | "abfs" | "abfss" => Some(
-                MicrosoftAzureBuilder::from_env()
-                    .with_url(root)
-                    .with_retry(retry)
-                    .build()
-                    .map(shared),
-            ),
-            _ => None,
-        };
-        let store = store.transpose().map_err(|error| wrong(error.to_string()))?;
+        let store = open(&url).map_err(|error| invalid(error.to_string()))?;
+        // Not `url.path()`, which percent-encodes characters that are part of the key.
+        let key = text.splitn(4, '/').nth(3).unwrap_or("").to_owned();
         Ok(Self { url, key, store })
     }
 
-    /// Whether files can be put here.
-    pub fn is_writable(&self) -> bool {
-        self.store.is_some()
+    pub(crate) fn is_writable(&self) -> bool {
+        !self.is_web()
     }
 
-    /// The URL of a key of this store, without what a signed one ends with.
+    fn is_web(&self) -> bool {
+        matches!(self.url.scheme(), "http" | "https")
+    }
+
+    /// The URL of a key of this store, without credentials and query.
     pub(super) fn url_of(&self, key: &str) -> String {
-        match self.store {
-            Some(_) => {
-                format!("{}://{}/{key}", self.url.scheme(), self.url.host_str().unwrap_or_default())
-            }
-            None => untold(self.url.as_str()),
+        if self.is_web() {
+            without_secrets(self.url.as_str())
+        } else {
+            format!("{}://{}/{key}", self.url.scheme(), self.url.authority())
         }
     }
 
-    /// The keys that the URL means, of this store.
-    pub(super) async fn keys(
-        &self,
-        wanted: impl Fn(&str) -> bool,
-    ) -> Result<Vec<String>, RemoteError> {
-        let Some(store) = &self.store else {
-            let name = self
-                .url
-                .path_segments()
-                .and_then(|mut parts| parts.next_back())
-                .unwrap_or_default();
-            return Ok(vec![name.to_owned()]);
-        };
-        let pattern = self.key.contains(['*', '?', '[']);
-        if !pattern
-            && !self.key.is_empty()
-            && !self.key.ends_with('/')
-            && self.has_key(&self.key).await?
-        {
-            return Ok(vec![self.key.clone()]);
-        }
-        let begins = self.key.find(['*', '?', '[']).unwrap_or(self.key.len());
-        let folder = match pattern {
-            true => self.key[..begins].rsplit_once('/').map_or("", |(folder, _)| folder),
-            false => self.key.trim_end_matches('/'),
-        };
-        let matches = glob::Pattern::new(&self.key).ok().filter(|_| pattern);
-        let options =
-            glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::default() };
-        let prefix = Some(key(folder)).filter(|_| !folder.is_empty());
-        let listed: Vec<_> = store
-            .list(prefix.as_ref())
-            .try_collect()
-            .await
-            .map_err(|error| self.said(folder, &error))?;
-        let keys = listed.into_iter().map(|object| object.location.to_string());
-        Ok(keys
-            .filter(|key| match &matches {
-                Some(pattern) => pattern.matches_with(key, options),
-                None => wanted(key.rsplit('/').next().unwrap_or_default()),
-            })
-            .collect())
-    }
-
-    /// The bytes of an object, by its whole key.
-    pub(super) async fn get(&self, name: &str) -> Result<Bytes, RemoteError> {
-        let url = self.url_of(name);
-        let told = move |error: &dyn std::fmt::Display| RemoteError::Store {
-            url: url.clone(),
-            reason: error.to_string(),
-        };
-        match &self.store {
-            Some(store) => {
-                let bytes = store
-                    .get(&key(name))
-                    .await
-                    .map_err(|error| self.said(name, &error))?
-                    .into_stream();
-                Ok(bytes
-                    .map(move |piece| {
-                        piece.map(|bytes| bytes.to_vec()).map_err(|error| told(&error))
-                    })
-                    .boxed())
-            }
-            None => {
-                let client = reqwest::Client::builder()
-                    .connect_timeout(Duration::from_secs(20))
-                    .read_timeout(Duration::from_secs(60))
-                    .build();
-                let asked = client
-                    .map_err(|error| told(&error.without_url()))?
-                    .get(self.url.clone())
-                    .send()
-                    .await;
-                let mut answer = asked
-                    .and_then(|answer| answer.error_for_status())
-                    .map_err(|error| told(&error.without_url()))?;
-                let (send, receive) = tokio::sync::mpsc::channel(4);
-                tokio::spawn(async move {
-                    loop {
-                        let piece = match answer.chunk().await {
-                            Ok(None) => break,
-                            Ok(Some(bytes)) => Ok(bytes.to_vec()),
-                            Err(error) => Err(told(&error.without_url())),
-                        };
-                        if send.send(piece).await.is_err() {
-                            break;
-                        }
-                    }
-                });
-                let next = |mut receive: tokio::sync::mpsc::Receiver<_>| async {
-                    receive.recv().await.map(|piece| (piece, receive))
-                };
-                Ok(futures_util::stream::unfold(receive, next).boxed())
-            }
-        }
-    }
-
-    /// Whether something stands below this place.
-    pub(super) async fn has(&self, name: &str) -> Result<bool, RemoteError> {
-        self.has_key(&self.below(name)).await
-    }
-
-    async fn has_key(&self, whole: &str) -> Result<bool, RemoteError> {
-        match self.store()?.head(&key(whole)).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(self.said(whole, &error)),
-        }
-    }
-
-    /// What stands below a folder of this place.
-    pub(super) async fn list(&self, folder: &str) -> Result<Vec<Object>, RemoteError> {
-        let whole = self.below(folder);
-        let prefix = Some(key(&whole)).filter(|_| !whole.is_empty());
-        let listed: Vec<_> = self
-            .store()?
-            .list(prefix.as_ref())
-            .try_collect()
-            .await
-            .map_err(|error| self.said(&whole, &error))?;
-        let own = key(&self.key).to_string();
-        Ok(listed
-            .into_iter()
-            .map(|object| Object {
-                key: object
-                    .location
-                    .as_ref()
-                    .strip_prefix(&own)
-                    .unwrap_or_default()
-                    .trim_start_matches('/')
-                    .to_owned(),
-                bytes: object.size,
-                written: object.last_modified.timestamp(),
-            })
-            .collect())
-    }
-
-    /// Puts a file below this place; the object is there whole or not at all.
-    pub(super) async fn put(&self, name: &str, path: &Path) -> Result<(), RemoteError> {
-        let whole = self.below(name);
-        let refused = |source| RemoteError::Scratch { path: path.to_owned(), source };
-        let said = |error| self.said(&whole, &error);
-        let store = self.store()?;
-        let mut file = tokio::fs::File::open(path).await.map_err(refused)?;
-        let mut left = file.metadata().await.map_err(refused)?.len();
-        if left <= PIECE as u64 {
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes).await.map_err(refused)?;
-            return store
-                .put(&key(&whole), PutPayload::from(bytes))
-                .await
-                .map(|_| ())
-                .map_err(said);
-        }
-        let mut upload: Box<dyn MultipartUpload> =
-            store.put_multipart(&key(&whole)).await.map_err(said)?;
-        while left > 0 {
-            let mut bytes = vec![0; left.min(PIECE as u64) as usize];
-            file.read_exact(&mut bytes).await.map_err(refused)?;
-            left -= bytes.len() as u64;
-            upload.put_part(PutPayload::from(bytes)).await.map_err(said)?;
-        }
-        upload.complete().await.map(|_| ()).map_err(said)
-    }
-
-    /// Removes what stands below this place.
-    pub(super) async fn remove(&self, name: &str) -> Result<(), RemoteError> {
-        let whole = self.below(name);
-        self.store()?.delete(&key(&whole)).await.map_err(|error| self.said(&whole, &error))
-    }
-
-    fn store(&self) -> Result<&Arc<dyn ObjectStore>, RemoteError> {
-        let reason = "the web is only read from".to_owned();
-        self.store
-            .as_ref()
-            .ok_or_else(|| RemoteError::Url { url: untold(self.url.as_str()), reason })
-    }
-
-    /// The whole key of what stands below this place.
-    pub(super) fn below(&self, name: &str) -> String {
+    /// The key of a name below this location.
+    pub(super) fn key_of(&self, name: &str) -> String {
         format!("{}/{name}", self.key.trim_end_matches('/')).trim_start_matches('/').to_owned()
     }
 
-    fn said(&self, whole: &str, error: &object_store::Error) -> RemoteError {
-        let mut reason = error.to_string();
-        // The cause that tells most stands last.
-        let mut cause = std::error::Error::source(error);
-        while let Some(next) = cause {
-            reason = next.to_string();
-            cause = next.source();
+    /// The keys that the URL means: see [`super::fetch`].
+    pub(super) async fn matching_keys(
+        &self,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<String>, RemoteError> {
+        if self.is_web() {
+            return Ok(vec![file_name(self.url.path()).to_owned()]);
         }
+        if let Some(wildcard) = self.key.find(WILDCARDS) {
+            let pattern = glob::Pattern::new(&self.key).map_err(|error| RemoteError::Url {
+                url: self.url_of(&self.key),
+                reason: error.to_string(),
+            })?;
+            let folder = self.key[..wildcard].rsplit_once('/').map_or("", |(folder, _)| folder);
+            let options = glob::MatchOptions {
+                require_literal_separator: true,
+                ..glob::MatchOptions::default()
+            };
+            let keys = self.keys_in(folder).await?;
+            return Ok(keys.filter(|key| pattern.matches_with(key, options)).collect());
+        }
+        let is_folder = self.key.is_empty() || self.key.ends_with('/');
+        if !is_folder && self.exists(&self.key).await? {
+            return Ok(vec![self.key.clone()]);
+        }
+        let keys = self.keys_in(self.key.trim_end_matches('/')).await?;
+        Ok(keys.filter(|key| is_wanted(file_name(key))).collect())
+    }
+
+    async fn keys_in(&self, folder: &str) -> Result<impl Iterator<Item = String>, RemoteError> {
+        let objects = self.objects_in(folder).await?;
+        Ok(objects.into_iter().map(|object| object.location.to_string()))
+    }
+
+    async fn objects_in(&self, folder: &str) -> Result<Vec<ObjectMeta>, RemoteError> {
+        let prefix = (!folder.is_empty()).then(|| object_path(folder));
+        let objects = self.store.list(prefix.as_ref()).try_collect().await;
+        objects.map_err(|error| self.error(folder, &error))
+    }
+
+    /// The content of an object. An incomplete response ends with an error.
+    pub(super) async fn get(
+        &self,
+        key: &str,
+    ) -> Result<impl Stream<Item = Result<impl AsRef<[u8]>, RemoteError>> + Unpin, RemoteError>
+    {
+        let path = if self.is_web() { ObjectPath::ROOT } else { object_path(key) };
+        let content = self.store.get(&path).await.map_err(|error| self.error(key, &error))?;
+        Ok(content.into_stream().map_err(move |error| self.error(key, &error)))
+    }
+
+    pub(super) async fn exists(&self, key: &str) -> Result<bool, RemoteError> {
+        match self.store.head(&object_path(key)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(self.error(key, &error)),
+        }
+    }
+
+    /// The objects in a folder below this location.
+    pub(super) async fn list(&self, folder: &str) -> Result<Vec<Object>, RemoteError> {
+        let objects = self.objects_in(&self.key_of(folder)).await?;
+        let root = object_path(&self.key).to_string();
+        let relative = |object: ObjectMeta| {
+            let key = object.location.as_ref().strip_prefix(&root)?.trim_start_matches('/');
+            Some(Object {
+                key: key.to_owned(),
+                bytes: object.size,
+                modified: object.last_modified.timestamp(),
+            })
+        };
+        Ok(objects.into_iter().filter_map(relative).collect())
+    }
+
+    /// Uploads a file below this location. The object appears complete or not at all.
+    pub(super) async fn put(&self, name: &str, path: &Path) -> Result<(), RemoteError> {
+        let key = self.key_of(name);
+        let local = |source| RemoteError::Local { path: path.to_owned(), source };
+        let remote = |error| self.error(&key, &error);
+        let mut file = tokio::fs::File::open(path).await.map_err(local)?;
+        let mut remaining = file.metadata().await.map_err(local)?.len();
+        if remaining <= PART_BYTES as u64 {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).await.map_err(local)?;
+            let put = self.store.put(&object_path(&key), PutPayload::from(bytes)).await;
+            return put.map(|_| ()).map_err(remote);
+        }
+        let mut upload: Box<dyn MultipartUpload> =
+            self.store.put_multipart(&object_path(&key)).await.map_err(remote)?;
+        while remaining > 0 {
+            let mut bytes = vec![0; remaining.min(PART_BYTES as u64) as usize];
+            file.read_exact(&mut bytes).await.map_err(local)?;
+            remaining -= bytes.len() as u64;
+            upload.put_part(PutPayload::from(bytes)).await.map_err(remote)?;
+        }
+        upload.complete().await.map(|_| ()).map_err(remote)
+    }
+
+    pub(super) async fn remove(&self, name: &str) -> Result<(), RemoteError> {
+        let key = self.key_of(name);
+        self.store.delete(&object_path(&key)).await.map_err(|error| self.error(&key, &error))
+    }
+
+    /// Describes an error by its innermost cause. Response bodies are left out for web files: they
+    /// are pages for people and may repeat the URL with its secrets.
+    fn error(&self, key: &str, error: &object_store::Error) -> RemoteError {
+        const STATUS: &str = "Server returned non-2xx status code: ";
+        let mut cause: &dyn Error = error;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        let mut reason = cause.to_string();
         if reason.contains("URL scheme is not allowed") {
-            reason += ": AWS_ALLOW_HTTP=true allows an endpoint without TLS";
+            reason += ": set AWS_ALLOW_HTTP=true to allow an endpoint without TLS";
         }
-        // Of an answer in XML its code is enough.
-        if let Some((words, xml)) = reason.split_once(": <?xml") {
-            let code = xml
-                .split_once("<Code>")
-                .and_then(|(_, rest)| rest.split_once("</Code>"))
-                .map_or("", |(code, _)| code);
-            reason = format!("{words} {code}").trim_end().to_owned();
+        if let Some(response) = reason.strip_prefix(STATUS) {
+            let (status, body) = response.split_once(": ").unwrap_or((response, ""));
+            let detail = match xml_code(body) {
+                Some(code) => code,
+                None if self.is_web() => "",
+                None => body,
+            };
+            reason = format!("server returned {status} {detail}").trim_end().to_owned();
         }
-        RemoteError::Store { url: self.url_of(whole), reason }
+        RemoteError::Store { url: self.url_of(key), reason }
     }
 }
 
-fn shared(store: impl ObjectStore) -> Arc<dyn ObjectStore> {
-    Arc::new(store)
+fn file_name(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
-/// A key as stores spell it.
-fn key(text: &str) -> Key {
-    // What cannot be spelled as it stands is spelled as it can.
-    Key::parse(text.trim_end_matches('/')).unwrap_or_else(|_| Key::from(text))
+/// The error code of a store's XML response.
+fn xml_code(body: &str) -> Option<&str> {
+    let (_, rest) = body.split_once("<Code>")?;
+    rest.split_once("</Code>").map(|(code, _)| code)
+}
+
+/// Keys are used literally if they are valid object paths, and percent-encoded otherwise.
+fn object_path(key: &str) -> ObjectPath {
+    ObjectPath::parse(key.trim_end_matches('/')).unwrap_or_else(|_| ObjectPath::from(key))
+}
+
+fn open(url: &Url) -> object_store::Result<Arc<dyn ObjectStore>> {
+    let retry = RetryConfig {
+        max_retries: 4,
+        retry_timeout: Duration::from_secs(30),
+        ..RetryConfig::default()
+    };
+    let bucket = format!("{}://{}", url.scheme(), url.authority());
+    Ok(match url.scheme() {
+        "s3" => Arc::new(AmazonS3Builder::from_env().with_url(bucket).with_retry(retry).build()?),
+        "gs" => {
+            let builder = GoogleCloudStorageBuilder::from_env();
+            Arc::new(builder.with_url(bucket).with_retry(retry).build()?)
+        }
+        "az" | "abfs" | "abfss" => {
+            Arc::new(MicrosoftAzureBuilder::from_env().with_url(bucket).with_retry(retry).build()?)
+        }
+        _ => {
+            // The total time of a download is not limited, see `STALL_TIMEOUT`.
+            let options = ClientOptions::new()
+                .with_allow_http(true)
+                .with_connect_timeout(Duration::from_secs(20))
+                .with_timeout_disabled();
+            let builder = HttpBuilder::new().with_url(url.as_str()).with_client_options(options);
+            Arc::new(builder.with_retry(retry).with_http_connector(WebConnector).build()?)
+        }
+    })
+}
+
+/// Connects [`WebClient`].
+#[derive(Debug)]
+struct WebConnector;
+
+impl HttpConnector for WebConnector {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        ReqwestConnector::default()
+            .connect(options)
+            .map(|client| HttpClient::new(WebClient(client)))
+    }
+}
+
+/// Adapts the responses of any web server to the HTTP store. The store rejects a response without
+/// `Content-Length`, such as a chunked one, and one with a malformed header that is not used here.
+#[derive(Debug)]
+struct WebClient(HttpClient);
+
+impl HttpService for WebClient {
+    // `async_trait` expands to this signature.
+    fn call<'life0, 'async_trait>(
+        &'life0 self,
+        request: HttpRequest,
+    ) -> BoxFuture<'async_trait, Result<HttpResponse, HttpError>>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(async move {
+            let mut response = self.0.execute(request).await?;
+            let received = std::mem::take(response.headers_mut());
+            let headers = response.headers_mut();
+            for name in ["content-length", "content-range", "etag", "location"] {
+                if let Some(value) = received.get(name) {
+                    headers.insert(name, value.clone());
+                }
+            }
+            if !headers.contains_key("content-length") {
+                // The value is not used without an `ETag`: an interrupted body is then an error.
+                headers.insert("content-length", HeaderValue::from_static("0"));
+                headers.remove("etag");
+            }
+            Ok(response)
+        })
+    }
 }

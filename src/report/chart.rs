@@ -1,7 +1,7 @@
-//! Charts as inline SVG. This is the one file that knows who draws them.
+//! Charts as inline SVG. The only file that depends on the chart library.
 //!
-//! Charts are drawn in the colours of a light page. The page's style sheet takes the colours of ink, axes and grid for names, and puts
-//! others in their place on a dark one; the colours of data stand out from both.
+//! Charts use the colours of a light page. `page.css` replaces the colours of text, axes and grid
+//! on a dark page. The colours of data are readable on both.
 
 use std::sync::Once;
 
@@ -11,110 +11,43 @@ use charts_rs::{
     add_theme, get_theme,
 };
 
-/// Name of the theme, among those of the library.
+use super::series::{Axis, Bars, Data};
+
+/// An error of the chart library.
+pub(super) type ChartError = charts_rs::Error;
+
 const THEME: &str = "custseg";
-/// Texts that have to be read; `page.css` knows it.
-const INK: (u8, u8, u8) = (0x26, 0x30, 0x3b);
-/// Axes; `page.css` knows it.
-const SOFT: (u8, u8, u8) = (0x5b, 0x67, 0x73);
-/// The grid; `page.css` knows it.
-const GRID: (u8, u8, u8) = (0xd9, 0xde, 0xe4);
+/// Labels and values; matched by `page.css`.
+const TEXT: &str = "#26303b";
+/// Axes; matched by `page.css`.
+const AXIS: &str = "#5b6773";
+/// Grid lines; matched by `page.css`.
+const GRID: &str = "#d9dee4";
 /// Width of every chart; the page scales it.
 const WIDTH: f32 = 560.0;
-/// Height of a bar's row, of its label and of the axes.
-const ROW: f32 = 30.0;
-const AXES: f32 = 78.0;
+const HEIGHT: f32 = 320.0;
+/// Height of a horizontal bar with its gap.
+const ROW_HEIGHT: f32 = 30.0;
+/// Height of the legend and the x axis.
+const FRAME_HEIGHT: f32 = 78.0;
+/// The library skips labels of its own accord beyond this number.
+const MAX_ROTATED_LABELS: usize = 24;
 
-/// Why a chart could not be drawn.
-pub(super) type Undrawn = charts_rs::Error;
-
-/// What a thing is drawn in. All but faint shades have a contrast of three to one or more to light and to dark paper.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Ink {
-    /// What a chart is about.
-    First,
-    /// What it is compared with.
-    Second,
-    /// What is left out, or only a mark.
-    Muted,
-    /// What went.
-    Gone,
-    /// One of many.
-    Nth(usize),
-    /// From faint to full, 0 to 1.
-    Shade(f64),
-}
-
-/// How many rows of data a legend has room for, and labels the cells of a heatmap.
-pub(super) const MANY: usize = 12;
-pub(super) const CELLS: usize = 16;
-const FIRST: (u8, u8, u8) = (0x2f, 0x73, 0xb7);
-const NTH: [(u8, u8, u8); MANY] = [
-    (0x2f, 0x73, 0xb7),
-    (0xc4, 0x5c, 0x1c),
-    (0x2c, 0x88, 0x52),
-    (0xb8, 0x4a, 0x86),
-    (0x86, 0x70, 0x2a),
-    (0x7b, 0x5f, 0xc2),
-    (0x1c, 0x86, 0x93),
-    (0xc6, 0x4a, 0x4f),
-    (0x6a, 0x7f, 0x2b),
-    (0x75, 0x7d, 0x87),
-    (0xa3, 0x60, 0xa8),
-    (0x4a, 0x7d, 0x9c),
+/// Series that a legend has room for.
+pub(super) const MAX_SERIES: usize = 12;
+/// Rows or columns that a heatmap has room for.
+pub(super) const MAX_HEATMAP_LABELS: usize = 16;
+/// Each has a contrast of at least 3:1 to a light and a dark page.
+const COLORS: [&str; MAX_SERIES] = [
+    "#2f73b7", "#c45c1c", "#2c8852", "#b84a86", "#86702a", "#7b5fc2", "#1c8693", "#c64a4f",
+    "#6a7f2b", "#757d87", "#a360a8", "#4a7d9c",
 ];
 
-impl Ink {
-    fn color(self) -> Color {
-        match self {
-            Self::First => FIRST.into(),
-            Self::Second => NTH[1].into(),
-            Self::Muted => NTH[9].into(),
-            Self::Gone => NTH[7].into(),
-            Self::Nth(nth) => NTH[nth % NTH.len()].into(),
-            // A third of the ink is the faintest that shows on dark paper too.
-            Self::Shade(share) => {
-                Color::from(FIRST).with_alpha((85.0 + 170.0 * share.clamp(0.0, 1.0)) as u8)
-            }
-        }
-    }
-}
-
-/// A row of values in one chart.
-#[derive(Debug, Clone)]
-pub(super) struct Data {
-    pub(super) name: String,
-    pub(super) values: Vec<Option<f64>>,
-    pub(super) ink: Ink,
-    /// Where the ink differs by value.
-    pub(super) inks: Vec<Ink>,
-    /// Ends of an interval about each value.
-    pub(super) bounds: Vec<Option<(f64, f64)>>,
-    /// Whether values are written beside what is drawn.
-    pub(super) labelled: bool,
-    pub(super) dashed: bool,
-}
-
 impl Data {
-    pub(super) fn new(name: &str, values: impl IntoIterator<Item = Option<f64>>, ink: Ink) -> Self {
-        let values = values.into_iter().collect();
-        Self {
-            name: name.to_owned(),
-            values,
-            ink,
-            inks: Vec::new(),
-            bounds: Vec::new(),
-            labelled: false,
-            dashed: false,
-        }
-    }
-
-    pub(super) fn labelled(self) -> Self {
-        Self { labelled: true, ..self }
-    }
-
-    pub(super) fn dashed(self) -> Self {
-        Self { dashed: true, ..self }
+    fn color(&self, index: usize) -> Color {
+        // An opacity of a third is the faintest that is visible on a dark page too.
+        let opacity = 85.0 + 170.0 * self.shade.clamp(0.0, 1.0);
+        Color::from(COLORS[self.color.unwrap_or(index) % COLORS.len()]).with_alpha(opacity as u8)
     }
 
     fn series(&self, index: usize) -> charts_rs::Series {
@@ -128,8 +61,6 @@ impl Data {
             data: self.values.iter().map(|value| single(*value)).collect(),
             index: Some(index),
             label_show: self.labelled,
-            colors: (!self.inks.is_empty())
-                .then(|| self.inks.iter().map(|ink| Some(ink.color())).collect()),
             error_bar: (!self.bounds.is_empty()).then(|| SeriesBand {
                 lower: band(|ends| ends.0),
                 upper: band(|ends| ends.1),
@@ -141,214 +72,180 @@ impl Data {
     }
 }
 
-/// What an axis says: a title, and `{c}` or `{t}` (with thousands parted) with what stands about a number.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Axis {
-    pub(super) title: String,
-    pub(super) format: &'static str,
-    /// How values beside bars are written.
-    pub(super) label: &'static str,
-    pub(super) min: Option<f64>,
-    pub(super) max: Option<f64>,
-}
-
 impl Axis {
-    pub(super) fn new(title: impl Into<String>) -> Self {
-        Self { title: title.into(), format: "{t}", label: "{t}", min: None, max: None }
-    }
-
-    /// Amounts of what there is none of at the least.
-    pub(super) fn amount(title: impl Into<String>) -> Self {
-        Self { min: Some(0.0), ..Self::new(title) }
-    }
-
-    /// Shares, as per cents.
-    pub(super) fn percent(title: impl Into<String>) -> Self {
-        Self { format: "{c} %", label: "{c} %", min: Some(0.0), ..Self::new(title) }
-    }
-
-    /// Figures from 0 to 1.
-    pub(super) fn unit(title: impl Into<String>) -> Self {
-        Self { format: "{c}", label: "{:.2}", ..Self::new(title) }.from(0.0, 1.0)
-    }
-
-    pub(super) fn from(self, min: f64, max: f64) -> Self {
-        Self { min: Some(min), max: Some(max), ..self }
-    }
-
-    /// Sets an axis for numbers up to a largest.
-    fn onto(&self, axis: &mut YAxisConfig, largest: f64) {
+    /// Applies title, format and range to the chart's value axis.
+    fn apply(&self, configs: &mut [YAxisConfig], largest: f64) {
+        let Some(axis) = configs.first_mut() else { return };
+        let end = if self.max.is_none() && self.min == Some(0.0) && largest > 0.0 {
+            Some(axis_end(largest))
+        } else {
+            self.max
+        };
         axis.formatter = Some(self.format.to_owned());
         axis.min = self.min.map(|min| min as f32);
-        let end = self.max.or_else(|| {
-            self.min.filter(|min| *min == 0.0 && largest > 0.0).map(|_| ceiling(largest))
-        });
         axis.max = end.map(|end| end as f32);
         axis.split_number = 5;
-        // Labels of a few characters would stand where the title does.
-        axis.width = end.filter(|end| *end <= 1.0).map(|_| 40.0);
-        axis.title = Some(self.title.clone()).filter(|title| !title.is_empty());
+        // Otherwise short labels overlap the title.
+        axis.width = end.is_some_and(|end| end <= 1.0).then_some(40.0);
+        axis.title = (!self.title.is_empty()).then(|| self.title.clone());
     }
 }
 
-/// The theme's name; it is made once.
+/// Registers the theme once and returns its name.
 fn theme() -> &'static str {
-    static MADE: Once = Once::new();
-    MADE.call_once(|| {
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| {
         let mut theme = Theme::clone(&get_theme(charts_rs::THEME_LIGHT));
-        let (ink, soft): (Color, Color) = (INK.into(), SOFT.into());
         theme.background_color = Color::transparent();
         theme.margin = 6.0.into();
-        theme.legend.font.color = ink;
-        theme.sub_title.font.color = soft;
+        theme.legend.font.color = TEXT.into();
+        theme.sub_title.font.color = AXIS.into();
         theme.legend.category = LegendCategory::RoundRect;
-        theme.series.label.font.color = ink;
-        theme.x_axis.font.color = soft;
+        theme.series.label.font.color = TEXT.into();
+        theme.x_axis.font.color = AXIS.into();
         theme.x_axis.stroke_color = GRID.into();
-        theme.y_axis.font.color = soft;
+        theme.y_axis.font.color = AXIS.into();
         theme.grid.stroke_color = GRID.into();
-        for size in [
-            &mut theme.legend.font.size,
-            &mut theme.series.label.font.size,
-            &mut theme.x_axis.font.size,
-            &mut theme.y_axis.font.size,
-        ] {
-            *size = 13.0;
-        }
+        theme.legend.font.size = 13.0;
+        theme.series.label.font.size = 13.0;
+        theme.x_axis.font.size = 13.0;
+        theme.y_axis.font.size = 13.0;
         theme.series.symbol = Some(Symbol::None);
         add_theme(THEME, theme);
     });
     THEME
 }
 
-fn dress(base: &mut ChartBase, height: f32, data: &[Data]) {
+fn configure(base: &mut ChartBase, height: f32, data: &[Data]) {
     base.width = WIDTH;
     base.height = height;
     base.compact = true;
     base.tooltip.show = true;
-    base.series.colors = data.iter().map(|data| data.ink.color()).collect();
+    base.series.colors = data.iter().enumerate().map(|(index, data)| data.color(index)).collect();
     base.series.label.formatter = "{t}".to_owned();
     base.legend.show = Some(data.len() > 1);
 }
 
-/// Puts long names of categories aslant, as steep as they need: the library leaves some out where their heights together are more than
-/// the axis is long.
-fn slanted(base: &mut ChartBase) {
-    // So many are left to the library, which then writes every so many of them.
-    if base.x_axis.data.len() > 24 {
+/// Rotates long category labels just as far as needed. The library drops labels if the sum of
+/// their heights exceeds the length of the axis.
+fn rotate_labels(base: &mut ChartBase) {
+    if base.x_axis.data.len() > MAX_ROTATED_LABELS {
         return;
     }
     let axis = WIDTH - 180.0;
     let widths: Vec<f32> =
         base.x_axis.data.iter().map(|name| 6.6 * name.chars().count() as f32).collect();
-    let (longest, slot) =
-        (widths.iter().copied().fold(0.0, f32::max), axis / widths.len().max(1) as f32);
+    let longest = widths.iter().copied().fold(0.0, f32::max);
+    let slot = axis / widths.len().max(1) as f32;
     if longest > slot - 6.0 {
         let sine = (axis / widths.iter().sum::<f32>().max(axis)).min(0.75);
+        let extra_height = longest * sine * 0.8;
         base.x_axis.name_rotate = sine.asin();
         base.x_axis.font.size = 12.0;
-        let more = longest * sine * 0.8;
-        base.x_axis.height += more;
-        base.height += more;
+        base.x_axis.height += extra_height;
+        base.height += extra_height;
         base.margin.right += 30.0;
     }
 }
 
-/// The end of an axis that numbers up to a largest look well on: five even steps, each of which the library can write, with one decimal.
-fn ceiling(largest: f64) -> f64 {
-    let tenth = 10f64.powf((largest / 5.0).log10().floor()).max(0.1);
-    let steps: &[f64] = if tenth < 1.0 {
+/// End of an axis with five round steps. The library prints one decimal, so steps are multiples of
+/// 0.1.
+fn axis_end(largest: f64) -> f64 {
+    let power = 10f64.powf((largest / 5.0).log10().floor()).max(0.1);
+    let steps: &[f64] = if power < 1.0 {
         &[1.0, 2.0, 4.0, 5.0, 10.0]
     } else {
         &[1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0]
     };
-    steps.iter().map(|step| 5.0 * step * tenth).find(|end| *end >= largest).unwrap_or(largest)
+    steps.iter().map(|step| 5.0 * step * power).find(|end| *end >= largest).unwrap_or(largest)
 }
 
-/// The largest number that is drawn: of values, of the ends of their intervals, or of piles of them.
-fn largest(data: &[Data], stacked: bool) -> f64 {
+/// Largest value, end of an error bar, or height of a stack.
+fn largest(data: &[Data], bars: Bars) -> f64 {
+    let values = data.iter().flat_map(|data| data.values.iter().flatten().copied());
     let ends = data.iter().flat_map(|data| data.bounds.iter().flatten().map(|(_, high)| *high));
-    let each = data.iter().flat_map(|data| data.values.iter().copied().flatten());
-    let pile = |at: usize| {
-        data.iter().filter_map(|data| data.values.get(at).copied().flatten()).sum::<f64>()
+    let categories = data.iter().map(|data| data.values.len()).max().unwrap_or(0);
+    let stacks = (0..categories).map(|category| {
+        data.iter().filter_map(|data| data.values.get(category).copied().flatten()).sum()
+    });
+    let heights: Vec<f64> = match bars {
+        Bars::Stacked => stacks.collect(),
+        Bars::SideBySide => values.chain(ends).collect(),
     };
-    let piles = (0..data.iter().map(|data| data.values.len()).max().unwrap_or_default()).map(pile);
-    let all: Vec<f64> = if stacked { piles.collect() } else { each.chain(ends).collect() };
-    all.into_iter().filter(|value| value.is_finite()).fold(0.0, f64::max)
+    heights.into_iter().filter(|height| height.is_finite()).fold(0.0, f64::max)
 }
 
-/// Bars from left to right, one group a category, the first at the top.
-pub(super) fn rows(categories: &[String], data: &[Data], axis: &Axis) -> Result<String, Undrawn> {
+/// Horizontal bars, the first category at the top.
+pub(super) fn horizontal_bars(
+    categories: &[&str],
+    data: &[Data],
+    axis: &Axis,
+) -> Result<String, ChartError> {
     let series = data.iter().enumerate().map(|(index, data)| {
         let mut series = data.series(index);
         series.data.reverse();
         series
     });
-    let categories: Vec<String> = categories.iter().rev().cloned().collect();
-    let mut chart =
-        HorizontalBarChart::new_with_theme(series.collect(), categories.clone(), theme());
-    let height = AXES + categories.len() as f32 * ROW.max(16.0 * data.len() as f32);
-    dress(&mut chart.base, height, data);
+    let labels = categories.iter().rev().map(ToString::to_string).collect();
+    let mut chart = HorizontalBarChart::new_with_theme(series.collect(), labels, theme());
+    let bars_height = categories.len() as f32 * ROW_HEIGHT.max(16.0 * data.len() as f32);
+    configure(&mut chart.base, FRAME_HEIGHT + bars_height, data);
     chart.series.label.formatter = axis.label.to_owned();
     chart.margin.right += 44.0;
-    if let Some(first) = chart.y_axis_configs.first_mut() {
-        axis.onto(first, largest(data, false));
-        first.title = None;
-    }
+    let untitled = Axis { title: String::new(), ..axis.clone() };
+    untitled.apply(&mut chart.y_axis_configs, largest(data, Bars::SideBySide));
     chart.x_axis.formatter = Some(axis.format.to_owned());
     chart.x_axis.title = axis.title.clone();
     chart.svg()
 }
 
-/// Bars from the floor up, side by side or one upon the other.
-pub(super) fn columns(
-    categories: &[String],
+/// Vertical bars.
+pub(super) fn bars(
+    categories: &[impl AsRef<str>],
     data: &[Data],
     x_title: &str,
     axis: &Axis,
-    stacked: bool,
-) -> Result<String, Undrawn> {
+    bars: Bars,
+) -> Result<String, ChartError> {
     let series = data.iter().enumerate().map(|(index, data)| charts_rs::Series {
-        stack: stacked.then(|| "all".to_owned()),
+        stack: (bars == Bars::Stacked).then(|| "all".to_owned()),
         ..data.series(index)
     });
-    let mut chart = BarChart::new_with_theme(series.collect(), categories.to_vec(), theme());
-    dress(&mut chart.base, 320.0, data);
+    let labels = categories.iter().map(|name| name.as_ref().to_owned()).collect();
+    let mut chart = BarChart::new_with_theme(series.collect(), labels, theme());
+    configure(&mut chart.base, HEIGHT, data);
     chart.series.label.formatter = axis.label.to_owned();
     chart.x_axis.title = x_title.to_owned();
-    if !stacked || categories.len() <= 12 {
-        slanted(&mut chart.base);
+    if bars == Bars::SideBySide || categories.len() <= 12 {
+        rotate_labels(&mut chart.base);
     }
-    if let Some(first) = chart.y_axis_configs.first_mut() {
-        axis.onto(first, largest(data, stacked));
-    }
+    axis.apply(&mut chart.y_axis_configs, largest(data, bars));
     chart.svg()
 }
 
-/// A line over a few values that were tried, each with its own label.
-pub(super) fn tried(
+/// A line over labelled candidates, such as numbers of clusters.
+pub(super) fn sweep(
     labels: &[String],
-    data: &Data,
+    data: Data,
     x_title: &str,
     axis: &Axis,
-) -> Result<String, Undrawn> {
+) -> Result<String, ChartError> {
     let series = charts_rs::Series { symbol: Some(Symbol::Circle(4.0, None)), ..data.series(0) };
     let mut chart = LineChart::new_with_theme(vec![series], labels.to_vec(), theme());
-    dress(&mut chart.base, 320.0, std::slice::from_ref(data));
+    let data = [data];
+    configure(&mut chart.base, HEIGHT, &data);
     chart.x_axis.title = x_title.to_owned();
-    if let Some(first) = chart.y_axis_configs.first_mut() {
-        axis.onto(first, largest(std::slice::from_ref(data), false));
-    }
+    axis.apply(&mut chart.y_axis_configs, largest(&data, Bars::SideBySide));
     chart.svg()
 }
 
-/// Lines over numbers.
+/// Lines over numeric x values, one list of these for each series.
 pub(super) fn lines(
     x: &[Vec<f64>],
     data: &[Data],
     x_axis: &Axis,
     axis: &Axis,
-) -> Result<String, Undrawn> {
+) -> Result<String, ChartError> {
     let series = data.iter().enumerate().zip(x).map(|((index, data), x)| charts_rs::Series {
         x_values: Some(x.clone()),
         category: Some(SeriesCategory::Line),
@@ -356,62 +253,63 @@ pub(super) fn lines(
         ..data.series(index)
     });
     let mut chart = LineChart::new_with_theme(series.collect(), Vec::new(), theme());
-    dress(&mut chart.base, 320.0, data);
+    configure(&mut chart.base, HEIGHT, data);
     chart.x_axis.title = x_axis.title.clone();
     chart.x_axis.formatter = Some(x_axis.format.replace("{t}", "{c}"));
     chart.x_axis.min = x_axis.min;
     chart.x_axis.max = x_axis.max;
-    if let Some(first) = chart.y_axis_configs.first_mut() {
-        axis.onto(first, largest(data, false));
-    }
+    axis.apply(&mut chart.y_axis_configs, largest(data, Bars::SideBySide));
     chart.svg()
 }
 
-/// From a first number to a last one, through what was taken away or came back between them.
-pub(super) fn waterfall(steps: &[(String, f64)], axis: &Axis) -> Result<String, Undrawn> {
+/// A waterfall from the first value to the last one. The values between them are differences.
+pub(super) fn waterfall(steps: &[(String, f64)], axis: &Axis) -> Result<String, ChartError> {
     let last = steps.len().saturating_sub(1);
-    // The library neither turns nor cuts the names of a waterfall.
-    let room = (WIDTH - 60.0) as usize * 2 / (13 * steps.len().max(1));
-    let cut = |name: &String| match name.chars().count() > room {
-        true => name.chars().take(room.saturating_sub(1)).chain(['…']).collect(),
-        false => name.clone(),
-    };
-    let data = steps.iter().enumerate().map(|(idx, (_, value))| WaterfallData {
+    // The library neither rotates nor shortens the labels of a waterfall.
+    let max_chars = (WIDTH - 60.0) as usize * 2 / (13 * steps.len().max(1));
+    let labels = steps.iter().map(|(name, _)| shorten(name, max_chars)).collect();
+    let data = steps.iter().enumerate().map(|(index, (_, value))| WaterfallData {
         value: *value as f32,
-        is_total: idx == 0 || idx == last,
+        is_total: index == 0 || index == last,
     });
-    let mut chart = WaterfallChart::new_with_theme(
-        data.collect(),
-        steps.iter().map(|(name, _)| cut(name)).collect(),
-        theme(),
-    );
-    dress(&mut chart.base, 320.0, &[]);
-    chart.total_color = Ink::First.color();
-    chart.decrease_color = Ink::Gone.color();
-    chart.increase_color = Ink::Nth(2).color();
+    let mut chart = WaterfallChart::new_with_theme(data.collect(), labels, theme());
+    configure(&mut chart.base, HEIGHT, &[]);
+    chart.total_color = COLORS[0].into();
+    chart.decrease_color = COLORS[7].into();
+    chart.increase_color = COLORS[2].into();
     chart.series.label.formatter = axis.label.to_owned();
     chart.sub_title.text = axis.title.clone();
     chart.svg()
 }
 
-/// Cells in rows, the first row at the top, each in the shade of its value; `x_title` says what the columns are.
+fn shorten(name: &str, max_chars: usize) -> String {
+    if name.chars().count() <= max_chars {
+        return name.to_owned();
+    }
+    name.chars().take(max_chars.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// A heatmap of row-major cells, the first row at the top.
 pub(super) fn heatmap(
     x: &[String],
     y: &[String],
     cells: &[f64],
     x_title: &str,
-) -> Result<String, Undrawn> {
+) -> Result<String, ChartError> {
     let rows = cells.chunks(x.len().max(1)).rev().flatten();
     let data: Vec<(usize, f32)> = rows.map(|value| *value as f32).enumerate().collect();
-    let y = y.iter().rev().cloned().collect();
-    let mut chart = HeatmapChart::new_with_theme(data.clone(), x.to_vec(), y, theme());
-    dress(&mut chart.base, AXES + 34.0 * chart.y_axis_data.len() as f32, &[]);
+    let largest = data.iter().map(|(_, value)| *value).fold(f32::MIN_POSITIVE, f32::max);
+    let labels = y.iter().rev().cloned().collect();
+    let mut chart = HeatmapChart::new_with_theme(data, x.to_vec(), labels, theme());
+    configure(&mut chart.base, FRAME_HEIGHT + 34.0 * y.len() as f32, &[]);
     let map = &mut chart.heatmap_series;
     map.min = 0.0;
-    map.max = data.iter().map(|(_, value)| *value).fold(f32::MIN_POSITIVE, f32::max);
-    (map.min_color, map.max_color) = (Color::from(FIRST).with_alpha(16), FIRST.into());
-    (map.min_font_color, map.max_font_color) = (INK.into(), Color::white());
+    map.max = largest;
+    map.min_color = Color::from(COLORS[0]).with_alpha(16);
+    map.max_color = COLORS[0].into();
+    map.min_font_color = TEXT.into();
+    map.max_font_color = Color::white();
     chart.x_axis.title = x_title.to_owned();
-    slanted(&mut chart.base);
+    rotate_labels(&mut chart.base);
     chart.svg()
 }

@@ -1,89 +1,108 @@
-//! Small tables, row by row.
+//! Row-wise access to small tables.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use polars::prelude::*;
 
-/// A table whose cells can be asked for by row and column.
-pub(super) struct Grid {
-    texts: HashMap<String, Vec<Option<String>>>,
-    numbers: HashMap<String, Vec<Option<f64>>>,
-    height: usize,
-}
+use crate::columns::{CHOSEN, K, METRIC, MODEL, VALUE};
 
-/// One row.
+/// A small table whose columns are texts and 64-bit floats. Dates are text, true is 1.
+pub(super) struct Grid(DataFrame);
+
 #[derive(Clone, Copy)]
 pub(super) struct Row<'a> {
     grid: &'a Grid,
-    at: usize,
+    index: usize,
 }
 
 impl Grid {
-    pub(super) fn of(frame: &DataFrame) -> PolarsResult<Self> {
-        let mut grid =
-            Self { texts: HashMap::new(), numbers: HashMap::new(), height: frame.height() };
-        for column in frame.columns() {
-            let name = column.name().to_string();
-            if column.dtype().is_primitive_numeric() || column.dtype().is_bool() {
-                grid.numbers.insert(name, numbers(column)?);
-            } else {
-                grid.texts.insert(name, texts(column)?);
-            }
-        }
-        Ok(grid)
+    pub(super) fn new(frame: &DataFrame) -> PolarsResult<Self> {
+        let columns = frame.try_apply_columns(|column| {
+            let is_number = column.dtype().is_primitive_numeric() || column.dtype().is_bool();
+            column.cast(if is_number { &DataType::Float64 } else { &DataType::String })
+        });
+        DataFrame::new(frame.height(), columns?).map(Self)
     }
 
     pub(super) fn rows(&self) -> impl Iterator<Item = Row<'_>> + Clone {
-        (0..self.height).map(|at| Row { grid: self, at })
+        (0..self.0.height()).map(|index| Row { grid: self, index })
     }
 
-    /// What stands in a column, each once, in the order of its first row; nulls left out.
-    pub(super) fn distinct(&self, column: &str) -> Vec<String> {
-        let mut found: Vec<String> = Vec::new();
-        for text in self.texts.get(column).into_iter().flatten().flatten() {
-            if !found.contains(text) {
-                found.push(text.clone());
-            }
-        }
-        found
+    pub(super) fn rows_with(&self, column: &str, text: &str) -> Vec<Row<'_>> {
+        self.rows().filter(|row| row.is(column, text)).collect()
+    }
+
+    /// The first row with each of these texts in the column before it.
+    pub(super) fn find(&self, texts: &[(&str, &str)]) -> Option<Row<'_>> {
+        self.rows().find(|row| texts.iter().all(|(column, text)| row.is(column, text)))
     }
 }
 
 impl<'a> Row<'a> {
-    /// A text, or a date; none where it is null or no such column is there.
+    /// `None` if null, or if the table has no such column of text.
     pub(super) fn text(self, column: &str) -> Option<&'a str> {
-        self.grid.texts.get(column)?.get(self.at)?.as_deref()
+        self.grid.0.column(column).ok()?.str().ok()?.get(self.index)
     }
 
-    /// A number; none where it is null or no such column is there.
+    /// `None` if null, or if the table has no such column of numbers.
     pub(super) fn number(self, column: &str) -> Option<f64> {
-        *self.grid.numbers.get(column)?.get(self.at)?
+        self.grid.0.column(column).ok()?.f64().ok()?.get(self.index)
     }
 
-    /// Whether a column holds this text.
+    /// A share of 1 in per cent.
+    pub(super) fn percent(self, column: &str) -> Option<f64> {
+        self.number(column).map(|share| 100.0 * share)
+    }
+
     pub(super) fn is(self, column: &str, text: &str) -> bool {
         self.text(column) == Some(text)
     }
 }
 
-/// A column as numbers.
-pub(super) fn numbers(column: &Column) -> PolarsResult<Vec<Option<f64>>> {
-    Ok(column.cast(&DataType::Float64)?.f64()?.iter().collect())
+/// The tried numbers of clusters or neighbours of one model.
+pub(super) struct Sweep<'a> {
+    pub(super) model: &'a str,
+    pub(super) rows: Vec<Row<'a>>,
+    /// The tried numbers, in order.
+    pub(super) ks: Vec<f64>,
 }
 
-/// A column as text.
-pub(super) fn texts(column: &Column) -> PolarsResult<Vec<Option<String>>> {
-    match column.dtype() {
-        DataType::Date => Ok(column
-            .date()?
-            .as_date_iter()
-            .map(|date| date.map(|date| date.to_string()))
-            .collect()),
-        _ => Ok(column
-            .cast(&DataType::String)?
-            .str()?
-            .iter()
-            .map(|text| text.map(str::to_owned))
-            .collect()),
+impl<'a> Sweep<'a> {
+    pub(super) fn new(model: &'a str, sweep: &'a Grid) -> Self {
+        let rows = sweep.rows_with(MODEL, model);
+        let mut ks: Vec<f64> = rows.iter().filter_map(|row| row.number(K)).collect();
+        ks.dedup();
+        Self { model, rows, ks }
     }
+
+    pub(super) fn value(&self, k: f64, metric: &str) -> Option<f64> {
+        let mut rows = self.rows.iter();
+        rows.find(|row| row.number(K) == Some(k) && row.is(METRIC, metric))?.number(VALUE)
+    }
+
+    pub(super) fn chosen(&self) -> Option<f64> {
+        self.rows.iter().find(|row| row.number(CHOSEN) == Some(1.0))?.number(K)
+    }
+
+    /// Text of a table cell.
+    pub(super) fn yes_if_chosen(&self, k: Option<f64>) -> String {
+        if k == self.chosen() { "yes".to_owned() } else { String::new() }
+    }
+
+    /// Label of a number in a chart.
+    pub(super) fn label(&self, k: f64) -> String {
+        if self.chosen() == Some(k) { format!("{k} (chosen)") } else { k.to_string() }
+    }
+}
+
+/// Distinct texts of a column in order of first occurrence, without null.
+pub(super) fn distinct<'a>(rows: impl IntoIterator<Item = Row<'a>>, column: &str) -> Vec<&'a str> {
+    let mut seen = HashSet::new();
+    let texts = rows.into_iter().filter_map(|row| row.text(column));
+    texts.filter(|text| seen.insert(*text)).collect()
+}
+
+/// The numbers of a column.
+pub(super) fn numbers(column: &Column) -> PolarsResult<Vec<Option<f64>>> {
+    Ok(column.cast(&DataType::Float64)?.f64()?.iter().collect())
 }

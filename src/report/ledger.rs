@@ -1,109 +1,92 @@
-//! From raw rows to accepted ones.
+//! The ledger: from source rows to accepted rows.
 
 use polars::prelude::*;
 
-use super::chart::{self, Axis};
-use super::figure::{Cell, Figure, Section, Table, number, text};
-use super::grid::{Grid, Row};
-use super::{Source, words};
+use super::figure::{Figure, Kind, Section, Table, number, text};
+use super::grid::Row;
+use super::series::Axis;
+use super::{Source, chart, format};
 use crate::columns::*;
+use crate::tables::TableId;
 
-/// How many reasons have a bar of their own.
-const SHOWN: usize = 6;
+/// Reasons with a bar of their own.
+const MAX_REASONS: usize = 6;
 
 pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
-    let Some(ledger) = source.grid("ledger")? else { return Ok(None) };
+    let Some(ledger) = source.grid(TableId::Ledger)? else { return Ok(None) };
     let rows: Vec<Row<'_>> = ledger.rows().collect();
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(None) };
-    let of = |row: &Row<'_>, column: &str| row.number(column).unwrap_or_default();
-    let (raw, accepted) = (of(first, ROWS_LEFT), of(last, ROWS_LEFT));
+    let read = first.number(ROWS_LEFT).unwrap_or(0.0);
+    let accepted = last.number(ROWS_LEFT).unwrap_or(0.0);
     let lead = format!(
-        "{} rows were read, and {} of them ({}) count. Every other row was turned away by the first step that objected to it; rows \
-         and money add up, step by step.",
-        words::count(raw),
-        words::count(accepted),
-        words::share(if raw > 0.0 { accepted / raw } else { 0.0 }),
+        "{} rows were read and {} of them ({}) were accepted. Each rejected row is counted once, \
+         at the first step that rejects it. Rows and money add up from step to step.",
+        format::count(read),
+        format::count(accepted),
+        format::share(if read > 0.0 { accepted / read } else { 0.0 }),
     );
-    let table = || table(&ledger, source);
-    let (unit, unit_name) = if raw < 1e7 { (1.0, "") } else { words::unit(raw) };
-    let reading = "From the rows that were read to those that count; what went is red.";
-    let in_rows = Figure::new("ledger-rows", "Rows", reading, table()).drawn(chart::waterfall(
-        &steps(&rows, ROWS, ROWS_LEFT, unit),
-        &Axis::new(format!("{unit_name}rows")),
-    ));
-    let largest = rows.iter().map(|row| of(row, MONEY_LEFT).abs()).fold(0.0, f64::max);
-    let (unit, unit_name) = source.money.unit(largest);
-    let in_money = Figure::new(
-        "ledger-money",
-        "Money",
-        "The same steps in money; what went is red, what came back is green: without rows of returns, money is more.",
-        table(),
-    )
-    .drawn(chart::waterfall(&steps(&rows, MONEY, MONEY_LEFT, unit), &Axis::new(unit_name)));
-    Ok(Some(Section {
-        id: "ledger",
-        title: "What was read, and what counts",
-        lead,
-        figures: vec![in_rows, in_money],
-    }))
+    let (unit, unit_name) = if read < 1e7 { (1.0, "") } else { format::unit(read) };
+    let row_steps = steps(&rows, [ROWS, ROWS_LEFT], unit);
+    let money_left = rows.iter().filter_map(|row| row.number(MONEY_LEFT));
+    let (unit, money_unit) = source.money.unit(money_left.map(f64::abs).fold(0.0, f64::max));
+    let money_steps = steps(&rows, [MONEY, MONEY_LEFT], unit);
+    let table = table(&rows, source);
+    let figures = vec![
+        Figure::new(
+            "ledger-rows",
+            "Rows",
+            "From the rows read to the rows accepted. Removed rows are red.",
+            table.clone(),
+        )
+        .with_chart(chart::waterfall(&row_steps, &Axis::new(format!("{unit_name}rows")))),
+        Figure::new(
+            "ledger-money",
+            "Money",
+            "The same steps in money. Removed money is red, added money is green: the total rises \
+             when rows of returns are removed.",
+            table,
+        )
+        .with_chart(chart::waterfall(&money_steps, &Axis::new(money_unit))),
+    ];
+    Ok(Some(Section { id: "ledger", title: "Rows read and rows accepted", lead, figures }))
 }
 
-/// What each reason took away, from what was read to what is left; small ones of many together.
-fn steps(rows: &[Row<'_>], removed: &str, left: &str, unit: f64) -> Vec<(String, f64)> {
-    let value = |row: &Row<'_>, column: &str| row.number(column).unwrap_or_default() / unit;
-    let mut taken: Vec<(String, f64)> = rows[1..]
-        .iter()
-        .map(|row| {
-            (
-                row.text(REASON).or(row.text(STEP)).unwrap_or_default().to_owned(),
-                -value(row, removed),
-            )
-        })
-        .filter(|(_, taken)| *taken != 0.0)
-        .collect();
-    if taken.len() > SHOWN {
-        let mut by_size: Vec<f64> = taken.iter().map(|(_, taken)| taken.abs()).collect();
-        by_size.sort_by(|a, b| b.total_cmp(a));
-        let smallest = by_size[SHOWN - 1];
+/// The steps of a waterfall chart in multiples of `unit`: rows read, the change by each reason,
+/// rows accepted. The smallest of many reasons are combined.
+fn steps(rows: &[Row<'_>], [removed, left]: [&str; 2], unit: f64) -> Vec<(String, f64)> {
+    let ([first, reasons @ ..], Some(last)) = (rows, rows.last()) else { return Vec::new() };
+    let value = |row: &Row<'_>, column: &str| row.number(column).unwrap_or(0.0) / unit;
+    let changes = reasons.iter().map(|row| {
+        let reason = row.text(REASON).or(row.text(STEP)).unwrap_or("");
+        (reason.to_owned(), -value(row, removed))
+    });
+    let mut changes: Vec<(String, f64)> = changes.filter(|(_, change)| *change != 0.0).collect();
+    if changes.len() > MAX_REASONS {
+        let mut sizes: Vec<f64> = changes.iter().map(|(_, change)| change.abs()).collect();
+        sizes.sort_by(|a, b| b.total_cmp(a));
         let (shown, others): (Vec<_>, Vec<_>) =
-            taken.into_iter().partition(|(_, taken)| taken.abs() >= smallest);
-        taken = shown;
-        taken.push((
-            format!("{} others", others.len()),
-            others.iter().map(|(_, taken)| taken).sum(),
-        ));
+            changes.into_iter().partition(|(_, change)| change.abs() >= sizes[MAX_REASONS - 1]);
+        changes = shown;
+        let sum = others.iter().map(|(_, change)| change).sum();
+        changes.push((format!("{} others", others.len()), sum));
     }
-    let end = |row: Option<&Row<'_>>| row.map_or(0.0, |row| value(row, left));
-    let mut steps = vec![("read".to_owned(), end(rows.first()))];
-    steps.extend(taken);
-    steps.push(("accepted".to_owned(), end(rows.last())));
-    steps
+    changes.insert(0, ("read".to_owned(), value(first, left)));
+    changes.push(("accepted".to_owned(), value(last, left)));
+    changes
 }
 
-fn table(ledger: &Grid, source: &Source<'_>) -> Table {
+fn table(rows: &[Row<'_>], source: &Source<'_>) -> Table {
+    let money = Kind::Decimals(source.money.decimals());
     let columns = vec![
         text("step", STEP),
         text("reason", REASON),
-        number("rows removed", "ledger.rows"),
-        number("customers lost", "ledger.customers"),
-        number("orders lost", "ledger.orders"),
-        number(&source.money.named("money removed"), "ledger.money"),
-        number("rows left", ROWS_LEFT),
-        number("customers left", CUSTOMERS_LEFT),
-        number(&source.money.named("money left"), MONEY_LEFT),
+        number("rows removed", ROWS, Kind::Count).with_term("ledger.rows"),
+        number("customers lost", CUSTOMERS, Kind::Count).with_term("ledger.customers"),
+        number("orders lost", ORDERS, Kind::Count).with_term("ledger.orders"),
+        number(&source.money.title("money removed"), MONEY, money).with_term("ledger.money"),
+        number("rows left", ROWS_LEFT, Kind::Count),
+        number("customers left", CUSTOMERS_LEFT, Kind::Count),
+        number(&source.money.title("money left"), MONEY_LEFT, money),
     ];
-    let rows = ledger.rows().map(|row| {
-        vec![
-            Cell::text(row.text(STEP).unwrap_or_default()),
-            Cell::text(row.text(REASON).unwrap_or_default()),
-            Cell::count(row.number(ROWS)),
-            Cell::count(row.number(CUSTOMERS)),
-            Cell::count(row.number(ORDERS)),
-            Cell::money(row.number(MONEY), &source.money),
-            Cell::count(row.number(ROWS_LEFT)),
-            Cell::count(row.number(CUSTOMERS_LEFT)),
-            Cell::money(row.number(MONEY_LEFT), &source.money),
-        ]
-    });
-    Table::new(columns, rows.collect())
+    Table::new(rows.iter().copied(), columns)
 }

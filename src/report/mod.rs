@@ -1,131 +1,117 @@
-//! `report`: [`Source`] → one page of HTML, for people who look before they read.
+//! `report`: [`Source`] → a self-contained HTML page about a run.
 //!
-//! The page is drawn from the published tables and the manifest alone, so that it can be drawn again from them, byte for byte. It needs
-//! no network and no script: charts are inline SVG, every one with its numbers in a table beneath it, and every number is told of in the
-//! guide at the end. What is deliberately absent: files, which `publish` writes; and numbers that stand in no table.
+//! The page is drawn from the published tables and the manifest alone, so that `custseg report`
+//! reproduces it byte for byte. It needs neither network nor scripts: charts are inline SVG, each
+//! with a table of its numbers, and a glossary explains the columns. This module writes no files
+//! and computes no metrics.
 
 use std::collections::BTreeMap;
 
 use askama::Template;
 use polars::prelude::*;
-use serde_json::Value;
 
 use crate::columns::{FREQUENCY, MONETARY};
+use crate::manifest::Manifest;
+use crate::tables::TableId;
 
+mod certainty;
 mod chart;
 mod clusters;
 mod figure;
+mod format;
+mod glossary;
 mod grid;
-mod guide;
-mod head;
 mod ledger;
 mod models;
 mod segments;
+mod series;
+mod summary;
 mod time;
 mod values;
-mod words;
 
-use figure::{Picture, Section};
+use figure::{Chart, Section};
+use format::Money;
+pub(crate) use format::separate_thousands;
+use glossary::Definition;
 use grid::Grid;
-use guide::Definition;
-use head::{Alert, Fact};
-use words::Money;
+use summary::{Alert, Fact};
 
-/// Tables that are drawn, beside the segments.
-pub const TABLES: [&str; 14] = [
-    "ledger",
-    "segment_profile",
-    "score_bins",
-    "metrics",
-    "confusion",
-    "reliability",
-    "k_sweep",
-    "cohesion",
-    "silhouettes",
-    "clusters",
-    "migration",
-    "drift",
-    "validity",
-    "sensitivity",
+/// Tables that the page shows, besides the segments.
+pub(crate) const TABLES: [TableId; 14] = [
+    TableId::Ledger,
+    TableId::SegmentProfile,
+    TableId::ScoreBins,
+    TableId::Metrics,
+    TableId::Confusion,
+    TableId::Reliability,
+    TableId::KSweep,
+    TableId::ClusterQuality,
+    TableId::Silhouettes,
+    TableId::Clusters,
+    TableId::Migration,
+    TableId::Drift,
+    TableId::Validity,
+    TableId::Sensitivity,
 ];
 
-/// Why a page could not be made.
+/// Why a page could not be drawn.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// A table that lacks a column, or holds something else there.
+    /// A table lacks a column, or a column has another type.
     #[error(transparent)]
     Table(#[from] PolarsError),
-    /// The template refused.
+    /// The template could not be rendered.
     #[error(transparent)]
     Page(#[from] askama::Error),
 }
 
-/// What a page is drawn from.
-pub struct Source<'a> {
-    manifest: &'a Value,
-    tables: BTreeMap<&'static str, DataFrame>,
+/// The input of a page.
+pub(crate) struct Source<'a> {
+    manifest: &'a Manifest,
+    tables: BTreeMap<TableId, DataFrame>,
     newest: DataFrame,
-    snapshot: String,
+    snapshot: &'a str,
     money: Money,
 }
 
 impl<'a> Source<'a> {
-    /// The manifest of a run, those of its [`TABLES`] that it has, and the segments of its newest snapshot.
+    /// Takes the manifest of a run, its tables among [`TABLES`], and the segments of its newest
+    /// snapshot.
     pub fn new(
-        manifest: &'a Value,
-        tables: BTreeMap<&'static str, DataFrame>,
+        manifest: &'a Manifest,
+        tables: BTreeMap<TableId, DataFrame>,
         newest: DataFrame,
     ) -> Self {
-        let snapshots = manifest["snapshots"].as_array();
-        let snapshot = snapshots
-            .and_then(|all| all.last())
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned();
-        let of_money = &manifest["definition"]["money"];
-        let money = Money {
-            scale: of_money["scale"].as_u64().map_or(2, |scale| scale as usize),
-            currency: of_money["currency"].as_str().unwrap_or_default().to_owned(),
-        };
+        let (scale, currency) = manifest.money();
+        let money = Money { scale, currency: currency.to_owned() };
+        let snapshot = manifest.snapshots.last().map_or("", String::as_str);
         Self { manifest, tables, newest, snapshot, money }
     }
 
-    /// Names in the order of the segment map, where they are its segments; else by the number that they begin with, as clusters do, and by
-    /// the alphabet.
-    fn ordered(&self, names: &mut [String]) {
-        let segments = self.manifest["definition"]["segment"]["segments"]
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let place = |name: &str| {
-            segments.iter().position(|segment| segment["name"] == *name).unwrap_or(segments.len())
-        };
-        let number =
-            |name: &str| name.split(' ').next().and_then(|first| first.parse::<u64>().ok());
-        names.sort_by_cached_key(|name| (place(name), number(name), name.clone()));
+    /// Sorts segments in the order of the map, and clusters by their leading number, then by name.
+    fn sort_key(&self, name: &str) -> (usize, Option<u64>, String) {
+        let mut segments = self.manifest.segment_names().into_iter();
+        let rank = segments.position(|segment| segment == name).unwrap_or(usize::MAX);
+        let number = name.split(' ').next().and_then(|first| first.parse().ok());
+        (rank, number, name.to_owned())
     }
 
-    /// What frequency counts.
+    /// What `rfm.frequency` counts, such as `orders`.
     fn frequency(&self) -> &str {
-        self.manifest["definition"]["rfm"][FREQUENCY].as_str().unwrap_or("orders")
+        self.manifest.rfm_option(FREQUENCY).unwrap_or("orders")
     }
 
-    /// What monetary value is, where the pipeline says so.
+    /// `rfm.monetary`; empty if it is not set.
     fn monetary(&self) -> &str {
-        self.manifest["definition"]["rfm"][MONETARY].as_str().unwrap_or_default()
+        self.manifest.rfm_option(MONETARY).unwrap_or("")
     }
 
-    fn table(&self, name: &str) -> Option<&DataFrame> {
-        self.tables.get(name)
-    }
-
-    /// A small table, to be gone through row by row; none where the run does not have it, or has nothing in it.
-    fn grid(&self, name: &str) -> PolarsResult<Option<Grid>> {
-        self.table(name).filter(|table| table.height() > 0).map(Grid::of).transpose()
+    /// A small table. `None` if it is missing or empty.
+    fn grid(&self, id: TableId) -> PolarsResult<Option<Grid>> {
+        self.tables.get(&id).filter(|table| table.height() > 0).map(Grid::new).transpose()
     }
 }
 
-/// The page.
 #[derive(Template)]
 #[template(path = "page.html")]
 struct Page<'a> {
@@ -133,17 +119,17 @@ struct Page<'a> {
     snapshot: &'a str,
     alerts: Vec<Alert>,
     facts: Vec<Fact>,
-    origin: Vec<(&'static str, String)>,
+    provenance: Vec<(&'static str, String)>,
     sections: Vec<Section>,
-    guide: Vec<Definition>,
+    glossary: Vec<Definition>,
 }
 
-/// Draws the page of a run.
+/// Draws the page of a run as HTML.
 ///
 /// # Errors
-/// A table that is not as this version writes it.
-pub fn page(source: &Source<'_>) -> Result<String, ReportError> {
-    let made = [
+/// A table that another version of custseg wrote.
+pub(crate) fn page(source: &Source<'_>) -> Result<String, ReportError> {
+    let sections = [
         ledger::section(source)?,
         segments::section(source)?,
         values::section(source)?,
@@ -151,23 +137,23 @@ pub fn page(source: &Source<'_>) -> Result<String, ReportError> {
         models::section(source)?,
         clusters::section(source)?,
     ];
-    let sections: Vec<Section> = made.into_iter().flatten().collect();
+    let sections: Vec<Section> = sections.into_iter().flatten().collect();
     let page = Page {
-        pipeline: source.manifest["pipeline"].as_str().unwrap_or_default(),
-        snapshot: &source.snapshot,
-        alerts: head::alerts(source)?,
-        facts: head::facts(source)?,
-        origin: head::origin(source),
-        guide: guide::guide(&sections),
+        pipeline: &source.manifest.pipeline,
+        snapshot: source.snapshot,
+        alerts: summary::alerts(source)?,
+        facts: summary::facts(source)?,
+        provenance: summary::provenance(source),
+        glossary: glossary::glossary(&sections),
         sections,
     };
     Ok(page.render()?)
 }
 
-/// A name as part of an anchor, distinct for distinct names.
+/// A name as part of an anchor. Distinct names have distinct slugs.
 fn slug(name: &str) -> String {
-    let each = |c: char| {
-        if c.is_ascii_alphanumeric() { c.to_string() } else { format!("_{:x}", u32::from(c)) }
-    };
-    name.chars().map(each).collect()
+    let escape = |c: char| format!("_{:x}", u32::from(c));
+    name.chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_string() } else { escape(c) })
+        .collect()
 }

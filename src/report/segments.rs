@@ -1,193 +1,150 @@
-//! The segments at the newest snapshot: how large they are, what they are worth, and what to do about them.
+//! The segments at the newest snapshot: size, value, recommended action, and later purchases.
 
 use polars::prelude::*;
 
-use super::chart::{self, Axis, Data, Ink};
-use super::figure::{Cell, Figure, Section, Table, number, text};
+use super::figure::{Figure, Kind, Section, Table, number, text, text_of};
 use super::grid::{Grid, Row};
-use super::{Source, values, words};
+use super::series::{Axis, Bars, Data};
+use super::{Source, chart, format, values};
 use crate::columns::*;
+use crate::tables::TableId;
 
 pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
-    let Some(profile) = source.grid("segment_profile")? else { return Ok(None) };
-    let rows: Vec<Row<'_>> =
-        profile.rows().filter(|row| row.is(SNAPSHOT, &source.snapshot)).collect();
+    let Some(profile) = source.grid(TableId::SegmentProfile)? else { return Ok(None) };
+    let rows = profile.rows_with(SNAPSHOT, source.snapshot);
     let mut figures = vec![sizes(&rows, source)];
     figures.extend(values::pareto(source)?);
-    figures.push(portrait(&rows, source));
-    if let Some(validity) = source.grid("validity")? {
-        figures.extend(later(&validity, source));
+    figures.push(profiles(&rows, source));
+    if let Some(validity) = source.grid(TableId::Validity)? {
+        figures.extend(later_purchases(&validity, source));
     }
-    if let Some(sensitivity) = source.grid("sensitivity")? {
-        figures.push(otherwise(&sensitivity, source));
+    if let Some(sensitivity) = source.grid(TableId::Sensitivity)? {
+        figures.push(alternatives(&sensitivity, source));
     }
-    let map = source.manifest["definition"]["segment"]["name"].as_str().unwrap_or_default();
-    let mut lead = format!("{} segments by the map “{map}”.", rows.len());
-    let shares = |row: &Row<'_>| Some((row.number(MONEY_SHARE)?, row.number(SHARE)?, name(row)));
-    let top = rows.iter().filter_map(shares).max_by(|a, b| a.0.total_cmp(&b.0));
+    let map = source.manifest.map_name();
+    let mut lead = format!("{} segments, defined by the map “{map}”.", rows.len());
+    let shares = rows
+        .iter()
+        .filter_map(|row| Some((row.number(MONEY_SHARE)?, row.number(SHARE)?, name(row))));
+    let top = shares.max_by(|a, b| a.0.total_cmp(&b.0));
     if let Some((money, customers, name)) = top.filter(|(money, ..)| *money > 0.0) {
-        let (money, customers) = (words::share(money), words::share(customers));
         lead += &format!(
-            " The largest share of the money is that of {name}: {customers} of the customers, {money} of the money."
+            " The segment with the largest share of the money is {name}: {} of the customers, {} \
+             of the money.",
+            format::share(customers),
+            format::share(money)
         );
     }
     Ok(Some(Section { id: "segments", title: "Segments", lead, figures }))
 }
 
-fn name(row: &Row<'_>) -> String {
-    row.text(SEGMENT).unwrap_or_default().to_owned()
+fn name<'a>(row: &Row<'a>) -> &'a str {
+    row.text(SEGMENT).unwrap_or("")
 }
 
 fn sizes(rows: &[Row<'_>], source: &Source<'_>) -> Figure {
-    let names: Vec<String> = rows.iter().map(name).collect();
-    let percent = |column: &str| {
-        rows.iter().map(|row| row.number(column).map(|share| 100.0 * share)).collect::<Vec<_>>()
-    };
+    let names: Vec<&str> = rows.iter().map(name).collect();
+    let money = Kind::Decimals(source.money.decimals());
+    let percent = |column| rows.iter().map(move |row| row.percent(column));
     let data = [
-        Data::new("customers", percent(SHARE), Ink::First).labelled(),
-        Data::new("money", percent(MONEY_SHARE), Ink::Second).labelled(),
+        Data::new("customers", percent(SHARE)).labelled(),
+        Data::new("money", percent(MONEY_SHARE)).labelled(),
     ];
     let columns = vec![
         text("segment", SEGMENT),
-        number("customers", CUSTOMERS),
-        number("share", SHARE),
-        number(&source.money.named("money"), MONEY),
-        number("share of money", MONEY_SHARE),
-        number("orders", ORDERS),
+        number("customers", CUSTOMERS, Kind::Count),
+        number("share", SHARE, Kind::Share),
+        number(&source.money.title("money"), MONEY, money),
+        number("share of money", MONEY_SHARE, Kind::Share),
+        number("orders", ORDERS, Kind::Count),
     ];
-    let cells = rows.iter().map(|row| {
-        vec![
-            Cell::text(name(row)),
-            Cell::count(row.number(CUSTOMERS)),
-            Cell::share(row.number(SHARE)),
-            Cell::money(row.number(MONEY), &source.money),
-            Cell::share(row.number(MONEY_SHARE)),
-            Cell::count(row.number(ORDERS)),
-        ]
-    });
     Figure::new(
         "segment-sizes",
         "Customers and money",
-        "Each segment’s share of the customers, beside its share of their money.",
-        Table::new(columns, cells.collect()),
+        "Each segment’s share of the customers and of the money.",
+        Table::new(rows.iter().copied(), columns),
     )
-    .drawn(chart::rows(&names, &data, &Axis::percent("share of all")))
+    .with_chart(chart::horizontal_bars(&names, &data, &Axis::percent("share of total")))
 }
 
-fn portrait(rows: &[Row<'_>], source: &Source<'_>) -> Figure {
+fn profiles(rows: &[Row<'_>], source: &Source<'_>) -> Figure {
+    let frequency = source.frequency();
+    let money = Kind::Decimals(source.money.decimals());
+    let title = |title| source.money.title(title);
     let columns = vec![
         text("segment", SEGMENT),
-        number("customers", CUSTOMERS),
-        number("days since last order", RECENCY_DAYS),
-        number(&format!("{} a customer", source.frequency()), FREQUENCY),
-        number(&source.money.named("monetary value, mean"), MONETARY),
-        number(&source.money.named("monetary value, median"), MONETARY),
-        number(&source.money.named("money an order"), AVERAGE_ORDER_VALUE),
-        text("what to do", ACTION),
+        number("customers", CUSTOMERS, Kind::Count),
+        number("days since last order", &median_of(RECENCY_DAYS), Kind::Decimals(0))
+            .with_term(RECENCY_DAYS),
+        number(&format!("{frequency} per customer"), &mean_of(FREQUENCY), Kind::Decimals(1))
+            .with_term(FREQUENCY),
+        number(&title("monetary value, mean"), &mean_of(MONETARY), money).with_term(MONETARY),
+        number(&title("monetary value, median"), &median_of(MONETARY), money).with_term(MONETARY),
+        number(&title("money per order"), AVERAGE_ORDER_VALUE, money),
+        text("recommended action", ACTION),
     ];
-    let cells = rows.iter().map(|row| {
-        vec![
-            Cell::text(name(row)),
-            Cell::count(row.number(CUSTOMERS)),
-            Cell::places(row.number(&median_of(RECENCY_DAYS)), 0),
-            Cell::places(row.number(&mean_of(FREQUENCY)), 1),
-            Cell::money(row.number(&mean_of(MONETARY)), &source.money),
-            Cell::money(row.number(&median_of(MONETARY)), &source.money),
-            Cell::money(row.number(AVERAGE_ORDER_VALUE), &source.money),
-            Cell::text(row.text(ACTION).unwrap_or_default()),
-        ]
-    });
     Figure::new(
         "segment-profile",
-        "Who they are, and what to do",
+        "Segment profiles and recommended actions",
         format!(
-            "Days are the median, {} the mean by customer. Monetary value is {}.",
-            source.frequency(),
+            "Days are the median and {frequency} the mean over the customers of a segment. \
+             Monetary value is {}.",
             values::monetary(source)
         ),
-        Table::new(columns, cells.collect()),
+        Table::new(rows.iter().copied(), columns),
     )
 }
 
-/// What the segments did later, where the source goes on long enough to tell.
-fn later(validity: &Grid, source: &Source<'_>) -> Option<Figure> {
-    let snapshot = validity.rows().filter_map(|row| row.text(SNAPSHOT)).max()?.to_owned();
-    let all: Vec<Row<'_>> = validity.rows().filter(|row| row.is(SNAPSHOT, &snapshot)).collect();
-    let rows: Vec<&Row<'_>> = all.iter().filter(|row| row.text(SEGMENT).is_some()).collect();
-    let days = words::count(rows.first()?.number(HORIZON_DAYS)?);
-    let percent = |value: Option<f64>| value.map(|value| 100.0 * value);
-    let mut data =
-        Data::new("bought", rows.iter().map(|row| percent(row.number(BUY_RATE))), Ink::First);
-    data.bounds = rows
-        .iter()
-        .map(|row| {
-            Some((percent(row.number(&low(BUY_RATE)))?, percent(row.number(&high(BUY_RATE)))?))
-        })
-        .collect();
+/// Purchases after the newest snapshot with a complete horizon.
+fn later_purchases(validity: &Grid, source: &Source<'_>) -> Option<Figure> {
+    let snapshot = validity.rows().filter_map(|row| row.text(SNAPSHOT)).max()?;
+    let rows = validity.rows_with(SNAPSHOT, snapshot);
+    let mut segments = rows.clone();
+    segments.retain(|row| row.text(SEGMENT).is_some());
+    let days = format::count(segments.first()?.number(HORIZON_DAYS)?);
+    let [low_rate, high_rate] = [low(BUY_RATE), high(BUY_RATE)];
+    let bounds =
+        segments.iter().map(|row| Some((row.percent(&low_rate)?, row.percent(&high_rate)?)));
+    let rates = segments.iter().map(|row| row.percent(BUY_RATE));
+    let data = Data::new("bought", rates).with_bounds(bounds);
+    let money = Kind::Decimals(source.money.decimals());
     let columns = vec![
-        text("segment", SEGMENT),
-        number("customers", CUSTOMERS),
-        number("bought", BUY_RATE),
-        number("from", "interval"),
-        number("to", "interval"),
-        number(&source.money.named("money a customer"), MONEY_MEAN),
-        number("from", "interval"),
-        number("to", "interval"),
-        number("share of money", "validity.money_share"),
+        text_of("segment", SEGMENT, |row: &Row<'_>| row.text(SEGMENT).unwrap_or("all").to_owned()),
+        number("customers", CUSTOMERS, Kind::Count),
+        number("bought", BUY_RATE, Kind::Share),
+        number("from", &low_rate, Kind::Share).with_term("interval"),
+        number("to", &high_rate, Kind::Share).with_term("interval"),
+        number(&source.money.title("money per customer"), MONEY_MEAN, money),
+        number("from", &low(MONEY_MEAN), money).with_term("interval"),
+        number("to", &high(MONEY_MEAN), money).with_term("interval"),
+        number("share of money", MONEY_SHARE, Kind::Share).with_term("validity.money_share"),
     ];
-    let cells = all.iter().map(|row| {
-        vec![
-            Cell::text(row.text(SEGMENT).unwrap_or("all")),
-            Cell::count(row.number(CUSTOMERS)),
-            Cell::share(row.number(BUY_RATE)),
-            Cell::share(row.number(&low(BUY_RATE))),
-            Cell::share(row.number(&high(BUY_RATE))),
-            Cell::money(row.number(MONEY_MEAN), &source.money),
-            Cell::money(row.number(&low(MONEY_MEAN)), &source.money),
-            Cell::money(row.number(&high(MONEY_MEAN)), &source.money),
-            Cell::share(row.number(MONEY_SHARE)),
-        ]
-    });
-    let names: Vec<String> = rows.iter().map(|row| name(row)).collect();
-    let reading = format!(
-        "Share of each segment at {snapshot} that bought in the {days} days after it, with 95 % intervals. A segmentation is \
-         worth something where these differ."
+    let caption = format!(
+        "Share of each segment at {snapshot} that bought in the next {days} days, with 95 % \
+         intervals. The more the segments differ, the more useful the segmentation is."
     );
-    let axis = Axis { max: Some(100.0), ..Axis::percent(format!("bought within {days} days")) };
-    let figure = Figure::new(
-        "validity",
-        "What they did next",
-        reading,
-        Table::new(columns, cells.collect()),
-    );
-    if names.len() > 2 * chart::MANY {
-        return Some(figure);
-    }
-    Some(figure.drawn(chart::columns(&names, &[data], "", &axis, false)))
+    let names: Vec<&str> = segments.iter().map(name).collect();
+    let axis = Axis::percent(format!("bought within {days} days")).range(0.0, 100.0);
+    let has_room = names.len() <= 2 * chart::MAX_SERIES;
+    let chart = has_room.then(|| chart::bars(&names, &[data], "", &axis, Bars::SideBySide));
+    let table = Table::new(rows, columns);
+    Some(Figure::new("validity", "Later purchases", caption, table).with_chart(chart))
 }
 
-/// What would be if frequency or monetary value were something else.
-fn otherwise(sensitivity: &Grid, source: &Source<'_>) -> Figure {
+/// Effect of other definitions of frequency or monetary value.
+fn alternatives(sensitivity: &Grid, source: &Source<'_>) -> Figure {
     let columns = vec![
         text("dimension", DIMENSION),
-        text("defined instead by", ALTERNATIVE),
-        number("other score", SCORE_MOVED),
-        number("other segment", SEGMENT_MOVED),
-        number("their share of money", MONEY_MOVED),
+        text("alternative definition", ALTERNATIVE),
+        number("changed score", SCORE_MOVED, Kind::Share),
+        number("changed segment", SEGMENT_MOVED, Kind::Share),
+        number("their share of money", MONEY_MOVED, Kind::Share),
     ];
-    let rows = sensitivity.rows().filter(|row| row.is(SNAPSHOT, &source.snapshot)).map(|row| {
-        vec![
-            Cell::text(row.text(DIMENSION).unwrap_or_default()),
-            Cell::text(row.text(ALTERNATIVE).unwrap_or_default()),
-            Cell::share(row.number(SCORE_MOVED)),
-            Cell::share(row.number(SEGMENT_MOVED)),
-            Cell::share(row.number(MONEY_MOVED)),
-        ]
-    });
     Figure::new(
         "sensitivity",
-        "Were it defined otherwise",
-        "How many customers would get another score, or another segment, if a dimension were defined another way.",
-        Table::new(columns, rows.collect()),
+        "Alternative definitions",
+        "Share of customers that would have another score or another segment if a dimension were \
+         defined differently.",
+        Table::new(sensitivity.rows_with(SNAPSHOT, source.snapshot), columns),
     )
 }

@@ -2,264 +2,196 @@
 
 use polars::prelude::*;
 
-use super::Source;
-use super::chart::{self, Axis, Data, Ink};
-use super::figure::{Cell, Figure, Section, Table, number, text};
-use super::grid::{Grid, Row};
+use super::figure::{Figure, Kind, Matrix, Section, Table, number, number_of, text, text_of};
+use super::grid::{Grid, Row, distinct};
+use super::series::{Axis, Bars, Data};
+use super::{Source, chart};
 use crate::columns::*;
+use crate::tables::TableId;
 
-/// Who comes or goes between two snapshots.
-const NOT_YET: &str = "(not there yet)";
-const NO_MORE: &str = "(gone)";
-/// Rows of a long table that are shown, the newest.
-const LAST: usize = 48;
+/// Row of customers without a segment at the earlier of two snapshots, column of customers without
+/// one at the later.
+const NO_SEGMENT: [&str; 2] = ["(new)", "(inactive)"];
+/// Rows shown of a long table, newest first.
+const MAX_ROWS: usize = 48;
 
 pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
-    let profile = source.grid("segment_profile")?;
-    let (Some(profile), Some(migration)) = (profile, source.grid("migration")?) else {
+    let profile = source.grid(TableId::SegmentProfile)?;
+    let (Some(profile), Some(migration)) = (profile, source.grid(TableId::Migration)?) else {
         return Ok(None);
     };
-    let segments: Vec<String> = profile
-        .rows()
-        .filter(|row| row.is(SNAPSHOT, &source.snapshot))
-        .filter_map(|row| row.text(SEGMENT))
-        .map(str::to_owned)
-        .collect();
-    let dates = profile.distinct(SNAPSHOT);
+    let segments = distinct(profile.rows_with(SNAPSHOT, source.snapshot), SEGMENT);
+    let dates = distinct(profile.rows(), SNAPSHOT);
+    let first = dates.first().copied().unwrap_or("");
+    let mut lead = format!("{} snapshots, from {first} to {}.", dates.len(), source.snapshot);
     let mut figures = vec![shares(&profile, &segments, &dates)];
-    figures.extend(moved(&migration, &segments, source));
-    let causes = causes(&migration);
-    let told = match causes {
-        Some(_) => {
-            " A customer moves by what it does or does not do (days that pass without a purchase are behaviour too), or because the cut \
-             points moved under it; the two are told apart."
-        }
-        None => "",
-    };
-    figures.extend(causes);
-    if let Some(drift) = source.grid("drift")? {
-        figures.push(drifted(&drift));
+    figures.extend(migrations(&migration, &segments, source));
+    if let Some(causes) = causes(&migration) {
+        lead += " A customer changes segment for one of two reasons: the customer’s behaviour \
+                 (including days without a purchase), or a change of the cut points. The page \
+                 counts the two reasons separately.";
+        figures.push(causes);
     }
-    let first = dates.first().map_or("", String::as_str);
-    let lead = format!("{} snapshots, from {first} to {}.{told}", dates.len(), source.snapshot);
+    if let Some(drift) = source.grid(TableId::Drift)? {
+        figures.push(cut_point_drift(&drift));
+    }
     Ok(Some(Section { id: "time", title: "Over time", lead, figures }))
 }
 
-fn shares(profile: &Grid, segments: &[String], dates: &[String]) -> Figure {
+fn shares(profile: &Grid, segments: &[&str], dates: &[&str]) -> Figure {
     let share = |date: &str, segment: &str| {
-        profile
-            .rows()
-            .find(|row| row.is(SNAPSHOT, date) && row.is(SEGMENT, segment))
-            .and_then(|row| row.number(SHARE))
+        profile.find(&[(SNAPSHOT, date), (SEGMENT, segment)])?.number(SHARE)
     };
-    // More than a legend has room for are drawn as one.
     let mut shown = segments.to_vec();
-    if shown.len() > chart::MANY {
-        let newest = dates.last().map_or("", String::as_str);
-        shown.sort_by(|a, b| {
-            share(newest, b).unwrap_or(0.0).total_cmp(&share(newest, a).unwrap_or(0.0))
-        });
-        shown.truncate(chart::MANY - 1);
+    if shown.len() > chart::MAX_SERIES {
+        // The smallest segments are combined.
+        let newest = dates.last().copied().unwrap_or("");
+        let size = |segment: &str| share(newest, segment).unwrap_or(0.0);
+        shown.sort_by(|a, b| size(b).total_cmp(&size(a)));
+        shown.truncate(chart::MAX_SERIES - 1);
     }
-    let mut data: Vec<Data> = shown
-        .iter()
-        .enumerate()
-        .map(|(idx, segment)| {
-            let shares = dates.iter().map(|date| share(date, segment).map(|share| 100.0 * share));
-            Data::new(segment, shares, Ink::Nth(idx))
-        })
-        .collect();
+    let series = |segment: &&str| {
+        let shares = dates.iter().map(|date| Some(100.0 * share(date, segment)?));
+        Data::new(segment, shares)
+    };
+    let mut data: Vec<Data> = shown.iter().map(series).collect();
     if shown.len() < segments.len() {
         let others = segments.iter().filter(|segment| !shown.contains(segment));
-        let sum =
-            |date: &String| others.clone().filter_map(|segment| share(date, segment)).sum::<f64>();
-        data.push(Data::new(
-            "all others",
-            dates.iter().map(|date| Some(100.0 * sum(date))),
-            Ink::Nth(shown.len()),
-        ));
+        let sums = dates.iter().map(|date| {
+            let shares = others.clone().filter_map(|segment| share(date, segment));
+            Some(100.0 * shares.sum::<f64>())
+        });
+        data.push(Data::new("all others", sums));
     }
-    let mut columns = vec![text("snapshot", SNAPSHOT)];
-    columns.extend(segments.iter().map(|segment| number(segment, "")));
-    let rows = dates.iter().rev().take(LAST).map(|date| {
-        let mut row = vec![Cell::text(date)];
-        row.extend(segments.iter().map(|segment| Cell::share(share(date, segment))));
-        row
-    });
-    let axis = Axis { max: Some(100.0), ..Axis::percent("share of customers") };
-    Figure::new(
-        "time-shares",
-        "Segments over time",
-        format!(
-            "Each segment’s share of the customers, at every snapshot.{}",
-            newest_only(dates.len())
-        ),
-        Table::new(columns, rows.collect()),
-    )
-    .drawn(chart::columns(dates, &data, "snapshot", &axis, true))
+    let mut columns = vec![text_of("snapshot", SNAPSHOT, |date: &&str| (*date).to_owned())];
+    columns.extend(segments.iter().map(|segment| {
+        number_of(segment, "", Kind::Share, move |date: &&str| share(date, segment))
+    }));
+    let table = Table::new(dates.iter().copied().rev().take(MAX_ROWS), columns);
+    let axis = Axis::percent("share of customers").range(0.0, 100.0);
+    let caption =
+        format!("Share of each segment at each snapshot.{}", truncation_note(dates.len()));
+    Figure::new("time-shares", "Segments over time", caption, table).with_chart(chart::bars(
+        dates,
+        &data,
+        "snapshot",
+        &axis,
+        Bars::Stacked,
+    ))
 }
 
-/// What is said of a table that shows the newest of many rows.
-fn newest_only(rows: usize) -> String {
-    if rows > LAST {
-        format!(" The table has the newest {LAST} of {rows}; all stand in the Parquet files.")
-    } else {
-        String::new()
+/// A sentence for tables with more than [`MAX_ROWS`] rows.
+fn truncation_note(rows: usize) -> String {
+    if rows <= MAX_ROWS {
+        return String::new();
     }
+    format!(" The table shows the newest {MAX_ROWS} of {rows} rows. The Parquet file contains all.")
 }
 
-/// Who moved where between the last two snapshots.
-fn moved(migration: &Grid, segments: &[String], source: &Source<'_>) -> Option<Figure> {
-    let rows: Vec<Row<'_>> = migration.rows().filter(|row| row.is(TO, &source.snapshot)).collect();
-    let from = rows.iter().filter_map(|row| row.text(FROM)).max()?.to_owned();
-    let (mut y, mut x) = (segments.to_vec(), segments.to_vec());
-    y.push(NOT_YET.to_owned());
-    x.push(NO_MORE.to_owned());
-    let mut cells = vec![0.0; x.len() * y.len()];
-    for row in rows.iter().filter(|row| row.is(FROM, &from)) {
-        let at = |names: &[String], name: Option<&str>| match name {
-            Some(name) => names.iter().position(|other| other == name),
-            None => Some(names.len() - 1),
-        };
-        if let (Some(i), Some(j)) = (at(&y, row.text(FROM_SEGMENT)), at(&x, row.text(TO_SEGMENT))) {
-            cells[i * x.len() + j] += row.number(CUSTOMERS).unwrap_or_default();
-        }
-    }
-    let mut columns = vec![text(&format!("at {from}"), FROM_SEGMENT)];
-    columns.extend(x.iter().map(|segment| number(segment, "")));
-    let table = y.iter().zip(cells.chunks(x.len())).map(|(segment, cells)| {
-        let mut row = vec![Cell::text(segment)];
-        row.extend(cells.iter().map(|customers| Cell::count(Some(*customers))));
-        row
-    });
-    let reading = format!(
-        "Customers by their segment at {from} (rows) and at {} (columns). Those on the diagonal stayed.",
-        source.snapshot
+/// Customers by segment at the last two snapshots.
+fn migrations(migration: &Grid, segments: &[&str], source: &Source<'_>) -> Option<Figure> {
+    let to = source.snapshot;
+    let mut rows = migration.rows_with(TO, to);
+    let from = rows.iter().filter_map(|row| row.text(FROM)).max()?;
+    rows.retain(|row| row.is(FROM, from));
+    let labels: Vec<Option<&str>> = segments.iter().copied().map(Some).chain([None]).collect();
+    let matrix = Matrix::new(&rows, [FROM_SEGMENT, TO_SEGMENT], &labels, NO_SEGMENT);
+    let [new, inactive] = NO_SEGMENT;
+    let caption = format!(
+        "Customers by segment at {from} (rows) and at {to} (columns). Customers on the diagonal \
+         did not change segment. {new} means: no segment at {from}. {inactive} means: no segment \
+         at {to}."
     );
-    let figure =
-        Figure::new("migration", "Who moved where", reading, Table::new(columns, table.collect()));
-    if x.len() > chart::CELLS {
-        return Some(figure);
-    }
-    Some(figure.drawn(chart::heatmap(&x, &y, &cells, &format!("segment at {}", source.snapshot))))
+    let table = matrix.table(&format!("at {from}"), FROM_SEGMENT);
+    let heatmap = matrix.heatmap(&format!("segment at {to}"));
+    Some(Figure::new("migration", "Changes of segment", caption, table).with_chart(heatmap))
 }
 
-/// How many moved by what they did, and how many because the cut points moved; nothing where that cannot be told.
+/// A snapshot with its customers who changed by behaviour, by cut points, and not at all.
+type Changes<'a> = (&'a str, [f64; 3]);
+
+/// Changes of segment by cause. `None` if the causes are unknown.
 fn causes(migration: &Grid) -> Option<Figure> {
-    let mut pairs: Vec<(String, [f64; 3])> = Vec::new();
+    let mut changes: Vec<Changes<'_>> = Vec::new();
     for row in migration.rows() {
-        let (Some(to), Some(a), Some(b)) =
+        let (Some(date), Some(from), Some(to)) =
             (row.text(TO), row.text(FROM_SEGMENT), row.text(TO_SEGMENT))
         else {
             continue;
         };
-        let stayed = if a == b { row.number(CUSTOMERS)? } else { 0.0 };
-        let counts = match a == b {
-            true => [0.0, 0.0, stayed],
-            false => {
-                [row.number(CUSTOMERS_BY_BEHAVIOUR)?, row.number(CUSTOMERS_BY_CUT_POINTS)?, 0.0]
-            }
+        let counts = if from == to {
+            [0.0, 0.0, row.number(CUSTOMERS)?]
+        } else {
+            [row.number(CUSTOMERS_BY_BEHAVIOUR)?, row.number(CUSTOMERS_BY_CUT_POINTS)?, 0.0]
         };
-        match pairs.last_mut().filter(|(last, _)| last == to) {
-            Some((_, sums)) => sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count),
-            None => pairs.push((to.to_owned(), counts)),
+        match changes.last_mut() {
+            Some((last, sums)) if *last == date => {
+                sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+            }
+            _ => changes.push((date, counts)),
         }
     }
-    let dates: Vec<String> = pairs.iter().map(|(to, _)| to.clone()).collect();
-    let share = |of: usize| {
-        pairs
-            .iter()
-            .map(move |(_, counts)| Some(100.0 * counts[of] / counts.iter().sum::<f64>().max(1.0)))
+    let dates: Vec<&str> = changes.iter().map(|(date, _)| *date).collect();
+    let series = |title, cause: usize| {
+        let percent = |(_, counts): &Changes<'_>| {
+            Some(100.0 * counts[cause] / counts.iter().sum::<f64>().max(1.0))
+        };
+        Data::new(title, changes.iter().map(percent))
     };
-    let data = [
-        Data::new("by behaviour", share(0), Ink::First),
-        Data::new("by the cut points", share(1), Ink::Second),
-    ];
+    let data = [series("by behaviour", 0), series("by cut points", 1)];
+    let count = |title: &str, term: &str, cause: usize| {
+        number_of(title, term, Kind::Count, move |(_, counts): &&Changes<'_>| counts[cause])
+    };
     let columns = vec![
-        text("to the snapshot", TO),
-        number("moved by behaviour", CUSTOMERS_BY_BEHAVIOUR),
-        number("moved by the cut points", CUSTOMERS_BY_CUT_POINTS),
-        number("stayed", ""),
+        text_of("snapshot", TO, |(date, _): &&Changes<'_>| (*date).to_owned()),
+        count("changed by behaviour", CUSTOMERS_BY_BEHAVIOUR, 0),
+        count("changed by cut points", CUSTOMERS_BY_CUT_POINTS, 1),
+        count("unchanged", "", 2),
     ];
-    let rows = pairs.iter().rev().take(LAST).map(|(to, counts)| {
-        let mut row = vec![Cell::text(to)];
-        row.extend(counts.iter().map(|count| Cell::count(Some(*count))));
-        row
-    });
-    let figure = Figure::new(
-        "causes",
-        "Why they moved",
-        format!(
-            "Of the customers who were there at both snapshots, how many are in another segment, by cause.{}",
-            newest_only(dates.len())
-        ),
-        Table::new(columns, rows.collect()),
+    let caption = format!(
+        "Customers of both snapshots who changed segment, by cause.{}",
+        truncation_note(dates.len())
     );
-    Some(figure.drawn(chart::columns(
-        &dates,
-        &data,
-        "to the snapshot",
-        &Axis::percent("share of customers"),
-        true,
-    )))
+    let table = Table::new(changes.iter().rev().take(MAX_ROWS), columns);
+    let axis = Axis::percent("share of customers");
+    let chart = chart::bars(&dates, &data, "snapshot", &axis, Bars::Stacked);
+    Some(Figure::new("causes", "Causes of the changes", caption, table).with_chart(chart))
 }
 
-/// How far the cut points of each snapshot lie from those before.
-fn drifted(drift: &Grid) -> Figure {
+/// How many customers would have another score under the cut points of an earlier snapshot.
+fn cut_point_drift(drift: &Grid) -> Figure {
     let columns = vec![
         text("snapshot", SNAPSHOT),
-        text("cut points of", BASE),
-        text("of", DIMENSION),
-        number("PSI", PSI),
-        number("other by them", MOVED),
-        number("their share of money", MONEY_MOVED),
+        text("cut points of", BASELINE_SNAPSHOT),
+        text("dimension", DIMENSION),
+        number("PSI", PSI, Kind::Decimals(4)),
+        number("changed score", MOVED, Kind::Share),
+        number("their share of money", MONEY_MOVED, Kind::Share),
     ];
-    let mut rows: Vec<Vec<Cell>> = drift
-        .rows()
-        .map(|row| {
-            vec![
-                Cell::text(row.text(SNAPSHOT).unwrap_or_default()),
-                Cell::text(row.text(BASE).unwrap_or_default()),
-                Cell::text(row.text(DIMENSION).unwrap_or_default()),
-                Cell::places(row.number(PSI), 4),
-                Cell::share(row.number(MOVED)),
-                Cell::share(row.number(MONEY_MOVED)),
-            ]
-        })
-        .collect();
-    let reading = format!(
-        "How many customers of each snapshot would score otherwise by the cut points of the one before, or of the one whose cut points are \
-         kept.{}",
-        newest_only(rows.len())
+    let rows: Vec<Row<'_>> = drift.rows().collect();
+    let caption = format!(
+        "Share of customers who would have another score under the cut points of the snapshot \
+         before, or under the frozen cut points.{}",
+        truncation_note(rows.len())
     );
-    rows.reverse();
-    rows.truncate(LAST);
-    let mut near: Vec<(&str, &str)> = Vec::new();
-    for row in drift.rows() {
-        let (Some(snapshot), Some(base)) = (row.text(SNAPSHOT), row.text(BASE)) else { continue };
-        // Of several snapshots that it is compared with, the last.
-        match near.iter_mut().find(|(date, _)| *date == snapshot) {
-            Some((_, nearest)) => *nearest = base.max(nearest),
-            None => near.push((snapshot, base)),
-        }
-    }
-    let dates: Vec<String> = near.iter().map(|(date, _)| (*date).to_owned()).collect();
-    let moved = |dimension: &str, ink: Ink| {
-        let row = |(date, base): &(&str, &str)| {
-            drift.rows().find(|row| {
-                row.is(SNAPSHOT, date) && row.is(BASE, base) && row.is(DIMENSION, dimension)
-            })
-        };
-        let values = near
-            .iter()
-            .map(|of| row(of).and_then(|row| row.number(MOVED)).map(|moved| 100.0 * moved));
-        Data::new(dimension, values, ink)
+    let dates = distinct(drift.rows(), SNAPSHOT);
+    let series = |dimension| {
+        let moved = dates.iter().map(|date| {
+            let mut rows = drift.rows_with(SNAPSHOT, date);
+            rows.retain(|row| row.is(DIMENSION, dimension));
+            let latest_baseline = rows.iter().max_by_key(|row| row.text(BASELINE_SNAPSHOT));
+            latest_baseline?.percent(MOVED)
+        });
+        Data::new(dimension, moved)
     };
-    let shown = [RECENCY_DAYS, FREQUENCY, MONETARY]
-        .into_iter()
-        .enumerate()
-        .map(|(idx, name)| moved(name, Ink::Nth(idx)));
-    let axis = Axis::percent("customers with another score");
-    Figure::new("drift", "Drift of the cut points", reading, Table::new(columns, rows))
-        .drawn(chart::columns(&dates, &shown.collect::<Vec<_>>(), "snapshot", &axis, false))
+    let data = [RECENCY_DAYS, FREQUENCY, MONETARY].map(series);
+    let axis = Axis::percent("customers with a changed score");
+    let table = Table::new(rows.into_iter().rev().take(MAX_ROWS), columns);
+    Figure::new("drift", "Drift of the cut points", caption, table).with_chart(chart::bars(
+        &dates,
+        &data,
+        "snapshot",
+        &axis,
+        Bars::SideBySide,
+    ))
 }

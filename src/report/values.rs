@@ -1,302 +1,285 @@
-//! Recency, frequency and monetary value of all customers at the newest snapshot: where they lie, and where they are cut.
+//! Recency, frequency and monetary value of all customers at the newest snapshot.
 
 use polars::prelude::*;
 
-use super::chart::{self, Axis, Data, Ink};
-use super::figure::{Cell, Figure, Section, Table, number, text};
+use super::figure::{Figure, Kind, Section, Table, cells_of, number, number_of, text};
 use super::grid::{Grid, Row, numbers};
-use super::{Source, words};
+use super::series::{Axis, Bars, Data};
+use super::{Source, chart, format};
 use crate::columns::*;
 use crate::score::Dimension;
+use crate::tables::TableId;
 
-/// Bars of a histogram over even steps, at most.
-const BARS: f64 = 24.0;
-/// Where bars begin within a power of ten, where values are many times as large as others.
-const DECADE: [f64; 6] = [1.0, 1.5, 2.0, 3.0, 5.0, 7.0];
-/// Shares of customers at which the table of the Pareto curve tells the share of money.
-const TOLD: [f64; 6] = [0.01, 0.05, 0.1, 0.2, 0.5, 1.0];
+/// Bars of a histogram with equal steps.
+const MAX_BARS: f64 = 24.0;
+/// Bar edges within a power of ten of a histogram with growing steps.
+const DECADE_EDGES: [f64; 6] = [1.0, 1.5, 2.0, 3.0, 5.0, 7.0];
+/// Shares of customers in the table of the Pareto curve.
+const PARETO_SHARES: [f64; 6] = [0.01, 0.05, 0.1, 0.2, 0.5, 1.0];
 
 pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
-    let Some(bins) = source.grid("score_bins")? else { return Ok(None) };
-    let mut figures = cells(&bins, source)?;
+    let Some(bins) = source.grid(TableId::ScoreBins)? else { return Ok(None) };
+    let mut figures = Vec::from(score_heatmaps(&bins, source)?);
     for dimension in Dimension::ALL {
         figures.push(distribution(dimension, &bins, source)?);
     }
-    figures.push(cuts(&bins, source));
+    figures.push(cut_points(&bins, source));
     let lead = format!(
-        "All {} customers at {}. Scores begin at 1; what is recent, frequent or worth much scores high. Monetary value is {}.",
-        words::count(source.newest.height() as f64),
+        "All {} customers at {}. Scores start at 1. Recent, frequent and high-spending customers \
+         have high scores. Monetary value is {}.",
+        format::count(source.newest.height() as f64),
         source.snapshot,
         monetary(source)
     );
     Ok(Some(Section { id: "values", title: "Recency, frequency and money", lead, figures }))
 }
 
-/// A column of the customers; what is null counts in nothing.
+/// A column of the customers without null.
 fn column(source: &Source<'_>, name: &str) -> PolarsResult<Vec<f64>> {
     Ok(numbers(source.newest.column(name)?)?.into_iter().flatten().collect())
 }
 
-/// How many customers, and how much money by customer, for each pair of a recency and a frequency score.
-fn cells(bins: &Grid, source: &Source<'_>) -> PolarsResult<Vec<Figure>> {
-    let scores = [R_SCORE, F_SCORE, MONETARY].map(|name| column(source, name));
-    let [r, f, money] = scores;
-    let (r, f, money) = (r?, f?, money?);
-    // As many as were asked for: the highest that anybody has may be lower.
-    let asked = |dimension: Dimension, scores: &[f64]| {
-        let rows = bins.rows().filter(|row| row.is(DIMENSION, dimension.value()));
-        rows.filter_map(|row| row.number(ASKED_BINS))
-            .chain(scores.iter().copied())
-            .fold(1.0, f64::max) as usize
-    };
-    let (n_r, n_f) = (asked(Dimension::Recency, &r), asked(Dimension::Frequency, &f));
-    let (mut customers, mut spent) = (vec![0.0; n_r * n_f], vec![0.0; n_r * n_f]);
-    for ((r, f), money) in r.iter().zip(&f).zip(&money) {
-        // The best recency stands at the top.
-        let at = (n_r - *r as usize) * n_f + (*f as usize).saturating_sub(1);
-        if let (Some(customers), Some(spent)) = (customers.get_mut(at), spent.get_mut(at)) {
-            *customers += 1.0;
-            *spent += money;
+/// Number of scores of a dimension: the requested bins, even if the best of them are empty.
+fn score_count(dimension: Dimension, bins: &Grid, scores: &[f64]) -> usize {
+    let rows = bins.rows_with(DIMENSION, dimension.value());
+    let requested = rows.iter().filter_map(|row| row.number(REQUESTED_BINS));
+    requested.chain(scores.iter().copied()).fold(1.0, f64::max) as usize
+}
+
+/// Customers and mean money by recency score (rows, best first) and frequency score.
+fn score_heatmaps(bins: &Grid, source: &Source<'_>) -> PolarsResult<[Figure; 2]> {
+    let (recency, frequency) = (column(source, R_SCORE)?, column(source, F_SCORE)?);
+    let money = column(source, MONETARY)?;
+    let n_recency = score_count(Dimension::Recency, bins, &recency);
+    let n_frequency = score_count(Dimension::Frequency, bins, &frequency);
+    let mut customers = vec![0.0; n_recency * n_frequency];
+    let mut sums = customers.clone();
+    for ((r, f), money) in recency.iter().zip(&frequency).zip(&money) {
+        let row = n_recency - *r as usize;
+        let cell = row * n_frequency + (*f as usize).saturating_sub(1);
+        if let (Some(count), Some(sum)) = (customers.get_mut(cell), sums.get_mut(cell)) {
+            *count += 1.0;
+            *sum += money;
         }
     }
-    let mean: Vec<f64> =
-        spent.iter().zip(&customers).map(|(spent, n): (&f64, &f64)| spent / n.max(1.0)).collect();
-    let x: Vec<String> = (1..=n_f).map(|score| format!("F {score}")).collect();
-    let y: Vec<String> = (1..=n_r).rev().map(|score| format!("R {score}")).collect();
-    let table = || {
-        let columns = vec![
-            number("recency score", R_SCORE),
-            number("frequency score", F_SCORE),
-            number("customers", CUSTOMERS),
-            number(&source.money.named("monetary value, mean"), MONETARY),
-        ];
-        let rows = (0..n_r * n_f).map(|at| {
-            vec![
-                Cell::count(Some((n_r - at / n_f) as f64)),
-                Cell::count(Some((at % n_f + 1) as f64)),
-                Cell::count(Some(customers[at])),
-                Cell::money(Some(mean[at]).filter(|_| customers[at] > 0.0), &source.money),
-            ]
-        });
-        Table::new(columns, rows.collect())
-    };
-    let counts = Figure::new(
-        "cells-customers",
-        "Customers by recency and frequency",
-        "How many customers have each pair of scores. The best are at the top right, the lost at the bottom left.",
-        table(),
-    );
-    let largest = mean.iter().copied().fold(0.0, f64::max);
+    let means: Vec<f64> =
+        sums.iter().zip(&customers).map(|(sum, n): (&f64, &f64)| sum / n.max(1.0)).collect();
+    let mean = |cell: &usize| (customers[*cell] > 0.0).then_some(means[*cell]);
+    let columns = vec![
+        number_of("recency score", R_SCORE, Kind::Count, |cell: &usize| {
+            (n_recency - cell / n_frequency) as f64
+        }),
+        number_of("frequency score", F_SCORE, Kind::Count, |cell: &usize| {
+            (cell % n_frequency + 1) as f64
+        }),
+        number_of("customers", CUSTOMERS, Kind::Count, |cell: &usize| customers[*cell]),
+        number_of(
+            &source.money.title("monetary value, mean"),
+            MONETARY,
+            Kind::Decimals(source.money.decimals()),
+            mean,
+        ),
+    ];
+    let table = Table::new(0..customers.len(), columns);
+    let largest = means.iter().copied().fold(0.0, f64::max);
     let (unit, unit_name) = if largest < 1e6 {
         (1.0, source.money.currency.clone())
     } else {
         source.money.unit(largest)
     };
-    let worth = Figure::new(
-        "cells-money",
-        "Monetary value by recency and frequency",
-        format!(
-            "The mean by customer of each cell{}; 0 where there is nobody.",
-            in_units(&unit_name)
-        ),
-        table(),
-    );
-    let drawn: Vec<f64> = mean.iter().map(|mean| mean / unit).collect();
-    let title = "frequency score";
-    Ok(vec![
-        counts.drawn(chart::heatmap(&x, &y, &customers, title)),
-        worth.drawn(chart::heatmap(&x, &y, &drawn, title)),
+    let unit_note = if unit_name.is_empty() { String::new() } else { format!(" ({unit_name})") };
+    let scaled: Vec<f64> = means.iter().map(|mean| mean / unit).collect();
+    let x: Vec<String> = (1..=n_frequency).map(|score| format!("F {score}")).collect();
+    let y: Vec<String> = (1..=n_recency).rev().map(|score| format!("R {score}")).collect();
+    let heatmap = |cells: &[f64]| chart::heatmap(&x, &y, cells, "frequency score");
+    Ok([
+        Figure::new(
+            "cells-customers",
+            "Customers by recency and frequency",
+            "Number of customers by recency and frequency score. The best customers are at the \
+             top right, the lost ones at the bottom left.",
+            table.clone(),
+        )
+        .with_chart(heatmap(&customers)),
+        Figure::new(
+            "cells-money",
+            "Monetary value by recency and frequency",
+            format!("Mean monetary value per customer{unit_note}. 0 means no customers."),
+            table,
+        )
+        .with_chart(heatmap(&scaled)),
     ])
 }
 
-/// How much of the money the biggest spenders bring.
+/// Concentration of money. `None` if monetary value is a mean, or if the total is not positive.
 pub(super) fn pareto(source: &Source<'_>) -> PolarsResult<Option<Figure>> {
-    // Means of orders or days add up to nothing.
     if !["", "net", "gross"].contains(&source.monetary()) {
         return Ok(None);
     }
-    let mut sorted = column(source, MONETARY)?;
-    sorted.sort_by(|a, b| b.total_cmp(a));
-    let sums: Vec<f64> = std::iter::once(0.0)
-        .chain(sorted.iter().scan(0.0, |sum, money| {
-            *sum += money;
-            Some(*sum)
-        }))
-        .collect();
-    let Some(all) = sums.last().copied().filter(|all| *all > 0.0) else { return Ok(None) };
-    // Of so many customers; part of one counts as a whole one.
-    let share =
-        |of: f64| sums[((of * sorted.len() as f64).ceil() as usize).min(sorted.len())] / all;
-    // The first few of them often have most, so that steps are finer there.
-    let x: Vec<f64> =
-        (0..20).map(|tenth| f64::from(tenth) / 10.0).chain((2..=100).map(f64::from)).collect();
+    let mut values = column(source, MONETARY)?;
+    values.sort_by(|a, b| b.total_cmp(a));
+    let mut total = 0.0;
+    let mut sums = vec![total];
+    sums.extend(values.iter().map(|money| {
+        total += money;
+        total
+    }));
+    if total <= 0.0 {
+        return Ok(None);
+    }
+    // A fraction of a customer counts as a whole one.
+    let money_share = |customers: f64| {
+        sums[((customers * values.len() as f64).ceil() as usize).min(values.len())] / total
+    };
+    // Finer steps at the start, which is often steep.
+    let tenths = (0..20).map(|tenth| f64::from(tenth) / 10.0);
+    let x: Vec<f64> = tenths.chain((2..=100).map(f64::from)).collect();
+    let y: Vec<f64> = x.iter().map(|x| 100.0 * money_share(x / 100.0)).collect();
+    // With returns, the first customers may have more than 100 %.
+    let highest = y.iter().copied().fold(100.0, f64::max);
     let data = [
-        Data::new("monetary value", x.iter().map(|x| Some(100.0 * share(x / 100.0))), Ink::First),
-        Data::new("if all had the same", [Some(0.0), Some(100.0)], Ink::Muted).dashed(),
+        Data::new("monetary value", y.into_iter().map(Some)),
+        Data::reference("equal distribution", [0.0, 100.0]),
     ];
-    let rows = TOLD.map(|of| vec![Cell::share(Some(of)), Cell::share(Some(share(of)))]);
     let columns = vec![
-        number("customers, the biggest first", "pareto"),
-        number("share of monetary value", "pareto"),
+        number_of("customers, highest value first", "pareto", Kind::Share, |share| *share),
+        number_of("share of monetary value", "pareto", Kind::Share, |x: &f64| money_share(*x)),
     ];
-    let reading = format!(
-        "The biggest fifth of the customers has {} of all monetary value, which is {}.",
-        words::share(share(0.2)),
+    let caption = format!(
+        "The top 20 % of the customers have {} of all monetary value. Monetary value is {}.",
+        format::share(money_share(0.2)),
         monetary(source)
     );
-    let x_axis = Axis::percent("share of customers, the biggest first").from(0.0, 100.0);
+    let x_axis = Axis::percent("share of customers, highest value first").range(0.0, 100.0);
     let y_axis = Axis::percent("share of monetary value");
-    // With returns the first of them may have more than all.
-    let most = data[0].values.iter().flatten().copied().fold(100.0, f64::max);
-    let y_axis = if most > 100.0 { y_axis } else { y_axis.from(0.0, 100.0) };
-    let figure =
-        Figure::new("pareto", "Who brings the money", reading, Table::new(columns, rows.into()));
-    Ok(Some(figure.drawn(chart::lines(&[x, vec![0.0, 100.0]], &data, &x_axis, &y_axis))))
+    let y_axis = if highest > 100.0 { y_axis } else { y_axis.range(0.0, 100.0) };
+    let table = Table::new(PARETO_SHARES, columns);
+    let figure = Figure::new("pareto", "Concentration of monetary value", caption, table);
+    Ok(Some(figure.with_chart(chart::lines(&[x, vec![0.0, 100.0]], &data, &x_axis, &y_axis))))
 }
 
-/// Where the customers lie along a dimension, each bar parted by the scores of those in it.
+/// Histogram of a dimension, coloured by score.
 fn distribution(dimension: Dimension, bins: &Grid, source: &Source<'_>) -> PolarsResult<Figure> {
-    let of =
-        |row: &Row<'_>| row.is(SNAPSHOT, &source.snapshot) && row.is(DIMENSION, dimension.value());
     let values = column(source, dimension.value())?;
     let scores = column(source, dimension.score())?;
     let edges = edges(&values, dimension);
     let highest = scores.iter().copied().fold(1.0, f64::max) as usize;
-    let mut counts = vec![vec![0.0; edges.len()]; highest];
+    let mut counts_by_score = vec![vec![0.0; edges.len()]; highest];
     for (value, score) in values.iter().zip(&scores) {
         let bar = edges.partition_point(|edge| edge <= value).saturating_sub(1);
-        if let Some(counts) = counts.get_mut((*score as usize).saturating_sub(1)) {
+        if let Some(counts) = counts_by_score.get_mut((*score as usize).saturating_sub(1)) {
             counts[bar] += 1.0;
         }
     }
-    let data: Vec<Data> = counts
-        .iter()
-        .enumerate()
-        .rev()
-        .map(|(idx, counts)| {
-            let shade = if highest > 1 { idx as f64 / (highest - 1) as f64 } else { 1.0 };
-            let seen = counts.iter().map(|count| Some(*count).filter(|count| *count > 0.0));
-            Data::new(&format!("score {}", idx + 1), seen, Ink::Shade(shade))
-        })
-        .collect();
-    let (title, x_title) = match dimension {
-        Dimension::Recency => ("Recency".to_owned(), "days since the last order".to_owned()),
-        Dimension::Frequency => ("Frequency".to_owned(), source.frequency().to_owned()),
-        Dimension::Monetary => ("Monetary value".to_owned(), source.money.named("monetary value")),
-    };
-    let mut columns =
-        vec![number(&format!("{x_title} from"), dimension.value()), number("customers", CUSTOMERS)];
-    columns.extend(
-        (1..=highest).rev().map(|score| number(&format!("score {score}"), dimension.score())),
-    );
-    let rows = edges.iter().enumerate().map(|(bar, edge)| {
-        let of: Vec<f64> = counts.iter().rev().map(|counts| counts[bar]).collect();
-        let mut row = vec![Cell::places(Some(*edge), usize::from(edge.fract() != 0.0) * 2)];
-        row.extend(
-            [of.iter().sum::<f64>()]
-                .iter()
-                .chain(&of)
-                .map(|customers| Cell::count(Some(*customers))),
-        );
-        row
+    let series = counts_by_score.iter().enumerate().rev().map(|(index, counts)| {
+        let shade = if highest > 1 { index as f64 / (highest - 1) as f64 } else { 1.0 };
+        let heights = counts.iter().map(|count| (*count > 0.0).then_some(*count));
+        let series = Data::new(&format!("score {}", index + 1), heights);
+        Data { color: Some(0), shade, ..series }
     });
-    let bins = bins.rows().find(of).map(|row| (row.number(ASKED_BINS), row.number(ACHIEVED_BINS)));
-    let reading = match bins {
-        Some((Some(asked), Some(achieved))) if achieved < asked => format!(
-            "Customers by {x_title}; each bar begins at its label, and its shade is the score. {asked} bins were asked for, and \
-             {achieved} hold customers."
-        ),
-        _ => format!(
-            "Customers by {x_title}; each bar begins at its label, and its shade is the score."
-        ),
+    let data: Vec<Data> = series.collect();
+    let (title, x_title) = match dimension {
+        Dimension::Recency => ("Recency", "days since the last order".to_owned()),
+        Dimension::Frequency => ("Frequency", source.frequency().to_owned()),
+        Dimension::Monetary => ("Monetary value", source.money.title("monetary value")),
     };
-    let labels: Vec<String> = edges.iter().map(|edge| short(*edge)).collect();
-    let figure = Figure::new(
-        format!("values-{}", dimension.value()),
-        title,
-        reading,
-        Table::new(columns, rows.collect()),
+    let counts = &counts_by_score;
+    let mut columns = vec![
+        number_of(&format!("{x_title} from"), dimension.value(), Kind::Short, |bar: &usize| {
+            edges[*bar]
+        }),
+        number_of("customers", CUSTOMERS, Kind::Count, |bar: &usize| {
+            counts.iter().map(|counts| counts[*bar]).sum::<f64>()
+        }),
+    ];
+    columns.extend((0..highest).rev().map(|index| {
+        let count = move |bar: &usize| counts[index][*bar];
+        number_of(&format!("score {}", index + 1), dimension.score(), Kind::Count, count)
+    }));
+    let table = Table::new(0..edges.len(), columns);
+    let mut caption = format!(
+        "Customers by {x_title}. Each bar starts at the value of its label, and its shade shows \
+         the score."
     );
-    Ok(figure.drawn(chart::columns(&labels, &data, &x_title, &Axis::amount("customers"), true)))
+    let first_bin = bins.find(&[(DIMENSION, dimension.value()), (SNAPSHOT, source.snapshot)]);
+    if let Some((requested, effective)) = first_bin.and_then(missing_scores) {
+        caption += &format!(" Of the {requested} requested scores, {effective} have customers.");
+    }
+    let labels: Vec<String> = edges.iter().map(|edge| abbreviate(*edge)).collect();
+    let axis = Axis::amount("customers");
+    let chart = chart::bars(&labels, &data, &x_title, &axis, Bars::Stacked);
+    let id = format!("values-{}", dimension.value());
+    Ok(Figure::new(&id, title, caption, table).with_chart(chart))
 }
 
-/// Where each dimension is cut, and how many customers that gives each score.
-fn cuts(bins: &Grid, source: &Source<'_>) -> Figure {
+/// Requested and effective bins of a dimension, if customers with equal values left bins empty.
+pub(super) fn missing_scores(bin: Row<'_>) -> Option<(f64, f64)> {
+    let (requested, effective) = (bin.number(REQUESTED_BINS)?, bin.number(EFFECTIVE_BINS)?);
+    (effective < requested).then_some((requested, effective))
+}
+
+fn cut_points(bins: &Grid, source: &Source<'_>) -> Figure {
+    let bound = |title: &str, name: &'static str| {
+        cells_of(title, name, move |row: &Row<'_>| {
+            let is_money = row.is(DIMENSION, MONETARY);
+            let money = Kind::Decimals(source.money.decimals());
+            let kind = if is_money { money } else { Kind::Short };
+            kind.cell(row.number(name))
+        })
+    };
     let columns = vec![
         text("dimension", DIMENSION),
-        number("score", SCORE),
-        number("from", LOWER),
-        number("to", UPPER),
-        number("customers", CUSTOMERS),
+        number("score", SCORE, Kind::Count),
+        bound("from", LOWER),
+        bound("to", UPPER),
+        number("customers", CUSTOMERS, Kind::Count),
     ];
-    let rows = bins.rows().filter(|row| row.is(SNAPSHOT, &source.snapshot)).map(|row| {
-        let end = |value: Option<f64>| match row.is(DIMENSION, MONETARY) {
-            true => Cell::money(value, &source.money),
-            false => {
-                Cell::places(value, value.map_or(0, |value| usize::from(value.fract() != 0.0) * 2))
-            }
-        };
-        vec![
-            Cell::text(row.text(DIMENSION).unwrap_or_default()),
-            Cell::count(row.number(SCORE)),
-            end(row.number(LOWER)),
-            end(row.number(UPPER)),
-            Cell::count(row.number(CUSTOMERS)),
-        ]
-    });
     Figure::new(
         "cuts",
-        "Where they are cut",
-        "The cut points of each dimension, and the customers between them; the outermost bins are open.",
-        Table::new(columns, rows.collect()),
+        "Cut points",
+        "The range of values and the number of customers of each score. The lowest and the highest \
+         range are open.",
+        Table::new(bins.rows_with(SNAPSHOT, source.snapshot), columns),
     )
 }
 
-/// What monetary value is, in words.
+/// The definition of monetary value, to complete "Monetary value is …".
 pub(super) fn monetary(source: &Source<'_>) -> String {
-    let steps =
-        source.manifest["definition"]["clean"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let policy =
-        steps.iter().find_map(|step| step["cancellations"]["policy"].as_str()).unwrap_or("drop");
-    let what = match (source.monetary(), policy) {
-        ("mean_per_order", _) => "the mean of an order",
-        ("mean_per_day", _) => "the mean of a day with a purchase",
-        (_, "drop") => "all that was spent",
-        ("gross", _) | ("", "separate") => "all that was spent, returns left aside",
-        _ => "all that was spent, less what came back",
+    let manifest = source.manifest;
+    let policy = manifest.step_option("cancellations", "policy");
+    let measure = match (source.monetary(), policy.unwrap_or("drop")) {
+        ("mean_per_order", _) => "the mean per order",
+        ("mean_per_day", _) => "the mean per day with a purchase",
+        (_, "drop") => "all money spent",
+        ("gross", _) | ("", "separate") => "all money spent, without deducting returns",
+        _ => "all money spent, minus returns",
     };
-    let window =
-        source.manifest["definition"]["rfm"]["window"].as_str().filter(|window| *window != "all");
-    let within = window.map(|window| format!(" within {window}")).unwrap_or_default();
-    let capped = steps.iter().any(|step| step["cap_outliers"]["policy"] == "winsorise");
-    format!("{what}{within}{}", if capped { ", capped at a quantile" } else { "" })
+    let window = manifest.rfm_option("window").filter(|window| *window != "all");
+    let within = window.map_or_else(String::new, |window| format!(" within {window}"));
+    let is_capped = manifest.step_option("cap_outliers", "policy") == Some("winsorise");
+    format!("{measure}{within}{}", if is_capped { ", capped at a quantile" } else { "" })
 }
 
-/// A unit in brackets, where there is one.
-fn in_units(unit: &str) -> String {
-    if unit.is_empty() { String::new() } else { format!(" ({unit})") }
-}
-
-/// Where bars begin: at even steps for days, within powers of ten for what some have many times as much of as others.
+/// Lower edges of histogram bars: equal steps for days, and steps that grow with the value for
+/// skewed dimensions.
 fn edges(values: &[f64], dimension: Dimension) -> Vec<f64> {
-    let (low, high) = values
-        .iter()
-        .fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
     if values.is_empty() {
         return vec![0.0];
     }
+    let low = values.iter().copied().fold(f64::MAX, f64::min);
+    let high = values.iter().copied().fold(f64::MIN, f64::max);
     if dimension == Dimension::Recency || high <= 0.0 {
-        let step = [1.0, 2.0, 5.0]
-            .iter()
-            .flat_map(|unit| (0..12).map(move |power| unit * 10f64.powi(power)))
-            .filter(|step| (high - low) / step <= BARS)
-            .fold(f64::INFINITY, f64::min);
-        let first = if step.is_finite() { (low / step).floor() * step } else { low };
-        let bars = if step.is_finite() { ((high - first) / step) as usize + 1 } else { 1 };
+        let mut steps =
+            (0..12).flat_map(|power| [1.0, 2.0, 5.0].map(|unit| unit * 10f64.powi(power)));
+        let Some(step) = steps.find(|step| (high - low) / step <= MAX_BARS) else {
+            return vec![low];
+        };
+        let first = (low / step).floor() * step;
+        let bars = ((high - first) / step) as usize + 1;
         return (0..bars).map(|bar| first + step * bar as f64).collect();
     }
     let whole = dimension == Dimension::Frequency;
-    let decades = (-2..13).flat_map(|power| DECADE.map(|unit| unit * 10f64.powi(power)));
+    let decades = (-2..13).flat_map(|power| DECADE_EDGES.map(|edge| edge * 10f64.powi(power)));
     let mut edges: Vec<f64> =
         decades.filter(|edge| *edge <= high && !(whole && edge.fract() != 0.0)).collect();
     let smallest =
@@ -309,24 +292,24 @@ fn edges(values: &[f64], dimension: Dimension) -> Vec<f64> {
 }
 
 /// A number in few characters: `1.5k`.
-fn short(value: f64) -> String {
-    let (by, name) = match value.abs() {
-        big if big >= 1e9 => (1e9, "bn"),
-        big if big >= 1e6 => (1e6, "m"),
-        big if big >= 1e3 => (1e3, "k"),
+fn abbreviate(value: f64) -> String {
+    let (divisor, suffix) = match value.abs() {
+        size if size >= 1e9 => (1e9, "bn"),
+        size if size >= 1e6 => (1e6, "m"),
+        size if size >= 1e3 => (1e3, "k"),
         _ => (1.0, ""),
     };
-    let text = format!("{:.2}", value / by);
-    format!("{}{name}", text.trim_end_matches('0').trim_end_matches('.'))
+    let text = format!("{:.2}", value / divisor);
+    format!("{}{suffix}", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{edges, short};
+    use super::{abbreviate, edges};
     use crate::score::Dimension;
 
     #[test]
-    fn every_value_lies_in_a_bar_and_every_bar_could_hold_one() {
+    fn histogram_edges_cover_all_values() {
         for (values, dimension, expected) in [
             (&[1.0, 374.0][..], Dimension::Recency, 19),
             (&[1.0, 1.0], Dimension::Recency, 1),
@@ -347,9 +330,9 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_short() {
+    fn large_numbers_are_abbreviated() {
         assert_eq!(
-            [0.0, 1.5, 15.0, 1500.0, 2e6, -0.5].map(short),
+            [0.0, 1.5, 15.0, 1500.0, 2e6, -0.5].map(abbreviate),
             ["0", "1.5", "15", "1.5k", "2m", "-0.5"]
         );
     }

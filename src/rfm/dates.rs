@@ -1,43 +1,39 @@
-//! The dates to look back from.
+//! The snapshot dates. A snapshot counts lines before its date only.
 
 use chrono::{Days, Months, NaiveDate};
 
 use super::RfmError;
 
-/// Which dates to look back from; each is exclusive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SnapshotDates {
     /// The day after the last accepted line.
     Last,
-    /// These dates, ascending, each once.
+    /// These dates, ascending and distinct.
     Given(Vec<NaiveDate>),
-    /// Dates at even steps.
     Grid(Grid),
 }
 
-/// Dates at even steps, from the first on.
+/// Dates at a fixed interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grid {
     /// The first date.
     pub from: NaiveDate,
-    /// From one date to the next.
-    pub every: Step,
-    /// No date lies after this one; where none is named, the grid ends with the day after the last accepted line, which is added
-    /// where it is off the grid.
+    pub every: Interval,
+    /// The last possible date. If `None`, the grid ends with the day after the last accepted line,
+    /// which is added if it is not on the grid.
     pub until: Option<NaiveDate>,
 }
 
-/// A step in time; at least one unit.
+/// The interval between two dates; at least one unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// So many days.
+pub enum Interval {
     Days(u32),
-    /// So many months: the same day of the month, or the month's last day where it has no such day.
+    /// Keeps the day of the month, or takes the month's last day if the month is shorter.
     Months(u32),
 }
 
-impl Step {
-    /// The date that lies so many steps after another; `None` beyond the calendar.
+impl Interval {
+    /// The date `times` intervals after another; `None` beyond the calendar.
     fn after(self, from: NaiveDate, times: u32) -> Option<NaiveDate> {
         match self {
             Self::Days(days) => {
@@ -51,10 +47,10 @@ impl Step {
 }
 
 impl SnapshotDates {
-    /// The dates themselves, ascending, where the first and the last accepted line are of these days.
+    /// The dates, ascending. `first` and `last` are the days of the first and last accepted line.
     ///
     /// # Errors
-    /// A date that no accepted line lies before, or a grid that begins after its end.
+    /// A date is not after `first`, or a grid starts after its end.
     pub fn within(&self, first: NaiveDate, last: NaiveDate) -> Result<Vec<NaiveDate>, RfmError> {
         let end = last.succ_opt().unwrap_or(last);
         let dates = match self {
@@ -88,22 +84,22 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn grid(every: Interval, from: &str, until: Option<&str>) -> Result<Vec<String>, RfmError> {
+        let grid = Grid { from: date(from), every, until: until.map(date) };
+        let dates = SnapshotDates::Grid(grid).within(date("2024-01-15"), date("2024-04-20"))?;
+        Ok(dates.iter().map(ToString::to_string).collect())
+    }
+
     #[test]
-    fn a_grid_ends_with_the_day_after_the_last_line() {
-        let grid = |every, from: &str, until: Option<&str>| {
-            let until = until.map(date);
-            SnapshotDates::Grid(Grid { from: date(from), every, until })
-                .within(date("2024-01-15"), date("2024-04-20"))
-                .map(|dates| dates.iter().map(ToString::to_string).collect::<Vec<_>>())
-        };
+    fn grid_ends_with_the_day_after_the_last_line() {
+        let month = Interval::Months(1);
+        let week = Interval::Days(7);
         let months = ["2024-01-31", "2024-02-29", "2024-03-31", "2024-04-21"];
-        assert_eq!(grid(Step::Months(1), "2024-01-31", None).unwrap(), months);
-        assert_eq!(grid(Step::Months(1), "2024-01-31", Some("2024-04-01")).unwrap(), months[..3]);
-        assert_eq!(
-            grid(Step::Days(7), "2024-04-07", None).unwrap(),
-            ["2024-04-07", "2024-04-14", "2024-04-21"]
-        );
-        assert!(matches!(grid(Step::Days(7), "2024-04-22", None), Err(RfmError::EmptyGrid { .. })));
-        assert!(matches!(grid(Step::Days(7), "2024-01-15", None), Err(RfmError::TooEarly { .. })));
+        assert_eq!(grid(month, "2024-01-31", None).unwrap(), months);
+        assert_eq!(grid(month, "2024-01-31", Some("2024-04-01")).unwrap(), months[..3]);
+        let weeks = ["2024-04-07", "2024-04-14", "2024-04-21"];
+        assert_eq!(grid(week, "2024-04-07", None).unwrap(), weeks);
+        assert!(matches!(grid(week, "2024-04-22", None), Err(RfmError::EmptyGrid { .. })));
+        assert!(matches!(grid(week, "2024-01-15", None), Err(RfmError::TooEarly { .. })));
     }
 }

@@ -1,79 +1,85 @@
-//! Further columns of a customer beside recency, frequency and monetary value. Each is an aggregate over the customer's rows of the
-//! order book before the snapshot, within the window where there is one.
+//! Additional columns of a customer. Each is an aggregate over the customer's rows of the order
+//! facts before the snapshot, within the window if there is one.
 
 use chrono::NaiveDate;
 use polars::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::measures::{self, Frequency, Monetary};
-use super::{RfmParams, by_snapshot, day, within};
+use super::{RfmParams, by_snapshot, day, days_before, within};
 use crate::columns::{
-    AVERAGE_ORDER_VALUE, CATEGORY, CUSTOMER_ID, DAY, FREQUENCY, GAP_DAYS_STD, MEAN_GAP_DAYS,
-    MONETARY, MONEY, N_PRODUCTS, PLACE, SNAPSHOT, STANDS, TENURE_DAYS, category_share, ratio_name,
+    AVERAGE_ORDER_VALUE, CATEGORY, CUSTOMER_ID, DAY, FREQUENCY, GAP_DAYS_STD, IS_EFFECTIVE,
+    MEAN_GAP_DAYS, MONETARY, MONEY, N_PRODUCTS, PLACE, SNAPSHOT, TENURE_DAYS, category_share,
+    ratio_name,
 };
 use crate::ingest::Money;
-use crate::orders::OrderBook;
+use crate::orders::OrderFacts;
 
-/// A further column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// An additional column of the segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Feature {
-    /// See [`tenure_days`].
     TenureDays,
-    /// See [`mean_gap_days`].
     MeanGapDays,
-    /// See [`gap_days_std`].
     GapDaysStd,
-    /// See [`average_order_value`].
     AverageOrderValue,
-    /// Distinct products bought before the snapshot; u32.
     NProducts,
 }
 
-/// What was done in the last days, as a share of what was done in more of them.
+/// The share of a recent period in a longer period, both in days before the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ratio {
-    /// What was done.
-    pub of: Of,
-    /// The shorter stretch, in days before the snapshot.
+    pub of: RatioOf,
     pub recent: u32,
-    /// The longer one.
     pub over: u32,
 }
 
-/// What a ratio is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Of {
-    /// Money, less what was returned.
-    Money,
-    /// Orders that stand.
-    Orders,
+/// What a ratio compares: money less returns, or orders.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RatioOf {
+    #[default]
+    Monetary,
+    Frequency,
+}
+
+impl RatioOf {
+    /// The YAML value, which is also the name of the column.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Monetary => MONETARY,
+            Self::Frequency => FREQUENCY,
+        }
+    }
 }
 
 impl Ratio {
-    /// Name of the column.
     pub fn column(&self) -> String {
-        let of = match self.of {
-            Of::Money => MONETARY,
-            Of::Orders => FREQUENCY,
-        };
-        ratio_name(of, &format!("{}d", self.recent), &format!("{}d", self.over))
+        ratio_name(self.of.name(), &format!("{}d", self.recent), &format!("{}d", self.over))
     }
 
-    /// The share; f64, null for customers who did nothing of the kind in the longer stretch, or returned all of it.
-    pub(super) fn share(&self, as_of: NaiveDate, has_orders: bool) -> Expr {
-        let done = |days: u32| {
-            let within = (day(as_of) - col(DAY)).dt().total_days(false).lt_eq(lit(i64::from(days)));
-            match self.of {
-                Of::Money => {
-                    when(within).then(col(MONEY)).otherwise(lit(0i64).cast(DataType::Int128)).sum()
-                }
-                Of::Orders => measures::orders_where(within, has_orders),
-            }
-            .cast(DataType::Float64)
+    /// The share; f64, null if the value of the longer period is zero or negative.
+    pub(super) fn share(&self, as_of: NaiveDate, facts: &OrderFacts) -> Expr {
+        let total = |days: u32| {
+            let is_in_period = days_before(day(as_of)).lt_eq(lit(i64::from(days)));
+            let total = match self.of {
+                RatioOf::Monetary => money_if(is_in_period),
+                RatioOf::Frequency => measures::orders_if(is_in_period, facts),
+            };
+            total.cast(DataType::Float64)
         };
-        let over = done(self.over);
-        let share = done(self.recent) / over.clone();
-        when(over.gt(lit(0.0))).then(share).otherwise(lit(NULL)).alias(self.column())
+        share(total(self.recent), total(self.over)).alias(self.column())
     }
+}
+
+/// Null if `total` is zero or negative.
+fn share(part: Expr, total: Expr) -> Expr {
+    when(total.clone().gt(lit(0.0))).then(part / total).otherwise(lit(NULL))
+}
+
+fn money_if(condition: Expr) -> Expr {
+    when(condition).then(col(MONEY)).otherwise(lit(0i64).cast(DataType::Int128)).sum()
 }
 
 /// Whole calendar days from the customer's first line to the snapshot; i32, at least 1.
@@ -81,77 +87,68 @@ pub fn tenure_days(as_of: NaiveDate) -> Expr {
     (day(as_of) - col(DAY).min()).dt().total_days(false).cast(DataType::Int32).alias(TENURE_DAYS)
 }
 
-/// Mean of the days between one day with a purchase and the next; f64, null for customers who bought on one day alone.
+/// Mean of the days between successive purchase days; f64, null for a single purchase day.
 pub fn mean_gap_days() -> Expr {
-    gaps().mean().alias(MEAN_GAP_DAYS)
+    purchase_gaps().mean().alias(MEAN_GAP_DAYS)
 }
 
-/// Sample standard deviation of the days between one day with a purchase and the next; f64, null for customers who bought on
-/// fewer than three days.
+/// Sample standard deviation of the days between successive purchase days; f64, null for fewer than
+/// three purchase days.
 pub fn gap_days_std() -> Expr {
-    gaps().std(1).alias(GAP_DAYS_STD)
+    purchase_gaps().std(1).alias(GAP_DAYS_STD)
 }
 
-/// Money by order, as `monetary: mean_per_order` has it; f64, null for a customer without an order that stands.
-pub fn average_order_value(book: &OrderBook) -> Expr {
-    let orders = measures::frequency(Frequency::Orders, book);
-    let mean = measures::monetary(Monetary::MeanPerOrder, book);
+/// Days between successive days with an effective purchase.
+fn purchase_gaps() -> Expr {
+    let day = when(col(IS_EFFECTIVE)).then(col(DAY).cast(DataType::Int32)).otherwise(lit(NULL));
+    let days = day.drop_nulls().unique().sort(SortOptions::default());
+    days.diff(lit(1), Default::default()).cast(DataType::Float64)
+}
+
+/// Money per order as in `monetary: mean_per_order`; f64, null without an effective order.
+pub fn average_order_value(facts: &OrderFacts) -> Expr {
+    let orders = measures::frequency(Frequency::Orders, facts);
+    let mean = measures::monetary(Monetary::MeanPerOrder, facts);
     when(orders.gt(lit(0u32))).then(mean).otherwise(lit(NULL)).alias(AVERAGE_ORDER_VALUE)
 }
 
-/// Distinct products that the customer had bought before the snapshot; u32. `products` has one row a (customer, product), with the
-/// day on which the customer first bought it.
+/// Distinct products that each customer bought before the snapshot; u32. `products` has one row per
+/// (customer, product), with the day of the first purchase.
 pub(super) fn n_products(products: LazyFrame, as_of: NaiveDate) -> LazyFrame {
-    let seen = products.filter(col(DAY).lt(day(as_of)));
-    seen.group_by([col(CUSTOMER_ID)]).agg([len().cast(DataType::UInt32).alias(N_PRODUCTS)])
+    let bought = products.filter(col(DAY).lt(day(as_of)));
+    bought.group_by([col(CUSTOMER_ID)]).agg([len().cast(DataType::UInt32).alias(N_PRODUCTS)])
 }
 
-/// The shares of each customer's purchases, by money, in the categories that sold most at each snapshot: `category_1_share` and on,
-/// f64, null for customers who bought nothing of worth. Ranked by money and then by name, at each snapshot apart, so that what sells
-/// later does not change an earlier one. `sold` has one row a (customer, category, day) of accepted lines that are no returns.
+/// Adds each customer's share of money in the best-selling categories: `category_1_share` and on,
+/// f64, null if the customer's money in `sold` is not positive. Returns the frame and the table
+/// `top_categories`.
 ///
-/// The table has one row a (snapshot, place): `snapshot` date, `place` u32, `category` text, `money` f64.
-///
-/// # Errors
-/// What Polars says.
+/// Categories are ranked by money and then by name, at each snapshot, so later sales do not change
+/// an earlier snapshot. `sold` has one row per (customer, category, day) of accepted lines that are
+/// not returns. The table has one row per (snapshot, rank): `snapshot` date, `place` u32,
+/// `category` text, `money` f64.
 pub(super) fn top_categories(
     params: &RfmParams,
     sold: &DataFrame,
     frame: &DataFrame,
     money: &Money,
 ) -> PolarsResult<(DataFrame, DataFrame)> {
-    let (mut parts, mut tops) = (Vec::new(), Vec::new());
-    for (date, of_date) in by_snapshot(frame)? {
-        let within = sold.clone().lazy().filter(within(params.window, day(date)));
-        let order = SortMultipleOptions::default().with_order_descending_multi([true, false]);
-        let by_category =
-            within.clone().filter(col(CATEGORY).is_not_null()).group_by([col(CATEGORY)]);
-        let top = by_category.agg([col(MONEY).sum()]).sort([MONEY, CATEGORY], order);
-        let mut top = top.limit(params.top_categories as IdxSize).collect()?;
-        let found = || -> PolarsResult<Vec<String>> {
-            Ok(top.column(CATEGORY)?.str()?.iter().flatten().map(str::to_owned).collect())
+    let mut parts = Vec::new();
+    let mut tables = Vec::new();
+    for (date, customers) in by_snapshot(frame)? {
+        let sold = sold.clone().lazy().filter(within(params.window, day(date)));
+        let mut top = best_selling(sold.clone(), params.top_categories)?;
+        let names = match &params.fitted.categories {
+            Some(names) => names.clone(),
+            None => top.column(CATEGORY)?.str()?.iter().flatten().map(str::to_owned).collect(),
         };
-        let names = params.fitted.categories.clone().map_or_else(found, Ok)?;
-        let spent =
-            |of: Expr| when(of).then(col(MONEY)).otherwise(lit(0i64).cast(DataType::Int128)).sum();
-        let total = col(MONEY).sum().cast(DataType::Float64);
-        let share = |place: usize| {
-            let name = names
-                .get(place - 1)
-                .map_or(lit(false), |name| col(CATEGORY).eq(lit(name.as_str())));
-            let part = spent(name.fill_null(lit(false))).cast(DataType::Float64);
-            when(total.clone().gt(lit(0.0)))
-                .then(part / total.clone())
-                .otherwise(lit(NULL))
-                .alias(category_share(place))
-        };
-        let shares: Vec<Expr> = (1..=params.top_categories).map(share).collect();
         let key = [col(CUSTOMER_ID)];
-        let joined = within.group_by(key.clone()).agg(shares);
-        parts.push(of_date.lazy().join(joined, key.clone(), key, JoinArgs::new(JoinType::Left)));
-        let place = Column::new(PLACE.into(), (1..=top.height() as u32).collect::<Vec<_>>());
-        top.with_column(place)?;
-        tops.push(top.lazy().select([
+        let shares = sold.group_by(key.clone()).agg(category_shares(&names, params.top_categories));
+        let left = JoinArgs::new(JoinType::Left);
+        parts.push(customers.lazy().join(shares, key.clone(), key, left));
+        let ranks: Vec<u32> = (1..=top.height() as u32).collect();
+        top.with_column(Column::new(PLACE.into(), ranks))?;
+        tables.push(top.lazy().select([
             day(date).alias(SNAPSHOT),
             col(PLACE),
             col(CATEGORY),
@@ -160,12 +157,30 @@ pub(super) fn top_categories(
     }
     let frame = concat(parts, UnionArgs::default())?
         .sort([SNAPSHOT, CUSTOMER_ID], SortMultipleOptions::default());
-    Ok((frame.collect()?, concat(tops, UnionArgs::default())?.collect()?))
+    Ok((frame.collect()?, concat(tables, UnionArgs::default())?.collect()?))
 }
 
-/// Days between the days on which something was bought that stands.
-fn gaps() -> Expr {
-    let bought = when(col(STANDS)).then(col(DAY).cast(DataType::Int32)).otherwise(lit(NULL));
-    let days = bought.drop_nulls().unique().sort(SortOptions::default());
-    days.diff(lit(1), Default::default()).cast(DataType::Float64)
+/// The `limit` categories with the most money: `category`, and `money` in minor units.
+fn best_selling(sold: LazyFrame, limit: usize) -> PolarsResult<DataFrame> {
+    let order = SortMultipleOptions::default().with_order_descending_multi([true, false]);
+    sold.filter(col(CATEGORY).is_not_null())
+        .group_by([col(CATEGORY)])
+        .agg([col(MONEY).sum()])
+        .sort([MONEY, CATEGORY], order)
+        .limit(limit as IdxSize)
+        .collect()
+}
+
+/// The columns `category_1_share` to `category_{n}_share`. A rank without a category has share 0.
+fn category_shares(names: &[String], n: usize) -> Vec<Expr> {
+    let total = col(MONEY).sum().cast(DataType::Float64);
+    let rank_share = |rank: usize| {
+        let is_category = match names.get(rank - 1) {
+            Some(name) => col(CATEGORY).eq(lit(name.as_str())).fill_null(lit(false)),
+            None => lit(false),
+        };
+        let money = money_if(is_category).cast(DataType::Float64);
+        share(money, total.clone()).alias(category_share(rank))
+    };
+    (1..=n).map(rank_share).collect()
 }

@@ -1,56 +1,58 @@
-//! `rfm`: [`OrderBook`] → [`Snapshots`]: recency, frequency and monetary value of every customer at every date.
-//!
-//! What is deliberately absent: the clock. A snapshot's date comes from the YAML, the command line or the data.
+//! `rfm`: [`OrderFacts`] → [`Snapshots`]: recency, frequency and monetary value of every customer
+//! at every snapshot date. The dates come from the YAML, the command line or the data, never from
+//! the clock.
 
 use chrono::NaiveDate;
 use polars::prelude::*;
 
 use crate::clean::ReturnPolicy;
-use crate::columns::{CATEGORY, CUSTOMER_ID, DAY, N_PRODUCTS, PRODUCT_ID, SNAPSHOT};
-use crate::ingest::Keyed;
-use crate::orders::{OrderBook, ledger};
+use crate::columns::{
+    AVERAGE_ORDER_VALUE, CATEGORY, CUSTOMER_ID, DAY, FREQUENCY, GAP_DAYS_STD, LAST_ORDER_AT,
+    MEAN_GAP_DAYS, MONETARY, N_PRODUCTS, PRODUCT_ID, RECENCY_DAYS, RETURNED_MONEY, SNAPSHOT,
+    TENURE_DAYS, category_share,
+};
+use crate::error::{Class, StageError};
+use crate::ingest::{LookupParams, LookupTable};
+use crate::orders::{OrderFacts, ledger};
+use crate::tables::TableId;
 
 pub mod dates;
 pub mod features;
-pub mod inputs;
+pub mod fingerprint;
 pub mod measures;
 pub mod outliers;
 pub mod quantile;
 
-pub use dates::{Grid, SnapshotDates, Step};
-pub use features::{Feature, Of, Ratio};
-pub use inputs::inputs;
+pub use dates::{Grid, Interval, SnapshotDates};
+pub use features::{Feature, Ratio, RatioOf};
+pub use fingerprint::fingerprints;
 pub use measures::{Frequency, Monetary};
 pub use outliers::{CapOutliers, CapPolicy};
 
-/// Checked options of `rfm`.
+/// Validated options of `rfm`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RfmParams {
-    /// The dates to look back from.
     pub snapshots: SnapshotDates,
-    /// What frequency counts.
     pub frequency: Frequency,
-    /// What monetary value is.
     pub monetary: Monetary,
-    /// How many days back from a snapshot count; all where none is named.
+    /// Number of days before a snapshot that count; all if `None`.
     pub window: Option<u32>,
-    /// Customers whose first line lies less than so many days before a snapshot are left out of it.
+    /// Customers are left out of a snapshot if their first line is fewer days before it.
     pub min_history_days: u32,
-    /// Further columns, in order.
+    /// Additional columns, in order.
     pub features: Vec<Feature>,
-    /// Shares of what was done in shorter stretches of time, after the further columns.
+    /// Ratio columns, after the additional columns.
     pub ratios: Vec<Ratio>,
-    /// Number of categories whose shares are told.
+    /// Number of categories with a share column.
     pub top_categories: usize,
-    /// What becomes of monetary values beyond a quantile.
     pub cap: Option<CapOutliers>,
-    /// What is not to be found anew, where customers are measured by those of an earlier run.
+    /// Parameters of an earlier run that are not fitted again.
     pub fitted: Fitted,
 }
 
 impl RfmParams {
-    /// Whether what is bought, or of which kind it is, counts for a measure.
-    pub fn looks_at(&self, column: &str) -> bool {
+    /// Whether a measure reads `product_id` or `category` of the lines.
+    pub fn reads_column(&self, column: &str) -> bool {
         match column {
             PRODUCT_ID => self.features.contains(&Feature::NProducts),
             CATEGORY => self.top_categories > 0,
@@ -59,191 +61,207 @@ impl RfmParams {
     }
 }
 
-/// What was found over all customers of a run, for others to be measured by.
+/// Parameters that a run fits over all its customers, for later runs.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Fitted {
-    /// The monetary value at the quantile of `cap_outliers`.
+    /// Monetary value at the quantile of `cap_outliers`.
     pub limit: Option<f64>,
-    /// The categories that sold most, in order.
+    /// The best-selling categories, in order.
     pub categories: Option<Vec<String>>,
 }
 
 /// Every customer at every snapshot.
 ///
-/// One row a (snapshot, customer), sorted by both. Columns: `snapshot` date, `customer_id` text, `last_order_at`
-/// datetime\[μs\], `recency_days` i32, `frequency` u32, `monetary` f64, `returned_money` f64 where returns are kept apart, the further columns that are asked for (see [`features`]; `n_products` and the
-/// shares in categories last), and the
-/// attributes of the customers' source. A customer is in a snapshot where it has an accepted line before it.
+/// One row per (snapshot, customer), sorted by both. A customer is in a snapshot if it has an
+/// accepted line before it. Columns: `snapshot` date, `customer_id` text, `last_order_at`
+/// datetime\[μs\], `recency_days` i32, `frequency` u32, `monetary` f64, `returned_money` f64 (if
+/// returns are `separate`), the additional columns of [`features`] (`n_products` and the category
+/// shares last), and the attributes of the customers' source.
 #[derive(Debug, Clone)]
 pub struct Snapshots {
-    /// The table.
     pub frame: DataFrame,
     /// The dates, ascending; never empty.
     pub dates: Vec<NaiveDate>,
-    /// Tables that were made on the way, by name: `outliers` (see [`outliers`]) and `top_categories` (see [`features`]), where
-    /// they are asked for.
-    pub tables: Vec<(&'static str, DataFrame)>,
+    /// Additional tables by name: `outliers` (see [`outliers`]) and `top_categories` (see
+    /// [`features`]), if configured.
+    pub tables: Vec<(TableId, DataFrame)>,
 }
 
-/// Why there is no snapshot to be had.
 #[derive(Debug, thiserror::Error)]
 pub enum RfmError {
-    /// `clean` left nothing.
     #[error("no line is left to measure:{reasons}")]
     NothingAccepted {
-        /// How many rows went for which reason.
+        /// Rejected rows by reason.
         reasons: String,
     },
-    /// The date lies before everything.
-    #[error("snapshot {date}: no accepted line lies before it; the first is of {first}")]
+    #[error("snapshot {date}: no accepted line is earlier; the first is on {first}")]
     TooEarly {
-        /// The snapshot.
         date: NaiveDate,
         /// Day of the first accepted line.
         first: NaiveDate,
     },
-    /// The grid holds no date.
-    #[error("snapshots from {from} on: they end at {until}")]
-    EmptyGrid {
-        /// Where the grid begins.
-        from: NaiveDate,
-        /// Where it ends.
-        until: NaiveDate,
-    },
-    /// The window, or the history that is asked for, leaves nobody.
+    #[error("`rfm.snapshots` starts on {from}, after its end {until}")]
+    EmptyGrid { from: NaiveDate, until: NaiveDate },
     #[error("snapshot {date}: no customer is left within `rfm.window` and `rfm.min_history_days`")]
-    NobodyLeft {
-        /// The snapshot.
-        date: NaiveDate,
-    },
-    /// The engine failed.
+    NoCustomers { date: NaiveDate },
     #[error(transparent)]
     Engine(#[from] PolarsError),
 }
 
-/// The dates to look back from, ascending.
-///
-/// # Errors
-/// No accepted line at all, or none before one of the dates.
-pub fn dates(params: &RfmParams, book: &OrderBook) -> Result<Vec<NaiveDate>, RfmError> {
-    match book.span()? {
-        Some((first, last)) => params.snapshots.within(first, last),
-        None => {
-            let reasons = ledger::reasons(book)?;
-            let reasons =
-                if reasons.is_empty() { " the source has no rows".to_owned() } else { reasons };
-            Err(RfmError::NothingAccepted { reasons })
+impl StageError for RfmError {
+    const STAGE: Option<&'static str> = Some("rfm");
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Engine(_) => Class::System,
+            _ => Class::Data,
         }
     }
 }
 
-/// Computes a snapshot at each of the dates from the order book, and gives the customers their attributes. Of no dates comes a table
-/// without columns.
+/// The snapshot dates, ascending.
 ///
 /// # Errors
-/// A date at which nobody is left.
+/// No line is accepted, or none before one of the dates.
+pub fn dates(params: &RfmParams, facts: &OrderFacts) -> Result<Vec<NaiveDate>, RfmError> {
+    if let Some((first, last)) = facts.span()? {
+        return params.snapshots.within(first, last);
+    }
+    let mut reasons = ledger::describe_rejected(facts, |_| true)?;
+    if reasons.is_empty() {
+        reasons.push_str(" the source has no rows");
+    }
+    Err(RfmError::NothingAccepted { reasons })
+}
+
+/// Computes the snapshots at `dates` from the order facts, and joins the attributes of the
+/// customers. Without dates, the result has no columns.
+///
+/// # Errors
+/// A date has no customers.
 pub fn snapshots(
     params: &RfmParams,
-    book: &OrderBook,
-    customers: Option<&Keyed>,
+    facts: &OrderFacts,
+    customers: Option<&LookupTable>,
     dates: Vec<NaiveDate>,
 ) -> Result<Snapshots, RfmError> {
     if dates.is_empty() {
         return Ok(Snapshots { frame: DataFrame::empty(), dates, tables: Vec::new() });
     }
-    let plans: Vec<LazyFrame> = dates.iter().map(|&date| snapshot(params, book, date)).collect();
+    let plans: Vec<LazyFrame> = dates.iter().map(|&date| snapshot(params, facts, date)).collect();
     let mut frame = concat(plans, UnionArgs::default())?
         .collect()?
         .sort([SNAPSHOT, CUSTOMER_ID], SortMultipleOptions::default())?;
-    let there = by_snapshot(&frame)?;
-    if let Some(&date) = dates.iter().find(|date| there.iter().all(|(there, _)| there != *date)) {
-        return Err(RfmError::NobodyLeft { date });
+    let parts = by_snapshot(&frame)?;
+    if let Some(&date) = dates.iter().find(|date| parts.iter().all(|(part, _)| part != *date)) {
+        return Err(RfmError::NoCustomers { date });
     }
     let mut tables = Vec::new();
     if let Some(cap) = &params.cap {
-        let (capped, found) = outliers::cap(cap, params.fitted.limit, &frame)?;
+        let (capped, outliers) = outliers::cap(cap, params.fitted.limit, &frame)?;
         frame = capped;
-        tables.push(("outliers", found));
+        tables.push((TableId::Outliers, outliers));
     }
-    if let Some(sold) = book.categories.as_ref().filter(|_| params.top_categories > 0) {
-        let (with_shares, top) = features::top_categories(params, sold, &frame, &book.money)?;
+    if let Some(sold) = &facts.categories
+        && params.top_categories > 0
+    {
+        let (with_shares, top) = features::top_categories(params, sold, &frame, &facts.money)?;
         frame = with_shares;
-        tables.push(("top_categories", top));
+        tables.push((TableId::TopCategories, top));
     }
     if let Some(customers) = customers {
-        let key = [col(CUSTOMER_ID)];
         let attributes = customers.frame.clone().lazy();
-        let joined = frame.lazy().join(attributes, key.clone(), key, JoinArgs::new(JoinType::Left));
-        frame = joined.sort([SNAPSHOT, CUSTOMER_ID], SortMultipleOptions::default()).collect()?;
+        frame = join_customers(frame.lazy(), attributes, JoinType::Left)
+            .sort([SNAPSHOT, CUSTOMER_ID], SortMultipleOptions::default())
+            .collect()?;
     }
     Ok(Snapshots { frame, dates, tables })
 }
 
-/// How many customers of the snapshots the customers' source does not know.
-///
-/// # Errors
-/// What Polars says.
-pub fn unknown(snapshots: &Snapshots, customers: &Keyed) -> PolarsResult<u32> {
+fn join_customers(left: LazyFrame, right: LazyFrame, how: JoinType) -> LazyFrame {
     let key = [col(CUSTOMER_ID)];
-    let ids = snapshots
-        .frame
-        .clone()
-        .lazy()
-        .select(key.clone())
-        .unique_generic(None, UniqueKeepStrategy::Any);
-    let known = customers.frame.clone().lazy();
-    let missing = ids.join(known, key.clone(), key, JoinArgs::new(JoinType::Anti)).collect()?;
-    Ok(u32::try_from(missing.height()).unwrap_or(u32::MAX))
+    left.join(right, key.clone(), key, JoinArgs::new(how))
 }
 
-/// One snapshot: only what happened before the date counts.
-fn snapshot(params: &RfmParams, book: &OrderBook, as_of: NaiveDate) -> LazyFrame {
+/// Number of customers in the snapshots that the customers' source does not contain.
+pub fn count_unknown(snapshots: &DataFrame, customers: &LookupTable) -> PolarsResult<u32> {
+    let ids = snapshots.clone().lazy().select([col(CUSTOMER_ID)]);
+    let ids = ids.unique_generic(None, UniqueKeepStrategy::Any);
+    let unknown = join_customers(ids, customers.frame.clone().lazy(), JoinType::Anti).collect()?;
+    Ok(u32::try_from(unknown.height()).unwrap_or(u32::MAX))
+}
+
+/// Names of the columns of [`Snapshots`], in order.
+pub fn column_names(
+    params: &RfmParams,
+    returns: ReturnPolicy,
+    customers: Option<&LookupParams>,
+) -> Vec<String> {
+    let mut names =
+        [SNAPSHOT, CUSTOMER_ID, LAST_ORDER_AT, RECENCY_DAYS, FREQUENCY, MONETARY].to_vec();
+    if returns == ReturnPolicy::Separate {
+        names.push(RETURNED_MONEY);
+    }
+    names.extend(params.features.iter().filter_map(|feature| match feature {
+        Feature::TenureDays => Some(TENURE_DAYS),
+        Feature::MeanGapDays => Some(MEAN_GAP_DAYS),
+        Feature::GapDaysStd => Some(GAP_DAYS_STD),
+        Feature::AverageOrderValue => Some(AVERAGE_ORDER_VALUE),
+        Feature::NProducts => None,
+    }));
+    let mut names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+    names.extend(params.ratios.iter().map(Ratio::column));
+    if params.features.contains(&Feature::NProducts) {
+        names.push(N_PRODUCTS.to_owned());
+    }
+    names.extend((1..=params.top_categories).map(category_share));
+    names.extend(customers.into_iter().flat_map(|customers| customers.attributes.clone()));
+    names
+}
+
+/// One snapshot. Only rows before the date count.
+fn snapshot(params: &RfmParams, facts: &OrderFacts, as_of: NaiveDate) -> LazyFrame {
     let mut measures = vec![
-        measures::last_order_at(book),
-        measures::recency_days(as_of, book),
-        measures::frequency(params.frequency, book),
-        measures::monetary(params.monetary, book),
+        measures::last_order_at(facts),
+        measures::recency_days(as_of, facts),
+        measures::frequency(params.frequency, facts),
+        measures::monetary(params.monetary, facts),
     ];
-    if book.returns == ReturnPolicy::Separate {
-        measures.push(measures::returned_money(&book.money));
+    if facts.returns == ReturnPolicy::Separate {
+        measures.push(measures::returned_money(&facts.money));
     }
     measures.extend(params.features.iter().filter_map(|feature| match feature {
         Feature::TenureDays => Some(features::tenure_days(as_of)),
         Feature::MeanGapDays => Some(features::mean_gap_days()),
         Feature::GapDaysStd => Some(features::gap_days_std()),
-        Feature::AverageOrderValue => Some(features::average_order_value(book)),
+        Feature::AverageOrderValue => Some(features::average_order_value(facts)),
         Feature::NProducts => None,
     }));
-    measures.extend(params.ratios.iter().map(|ratio| ratio.share(as_of, book.has_orders)));
-    let accepted = book.accepted();
-    let within = accepted
+    measures.extend(params.ratios.iter().map(|ratio| ratio.share(as_of, facts)));
+    let accepted = facts.accepted();
+    let counted = accepted
         .clone()
         .filter(within(params.window, day(as_of)))
-        .with_column(measures::stands(as_of));
-    let measured = within.group_by([col(CUSTOMER_ID)]).agg(measures);
-    let known = match params.min_history_days {
-        0 => measured,
-        // How long a customer is known does not depend on the window.
-        days => {
-            let firsts = accepted.group_by([col(CUSTOMER_ID)]).agg([col(DAY).min()]);
-            let known = firsts.filter(days_before(day(as_of)).gt_eq(lit(i64::from(days))));
-            let key = [col(CUSTOMER_ID)];
-            measured.join(known, key.clone(), key, JoinArgs::new(JoinType::Semi))
-        }
-    };
-    let known = match &book.products {
-        Some(products) if params.features.contains(&Feature::NProducts) => {
-            let key = [col(CUSTOMER_ID)];
-            let counted = features::n_products(products.clone().lazy(), as_of);
-            let counted = known.join(counted, key.clone(), key, JoinArgs::new(JoinType::Left));
-            counted.with_column(col(N_PRODUCTS).fill_null(lit(0u32)))
-        }
-        _ => known,
-    };
-    known.select([day(as_of).alias(SNAPSHOT), all().as_expr()])
+        .with_column(measures::is_effective(as_of));
+    let mut customers = counted.group_by([col(CUSTOMER_ID)]).agg(measures);
+    // The first line may be before the window.
+    if params.min_history_days > 0 {
+        let first_days = accepted.group_by([col(CUSTOMER_ID)]).agg([col(DAY).min()]);
+        let min_days = lit(i64::from(params.min_history_days));
+        let old_enough = first_days.filter(days_before(day(as_of)).gt_eq(min_days));
+        customers = join_customers(customers, old_enough, JoinType::Semi);
+    }
+    if let Some(products) = &facts.products
+        && params.features.contains(&Feature::NProducts)
+    {
+        let counts = features::n_products(products.clone().lazy(), as_of);
+        customers = join_customers(customers, counts, JoinType::Left)
+            .with_column(col(N_PRODUCTS).fill_null(lit(0u32)));
+    }
+    customers.select([day(as_of).alias(SNAPSHOT), all().as_expr()])
 }
 
-/// Whether a row counts at a snapshot: it lies before the snapshot's day, and within the window where there is one.
+/// Whether a row counts at a snapshot: its day is before the date, and within the window if given.
 pub fn within(window: Option<u32>, as_of: Expr) -> Expr {
     let before = col(DAY).lt(as_of.clone());
     match window {
@@ -252,10 +270,7 @@ pub fn within(window: Option<u32>, as_of: Expr) -> Expr {
     }
 }
 
-/// Splits a table that is sorted by its snapshots into one part each; the snapshot's own column is left in.
-///
-/// # Errors
-/// A table without snapshots.
+/// Splits a table that is sorted by `snapshot` into one part per date. The parts keep the column.
 pub fn by_snapshot(frame: &DataFrame) -> PolarsResult<Vec<(NaiveDate, DataFrame)>> {
     let days: Vec<Option<i32>> = frame.column(SNAPSHOT)?.date()?.physical().iter().collect();
     let mut parts = Vec::new();
@@ -269,12 +284,12 @@ pub fn by_snapshot(frame: &DataFrame) -> PolarsResult<Vec<(NaiveDate, DataFrame)
     Ok(parts)
 }
 
-/// Days from a row's day to a snapshot.
+/// Days from a row's day to a date; i64.
 fn days_before(as_of: Expr) -> Expr {
     (as_of - col(DAY)).dt().total_days(false)
 }
 
-/// A calendar day as a literal; Polars would make a moment in nanoseconds of it.
+/// A date literal. Without the cast, Polars would use a datetime in nanoseconds.
 pub fn day(date: NaiveDate) -> Expr {
     lit(date).cast(DataType::Date)
 }

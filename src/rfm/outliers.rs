@@ -1,68 +1,69 @@
-//! Monetary values beyond a quantile: counted, and brought back to it where that is asked (winsorised), at each snapshot apart,
-//! so that what later customers spend does not change an earlier snapshot.
+//! Monetary values above a quantile: counted, and lowered to the quantile if the policy is
+//! `winsorise`. Each snapshot has its own quantile, so later purchases do not change it.
 
 use polars::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{by_snapshot, quantile::type_7};
-use crate::columns::{CUSTOMERS, LIMIT, MONETARY, MONEY_BEYOND, QUANTILE, SNAPSHOT};
+use crate::columns::{CUSTOMERS, EXCESS_MONEY, LIMIT, MONETARY, QUANTILE, SNAPSHOT};
 
-/// Checked options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CapOutliers {
-    /// The quantile in parts of a million: 990,000 for 0.99.
+    /// The quantile in parts per million: 990,000 for 0.99.
     pub millionths: u32,
-    /// What becomes of the values beyond it.
     pub policy: CapPolicy,
 }
 
-/// What becomes of values beyond the quantile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What happens to values above the quantile: `report` counts them, `winsorise` also lowers them to
+/// the quantile.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum CapPolicy {
-    /// They are counted, and stay.
+    #[default]
     Report,
-    /// They are counted, and become the quantile.
     Winsorise,
 }
 
-/// Counts the values beyond the quantile of each snapshot, and caps them where that is asked.
+/// Applies the policy to `frame`, and returns it with the table `outliers`.
 ///
-/// The table has one row a snapshot: `snapshot` date, `quantile` f64, `limit` f64 (type 7), `customers` u32 beyond it,
-/// `money_beyond` f64: what they spent over the limit. Where a limit is given, it holds in place of the quantile.
+/// The table has one row per snapshot: `snapshot` date, `quantile` f64, `limit` f64 (type 7, or
+/// `fitted_limit` if given), `customers` u32 above the limit, and `excess_money` f64, the sum of
+/// their money above the limit.
 pub(super) fn cap(
     params: &CapOutliers,
-    given: Option<f64>,
+    fitted_limit: Option<f64>,
     frame: &DataFrame,
 ) -> PolarsResult<(DataFrame, DataFrame)> {
-    let (mut limits, mut customers, mut beyond) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut parts, mut dates) = (Vec::new(), Vec::new());
+    let mut parts = Vec::new();
+    let mut dates = Vec::new();
+    let (mut limits, mut customers, mut excess_money) = (Vec::new(), Vec::new(), Vec::new());
     for (date, part) in by_snapshot(frame)? {
-        dates.push(date);
         let mut values: Vec<f64> = part.column(MONETARY)?.f64()?.iter().flatten().collect();
         values.sort_by(f64::total_cmp);
-        let found = type_7(&values, params.millionths as usize, 1_000_000);
-        let limit = given.or(found).unwrap_or(f64::INFINITY);
-        let over: Vec<f64> =
-            values.iter().map(|value| value - limit).filter(|over| *over > 0.0).collect();
+        let quantile = type_7(&values, params.millionths as usize, 1_000_000);
+        let limit = fitted_limit.or(quantile).unwrap_or(f64::INFINITY);
+        // The values are sorted, so their sum does not depend on the order of the rows.
+        let excess: Vec<f64> =
+            values.iter().map(|value| value - limit).filter(|excess| *excess > 0.0).collect();
+        dates.push(date);
         limits.push(limit);
-        customers.push(over.len() as u32);
-        // The values are sorted, so the sum is the same whatever the order of the rows.
-        beyond.push(over.iter().sum::<f64>());
-        let capped = when(col(MONETARY).gt(lit(limit)))
-            .then(lit(limit))
-            .otherwise(col(MONETARY))
-            .alias(MONETARY);
+        customers.push(excess.len() as u32);
+        excess_money.push(excess.iter().sum::<f64>());
+        let is_above = col(MONETARY).gt(lit(limit));
+        let capped = when(is_above).then(lit(limit)).otherwise(col(MONETARY)).alias(MONETARY);
         parts.push(match params.policy {
             CapPolicy::Report => part.lazy(),
             CapPolicy::Winsorise => part.lazy().with_column(capped),
         });
     }
     let quantile = vec![f64::from(params.millionths) / 1e6; dates.len()];
-    let found = df![
+    let table = df![
         SNAPSHOT => dates,
         QUANTILE => quantile,
         LIMIT => limits,
         CUSTOMERS => customers,
-        MONEY_BEYOND => beyond,
+        EXCESS_MONEY => excess_money,
     ]?;
-    Ok((concat(parts, UnionArgs::default())?.collect()?, found))
+    Ok((concat(parts, UnionArgs::default())?.collect()?, table))
 }

@@ -1,77 +1,78 @@
-//! `score`: [`Snapshots`] → [`Scored`]: each dimension in bins from 1 to n, n best, cut anew at every snapshot.
+//! `score`: [`Snapshots`] → [`Scored`]. Bins each dimension into scores from 1 (worst) to n (best),
+//! with new cut points at every snapshot unless they are frozen.
 
 use chrono::NaiveDate;
 use polars::prelude::*;
 
 use crate::columns::*;
 use crate::rfm::{Snapshots, by_snapshot};
+use crate::tables::TableId;
 
 pub mod cut;
-pub mod kept;
+pub mod frozen;
 mod rank;
 
 pub use cut::CutPoints;
-pub use kept::{Cutting, Yardstick, cuts_at, score_counts};
+pub use frozen::{CutPointSource, FrozenCutPoints, cuts_at, score_counts};
 
 /// Checked options of `score`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoreParams {
-    /// How recency, frequency and monetary value are scored.
+    /// Options of recency, frequency and monetary value.
     pub dimensions: [DimensionParams; 3],
-    /// Weights of the three scores in one number, where that is asked for; they add up to 1.
+    /// Weights of the three scores in `rfm_score`, with a sum of 1.
     pub weights: Option<[f64; 3]>,
-    /// Whose cut points hold.
-    pub cutting: Cutting,
+    pub cut_points: CutPointSource,
 }
 
-/// How one dimension is scored.
+/// Options of one dimension.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DimensionParams {
-    /// How values become bins.
     pub method: Method,
     /// Number of bins, 2 to 10.
     pub bins: u8,
-    /// Whether values of zero and less take the lowest score to themselves, and the others share the rest.
-    pub zero_apart: bool,
+    /// Values of zero or less have the lowest score; the others share the remaining scores.
+    pub separate_zeros: bool,
 }
 
-/// How values become bins. N is the number of customers at the snapshot.
+/// Binning method. N is the number of customers at the snapshot.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Method {
-    /// Type-7 quantiles at i/n; a value equal to a cut point takes the lower bin.
+    /// Type-7 quantiles at i/n. A value equal to a cut point is in the lower bin.
     Quantile,
-    /// n-tiles by (value, customer_id), from the worst customer to the best, as SQL's NTILE: of N mod n bins each holds one
-    /// more. Equal values may get different scores.
+    /// n-tiles by (value, customer_id), from the worst customer to the best, as SQL's NTILE: the
+    /// first N mod n bins have one more customer. Equal values may have different scores.
     Rank,
-    /// (min rank − 1)/(N − 1) from the worst customer on, at least i/n for i bins up: as SQL's PERCENT_RANK and `>=`.
+    /// (min rank − 1)/(N − 1) from the worst customer, at least i/n for i bins up, as SQL's
+    /// PERCENT_RANK with `>=`.
     PercentRank,
-    /// Given cut points, ascending; a value equal to one takes the lower bin.
+    /// Given cut points, ascending. A value equal to a cut point is in the lower bin.
     Fixed(Vec<f64>),
-    /// As the R package rfm: type-7 quantiles plus one, in the raw unit; a value equal to a cut point takes the upper
-    /// bin. Scores therefore depend on the unit of money.
+    /// The R package rfm: type-7 quantiles plus one, in the unit of the value. A value equal to a
+    /// cut point is in the upper bin. Scores therefore depend on the unit of money.
     RRfm,
-    /// `pandas.qcut(x.rank(method="first"))`, first by customer_id. Equal values may get different scores.
+    /// `pandas.qcut(x.rank(method="first"))`, with customers sorted by customer_id. Equal values
+    /// may have different scores.
     RankQcut,
-    /// `pandas.qcut(x, duplicates="drop")`: bins whose cut points collide, with each other or with an end, become one, and the best
-    /// score is the number of bins that are left.
+    /// `pandas.qcut(x, duplicates="drop")`: bins with equal cut points are merged, so the best
+    /// score is the number of remaining bins.
     QcutDrop,
     /// `x.rank(pct=True) > i/n`: average ranks over N.
     AverageRank,
 }
 
-/// One of the three measured sides of a customer.
+/// One of the three RFM dimensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dimension {
-    /// Days since the last purchase; fewer are better.
+    /// Days since the last purchase. Fewer are better.
     Recency,
-    /// How often.
     Frequency,
-    /// How much.
     Monetary,
 }
 
 impl ScoreParams {
-    /// Which dimensions are scored by rank, so that no cut points say what another snapshot's would make of a customer.
+    /// Which dimensions are scored by rank. They have no cut points that could be applied to
+    /// another snapshot.
     pub fn by_rank(&self) -> [bool; 3] {
         self.dimensions
             .each_ref()
@@ -80,7 +81,7 @@ impl ScoreParams {
 }
 
 impl Dimension {
-    /// All three, in the order of a code's digits.
+    /// All dimensions, in the order of a code's digits.
     pub const ALL: [Self; 3] = [Self::Recency, Self::Frequency, Self::Monetary];
 
     /// Column of the value.
@@ -101,180 +102,174 @@ impl Dimension {
         }
     }
 
-    /// Whether a low value is the better one.
+    /// Whether low values are better.
     pub fn reversed(self) -> bool {
         self == Self::Recency
     }
 }
 
-/// Every customer with its scores.
-///
-/// As [`Snapshots`], with `r_score`, `f_score`, `m_score` u8 and `rfm_code` text after it.
+/// Every customer with their scores.
 #[derive(Debug, Clone)]
 pub struct Scored {
-    /// The table.
+    /// The columns of [`Snapshots`], then `r_score`, `f_score`, `m_score` u8, `rfm_code` text, and
+    /// `rfm_score` f64 if there are weights.
     pub frame: DataFrame,
-    /// The dates, ascending; never empty.
+    /// Snapshot dates, ascending; never empty.
     pub dates: Vec<NaiveDate>,
-    /// What was cut where: one entry a (snapshot, dimension), in that order.
+    /// The applied cut points: one entry per (snapshot, dimension), in that order.
     pub cuts: Vec<Cut>,
-    /// What each snapshot's own customers would have cut; the same where no cut points are kept.
+    /// The cut points of each snapshot's own customers. Equal to `cuts` unless those are frozen.
     pub refit: Vec<Cut>,
-    /// The cut points that are kept.
-    pub kept: Option<Yardstick>,
-    /// Bins asked for, a dimension.
+    /// Requested bins of each dimension.
     pub bins: [u8; 3],
     /// As in [`Snapshots`].
-    pub tables: Vec<(&'static str, DataFrame)>,
+    pub tables: Vec<(TableId, DataFrame)>,
 }
 
 /// The cut points of one dimension at one snapshot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cut {
-    /// The snapshot.
     pub snapshot: NaiveDate,
-    /// The dimension.
     pub dimension: Dimension,
-    /// The cut points.
     pub points: CutPoints,
 }
 
-/// Scores every customer of every snapshot, by the cut points that are kept, where there are such, or by the snapshot's own.
-///
-/// # Errors
-/// What Polars says.
+/// Scores every customer of every snapshot, by the frozen cut points if given.
 pub fn score(
     params: &ScoreParams,
     snapshots: Snapshots,
-    kept: Option<Yardstick>,
+    frozen: Option<&FrozenCutPoints>,
 ) -> PolarsResult<Scored> {
-    let (mut cuts, mut refit) = (Vec::new(), Vec::new());
+    let mut cuts = Vec::new();
+    let mut refit = Vec::new();
     let mut plans = Vec::with_capacity(snapshots.dates.len());
     for (snapshot, frame) in by_snapshot(&snapshots.frame)? {
         let mut scores = Vec::with_capacity(Dimension::ALL.len());
-        for (dimension, params) in Dimension::ALL.into_iter().zip(&params.dimensions) {
+        for (dimension, options) in Dimension::ALL.into_iter().zip(&params.dimensions) {
             let values = frame.column(dimension.value())?.cast(&DataType::Float64)?;
             let values: Vec<f64> = values.f64()?.iter().flatten().collect();
-            let by_rank = rank::score(params, dimension, values.len());
-            let points = match CutPoints::of(params, dimension, values) {
-                Some(points) => points,
-                None => observed(&frame, params, dimension, by_rank.clone())?,
+            let rank_score = rank::score(options, dimension, values.len());
+            let points = match &rank_score {
+                Some(score) => observed(&frame, options, dimension, score.clone())?,
+                None => CutPoints::fit(options, dimension, values),
             };
-            refit.push(Cut { snapshot, dimension, points });
-            let held = kept.as_ref().map_or_else(
-                || refit.last().cloned(),
-                |kept| Some(kept.at(snapshot)[dimension as usize].clone()),
-            );
-            let by_points =
-                held.as_ref().map(|cut| cut.points.score(col(dimension.value()), dimension));
-            let score = if kept.is_none() { by_rank.or(by_points) } else { by_points };
-            scores.push(score.unwrap_or(lit(1u8)).cast(DataType::UInt8).alias(dimension.score()));
-            cuts.extend(held);
+            let own = Cut { snapshot, dimension, points };
+            let applied = frozen.map_or_else(|| own.clone(), |cuts| cuts.cut(snapshot, dimension));
+            let score = match rank_score {
+                Some(score) if frozen.is_none() => score,
+                _ => applied.points.score_expr(col(dimension.value()), dimension),
+            };
+            scores.push(score.cast(DataType::UInt8).alias(dimension.score()));
+            refit.push(own);
+            cuts.push(applied);
         }
         plans.push(frame.lazy().with_columns(scores));
     }
     let bins = params.dimensions.each_ref().map(|dimension| dimension.bins);
     let mut frame = concat(plans, UnionArgs::default())?.with_column(code(bins));
-    if let Some(weights) = params.weights {
-        let weighed = Dimension::ALL.into_iter().zip(weights);
-        let weighed = weighed.map(|(dimension, weight)| {
+    if let Some([r, f, m]) = params.weights {
+        let weighted = |dimension: Dimension, weight: f64| {
             col(dimension.score()).cast(DataType::Float64) * lit(weight)
-        });
-        frame = frame
-            .with_column(weighed.reduce(|sum, one| sum + one).unwrap_or(lit(0.0)).alias(RFM_SCORE));
+        };
+        let sum = weighted(Dimension::Recency, r)
+            + weighted(Dimension::Frequency, f)
+            + weighted(Dimension::Monetary, m);
+        frame = frame.with_column(sum.alias(RFM_SCORE));
     }
     let Snapshots { dates, tables, .. } = snapshots;
-    Ok(Scored { frame: frame.collect()?, dates, cuts, refit, kept, bins, tables })
+    Ok(Scored { frame: frame.collect()?, dates, cuts, refit, bins, tables })
 }
 
-/// Where the bins of a score by rank change: at the highest value of each bin but the last.
+/// Cut points of a score by rank, for the table of bins: the highest value of each bin but the
+/// last. Both sides may contain that value.
 fn observed(
     frame: &DataFrame,
     params: &DimensionParams,
     dimension: Dimension,
-    score: Option<Expr>,
+    score: Expr,
 ) -> PolarsResult<CutPoints> {
-    let score = score.unwrap_or(lit(1u8)).alias(dimension.score());
     let value = col(dimension.value()).cast(DataType::Float64);
-    let scored = frame.clone().lazy().select([score, value]).collect()?;
+    let scored = frame.clone().lazy().select([score.alias(dimension.score()), value]).collect()?;
     let mut points = vec![f64::NEG_INFINITY; usize::from(params.bins) - 1];
-    let scores = scored.column(dimension.score())?.u8()?.clone();
+    let scores = scored.column(dimension.score())?.u8()?;
     for (score, value) in scores.iter().zip(scored.column(dimension.value())?.f64()?.iter()) {
         let (Some(score), Some(value)) = (score, value) else { continue };
         let passed = if dimension.reversed() { params.bins - score } else { score - 1 };
         points[usize::from(passed)..].iter_mut().for_each(|point| *point = point.max(value));
     }
-    Ok(CutPoints::observed(points))
+    Ok(CutPoints::new(points, false))
 }
 
-/// The three scores as text; parted by a hyphen where a score may have two digits.
+/// The three scores as text, separated by hyphens if a score may have two digits.
 fn code(bins: [u8; 3]) -> Expr {
     let separator = if bins.iter().any(|bins| *bins > 9) { "-" } else { "" };
     let digits = Dimension::ALL.map(|dimension| col(dimension.score()).cast(DataType::String));
     concat_str(digits, separator, false).alias(RFM_CODE)
 }
 
-/// The table of bins: one row a (snapshot, dimension, score), empty bins included.
+/// The table `score_bins`: one row per (snapshot, dimension, score), including empty bins.
 ///
-/// Columns: `snapshot` date, `dimension` text, `score` u8, `lower` and `upper` f64 (null for an open end), `customers`
-/// u32, `asked_bins` u8, `achieved_bins` u8. Which end of a bin belongs to it is the method's: `quantile` holds
-/// lower < value ≤ upper, `r_rfm` holds lower ≤ value < upper.
-///
-/// # Errors
-/// What Polars says.
+/// Columns: `snapshot` date, `dimension` text, `score` u8, `lower` and `upper` f64 (null for an
+/// open end), `customers` u32, `requested_bins` u8, `effective_bins` u8. The method sets which end
+/// is inclusive: `quantile` is lower < value ≤ upper, `r_rfm` is lower ≤ value < upper.
 pub fn score_bins(scored: &Scored) -> PolarsResult<DataFrame> {
-    let parts = by_snapshot(&scored.frame)?;
-    let counted = parts.iter().map(|(date, part)| Ok((*date, score_counts(part)?)));
-    bins_of(&scored.cuts, scored.bins, &counted.collect::<PolarsResult<Vec<_>>>()?)
+    let counts: Vec<(NaiveDate, [Vec<u32>; 3])> = by_snapshot(&scored.frame)?
+        .iter()
+        .map(|(date, part)| Ok((*date, score_counts(part)?)))
+        .collect::<PolarsResult<_>>()?;
+    bins_from_counts(&scored.cuts, scored.bins, &counts)
 }
 
-/// As [`score_bins`], of how many customers of each snapshot have which score.
-///
-/// # Errors
-/// What Polars says.
-pub fn bins_of(
+/// [`score_bins`] from the [`score_counts`] of each snapshot. A snapshot without an entry has no
+/// customers.
+pub fn bins_from_counts(
     cuts: &[Cut],
     bins: [u8; 3],
-    counted: &[(NaiveDate, [Vec<u32>; 3])],
+    counts: &[(NaiveDate, [Vec<u32>; 3])],
 ) -> PolarsResult<DataFrame> {
-    let (mut snapshots, mut dimensions, mut scores) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut lowers, mut uppers, mut customers, mut achieved) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut asked = Vec::new();
+    struct Bin<'a> {
+        cut: &'a Cut,
+        score: u8,
+        /// Index of the bin from the lowest values.
+        idx: usize,
+        customers: u32,
+        requested: u8,
+        effective: u8,
+    }
+
+    impl Bin<'_> {
+        fn cut_point(&self, idx: Option<usize>) -> Option<f64> {
+            let point = self.cut.points.points().get(idx?).copied()?;
+            point.is_finite().then_some(point)
+        }
+    }
+
+    let mut rows = Vec::new();
     for cut in cuts {
-        let n = bins[cut.dimension as usize];
-        let of_date = counted.iter().find(|(date, _)| *date == cut.snapshot);
-        let mut counts =
-            of_date.map(|(_, counts)| counts[cut.dimension as usize].clone()).unwrap_or_default();
-        counts.resize(usize::from(n), 0);
-        let used = counts.iter().filter(|count| **count > 0).count() as u8;
-        for score in 1..=n {
-            // Where bins were merged, the best of those that are left is the highest score.
-            let last = cut.points.points().len() as u8 + 1;
-            let bin = match cut.dimension.reversed() {
-                true => usize::from(last.wrapping_sub(score)),
-                false => usize::from(score - 1),
-            };
-            let point =
-                |idx: Option<usize>| idx.and_then(|idx| cut.points.points().get(idx).copied());
-            snapshots.push(cut.snapshot);
-            dimensions.push(cut.dimension.value());
-            scores.push(score);
-            lowers.push(point(bin.checked_sub(1)).filter(|lower| lower.is_finite()));
-            uppers.push(point(Some(bin)).filter(|upper| upper.is_finite()));
-            asked.push(n);
-            customers.push(counts[usize::from(score) - 1]);
-            achieved.push(used);
+        let requested = bins[cut.dimension as usize];
+        let mut customers = counts
+            .iter()
+            .find(|(date, _)| *date == cut.snapshot)
+            .map_or_else(Vec::new, |(_, counts)| counts[cut.dimension as usize].clone());
+        customers.resize(usize::from(requested), 0);
+        let effective = customers.iter().filter(|count| **count > 0).count() as u8;
+        // If bins were merged, the best score is the number of remaining bins.
+        let best = cut.points.points().len() as u8 + 1;
+        for (score, customers) in (1..=requested).zip(customers) {
+            let from_lowest =
+                if cut.dimension.reversed() { best.wrapping_sub(score) } else { score - 1 };
+            let idx = usize::from(from_lowest);
+            rows.push(Bin { cut, score, idx, customers, requested, effective });
         }
     }
     df![
-        SNAPSHOT => snapshots,
-        DIMENSION => dimensions,
-        SCORE => scores,
-        LOWER => lowers,
-        UPPER => uppers,
-        CUSTOMERS => customers,
-        ASKED_BINS => asked,
-        ACHIEVED_BINS => achieved,
+        SNAPSHOT => rows.iter().map(|bin| bin.cut.snapshot).collect::<Vec<_>>(),
+        DIMENSION => rows.iter().map(|bin| bin.cut.dimension.value()).collect::<Vec<_>>(),
+        SCORE => rows.iter().map(|bin| bin.score).collect::<Vec<_>>(),
+        LOWER => rows.iter().map(|bin| bin.cut_point(bin.idx.checked_sub(1))).collect::<Vec<_>>(),
+        UPPER => rows.iter().map(|bin| bin.cut_point(Some(bin.idx))).collect::<Vec<_>>(),
+        CUSTOMERS => rows.iter().map(|bin| bin.customers).collect::<Vec<_>>(),
+        REQUESTED_BINS => rows.iter().map(|bin| bin.requested).collect::<Vec<_>>(),
+        EFFECTIVE_BINS => rows.iter().map(|bin| bin.effective).collect::<Vec<_>>(),
     ]
 }

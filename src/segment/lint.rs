@@ -1,52 +1,65 @@
-//! What a map's rules leave out or never reach, over every code there is.
+//! Codes that a map does not cover, and rules and segments that no code reaches.
 
-use super::map::{Code, SegmentMap};
+use super::map::{Code, Rule, SegmentMap};
 
-/// What was found.
+/// The findings of [`lint`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Findings {
-    /// Codes that were looked at: all of the map's bins, or those that a run reached.
+    /// The inspected codes: all codes of the map's bins, or those that a run reached.
     pub codes: Vec<Code>,
-    /// Codes that no rule matches, whether `otherwise` names their segment or not.
+    /// Codes that no rule matches, even if `otherwise` sets their segment.
     pub uncovered: Vec<Code>,
-    /// Codes that several rules match, where the first wins.
+    /// Codes that several rules match. The first rule wins.
     pub overlapping: Vec<Code>,
-    /// Rules that match something, but only what earlier rules take: their indices.
+    /// Indices of rules that never set a segment, because earlier rules match all their codes or
+    /// because they match none.
     pub shadowed: Vec<usize>,
-    /// Segments that no code reaches: their indices.
+    /// Indices of segments that no code reaches.
     pub unreachable: Vec<usize>,
 }
 
-/// Looks at every code for which `reached` holds.
+/// Inspects every code for which `reached` is true.
 ///
-/// A rule with a condition on values may match a code or not, so it neither covers nor shadows; it reaches its segment.
+/// A rule with a predicate on values may or may not match, so it neither covers codes nor shadows
+/// rules, but its segment is reachable.
 pub fn lint(map: &SegmentMap, reached: impl Fn(Code) -> bool) -> Findings {
     let codes: Vec<Code> = map.codes().filter(|code| reached(*code)).collect();
-    let matching =
-        |code: Code| map.rules.iter().enumerate().filter(move |(_, rule)| rule.matches(code));
-    let covered = |code: Code| matching(code).any(|(_, rule)| rule.values.is_none());
-    let of_codes = |wanted: &dyn Fn(Code) -> bool| {
+    let covered = |code: Code| matching(map, code).any(|(_, rule)| rule.values.is_none());
+    let select = |wanted: &dyn Fn(Code) -> bool| -> Vec<Code> {
         codes.iter().copied().filter(|code| wanted(*code)).collect()
     };
-    // The rules that may name a code's segment: conditional ones, up to the first that is certain.
-    let naming = |code: Code| {
-        let certain = matching(code).position(|(_, rule)| rule.values.is_none());
-        matching(code).take(certain.map_or(usize::MAX, |certain| certain + 1))
-    };
-    let names = |idx: usize| codes.iter().any(|code| naming(*code).any(|(named, _)| named == idx));
-    let shadowed = (0..map.rules.len()).filter(|idx| !names(*idx)).collect::<Vec<_>>();
-    let by_otherwise =
-        |segment: usize| map.otherwise == Some(segment) && codes.iter().any(|code| !covered(*code));
-    let reachable = |segment: usize| {
-        let by_rule =
-            map.rules.iter().enumerate().any(|(idx, rule)| rule.segment == segment && names(idx));
-        by_rule || by_otherwise(segment)
-    };
-    Findings {
-        uncovered: of_codes(&|code| !covered(code)),
-        overlapping: of_codes(&|code| matching(code).count() > 1),
-        unreachable: (0..map.segments.len()).filter(|segment| !reachable(*segment)).collect(),
-        shadowed,
-        codes,
+    let uncovered = select(&|code| !covered(code));
+    let overlapping = select(&|code| matching(map, code).count() > 1);
+    let mut effective = vec![false; map.rules.len()];
+    let mut reachable = vec![false; map.segments.len()];
+    for (idx, rule) in codes.iter().flat_map(|code| deciding(map, *code)) {
+        effective[idx] = true;
+        reachable[rule.segment] = true;
     }
+    if let Some(segment) = map.otherwise
+        && !uncovered.is_empty()
+    {
+        reachable[segment] = true;
+    }
+    Findings {
+        codes,
+        uncovered,
+        overlapping,
+        shadowed: positions_of_false(&effective),
+        unreachable: positions_of_false(&reachable),
+    }
+}
+
+fn matching(map: &SegmentMap, code: Code) -> impl Iterator<Item = (usize, &Rule)> {
+    map.rules.iter().enumerate().filter(move |(_, rule)| rule.matches(code))
+}
+
+/// Rules that may set the segment of a code: conditional rules, up to the first unconditional one.
+fn deciding(map: &SegmentMap, code: Code) -> impl Iterator<Item = (usize, &Rule)> {
+    let unconditional = matching(map, code).position(|(_, rule)| rule.values.is_none());
+    matching(map, code).take(unconditional.map_or(usize::MAX, |position| position + 1))
+}
+
+fn positions_of_false(flags: &[bool]) -> Vec<usize> {
+    (0..flags.len()).filter(|idx| !flags[*idx]).collect()
 }

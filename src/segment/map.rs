@@ -1,61 +1,62 @@
-//! Segment maps: ordered rules over scores, and what they leave uncovered.
+//! Segment maps: ordered rules that assign score codes to segments.
 
 use polars::prelude::Expr;
-use serde::{Serialize, Serializer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Scores of recency, frequency and monetary value.
 pub type Code = [u8; 3];
 
-/// A checked map: its rules name its own segments and lie within its bins.
+/// A checked map: its rules refer to its own segments and bins.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SegmentMap {
-    /// Name of the map.
     pub name: String,
-    /// Bins that the rules are written for.
+    /// Number of bins that the rules assume.
     pub bins: u8,
-    /// The segments, in the order in which tables show them.
+    /// The segments, in the order of the result tables.
     pub segments: Vec<SegmentDef>,
-    /// Rules in order; the first that matches wins.
+    /// Rules in order. The first match wins.
     pub rules: Vec<Rule>,
     /// Index of the segment of codes that no rule matches.
     pub otherwise: Option<usize>,
 }
 
 /// One segment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["name", "description", "action"]))]
 pub struct SegmentDef {
-    /// The name that outputs show.
+    /// Name of the segment in the results.
+    #[schemars(length(min = 1))]
     pub name: String,
-    /// Who these customers are.
+    /// Description of the customers, in one sentence.
     pub description: String,
-    /// What to do about them.
+    /// Recommended action, in one sentence.
     pub action: String,
 }
 
-/// Customers that belong to one segment: those for whom all that is said holds.
+/// A segment with conditions, all of which must be true.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Rule {
     /// Index of the segment.
     pub segment: usize,
-    /// Inclusive ranges of the recency, frequency and monetary score.
+    /// Inclusive ranges of the recency, frequency and monetary scores.
     pub ranges: [[u8; 2]; 3],
-    /// Inclusive range of the sum of the frequency and the monetary score: twice their mean.
+    /// Inclusive range of the sum of the frequency and monetary scores, twice their mean.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fm_sum: Option<[u8; 2]>,
-    /// The codes that are meant, where they are listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub codes: Option<Vec<Code>>,
-    /// What the customer's values have to fulfil besides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub values: Option<Values>,
 }
 
-/// A condition on the values behind the scores.
+/// A predicate on the values behind the scores.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Values {
-    /// What the user wrote.
+    /// The predicate as the user wrote it.
     pub sql: String,
-    /// The condition over the columns of the snapshots.
+    /// The predicate over the columns of the snapshots.
     pub holds: Expr,
 }
 
@@ -66,47 +67,46 @@ impl Serialize for Values {
 }
 
 impl Rule {
-    /// Whether the rule matches a code, as far as a code can say.
+    /// Whether the rule matches a code, regardless of its predicate on values.
     pub fn matches(&self, code: Code) -> bool {
         let [_, f, m] = code;
-        let within = self
+        let in_ranges = self
             .ranges
             .iter()
             .zip(code)
             .all(|([low, high], score)| (*low..=*high).contains(&score));
-        let mean = self.fm_sum.is_none_or(|[low, high]| (low..=high).contains(&(f + m)));
-        within && mean && self.codes.as_ref().is_none_or(|codes| codes.contains(&code))
+        let in_fm_sum = self.fm_sum.is_none_or(|[low, high]| (low..=high).contains(&(f + m)));
+        in_ranges && in_fm_sum && self.codes.as_ref().is_none_or(|codes| codes.contains(&code))
     }
 }
 
 impl SegmentMap {
-    /// Name of a segment by its index.
     pub fn name_of(&self, segment: usize) -> &str {
         &self.segments[segment].name
     }
 
-    /// Index of the segment of a code: that of the first rule that matches whatever the values are, else `otherwise`.
+    /// Index of the segment of a code: that of the first matching rule without a predicate on
+    /// values, else `otherwise`.
     pub fn segment_of(&self, code: Code) -> Option<usize> {
-        let certain = self.rules.iter().filter(|rule| rule.values.is_none());
-        certain
-            .into_iter()
-            .find(|rule| rule.matches(code))
+        self.rules
+            .iter()
+            .find(|rule| rule.values.is_none() && rule.matches(code))
             .map(|rule| rule.segment)
             .or(self.otherwise)
     }
 
-    /// Every code of the map's bins, "111" first.
+    /// Every code of the map's bins, starting with 1-1-1.
     pub fn codes(&self) -> impl Iterator<Item = Code> + use<> {
         let n = self.bins;
         (1..=n).flat_map(move |r| (1..=n).flat_map(move |f| (1..=n).map(move |m| [r, f, m])))
     }
 
-    /// Codes that have no segment.
-    pub fn holes(&self) -> Vec<Code> {
+    /// Codes without a segment.
+    pub fn uncovered_codes(&self) -> Vec<Code> {
         self.codes().filter(|&code| self.segment_of(code).is_none()).collect()
     }
 
-    /// A code as the tables write it.
+    /// A code as in the column `rfm_code`.
     pub fn code_text(&self, code: Code) -> String {
         let separator = if self.bins > 9 { "-" } else { "" };
         code.map(|score| score.to_string()).join(separator)

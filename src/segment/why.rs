@@ -1,68 +1,68 @@
-//! Why a customer is where it is: how far each score is from the next, and which segment that would be.
+//! Why a customer is in their segment: how far each score is from the next better one, and the
+//! segment of that score.
 
 use super::map::{Code, SegmentMap};
 use crate::score::{Cut, Dimension};
 
-/// One dimension of a customer.
+/// The score of one dimension of a customer.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Standing {
-    /// The dimension.
+pub struct DimensionScore {
     pub dimension: Dimension,
-    /// The customer's value.
     pub value: f64,
-    /// The customer's score.
     pub score: u8,
-    /// The way to the next better score, where there is one.
-    pub next: Option<Step>,
+    /// The next better score. `None` if there is none.
+    pub next: Option<NextScore>,
 }
 
-/// The way to the next better score.
+/// The next better score of a dimension.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Step {
-    /// The value that would have it: the next whole one, or the next unit of money.
+pub struct NextScore {
+    /// The nearest value with this score: a whole number, or a whole unit of money.
     pub value: f64,
-    /// What the customer's value would have to change by.
+    /// Difference to the customer's value.
     pub change: f64,
-    /// The better score.
     pub score: u8,
-    /// Index of the segment of the better code; `None` where values decide.
+    /// Index of the segment of the code with this score. `None` if a predicate on values decides.
     pub segment: Option<usize>,
 }
 
-/// How a customer stands in each dimension; money is counted in as many parts of one as `factor` says. `cuts` are those of its
-/// snapshot.
-pub fn standings(
+/// The scores of a customer, by the cut points of their snapshot. Money has `money_factor` minor
+/// units.
+pub fn dimension_scores(
     map: &SegmentMap,
     cuts: &[Cut],
     values: [f64; 3],
     code: Code,
-    factor: f64,
-) -> Vec<Standing> {
-    let one = |(position, dimension): (usize, Dimension)| {
-        let (value, score) = (values[position], code[position]);
-        let cut = cuts.iter().find(|cut| cut.dimension == dimension);
-        let parts = if dimension == Dimension::Monetary { factor } else { 1.0 };
-        let points = cut.map(|cut| cut.points.points()).unwrap_or_default();
-        // Just on a cut point, or just beyond it: whichever scores better.
-        let near = |point: &f64| {
-            // Divided, not multiplied by a part: 116.85 is no other number than the one that was measured.
-            [-1.0, 0.0, 1.0].map(|by| ((point * parts).round() + by) / parts)
-        };
-        let better =
-            |value: &f64| cut.is_some_and(|cut| cut.points.score_of(*value, dimension) > score);
-        let candidates =
-            points.iter().filter(|point| point.is_finite()).flat_map(near).filter(better);
-        let next = candidates.min_by(|a, b| (a - value).abs().total_cmp(&(b - value).abs()));
-        let next = next.zip(cut).map(|(value, cut)| {
-            let score = cut.points.score_of(value, dimension);
-            let mut code = code;
-            code[position] = score;
-            let uncertain =
-                map.rules.iter().any(|rule| rule.values.is_some() && rule.matches(code));
-            let change = ((value - values[position]) * parts).round() / parts;
-            Step { value, change, score, segment: map.segment_of(code).filter(|_| !uncertain) }
+    money_factor: f64,
+) -> [DimensionScore; 3] {
+    Dimension::ALL.map(|dimension| {
+        let position = dimension as usize;
+        let next = cuts.iter().find(|cut| cut.dimension == dimension).and_then(|cut| {
+            let units = if dimension == Dimension::Monetary { money_factor } else { 1.0 };
+            let value = nearest_better(cut, values[position], code[position], units)?;
+            let score = cut.points.score(value, dimension);
+            let mut next_code = code;
+            next_code[position] = score;
+            let depends_on_values =
+                map.rules.iter().any(|rule| rule.values.is_some() && rule.matches(next_code));
+            let segment = if depends_on_values { None } else { map.segment_of(next_code) };
+            let change = ((value - values[position]) * units).round() / units;
+            Some(NextScore { value, change, score, segment })
         });
-        Standing { dimension, value, score, next }
-    };
-    Dimension::ALL.into_iter().enumerate().map(one).collect()
+        DimensionScore { dimension, value: values[position], score: code[position], next }
+    })
+}
+
+/// The value with a better score that is nearest to `value`, in whole units.
+fn nearest_better(cut: &Cut, value: f64, score: u8, units: f64) -> Option<f64> {
+    cut.points
+        .points()
+        .iter()
+        .filter(|point| point.is_finite())
+        // The unit at a cut point or one of its neighbours is the first with a better score.
+        // Division by `units` gives the same float as the measured value; multiplication by 1/units
+        // does not.
+        .flat_map(|point| [-1.0, 0.0, 1.0].map(|step| ((point * units).round() + step) / units))
+        .filter(|candidate| cut.points.score(*candidate, cut.dimension) > score)
+        .min_by(|a, b| (a - value).abs().total_cmp(&(b - value).abs()))
 }

@@ -1,137 +1,105 @@
-//! The shops that can be made up: their calendar and the numbers of their process, chosen by the real ones.
+//! The shops that can be simulated, with parameters chosen to resemble the real data sets.
 
-use chrono::NaiveDate;
+use chrono::{Days, NaiveDate};
 
-/// Which shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// UCI Online Retail: a year of order lines of a gift-ware shop.
+    /// UCI Online Retail: order lines of a gift-ware shop over a year.
     OnlineRetail,
-    /// CDNOW: a year and a half of purchases by those who came in its first twelve weeks.
+    /// CDNOW: purchases over 18 months by customers acquired in the first twelve weeks.
     Cdnow,
 }
 
-/// Numbers of log-normal things: of the logarithm its mean and standard deviation.
-pub(super) type LogNormal = (f64, f64);
+pub(super) const PRODUCTS: u64 = 4_070;
+
+/// Mean and standard deviation of the logarithm.
+pub(super) type LogNormalParams = (f64, f64);
+
+pub(super) struct Process {
+    first: NaiveDate,
+    pub(super) days: u64,
+    /// Weights of the months, January first.
+    pub(super) season: [f64; 12],
+    /// Weights of the weekdays, Monday first.
+    pub(super) weekday: [f64; 7],
+    /// Share of the customers that are active before the first day.
+    pub(super) earlier_share: f64,
+    /// Days within which the other customers arrive.
+    pub(super) arrival_days: f64,
+    /// Mean days that a customer stays active.
+    pub(super) lifetime: f64,
+    /// Exponent g of the purchase rates: an order is of customer ⌊N · uᵍ⌋.
+    pub(super) tail: f64,
+    /// Lowest customer id.
+    pub(super) first_id: u64,
+    /// Lines of an order.
+    pub(super) lines: LogNormalParams,
+    /// Units of a line.
+    pub(super) quantity: LogNormalParams,
+    pub(super) price: LogNormalParams,
+    /// Share of the orders without a customer id.
+    pub(super) anonymous_share: f64,
+    /// How many times as many lines the orders without a customer id have.
+    pub(super) anonymous_lines: f64,
+    /// Share of the orders that are partly cancelled.
+    pub(super) cancelled_share: f64,
+    /// Share of the lines with price zero.
+    pub(super) free_share: f64,
+}
+
+/// Busiest before Christmas; closed on Saturdays.
+const ONLINE_RETAIL: Process = Process {
+    first: NaiveDate::from_ymd_opt(2010, 12, 1).expect("a valid date"),
+    days: 374,
+    season: [0.8, 0.7, 0.9, 0.8, 1.0, 0.9, 0.9, 0.9, 1.3, 1.5, 2.0, 1.3],
+    weekday: [1.0, 1.1, 1.1, 1.1, 0.9, 0.0, 0.7],
+    earlier_share: 0.4,
+    arrival_days: 374.0,
+    lifetime: 300.0,
+    tail: 2.0,
+    first_id: 12_346,
+    lines: (2.3, 1.15),
+    quantity: (1.2, 1.2),
+    price: (0.75, 0.95),
+    anonymous_share: 0.143,
+    anonymous_lines: 1.8,
+    cancelled_share: 0.17,
+    free_share: 0.0046,
+};
+
+const CDNOW: Process = Process {
+    first: NaiveDate::from_ymd_opt(1997, 1, 1).expect("a valid date"),
+    days: 546,
+    season: [1.1, 1.3, 1.4, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 1.0, 1.2],
+    weekday: [1.1, 1.1, 1.1, 1.0, 1.0, 0.8, 0.9],
+    earlier_share: 0.0,
+    arrival_days: 84.0,
+    lifetime: 180.0,
+    tail: 1.5,
+    first_id: 1,
+    lines: (-9.0, 0.1),
+    quantity: (0.4, 0.8),
+    price: (2.6, 0.25),
+    anonymous_share: 0.0,
+    anonymous_lines: 1.0,
+    cancelled_share: 0.0,
+    free_share: 0.0012,
+};
 
 impl Shape {
-    /// The first day.
+    pub(super) fn process(self) -> &'static Process {
+        match self {
+            Self::OnlineRetail => &ONLINE_RETAIL,
+            Self::Cdnow => &CDNOW,
+        }
+    }
+
     pub fn first(self) -> NaiveDate {
-        let (year, month) = match self {
-            Self::OnlineRetail => (2010, 12),
-            Self::Cdnow => (1997, 1),
-        };
-        NaiveDate::from_ymd_opt(year, month, 1).unwrap_or_default()
+        self.process().first
     }
 
-    /// How many days there are.
-    pub fn days(self) -> u64 {
-        match self {
-            Self::OnlineRetail => 374,
-            Self::Cdnow => 546,
-        }
-    }
-
-    /// How the months of a year compare, January first: gifts are bought for Christmas.
-    pub(super) fn season(self, month: usize) -> f64 {
-        match self {
-            Self::OnlineRetail => {
-                [0.8, 0.7, 0.9, 0.8, 1.0, 0.9, 0.9, 0.9, 1.3, 1.5, 2.0, 1.3][month]
-            }
-            Self::Cdnow => [1.1, 1.3, 1.4, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 1.0, 1.2][month],
-        }
-    }
-
-    /// How the days of a week compare, Monday first: the gift-ware shop is closed on Saturdays.
-    pub(super) fn weekday(self, day: usize) -> f64 {
-        match self {
-            Self::OnlineRetail => [1.0, 1.1, 1.1, 1.1, 0.9, 0.0, 0.7][day],
-            Self::Cdnow => [1.1, 1.1, 1.1, 1.0, 1.0, 0.8, 0.9][day],
-        }
-    }
-
-    /// Share of the customers that there were before the first day, and the days within which the others come.
-    pub(super) fn arrivals(self) -> (f64, f64) {
-        match self {
-            Self::OnlineRetail => (0.4, 374.0),
-            Self::Cdnow => (0.0, 84.0),
-        }
-    }
-
-    /// Days that a customer stays, on average.
-    pub(super) fn lifetime(self) -> f64 {
-        match self {
-            Self::OnlineRetail => 300.0,
-            Self::Cdnow => 180.0,
-        }
-    }
-
-    /// How heavy the tail of the rates is: an order is of customer ⌊N · uᵍ⌋.
-    pub(super) fn tail(self) -> f64 {
-        match self {
-            Self::OnlineRetail => 2.0,
-            Self::Cdnow => 1.5,
-        }
-    }
-
-    /// The lowest id of a customer.
-    pub(super) fn first_id(self) -> u64 {
-        match self {
-            Self::OnlineRetail => 12_346,
-            Self::Cdnow => 1,
-        }
-    }
-
-    /// Lines of an order.
-    pub(super) fn lines(self) -> LogNormal {
-        match self {
-            Self::OnlineRetail => (2.3, 1.15),
-            Self::Cdnow => (-9.0, 0.1),
-        }
-    }
-
-    /// Units of a line.
-    pub(super) fn quantity(self) -> LogNormal {
-        match self {
-            Self::OnlineRetail => (1.2, 1.2),
-            Self::Cdnow => (0.4, 0.8),
-        }
-    }
-
-    /// Price of a product.
-    pub(super) fn price(self) -> LogNormal {
-        match self {
-            Self::OnlineRetail => (0.75, 0.95),
-            Self::Cdnow => (2.6, 0.25),
-        }
-    }
-
-    /// Number of products.
-    pub(super) fn products(self) -> u64 {
-        4_070
-    }
-
-    /// Share of the orders that are of nobody, and how many times as many lines they have.
-    pub(super) fn nobody(self) -> (f64, f64) {
-        match self {
-            Self::OnlineRetail => (0.143, 1.8),
-            Self::Cdnow => (0.0, 1.0),
-        }
-    }
-
-    /// Share of the orders that are partly cancelled.
-    pub(super) fn cancelled(self) -> f64 {
-        match self {
-            Self::OnlineRetail => 0.17,
-            Self::Cdnow => 0.0,
-        }
-    }
-
-    /// Share of the lines that cost nothing.
-    pub(super) fn free(self) -> f64 {
-        match self {
-            Self::OnlineRetail => 0.0046,
-            Self::Cdnow => 0.0012,
-        }
+    /// The day after the last one.
+    pub fn end(self) -> NaiveDate {
+        self.first() + Days::new(self.process().days)
     }
 }

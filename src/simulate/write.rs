@@ -1,6 +1,6 @@
-//! Writes what is made up: slices are made side by side and written in their order, a few at a time.
+//! Writes simulated lines: slices are generated in parallel and written in their order.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -9,121 +9,123 @@ use polars::prelude::*;
 use rayon::prelude::*;
 
 use super::{Shape, Simulation, Slice};
-use crate::scratch::Scratch;
+use crate::error::{Class, StageError};
+use crate::temp::TempPath;
 
-/// Why nothing can be written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The suffix is none that can be written.
     #[error(
-        "`{0}` has no known suffix; expected .csv or .parquet, or a folder (ending in /) for one Parquet file a month"
+        "`{0}` has no known suffix; expected .csv or .parquet, or a folder (ending in /) for one \
+         Parquet file a month"
     )]
     Suffix(String),
-    /// Something stands there.
     #[error("folder `{0}` is not empty")]
     Occupied(String),
-    /// The operating system or Polars refused.
     #[error("cannot write {}: {source}", path.display())]
-    Refused {
-        /// The file.
-        path: PathBuf,
-        /// What was said.
-        source: PolarsError,
-    },
+    Failed { path: PathBuf, source: PolarsError },
 }
 
-/// Writes a simulation: CSV or Parquet by the path's suffix, or, into a folder, one Parquet file a month in hive folders.
-///
-/// # Errors
-/// A path that cannot be written.
-pub fn write(simulation: &Simulation, to: &Path) -> Result<(), WriteError> {
-    let name = to.to_string_lossy().into_owned();
-    let slices = simulation.slices();
-    let refused = |path: &Path| {
-        let path = path.to_owned();
-        move |source| WriteError::Refused { path, source }
-    };
-    let suffix = to.extension().and_then(|suffix| suffix.to_str());
-    match suffix {
-        _ if name.ends_with('/') => {
-            let taken = to.read_dir().is_ok_and(|mut entries| entries.next().is_some());
-            if taken {
-                return Err(WriteError::Occupied(name));
-            }
-            let month = |slice: &Slice| (slice.day.year(), slice.day.month());
-            for slices in slices.chunk_by(|one, next| month(one) == month(next)) {
-                let Some((year, month)) = slices.first().map(month) else { continue };
-                let folder = to.join(format!("month={year}-{month:02}"));
-                std::fs::create_dir_all(&folder)
-                    .map_err(PolarsError::from)
-                    .map_err(refused(&folder))?;
-                let path = folder.join("part-0.parquet");
-                parquet(simulation, slices, &path).map_err(refused(&path))?;
-            }
-            Ok(())
-        }
-        Some("csv") => csv(simulation, &slices, to).map_err(refused(to)),
-        Some("parquet") => parquet(simulation, &slices, to).map_err(refused(to)),
-        _ => Err(WriteError::Suffix(name)),
+impl StageError for WriteError {
+    const STAGE: Option<&'static str> = Some("simulate");
+
+    fn class(&self) -> Class {
+        if matches!(self, Self::Suffix(_)) { Class::Usage } else { Class::System }
     }
 }
 
-/// Makes slices side by side, and hands them over in their order.
-fn each<T: Send>(
-    simulation: &Simulation,
-    slices: &[Slice],
-    make: impl Fn(DataFrame) -> PolarsResult<T> + Sync,
-    mut take: impl FnMut(T) -> PolarsResult<()>,
-) -> PolarsResult<()> {
-    for some in slices.chunks(4 * rayon::current_num_threads()) {
-        let made: Vec<PolarsResult<T>> =
-            some.par_iter().map(|slice| simulation.frame(slice).and_then(&make)).collect();
-        made.into_iter().try_for_each(|made| made.and_then(&mut take))?;
+/// Writes a simulation as CSV or Parquet by the suffix of `to`. A folder (ending in `/`) gets one
+/// Parquet file a month in hive folders.
+///
+/// # Errors
+/// An unknown suffix, a folder that is not empty, or a file that cannot be written.
+pub fn write(simulation: &Simulation, to: &Path) -> Result<(), WriteError> {
+    let name = to.to_string_lossy().into_owned();
+    let slices = simulation.slices();
+    let written = match to.extension().and_then(|suffix| suffix.to_str()) {
+        _ if name.ends_with('/') => return write_months(simulation, &slices, to),
+        Some("csv") => write_csv(simulation, &slices, to),
+        Some("parquet") => write_parquet(simulation, &slices, to),
+        _ => return Err(WriteError::Suffix(name)),
+    };
+    written.map_err(|source| WriteError::Failed { path: to.to_owned(), source })
+}
+
+fn write_months(simulation: &Simulation, slices: &[Slice], to: &Path) -> Result<(), WriteError> {
+    if to.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(WriteError::Occupied(to.to_string_lossy().into_owned()));
+    }
+    let month_of = |slice: &Slice| (slice.day.year(), slice.day.month());
+    for slices in slices.chunk_by(|a, b| month_of(a) == month_of(b)) {
+        let (year, month) = month_of(&slices[0]);
+        let folder = to.join(format!("month={year}-{month:02}"));
+        let path = folder.join("part-0.parquet");
+        fs::create_dir_all(&folder)
+            .map_err(PolarsError::from)
+            .and_then(|()| write_parquet(simulation, slices, &path))
+            .map_err(|source| WriteError::Failed { path, source })?;
     }
     Ok(())
 }
 
-/// A file that stands in its place only once it is whole.
-fn whole(path: &Path, fill: impl FnOnce(&mut File) -> PolarsResult<()>) -> PolarsResult<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    // Once it has its own name it is no scratch any more.
-    let part = Scratch::at(PathBuf::from(name));
-    fill(&mut File::create(part.path())?)?;
-    Ok(std::fs::rename(part.path(), path)?)
+/// Generates slices in parallel, a few at a time, and passes them on in their order.
+fn for_each_slice<T: Send>(
+    simulation: &Simulation,
+    slices: &[Slice],
+    encode: impl Fn(DataFrame) -> PolarsResult<T> + Sync,
+    mut write: impl FnMut(T) -> PolarsResult<()>,
+) -> PolarsResult<()> {
+    for batch in slices.chunks(4 * rayon::current_num_threads()) {
+        let encoded: Vec<PolarsResult<T>> =
+            batch.par_iter().map(|slice| simulation.frame(slice).and_then(&encode)).collect();
+        encoded.into_iter().try_for_each(|encoded| encoded.and_then(&mut write))?;
+    }
+    Ok(())
 }
 
-fn parquet(simulation: &Simulation, slices: &[Slice], path: &Path) -> PolarsResult<()> {
-    let Some(first) = slices.first() else { polars_bail!(ComputeError: "no line is asked for") };
-    let empty = simulation.frame(&Slice { lines: 0, ..*first })?;
-    whole(path, |file| {
+/// Writes a temporary file and renames it when it is complete.
+fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> PolarsResult<()>,
+) -> PolarsResult<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    let part = TempPath::new(PathBuf::from(name));
+    write(&mut File::create(part.path())?)?;
+    Ok(fs::rename(part.path(), path)?)
+}
+
+/// A frame with the columns of a simulation, but no rows.
+fn empty_frame(simulation: &Simulation, slices: &[Slice]) -> PolarsResult<DataFrame> {
+    let Some(first) = slices.first() else { polars_bail!(ComputeError: "no lines requested") };
+    simulation.frame(&Slice { lines: 0, ..*first })
+}
+
+fn write_parquet(simulation: &Simulation, slices: &[Slice], path: &Path) -> PolarsResult<()> {
+    let empty = empty_frame(simulation, slices)?;
+    write_atomically(path, |file| {
         let mut writer = ParquetWriter::new(file).batched(empty.schema())?;
-        each(simulation, slices, Ok, |frame| writer.write_batch(&frame))?;
+        for_each_slice(simulation, slices, Ok, |frame| writer.write_batch(&frame))?;
         writer.finish().map(|_| ())
     })
 }
 
-fn csv(simulation: &Simulation, slices: &[Slice], path: &Path) -> PolarsResult<()> {
-    let text = |mut frame: DataFrame, header: bool| -> PolarsResult<Vec<u8>> {
+fn write_csv(simulation: &Simulation, slices: &[Slice], path: &Path) -> PolarsResult<()> {
+    let mut header = Vec::new();
+    CsvWriter::new(&mut header).finish(&mut empty_frame(simulation, slices)?)?;
+    let timestamp_format = match simulation.shape {
+        Shape::OnlineRetail => Some(PlSmallStr::from_static("%-m/%-d/%Y %-H:%M")),
+        Shape::Cdnow => None,
+    };
+    let encode = |mut frame: DataFrame| -> PolarsResult<Vec<u8>> {
         let mut bytes = Vec::new();
         CsvWriter::new(&mut bytes)
-            .include_header(header)
-            .with_datetime_format(moments(simulation.shape))
+            .include_header(false)
+            .with_datetime_format(timestamp_format.clone())
             .finish(&mut frame)?;
         Ok(bytes)
     };
-    let Some(first) = slices.first() else { polars_bail!(ComputeError: "no line is asked for") };
-    let header = text(simulation.frame(&Slice { lines: 0, ..*first })?, true)?;
-    whole(path, |file| {
+    write_atomically(path, |file| {
         file.write_all(&header)?;
-        each(simulation, slices, |frame| text(frame, false), |bytes| Ok(file.write_all(&bytes)?))
+        for_each_slice(simulation, slices, encode, |bytes| Ok(file.write_all(&bytes)?))
     })
-}
-
-/// How the shop writes moments.
-fn moments(shape: Shape) -> Option<PlSmallStr> {
-    match shape {
-        Shape::OnlineRetail => Some("%-m/%-d/%Y %-H:%M".into()),
-        Shape::Cdnow => None,
-    }
 }

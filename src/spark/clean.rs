@@ -1,8 +1,8 @@
-//! `clean` in SQL: steps mark lines with the reason for which they are rejected.
+//! `clean` in SQL: steps mark lines with the reason for their rejection.
 
-use super::text::{any, day, first_of, quoted};
+use super::text::{any, day, first_match, quoted};
 use super::{Statement, ingest};
-use crate::clean::steps::Repeated;
+use crate::clean::steps::DuplicateKey;
 use crate::clean::{LineField, Reason, ReturnPolicy, Step};
 use crate::columns::*;
 use crate::pipeline::Pipeline;
@@ -10,119 +10,124 @@ use crate::pipeline::Pipeline;
 const STAGE: &str = "clean";
 /// The view of the marked lines.
 pub(super) const MARKED: &str = "custseg_marked";
-
-/// The view of the lines with their verdicts, as [`crate::clean::MarkedLines`] has them.
-pub(super) fn marked(p: &Pipeline, reasons: &[Reason]) -> Statement {
-    let carried = ingest::carried(p).into_iter().map(|(_, carried)| carried);
-    let columns =
-        COLUMNS.map(str::to_owned).into_iter().chain(carried).collect::<Vec<_>>().join(", ");
-    let from = format!("SELECT {columns}, {REASON} FROM {}", ingest::LINES);
-    let mut marker = Marker { columns, from, pending: Vec::new() };
-    let returned = returned(p);
-    for (position, step) in p.clean.iter().enumerate() {
-        let codes = (0..reasons.len()).filter(|&code| reasons[code].position == Some(position));
-        let objections = objections(step, &returned);
-        if let Step::DropDuplicates(_) = step {
-            marker.settle();
-            marker.repeated(p);
-        }
-        marker.pending.extend(objections.into_iter().zip(codes.map(|code| code.to_string())));
-    }
-    // A line of nobody can be put into no segment, whether a step says so or not.
-    let nobody =
-        reasons.iter().position(|reason| reason.step == STAGE && reason.position.is_none());
-    marker.pending.extend(nobody.map(|code| (blank(LineField::CustomerId), code.to_string())));
-    marker.settle();
-    Statement::view(STAGE, MARKED, marker.from)
-}
-
-/// Whether a line, or a group of lines, is a cancellation that is kept.
-pub(super) fn returned(p: &Pipeline) -> String {
-    let kept = p.clean.iter().find_map(Step::kept_returns);
-    kept.map_or("false".to_owned(), |(prefix, _)| begins(prefix))
-}
-
-/// Column that tells lines equal to an earlier one.
+/// Whether an equal accepted line exists before this one.
 const REPEATED: &str = "repeated";
 
-/// Columns of the lines beside the verdict.
+/// Columns of the marked lines besides the reason.
 const COLUMNS: [&str; 9] =
     [CUSTOMER_ID, ORDER_ID, PRODUCT_ID, ORDERED_AT, DAY, QUANTITY, UNIT_PRICE, AMOUNT, MONEY];
 
+/// Keys of the order facts.
+pub(super) const KEYS: [&str; 3] = [CUSTOMER_ID, ORDER_ID, DAY];
+
+/// The view of [`crate::clean::MarkedLines`].
+pub(super) fn marked(p: &Pipeline, reasons: &[Reason]) -> Statement {
+    let source_columns = ingest::carried(p).into_iter().map(|(_, carried)| carried);
+    let columns: Vec<String> =
+        COLUMNS.map(str::to_owned).into_iter().chain(source_columns).collect();
+    let columns = columns.join(", ");
+    let from = format!("SELECT {columns}, {REASON} FROM {}", ingest::LINES);
+    let mut marker = Marker { columns, from, pending: Vec::new() };
+    let is_return = is_return(p);
+    for (position, step) in p.clean.iter().enumerate() {
+        let codes = (0..reasons.len()).filter(|&code| reasons[code].position == Some(position));
+        if let Step::DropDuplicates(_) = step {
+            marker.finish();
+            marker.mark_duplicates(p);
+        }
+        let conditions = rejections(step, &is_return);
+        marker.pending.extend(conditions.into_iter().zip(codes.map(|code| code.to_string())));
+    }
+    // Lines without a customer id are always rejected: they cannot be segmented.
+    let without_customer =
+        reasons.iter().position(|reason| reason.step == STAGE && reason.position.is_none());
+    let is_blank = is_blank(LineField::CustomerId);
+    marker.pending.extend(without_customer.map(|code| (is_blank, code.to_string())));
+    marker.finish();
+    Statement::view(STAGE, MARKED, marker.from)
+}
+
+/// Whether a line, or a row of order facts, is a return that is kept.
+pub(super) fn is_return(p: &Pipeline) -> String {
+    let kept = p.clean.iter().find_map(Step::kept_returns);
+    kept.map_or("false".to_owned(), |(prefix, _)| has_order_prefix(prefix))
+}
+
+/// The query of the marked lines while steps are added to it.
 struct Marker {
     columns: String,
     from: String,
+    /// Conditions and reason codes that are not part of the query yet.
     pending: Vec<(String, String)>,
 }
 
 impl Marker {
-    /// Puts the pending objections into the reason where there is none yet.
-    fn settle(&mut self) {
+    /// Adds the pending reasons to the query, for lines that have none yet.
+    fn finish(&mut self) {
         if !self.pending.is_empty() {
-            let verdict = first_of(std::mem::take(&mut self.pending), "NULL");
+            let reason = first_match(std::mem::take(&mut self.pending), "NULL");
             self.from = format!(
-                "SELECT {}, CAST(coalesce({REASON}, {verdict}) AS INT) AS {REASON}\nFROM ({})",
+                "SELECT {}, CAST(coalesce({REASON}, {reason}) AS INT) AS {REASON}\nFROM ({})",
                 self.columns, self.from
             );
         }
     }
 
-    /// Numbers the accepted lines that are equal in every source column. Which of them is the first makes no difference.
-    fn repeated(&mut self, p: &Pipeline) {
-        let whole: Vec<String> =
+    /// Marks accepted lines that equal another in every source column. All are equal, so that any
+    /// of them may be the first.
+    fn mark_duplicates(&mut self, p: &Pipeline) {
+        let source_columns: Vec<String> =
             ingest::carried(p).into_iter().map(|(_, carried)| carried).collect();
-        let whole = whole.join(", ");
         self.from = format!(
-            "SELECT {}, {REASON},\n  {REASON} IS NULL AND row_number() OVER (PARTITION BY {REASON} IS NULL, {whole} ORDER BY {DAY}) > 1 AS {REPEATED}\nFROM ({})",
-            self.columns, self.from
+            "SELECT {}, {REASON},\n\
+             \x20 {REASON} IS NULL AND row_number() OVER (PARTITION BY {REASON} IS NULL, {} \
+             ORDER BY {DAY}) > 1 AS {REPEATED}\nFROM ({})",
+            self.columns,
+            source_columns.join(", "),
+            self.from
         );
     }
 }
 
-/// What a step objects to, in the order of its reasons.
-fn objections(step: &Step, returned: &str) -> Vec<String> {
+/// The conditions under which a step rejects a line, in the order of its reasons.
+fn rejections(step: &Step, is_return: &str) -> Vec<String> {
     match step {
-        Step::DropMissing(fields) => fields.iter().map(|field| blank(*field)).collect(),
+        Step::DropMissing(fields) => fields.iter().map(|field| is_blank(*field)).collect(),
         Step::Cancellations { order_id_prefix, policy: ReturnPolicy::Drop } => {
-            vec![begins(order_id_prefix)]
+            vec![has_order_prefix(order_id_prefix)]
         }
         Step::Cancellations { .. } => Vec::new(),
         Step::KeepPositive(fields) => {
-            let low = |field: &LineField| {
-                format!("(coalesce({} <= 0, false) AND NOT {returned})", field.column())
+            let is_low = |field: &LineField| {
+                format!("(coalesce({} <= 0, false) AND NOT {is_return})", field.column())
             };
-            fields.iter().map(low).collect()
+            fields.iter().map(is_low).collect()
         }
-        Step::DropDuplicates(Repeated::Exact | Repeated::By(_)) => vec![REPEATED.to_owned()],
+        Step::DropDuplicates(DuplicateKey::WholeRow | DuplicateKey::Fields(_)) => {
+            vec![REPEATED.to_owned()]
+        }
         Step::NonProductLines { codes, pattern } => {
             let listed = codes.iter().map(|code| format!("{PRODUCT_ID} = {}", quoted(code)));
-            let matched = pattern
-                .iter()
-                .map(|pattern| format!("{PRODUCT_ID} RLIKE {}", quoted(&to_end(pattern))));
+            let matched = pattern.iter().map(|pattern| {
+                // In Java `$` also matches before a final line break.
+                format!("{PRODUCT_ID} RLIKE {}", quoted(&pattern.replace('$', "\\z")))
+            });
             vec![format!("coalesce({}, false)", any(listed.chain(matched)))]
         }
         Step::Where(predicate) => vec![format!("NOT coalesce({}, false)", predicate.sql)],
         Step::DateRange { from, until } => {
-            let before = from.iter().map(|from| format!("coalesce({DAY} < {}, false)", day(*from)));
-            before
-                .chain(
-                    until.iter().map(|until| format!("coalesce({DAY} >= {}, false)", day(*until))),
-                )
-                .collect()
+            let before = from.map(|from| format!("coalesce({DAY} < {}, false)", day(from)));
+            let after = until.map(|until| format!("coalesce({DAY} >= {}, false)", day(until)));
+            before.into_iter().chain(after).collect()
         }
     }
 }
 
-/// A pattern whose end is that of the text: to Java a dollar sign stands before a last line end, too.
-fn to_end(pattern: &str) -> String {
-    pattern.replace('$', "\\z")
-}
-
-fn begins(prefix: &str) -> String {
+fn has_order_prefix(prefix: &str) -> String {
     format!("coalesce(startswith({ORDER_ID}, {}), false)", quoted(prefix))
 }
 
-fn blank(field: LineField) -> String {
+fn is_blank(field: LineField) -> String {
     let column = field.column();
     match field {
         LineField::CustomerId | LineField::OrderId | LineField::ProductId => {
@@ -131,6 +136,3 @@ fn blank(field: LineField) -> String {
         _ => format!("{column} IS NULL"),
     }
 }
-
-/// Columns of the lines that are not known to anybody after `clean`.
-pub(super) const KEYS: [&str; 3] = [CUSTOMER_ID, ORDER_ID, DAY];

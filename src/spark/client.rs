@@ -1,10 +1,10 @@
-//! The Spark Connect client: a server that is looked for before it is believed in, statements by their stages, errors in one line.
+//! The Spark Connect client: connects with timeouts, runs statements, reports errors in one line.
 
-#![expect(clippy::result_large_err, reason = "the client's errors are as large as it makes them")]
+#![expect(clippy::result_large_err, reason = "the size of `SparkError` is given by the client")]
 
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -12,167 +12,160 @@ use spark_connect::{SparkError, SparkSession};
 use tracing::{debug, info, info_span};
 
 use super::{Body, SETTINGS, Statement};
-use crate::error::Error;
+use crate::error::{Class, Error};
 
 const STAGE: &str = "spark";
-/// How long a server may take to be there.
-const THERE: Duration = Duration::from_secs(5);
-/// How long it may take to say its version. The client itself would try again for more than a minute, without a word.
-const ANSWERED: Duration = Duration::from_secs(20);
-/// How long a server may take to hear that it is to stop.
-const STOPPED: Duration = Duration::from_secs(3);
+const DEFAULT_PORT: &str = "15002";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Timeout of the first response. The client itself retries silently for more than a minute.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The session of this process, for whoever has to stop it.
+/// The session of this process, for [`cancel`].
 static SESSION: Mutex<Option<SparkSession>> = Mutex::new(None);
 
-/// A cluster, with a session of its own.
+fn lock_session() -> MutexGuard<'static, Option<SparkSession>> {
+    SESSION.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A cluster with a session of its own.
 pub(super) struct Cluster {
     session: SparkSession,
 }
 
 impl Cluster {
-    /// Looks for the server, and begins a session.
-    ///
     /// # Errors
-    /// A server that is not there, or does not answer in time.
-    pub(super) fn at(remote: &str) -> Result<Self, Error> {
-        let place = place(remote);
-        reach(place)?;
-        let (tell, told) = mpsc::channel();
-        let url = remote.to_owned();
-        thread::spawn(move || {
-            let session = SparkSession::builder().remote(&url).get_or_create();
-            let answer =
-                session.and_then(|session| session.version().map(|version| (session, version)));
-            // Nobody listens any more where it took too long.
-            let _ = tell.send(answer);
-        });
-        let (session, version) = match told.recv_timeout(ANSWERED) {
-            Ok(answer) => answer.map_err(|error| failed(STAGE, &error))?,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                let words = format!(
-                    "{place} takes connections, but did not answer within {} s: is it Spark Connect?",
-                    ANSWERED.as_secs()
-                );
-                return Err(Error::Spark { stage: STAGE, words });
-            }
-        };
-        info!(server = place, version, "cluster found");
+    /// A server that cannot be reached or does not respond in time.
+    pub(super) fn connect(remote: &str) -> Result<Self, Error> {
+        let address = address(remote);
+        check_reachable(address)?;
+        let (session, version) = open_session(remote, address)?;
+        info!(server = address, version, "connected to the cluster");
         session.register_progress_handler(|progress| {
-            let (done, all) = progress.stages.iter().fold((0, 0), |(done, all), stage| {
-                (done + stage.num_completed_tasks, all + stage.num_tasks)
-            });
+            let done: i64 = progress.stages.iter().map(|stage| stage.num_completed_tasks).sum();
+            let all: i64 = progress.stages.iter().map(|stage| stage.num_tasks).sum();
             debug!(done, all, "tasks");
         });
         for (key, value) in SETTINGS {
             session.conf().set(key, value).map_err(|error| failed(STAGE, &error))?;
         }
-        *SESSION.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.clone());
+        *lock_session() = Some(session.clone());
         Ok(Self { session })
     }
 
-    /// Writes a table below `to`, if the statement is one.
-    ///
-    /// # Errors
-    /// What the server says.
+    /// Writes a table below `to`. A view is not written.
     pub(super) fn write(&self, statement: &Statement, to: &str) -> Result<(), Error> {
         let Statement { stage, name, body } = statement;
+        let Body::Table { select, path, partition_by } = body else { return Ok(()) };
         let _span = info_span!("spark", stage).entered();
-        if let Body::Table { select, path, partition_by } = body {
-            info!(table = name, "written by the cluster");
-            let written = self.session.sql(select).and_then(|frame| {
-                let writer = frame.write().mode("overwrite").option("compression", "zstd");
-                let parted = partition_by.iter().copied();
-                writer.partition_by(parted).parquet(&format!("{to}/{path}"))
-            });
-            written.map_err(|error| failed(stage, &error))?;
-        }
-        Ok(())
+        info!(table = name, "written by the cluster");
+        let written = self.session.sql(select).and_then(|frame| {
+            let writer = frame.write().mode("overwrite").option("compression", "zstd");
+            let partition_by = partition_by.iter().copied();
+            writer.partition_by(partition_by).parquet(&format!("{to}/{path}"))
+        });
+        written.map_err(|error| failed(stage, &error))
     }
 
-    /// Makes the view of a statement; of a table, once it is written below `to`.
-    ///
-    /// # Errors
-    /// What the server says.
-    pub(super) fn view(&self, statement: &Statement, to: &str) -> Result<(), Error> {
-        let Statement { stage, .. } = statement;
-        // Nothing runs before its outcome is asked for.
-        let made = self
-            .session
-            .sql(&statement.view_sql(to))
-            .and_then(|made| made.collect_record_batches());
-        made.map_err(|error| failed(stage, &error)).map(|_| ())
+    /// Creates the view of a statement. The view of a table reads the files below `to`.
+    pub(super) fn create_view(&self, statement: &Statement, to: &str) -> Result<(), Error> {
+        // The statement runs only when its result is collected.
+        let created = self.session.sql(&statement.view_sql(to));
+        let created = created.and_then(|frame| frame.collect_record_batches());
+        created.map(|_| ()).map_err(|error| failed(statement.stage, &error))
     }
 
-    /// Whether the server understands a query, which it does not run.
-    ///
-    /// # Errors
-    /// What the server says.
-    pub(super) fn understands(&self, stage: &'static str, query: &str) -> Result<(), Error> {
-        let frame = self.session.sql(query).map_err(|error| failed(stage, &error))?;
-        frame.schema().map(|_| ()).map_err(|error| failed(stage, &error))
+    /// Fails if the server cannot parse a query. The query is not run.
+    pub(super) fn check_syntax(&self, stage: &'static str, query: &str) -> Result<(), Error> {
+        let schema = self.session.sql(query).and_then(|frame| frame.schema().map(|_| ()));
+        schema.map_err(|error| failed(stage, &error))
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        *SESSION.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *lock_session() = None;
         if let Err(error) = self.session.stop() {
-            debug!(%error, "the session was not closed");
+            debug!(%error, "session not closed");
         }
     }
 }
 
-/// Stops what the cluster does for this process, if it does something.
-pub fn cancel() {
-    let session = SESSION.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let Some(session) = session else { return };
-    let (tell, told) = mpsc::channel();
+/// Interrupts what the cluster runs for this process.
+pub(crate) fn cancel() {
+    let Some(session) = lock_session().take() else { return };
+    let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
-        let _ = tell.send(session.interrupt_all().is_ok());
+        let _ = sender.send(session.interrupt_all().is_ok());
     });
-    let stopped = told.recv_timeout(STOPPED).unwrap_or(false);
-    info!(stopped, "the cluster was told to stop");
+    let stopped = receiver.recv_timeout(CANCEL_TIMEOUT).unwrap_or(false);
+    info!(stopped, "interrupt sent to the cluster");
 }
 
-/// Host and port of a server, without what may be secret.
-fn place(remote: &str) -> &str {
+/// Host and port of a server, without its parameters, which may be secret.
+fn address(remote: &str) -> &str {
     let rest = remote.strip_prefix("sc://").unwrap_or(remote);
-    rest.split_once('/').map_or(rest, |(place, _)| place)
+    rest.split_once('/').map_or(rest, |(address, _)| address)
 }
 
-fn reach(place: &str) -> Result<(), Error> {
-    let with_port = if place.contains(':') { place.to_owned() } else { format!("{place}:15002") };
-    let unreached = |why: String| Error::Spark {
-        stage: STAGE,
-        words: format!("no server at {with_port}: {why}"),
+fn check_reachable(address: &str) -> Result<(), Error> {
+    let with_port = if address.contains(':') {
+        address.to_owned()
+    } else {
+        format!("{address}:{DEFAULT_PORT}")
     };
-    let mut last = "the name leads nowhere".to_owned();
-    for address in with_port.to_socket_addrs().map_err(|error| unreached(error.to_string()))? {
-        match TcpStream::connect_timeout(&address, THERE) {
+    let unreachable =
+        |reason: String| spark_error(STAGE, format!("no server at {with_port}: {reason}"));
+    let addresses = with_port.to_socket_addrs().map_err(|error| unreachable(error.to_string()))?;
+    let mut last = "host name could not be resolved".to_owned();
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
             Ok(_) => return Ok(()),
             Err(error) => last = error.to_string(),
         }
     }
-    Err(unreached(last))
+    Err(unreachable(last))
 }
 
-/// What a server says, in one line: the others hold the plan.
+/// Opens a session, and returns it with the version of the server.
+fn open_session(remote: &str, address: &str) -> Result<(SparkSession, String), Error> {
+    let (sender, receiver) = mpsc::channel();
+    let url = remote.to_owned();
+    thread::spawn(move || {
+        let session = SparkSession::builder().remote(&url).get_or_create();
+        let opened =
+            session.and_then(|session| session.version().map(|version| (session, version)));
+        // Nothing receives it after the timeout.
+        let _ = sender.send(opened);
+    });
+    match receiver.recv_timeout(RESPONSE_TIMEOUT) {
+        Ok(opened) => opened.map_err(|error| failed(STAGE, &error)),
+        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(spark_error(
+            STAGE,
+            format!(
+                "{address} accepts connections, but did not respond within {} s: \
+                 is it Spark Connect?",
+                RESPONSE_TIMEOUT.as_secs()
+            ),
+        )),
+    }
+}
+
+/// The first line of a server's error with its class. The other lines are the plan.
 fn failed(stage: &'static str, error: &SparkError) -> Error {
     let message = error.message();
-    let first = message
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty())
-        .unwrap_or("failed without a word");
-    let class = error
-        .get_error_class()
-        .filter(|class| !class.is_empty())
-        .map(|class| format!("[{class}] "));
-    let class = class.unwrap_or_default();
-    // Some servers say it twice, some not at all.
-    let said = first.strip_prefix(class.as_str()).unwrap_or(first);
-    let words =
-        if said.contains(class.trim()) { said.to_owned() } else { format!("{class}{said}") };
-    Error::Spark { stage, words }
+    let mut lines = message.lines().map(str::trim);
+    let first = lines.find(|line| !line.is_empty()).unwrap_or("failed without a message");
+    let class = error.get_error_class().filter(|class| !class.is_empty());
+    let Some(class) = class.map(|class| format!("[{class}]")) else {
+        return spark_error(stage, first.to_owned());
+    };
+    // Some servers repeat the class in the message.
+    let rest = first.strip_prefix(class.as_str()).map_or(first, str::trim_start);
+    let message = if rest.contains(&class) { rest.to_owned() } else { format!("{class} {rest}") };
+    spark_error(stage, message)
+}
+
+pub(super) fn spark_error(stage: &'static str, message: String) -> Error {
+    Error::Stage { stage: Some(stage), class: Class::System, report: false, source: message.into() }
 }

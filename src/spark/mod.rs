@@ -1,15 +1,21 @@
-//! `spark`: a checked [`Pipeline`] → SQL, for transactions that live where a Spark cluster is.
+//! `spark`: translates a checked [`Pipeline`] into SQL for transactions on a Spark cluster.
 //!
-//! Every stage up to `segment` is written once more, in SQL that Spark (3.5 and on) and Sail read alike; a file a stage, named as the
-//! stage. What has no form in SQL that gives the very same numbers is refused by name ([`refused`]), before anything runs. What is
-//! deliberately absent: numbers of its own. Money is summed as decimals, every column is cast, cut points are order statistics found
-//! by counting and not by an engine's `percentile`, so that both engines give the rows that this machine would.
+//! Every stage up to `segment` has a file with its SQL, which Spark (3.5 or later) and Sail read
+//! alike. [`check_supported`] reports what cannot be reproduced with the same numbers. To give the
+//! same rows as the local engine, money is summed as decimals, every column is cast, and cut points
+//! are order statistics instead of an engine's `percentile`.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
+use crate::clean::Reason;
 use crate::error::Error;
 use crate::ingest::Reading;
-use crate::pipeline::{self, Pipeline};
+use crate::pipeline::Pipeline;
+#[cfg(not(feature = "spark"))]
+use crate::pipeline::SparkParams;
+use crate::progress::Silent;
+use crate::session::Session;
 
 mod clean;
 #[cfg(feature = "spark")]
@@ -17,108 +23,87 @@ mod client;
 mod ingest;
 #[cfg(feature = "spark")]
 mod model;
-mod moments;
 mod orders;
-mod refuse;
 mod rfm;
 #[cfg(feature = "spark")]
 mod run;
+#[cfg(feature = "spark")]
+mod run_directory;
 mod score;
 mod segment;
-#[cfg(feature = "spark")]
-mod site;
 mod text;
+mod timestamps;
+mod unsupported;
 
 #[cfg(feature = "spark")]
-pub use client::cancel;
-pub use refuse::{Refusal, refused};
+pub(crate) use client::cancel;
 #[cfg(feature = "spark")]
-pub use run::run;
+pub(crate) use run::run;
+pub(crate) use unsupported::check_supported;
 
-/// Checked options of a cluster.
+/// The statements of a pipeline, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SparkParams {
-    /// The server; it may hold a secret behind its `;`.
-    pub remote: String,
-    /// Customers that models are fitted to.
-    pub sample: u32,
-    /// Seed of what is drawn.
-    pub seed: u64,
-    /// This program on the nodes of the cluster.
-    pub binary: String,
+pub(crate) struct Script {
+    pub(crate) statements: Vec<Statement>,
 }
 
-/// What runs on the cluster, in order.
+/// A named view or table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Script {
-    /// One view or table each.
-    pub statements: Vec<Statement>,
+pub(crate) struct Statement {
+    pub(crate) stage: &'static str,
+    /// Name of the view that later statements read.
+    pub(crate) name: String,
+    pub(crate) body: Body,
 }
 
-/// A view or a table of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Statement {
-    /// The stage that it belongs to.
-    pub stage: &'static str,
-    /// Name of the view that later statements know it by.
-    pub name: String,
-    /// What it is.
-    pub body: Body,
-}
-
-/// What a statement makes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Body {
-    /// A view of a CSV file: its columns, all of them text, and its options.
-    Csv {
-        /// Names of the columns.
-        columns: Vec<String>,
-        /// Options of the reader.
-        options: Vec<(&'static str, String)>,
-    },
+pub(crate) enum Body {
+    /// A view of a CSV file, whose columns are all text.
+    Csv { columns: Vec<String>, options: Vec<(&'static str, String)> },
     /// A view of a query.
     View(String),
-    /// A query whose outcome is written as Parquet, and then known as a view.
+    /// A query whose result is written as Parquet and then read by a view.
     Table {
-        /// The query.
         select: String,
-        /// Where it stands below the run's folder.
+        /// Path below the run directory.
         path: &'static str,
-        /// The column that hive folders part it by.
+        /// Column of the hive folders.
         partition_by: Option<&'static str>,
     },
 }
 
-/// Folder of what is only on the way.
-pub const WORK: &str = "work";
+/// How the table of segments is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SegmentsTable {
+    /// It is a published table.
+    Published,
+    /// It is an intermediate table, to which the columns of models are joined.
+    #[cfg_attr(not(feature = "spark"), expect(dead_code, reason = "only runs join models"))]
+    Work,
+}
+
+/// Folder of intermediate tables below the run directory.
+pub(crate) const WORK: &str = "work";
+
+/// Session settings that the SQL requires: timestamps without a zone are in UTC, and overflow is an
+/// error.
+pub(crate) const SETTINGS: [(&str, &str); 2] =
+    [("spark.sql.session.timeZone", "UTC"), ("spark.sql.ansi.enabled", "true")];
 
 impl Statement {
     fn view(stage: &'static str, name: &str, select: String) -> Self {
         Self { stage, name: name.to_owned(), body: Body::View(select) }
     }
 
-    fn csv(
-        stage: &'static str,
-        name: &str,
-        columns: Vec<String>,
-        options: Vec<(&'static str, String)>,
-    ) -> Self {
-        Self { stage, name: name.to_owned(), body: Body::Csv { columns, options } }
-    }
-
     fn table(stage: &'static str, name: &str, path: &'static str, select: String) -> Self {
-        Self {
-            stage,
-            name: name.to_owned(),
-            body: Body::Table { select, path, partition_by: None },
-        }
+        let body = Body::Table { select, path, partition_by: None };
+        Self { stage, name: name.to_owned(), body }
     }
 
-    /// The SQL that makes its view; of a table, once it is written below `to`.
-    pub fn view_sql(&self, to: &str) -> String {
-        let Self { name, body, .. } = self;
-        let view = format!("CREATE OR REPLACE TEMPORARY VIEW {name}");
-        match body {
+    /// The SQL that creates the view. The view of a table reads the files below `to`.
+    pub(crate) fn view_sql(&self, to: &str) -> String {
+        let view = format!("CREATE OR REPLACE TEMPORARY VIEW {}", self.name);
+        match &self.body {
             Body::Csv { columns, options } => {
                 let columns: Vec<String> =
                     columns.iter().map(|column| format!("{} STRING", text::name(column))).collect();
@@ -126,11 +111,8 @@ impl Statement {
                     .iter()
                     .map(|(key, value)| format!("{key} {}", text::quoted(value)))
                     .collect();
-                format!(
-                    "{view} ({}) USING csv OPTIONS ({})",
-                    columns.join(", "),
-                    options.join(", ")
-                )
+                let (columns, options) = (columns.join(", "), options.join(", "));
+                format!("{view} ({columns}) USING csv OPTIONS ({options})")
             }
             Body::View(select) => format!("{view} AS\n{select}"),
             Body::Table { path, .. } => {
@@ -139,7 +121,7 @@ impl Statement {
         }
     }
 
-    /// Where its table stands below the run's folder, if it is one.
+    /// The path of a table below the run directory.
     #[cfg(feature = "spark")]
     fn path(&self) -> Option<&'static str> {
         match self.body {
@@ -148,16 +130,17 @@ impl Statement {
         }
     }
 
-    /// The SQL that writes its table below `to`, where it is one.
-    fn written_sql(&self, to: &str) -> Option<String> {
+    /// The SQL that writes a table below `to`; `None` for a view.
+    fn write_sql(&self, to: &str) -> Option<String> {
         let Body::Table { select, path, partition_by } = &self.body else { return None };
-        let place = text::quoted(&format!("{to}/{path}"));
+        let location = text::quoted(&format!("{to}/{path}"));
         let parquet = "USING parquet OPTIONS (compression 'zstd')";
         Some(match partition_by {
-            None => format!("INSERT OVERWRITE DIRECTORY {place} {parquet}\n{select}"),
-            // No directory is written in parts but that of a table; the table goes, its files stay.
+            None => format!("INSERT OVERWRITE DIRECTORY {location} {parquet}\n{select}"),
+            // Only a table can be partitioned. Dropping an external table keeps its files.
             Some(column) => format!(
-                "CREATE TABLE {0}_table {parquet} PARTITIONED BY ({column}) LOCATION {place} AS\n{select};\n\nDROP TABLE {0}_table",
+                "CREATE TABLE {0}_table {parquet} PARTITIONED BY ({column}) LOCATION {location} \
+                 AS\n{select};\n\nDROP TABLE {0}_table",
                 self.name
             ),
         })
@@ -165,20 +148,24 @@ impl Statement {
 }
 
 impl Script {
-    /// The statements up to the ledger, up to the cut points, and the others: between them this machine has to know what was found.
+    /// The statements up to the ledger, up to the cut points, and the rest: the run reads results
+    /// in between.
     #[cfg(feature = "spark")]
     fn parts(&self) -> [&[Statement]; 3] {
-        let after = |name: &str| {
-            self.statements.iter().position(|one| one.name == name).map_or(0, |at| at + 1)
+        let end_of = |name: &str| {
+            self.statements.iter().position(|statement| statement.name == name).map_or(0, |i| i + 1)
         };
-        let (book, cuts) = (after(orders::LEDGER), after(score::CUT_POINTS));
-        [&self.statements[..book], &self.statements[book..cuts], &self.statements[cuts..]]
+        let (ledger, cut_points) = (end_of(orders::LEDGER), end_of(score::CUT_POINTS));
+        let statements = &self.statements;
+        [&statements[..ledger], &statements[ledger..cut_points], &statements[cut_points..]]
     }
 
-    /// As one text, for `spark-sql -f`; what is written goes below `to`.
-    pub fn to_sql(&self, pipeline: &str, to: &str) -> String {
+    /// The script as text for `spark-sql -f`, which writes results below `to`.
+    pub(crate) fn to_sql(&self, pipeline: &str, to: &str) -> String {
         let mut sql = format!(
-            "-- {pipeline}, by custseg {}: for spark-sql -f, Spark 3.5 or later.\n-- Writes segments and ledger below {to}, where no segments may stand yet; what stands in {WORK} is only on the way.\n",
+            "-- {pipeline}, by custseg {}: for spark-sql -f, Spark 3.5 or later.\n\
+             -- Writes segments and ledger below {to}, which must not contain segments yet. {WORK} \
+             has intermediate tables.\n",
             env!("CARGO_PKG_VERSION")
         );
         for (key, value) in SETTINGS {
@@ -190,8 +177,8 @@ impl Script {
                 stage = statement.stage;
                 let _ = writeln!(sql, "\n-- {stage}");
             }
-            if let Some(written) = statement.written_sql(to) {
-                let _ = write!(sql, "{written};\n\n");
+            if let Some(write) = statement.write_sql(to) {
+                let _ = write!(sql, "{write};\n\n");
             }
             let _ = write!(sql, "{};\n\n", statement.view_sql(to));
         }
@@ -199,46 +186,42 @@ impl Script {
     }
 }
 
-/// A path of this machine as a URL, since a cluster may take a bare path for one of its own store.
-pub fn url(path: &str) -> String {
+/// A local path as a URL: a cluster may resolve a bare path in its own file system.
+pub(crate) fn url(path: &str) -> String {
     if path.starts_with('/') { format!("file://{path}") } else { path.to_owned() }
 }
 
-/// Runs a pipeline on a cluster.
+/// The SQL of a pipeline up to its segments.
 ///
 /// # Errors
-/// This program knows of no clusters.
-#[cfg(not(feature = "spark"))]
-pub fn run(_: &Pipeline, _: &SparkParams) -> Result<pipeline::Outcome, Error> {
-    let words = "this program was built without the feature `spark`: cargo install --path . --features spark";
-    Err(Error::Usage(words.to_owned()))
-}
-
-/// Stops what a cluster does for this process: nothing, without the feature `spark`.
-#[cfg(not(feature = "spark"))]
-pub fn cancel() {}
-
-/// Settings that the SQL counts on: moments without a zone are told in the zone of the session, and what does not fit is an error.
-pub const SETTINGS: [(&str, &str); 2] =
-    [("spark.sql.session.timeZone", "UTC"), ("spark.sql.ansi.enabled", "true")];
-
-/// The SQL of a pipeline up to its segments; where models are to be asked about these, they are only on the way.
-///
-/// # Errors
-/// All that has no form in SQL, by name.
-pub fn script(p: &Pipeline, asked: bool) -> Result<Script, Error> {
-    let refused = refused(p);
-    if !refused.is_empty() {
-        return Err(Error::Refused(refused));
-    }
-    let reasons = pipeline::mark(p, Reading::Headers, None)?.reasons;
+/// Lists everything that is not supported on Spark.
+pub(crate) fn script(p: &Pipeline, segments: SegmentsTable) -> Result<Script, Error> {
+    check_supported(p)?;
+    let reasons = reasons(p)?;
     let relations = ingest::relations(p);
-    let mut statements = ingest::files(&relations);
+    let mut statements = ingest::csv_views(&relations);
     statements.push(ingest::lines(p, &relations, &reasons));
     statements.push(clean::marked(p, &reasons));
     statements.extend(orders::statements(p, &reasons));
     statements.extend(rfm::statements(p));
     statements.extend(score::statements(p));
-    statements.extend(segment::statements(p, asked));
+    statements.extend(segment::statements(p, segments));
     Ok(Script { statements })
 }
+
+/// The reasons for which lines are rejected. The index of a reason is its code.
+fn reasons(p: &Pipeline) -> Result<Vec<Reason>, Error> {
+    Ok(Session::open(p, Arc::new(Silent)).marked_lines(Reading::Headers, None)?.reasons)
+}
+
+/// Reports that the program was built without the feature `spark`.
+#[cfg(not(feature = "spark"))]
+pub(crate) fn run(_: &Pipeline, _: &SparkParams) -> Result<crate::session::Outcome, Error> {
+    let message = "this program was built without the feature `spark`: \
+                   cargo install --path . --features spark";
+    Err(Error::Usage(message.to_owned()))
+}
+
+/// Without the feature `spark` no cluster works for this process.
+#[cfg(not(feature = "spark"))]
+pub(crate) fn cancel() {}

@@ -1,19 +1,21 @@
 //! `rfm` in SQL: recency, frequency and monetary value of every customer at every snapshot.
 
+use chrono::Datelike;
+
 use super::Statement;
 use super::orders::ORDERS_TABLE;
 use super::text::{all, day, double};
-use crate::clean::{ReturnPolicy, Step as CleanStep};
+use crate::clean::{ReturnPolicy, Step};
 use crate::columns::*;
 use crate::pipeline::Pipeline;
-use crate::rfm::{Feature, Frequency, Grid, Monetary, Of, Ratio, SnapshotDates, Step};
+use crate::rfm::{Feature, Frequency, Grid, Interval, Monetary, Ratio, RatioOf, SnapshotDates};
 
 const STAGE: &str = "rfm";
-/// The view of the dates.
+/// The view of snapshot dates.
 pub(super) const SNAPSHOTS: &str = "custseg_snapshots";
 /// The table of measured customers.
 pub(super) const MEASURED: &str = "custseg_rfm";
-/// No grid goes beyond this year.
+/// Upper bound of a grid without an end.
 const LAST_YEAR: i32 = 2200;
 
 pub(super) fn statements(p: &Pipeline) -> Vec<Statement> {
@@ -23,199 +25,221 @@ pub(super) fn statements(p: &Pipeline) -> Vec<Statement> {
     ]
 }
 
-/// The dates to look back from, each with its place among them from 1.
+/// The snapshot dates with their rank from 1, in the column `place`.
 fn snapshots(dates: &SnapshotDates) -> String {
     let end = format!(
         "SELECT date_add(max({DAY}), 1) AS {SNAPSHOT} FROM {ORDERS_TABLE} WHERE {REASON} IS NULL"
     );
-    let found = match dates {
+    let dates = match dates {
         SnapshotDates::Last => end,
         SnapshotDates::Given(dates) => {
             let dates: Vec<String> = dates.iter().map(|date| format!("({})", day(*date))).collect();
             format!("SELECT {SNAPSHOT} FROM VALUES {} AS t({SNAPSHOT})", dates.join(", "))
         }
-        SnapshotDates::Grid(grid) => on_grid(grid, &end),
+        SnapshotDates::Grid(grid) => grid_dates(grid, &end),
     };
     format!(
-        "SELECT {SNAPSHOT}, CAST(row_number() OVER (ORDER BY {SNAPSHOT}) AS INT) AS place\nFROM ({found})"
+        "SELECT {SNAPSHOT}, CAST(row_number() OVER (ORDER BY {SNAPSHOT}) AS INT) AS place\n\
+         FROM ({dates})"
     )
 }
 
-fn on_grid(Grid { from, every, until }: &Grid, end: &str) -> String {
-    let years = i64::from(LAST_YEAR - chrono::Datelike::year(from)).max(1);
-    let (steps, step) = match every {
-        Step::Days(days) => (
+fn grid_dates(Grid { from, every, until }: &Grid, end: &str) -> String {
+    let years = i64::from(LAST_YEAR - from.year()).max(1);
+    let (count, date) = match every {
+        Interval::Days(days) => (
             years * 366 / i64::from(*days) + 1,
             format!("date_add({}, CAST(id * {days} AS INT))", day(*from)),
         ),
-        Step::Months(months) => (
+        Interval::Months(months) => (
             years * 12 / i64::from(*months) + 1,
             format!("add_months({}, CAST(id * {months} AS INT))", day(*from)),
         ),
     };
-    let steps = format!("SELECT {step} AS {SNAPSHOT} FROM range({steps})");
+    let dates = format!("SELECT {date} AS {SNAPSHOT} FROM range({count})");
     match until {
         Some(until) => {
-            format!("SELECT {SNAPSHOT} FROM ({steps}) WHERE {SNAPSHOT} <= {}", day(*until))
+            format!("SELECT {SNAPSHOT} FROM ({dates}) WHERE {SNAPSHOT} <= {}", day(*until))
         }
         None => format!(
-            "SELECT g.{SNAPSHOT} FROM ({steps}) AS g CROSS JOIN ({end}) AS e WHERE g.{SNAPSHOT} <= e.{SNAPSHOT} UNION {end}"
+            "SELECT g.{SNAPSHOT} FROM ({dates}) AS g CROSS JOIN ({end}) AS e \
+             WHERE g.{SNAPSHOT} <= e.{SNAPSHOT} UNION {end}"
         ),
     }
 }
 
-/// One row a (snapshot, customer), as [`crate::rfm::Snapshots`] has them.
+/// The table of [`crate::rfm::Snapshots`]: one row per (snapshot, customer).
 fn measured(p: &Pipeline) -> String {
     let days_before = format!("datediff(s.{SNAPSHOT}, b.{DAY})");
-    let mut joined = vec![format!("b.{DAY} < s.{SNAPSHOT}")];
-    joined.extend(p.rfm.window.map(|days| format!("{days_before} <= {days}")));
-    let stands = format!("NOT b.{RETURNED}");
-    let m = Measures { p, stands: &stands, days_before: &days_before };
+    let mut in_window = vec![format!("b.{DAY} < s.{SNAPSHOT}")];
+    in_window.extend(p.rfm.window.map(|days| format!("{days_before} <= {days}")));
+    let is_purchase = format!("NOT b.{RETURNED}");
+    let measures = Measures { p, is_purchase: &is_purchase, days_before: &days_before };
+    let last_day = measures.last(DAY);
     let mut columns = vec![
-        format!("{} AS {LAST_ORDER_AT}", m.last(ORDERED_AT)),
-        format!("CAST(datediff(s.{SNAPSHOT}, {}) AS INT) AS {RECENCY_DAYS}", m.last(DAY)),
-        format!("{} AS {FREQUENCY}", m.frequency(p.rfm.frequency)),
-        format!("{} AS {MONETARY}", m.monetary(p.rfm.monetary)),
+        format!("{} AS {LAST_ORDER_AT}", measures.last(ORDERED_AT)),
+        format!("CAST(datediff(s.{SNAPSHOT}, {last_day}) AS INT) AS {RECENCY_DAYS}"),
+        format!("{} AS {FREQUENCY}", measures.frequency(p.rfm.frequency)),
+        format!("{} AS {MONETARY}", measures.monetary(p.rfm.monetary)),
     ];
-    if CleanStep::policy(&p.clean) == ReturnPolicy::Separate {
-        let sum = format!(
-            "sum(CASE WHEN b.{RETURNED} THEN -b.{MONEY} ELSE CAST(0 AS DECIMAL(30, 0)) END)"
-        );
-        columns.push(format!("{} AS {RETURNED_MONEY}", m.major(&sum)));
+    if has_separate_returns(p) {
+        let sum = format!("sum(CASE WHEN b.{RETURNED} THEN -b.{MONEY} ELSE {ZERO_MONEY} END)");
+        columns.push(format!("{} AS {RETURNED_MONEY}", measures.major_units(&sum)));
     }
-    columns.extend(p.rfm.features.iter().filter_map(|feature| m.feature(*feature)));
-    columns.extend(p.rfm.ratios.iter().map(|ratio| m.ratio(ratio)));
-    let known = match p.rfm.min_history_days {
+    columns.extend(p.rfm.features.iter().filter_map(|feature| measures.feature(*feature)));
+    columns.extend(p.rfm.ratios.iter().map(|ratio| measures.ratio(ratio)));
+    // The history of a customer does not depend on the window.
+    let with_history = match p.rfm.min_history_days {
         0 => String::new(),
-        // How long a customer is known does not depend on the window.
         days => format!(
-            "\nJOIN (SELECT {CUSTOMER_ID}, min({DAY}) AS first FROM {ORDERS_TABLE} WHERE {REASON} IS NULL GROUP BY {CUSTOMER_ID}) AS k\n\
-             \x20 ON k.{CUSTOMER_ID} = b.{CUSTOMER_ID} AND datediff(s.{SNAPSHOT}, k.first) >= {days}"
+            "\nJOIN (SELECT {CUSTOMER_ID}, min({DAY}) AS first FROM {ORDERS_TABLE} \
+             WHERE {REASON} IS NULL GROUP BY {CUSTOMER_ID}) AS k\n\
+             \x20 ON k.{CUSTOMER_ID} = b.{CUSTOMER_ID} \
+             AND datediff(s.{SNAPSHOT}, k.first) >= {days}"
         ),
     };
     format!(
-        "SELECT s.{SNAPSHOT}, b.{CUSTOMER_ID},\n  {}\nFROM {ORDERS_TABLE} AS b\nJOIN {SNAPSHOTS} AS s ON {}{known}\n\
+        "SELECT s.{SNAPSHOT}, b.{CUSTOMER_ID},\n  {}\n\
+         FROM {ORDERS_TABLE} AS b\nJOIN {SNAPSHOTS} AS s ON {}{with_history}\n\
          WHERE b.{REASON} IS NULL\nGROUP BY s.{SNAPSHOT}, b.{CUSTOMER_ID}",
         columns.join(",\n  "),
-        all(joined)
+        all(in_window)
     )
 }
 
-/// One function a measure; each is an aggregate over a customer's rows of the order book.
+const ZERO_MONEY: &str = "CAST(0 AS DECIMAL(30, 0))";
+
+fn has_separate_returns(p: &Pipeline) -> bool {
+    Step::policy(&p.clean) == ReturnPolicy::Separate
+}
+
+/// Aggregates over a customer's rows of the order facts at a snapshot.
 struct Measures<'a> {
     p: &'a Pipeline,
-    stands: &'a str,
+    is_purchase: &'a str,
     days_before: &'a str,
 }
 
 impl Measures<'_> {
-    /// The last value among purchases; of a customer who only returned, of all.
-    fn last(&self, of: &str) -> String {
-        format!("coalesce(max(CASE WHEN {} THEN b.{of} END), max(b.{of}))", self.stands)
-    }
-
-    /// Distinct values among rows for which something holds; those without one count as one together.
-    fn distinct(&self, of: &str, holds: &str) -> String {
+    /// The last value among purchases, or among all rows for a customer with returns only.
+    fn last(&self, column: &str) -> String {
         format!(
-            "(count(DISTINCT CASE WHEN {holds} THEN b.{of} END) + max(CASE WHEN {holds} AND b.{of} IS NULL THEN 1 ELSE 0 END))"
+            "coalesce(max(CASE WHEN {} THEN b.{column} END), max(b.{column}))",
+            self.is_purchase
         )
     }
 
-    fn orders(&self, holds: &str) -> String {
-        self.distinct(if self.p.ingest.has_orders() { ORDER_ID } else { DAY }, holds)
+    /// Distinct values of the rows that match a condition. Null counts as one value.
+    fn distinct(&self, column: &str, condition: &str) -> String {
+        format!(
+            "(count(DISTINCT CASE WHEN {condition} THEN b.{column} END) + \
+             max(CASE WHEN {condition} AND b.{column} IS NULL THEN 1 ELSE 0 END))"
+        )
     }
 
-    fn frequency(&self, of: Frequency) -> String {
-        let counted = match of {
-            Frequency::Orders => self.orders(self.stands),
-            Frequency::Days => self.distinct(DAY, self.stands),
-            Frequency::Lines => format!("sum(CASE WHEN {} THEN b.{LINES} ELSE 0 END)", self.stands),
+    fn orders(&self, condition: &str) -> String {
+        self.distinct(if self.p.ingest.has_orders() { ORDER_ID } else { DAY }, condition)
+    }
+
+    fn frequency(&self, frequency: Frequency) -> String {
+        let count = match frequency {
+            Frequency::Orders => self.orders(self.is_purchase),
+            Frequency::Days => self.distinct(DAY, self.is_purchase),
+            Frequency::Lines => {
+                format!("sum(CASE WHEN {} THEN b.{LINES} ELSE 0 END)", self.is_purchase)
+            }
             Frequency::Units => format!("greatest(coalesce(sum(b.{UNITS}), 0), 0)"),
         };
-        format!("CAST(least({counted}, {}) AS BIGINT)", u32::MAX)
+        format!("CAST(least({count}, {}) AS BIGINT)", u32::MAX)
     }
 
-    /// Minor units as people write money: the exact sum, made a float once.
-    fn major(&self, minor: &str) -> String {
-        format!("CAST({minor} AS DOUBLE) / {}", double(self.p.ingest.money.factor()))
+    /// Converts an exact sum of minor units into major units.
+    fn major_units(&self, minor: &str) -> String {
+        format!("CAST({minor} AS DOUBLE) / {}", self.factor())
     }
 
-    fn monetary(&self, of: Monetary) -> String {
-        let apart = CleanStep::policy(&self.p.clean) == ReturnPolicy::Separate;
-        let gross = of == Monetary::Gross || (of != Monetary::Net && apart);
-        let sum = match gross {
-            true => format!(
-                "sum(CASE WHEN b.{RETURNED} THEN CAST(0 AS DECIMAL(30, 0)) ELSE b.{MONEY} END)"
-            ),
-            false => format!("sum(b.{MONEY})"),
+    fn factor(&self) -> String {
+        double(self.p.ingest.money.factor())
+    }
+
+    fn monetary(&self, monetary: Monetary) -> String {
+        let is_gross = monetary == Monetary::Gross
+            || (monetary != Monetary::Net && has_separate_returns(self.p));
+        let sum = if is_gross {
+            format!("sum(CASE WHEN b.{RETURNED} THEN {ZERO_MONEY} ELSE b.{MONEY} END)")
+        } else {
+            format!("sum(b.{MONEY})")
         };
-        let mean = |count: String| {
-            let factor = double(self.p.ingest.money.factor());
+        let mean_over = |count: String| {
             format!(
-                "CASE WHEN {count} > 0 THEN CAST({sum} AS DOUBLE) / (CAST({count} AS DOUBLE) * {factor}) ELSE 0.0D END"
+                "CASE WHEN {count} > 0 THEN \
+                 CAST({sum} AS DOUBLE) / (CAST({count} AS DOUBLE) * {}) ELSE 0.0D END",
+                self.factor()
             )
         };
-        match of {
-            Monetary::Net | Monetary::Gross => self.major(&sum),
-            Monetary::MeanPerOrder => mean(self.frequency(Frequency::Orders)),
-            Monetary::MeanPerDay => mean(self.frequency(Frequency::Days)),
+        match monetary {
+            Monetary::Net | Monetary::Gross => self.major_units(&sum),
+            Monetary::MeanPerOrder => mean_over(self.frequency(Frequency::Orders)),
+            Monetary::MeanPerDay => mean_over(self.frequency(Frequency::Days)),
         }
     }
 
-    /// A further column; `None` for those that have no form in SQL, which are refused before.
+    /// `None` for features that are not supported on Spark; `unsupported` has rejected those.
     fn feature(&self, feature: Feature) -> Option<String> {
-        match feature {
-            Feature::TenureDays => {
-                Some(format!("CAST(datediff(s.{SNAPSHOT}, min(b.{DAY})) AS INT) AS {TENURE_DAYS}"))
-            }
-            // The gaps between days add up to what lies between the first and the last.
+        let value = match feature {
+            Feature::TenureDays => format!("CAST(datediff(s.{SNAPSHOT}, min(b.{DAY})) AS INT)"),
+            // The gaps add up to the days between the first and the last purchase.
             Feature::MeanGapDays => {
-                let days = self.distinct(DAY, self.stands);
-                let end = |end: &str| format!("{end}(CASE WHEN {} THEN b.{DAY} END)", self.stands);
-                Some(format!(
-                    "CASE WHEN {days} > 1 THEN CAST(datediff({}, {}) AS DOUBLE) / CAST({days} - 1 AS DOUBLE) END AS {MEAN_GAP_DAYS}",
-                    end("max"),
-                    end("min")
-                ))
+                let days = self.distinct(DAY, self.is_purchase);
+                let purchase_day = format!("CASE WHEN {} THEN b.{DAY} END", self.is_purchase);
+                format!(
+                    "CASE WHEN {days} > 1 THEN \
+                     CAST(datediff(max({purchase_day}), min({purchase_day})) AS DOUBLE) \
+                     / CAST({days} - 1 AS DOUBLE) END"
+                )
             }
             Feature::AverageOrderValue => {
                 let orders = self.frequency(Frequency::Orders);
                 let mean = self.monetary(Monetary::MeanPerOrder);
-                Some(format!("CASE WHEN {orders} > 0 THEN {mean} END AS {AVERAGE_ORDER_VALUE}"))
+                format!("CASE WHEN {orders} > 0 THEN {mean} END")
             }
-            Feature::GapDaysStd | Feature::NProducts => None,
-        }
+            Feature::GapDaysStd | Feature::NProducts => return None,
+        };
+        feature_column(feature).map(|column| format!("{value} AS {column}"))
     }
 
     fn ratio(&self, ratio: &Ratio) -> String {
-        let done = |days: u32| {
-            let within = format!("{} <= {days}", self.days_before);
-            let done = match ratio.of {
-                Of::Money => format!(
-                    "sum(CASE WHEN {within} THEN b.{MONEY} ELSE CAST(0 AS DECIMAL(30, 0)) END)"
-                ),
-                Of::Orders => self.orders(&all([self.stands.to_owned(), within])),
+        let within = |days: u32| {
+            let in_days = format!("{} <= {days}", self.days_before);
+            let sum = match ratio.of {
+                RatioOf::Monetary => {
+                    format!("sum(CASE WHEN {in_days} THEN b.{MONEY} ELSE {ZERO_MONEY} END)")
+                }
+                RatioOf::Frequency => self.orders(&all([self.is_purchase.to_owned(), in_days])),
             };
-            format!("CAST({done} AS DOUBLE)")
+            format!("CAST({sum} AS DOUBLE)")
         };
-        let over = done(ratio.over);
-        format!(
-            "CASE WHEN {over} > 0.0D THEN {} / {over} END AS {}",
-            done(ratio.recent),
-            ratio.column()
-        )
+        let (recent, over) = (within(ratio.recent), within(ratio.over));
+        format!("CASE WHEN {over} > 0.0D THEN {recent} / {over} END AS {}", ratio.column())
     }
 }
 
-/// Columns of the measured customers beside recency, frequency and monetary value, in their order.
-pub(super) fn further(p: &Pipeline) -> Vec<String> {
-    let apart =
-        (CleanStep::policy(&p.clean) == ReturnPolicy::Separate).then(|| RETURNED_MONEY.to_owned());
-    let features = p.rfm.features.iter().filter_map(|feature| match feature {
-        Feature::TenureDays => Some(TENURE_DAYS.to_owned()),
-        Feature::MeanGapDays => Some(MEAN_GAP_DAYS.to_owned()),
-        Feature::AverageOrderValue => Some(AVERAGE_ORDER_VALUE.to_owned()),
+fn feature_column(feature: Feature) -> Option<&'static str> {
+    match feature {
+        Feature::TenureDays => Some(TENURE_DAYS),
+        Feature::MeanGapDays => Some(MEAN_GAP_DAYS),
+        Feature::AverageOrderValue => Some(AVERAGE_ORDER_VALUE),
         Feature::GapDaysStd | Feature::NProducts => None,
-    });
-    apart.into_iter().chain(features).chain(p.rfm.ratios.iter().map(Ratio::column)).collect()
+    }
+}
+
+/// Columns besides recency, frequency and monetary value, in their published order.
+pub(super) fn extra_columns(p: &Pipeline) -> Vec<String> {
+    let returned = has_separate_returns(p).then(|| RETURNED_MONEY.to_owned());
+    let features = p.rfm.features.iter().filter_map(|feature| feature_column(*feature));
+    returned
+        .into_iter()
+        .chain(features.map(str::to_owned))
+        .chain(p.rfm.ratios.iter().map(Ratio::column))
+        .collect()
 }

@@ -1,230 +1,247 @@
-//! A run on a cluster: the statements one after the other, and between them what this machine has to know: what the checks judge, the cut
-//! points, and a sample to fit models to. All of it comes through the folder of results, which both sides see.
+//! A run on a cluster. Between the parts of the script this process reads what it needs: counts for
+//! the checks, cut points, and a sample to fit models to.
 
 use std::collections::BTreeMap;
+use std::time::UNIX_EPOCH;
 
 use chrono::NaiveDate;
 use polars::prelude::*;
 use tracing::{info, info_span};
 
 use super::client::Cluster;
-use super::site::{Counted, Site};
-use super::{SparkParams, Statement, WORK, model, script};
-use crate::artefact;
-use crate::clean::{Reason, ReturnPolicy};
+use super::run_directory::{CustomerCounts, RunDirectory};
+use super::{SegmentsTable, Statement, WORK, model, reasons, script};
+use crate::clean::ReturnPolicy;
+use crate::columns::{DAY, LINES, REASON};
 use crate::error::Error;
-use crate::evaluate::{Tables, clusters, confusion, protocols};
-use crate::ingest::{Reading, SourceFile};
-use crate::model::{Assigned, Sight};
-use crate::orders::OrderBook;
-use crate::pipeline::{self, Learnt, Outcome, Pipeline, definition_hash};
-use crate::publish::manifest::Input;
-use crate::publish::{self, Files};
+use crate::evaluate::{Tables, clusters, confusion, model_metrics};
+use crate::ingest::SourceFile;
+use crate::manifest::Input;
+use crate::model::{Assigned, TrainingContext};
+use crate::orders::OrderFacts;
+use crate::pipeline::{Pipeline, SparkParams};
+use crate::publish::{self, ArtefactFiles, OnFailedGate, Publication};
 use crate::rfm::{self, RfmError};
-use crate::score::{Cut, bins_of};
+use crate::score::{Cut, bins_from_counts};
 use crate::segment::Segmented;
+use crate::session::{self, FittedParams, Outcome};
+use crate::tables::TableId;
+use crate::{artefact, checks};
 
-/// Runs a pipeline on a cluster and publishes what came out.
-///
-/// # Errors
-/// What has no form in SQL, what the cluster says, and what the data break.
-pub fn run(p: &Pipeline, params: &SparkParams) -> Result<Outcome, Error> {
-    let script = script(p, !p.models.is_empty())?;
+/// Runs a pipeline on a cluster and publishes the results.
+pub(crate) fn run(p: &Pipeline, params: &SparkParams) -> Result<Outcome, Error> {
+    let has_models = !p.models.is_empty();
+    let segments = if has_models { SegmentsTable::Work } else { SegmentsTable::Published };
+    let script = script(p, segments)?;
     let inputs = inputs(p)?;
-    let cluster = Cluster::at(&params.remote)?;
-    if !model::by_scores(p) {
-        // Not every server knows how to pipe rows; the one that does not is to say so now.
-        cluster.understands("model", model::PIPES).map_err(model::cannot_pipe)?;
+    let cluster = Cluster::connect(&params.remote)?;
+    if !model::use_scores_only(p) {
+        cluster
+            .check_syntax("model", model::TRANSFORM_QUERY)
+            .map_err(model::transform_not_supported)?;
     }
-    let staging = publish::stage(&p.publish, &run_id(p, params, &inputs))?;
-    let site = Site::of(&cluster, staging.path())?;
-    let [to_book, to_cuts, to_segments] = script.parts();
-    let book = read(p, &site, to_book)?;
-    let ledger = site.ledger()?;
-    let (staging, verdicts) = pipeline::check(p, &book, || Ok(ledger.clone()), staging)?;
-    let dates = rfm::dates(&p.rfm, &book)?;
-    let cuts = scored(p, &site, &dates, to_cuts)?;
-    let counted = named(&site, &dates, to_segments)?;
-    let yardstick = counted.yardstick(&cuts);
-    let assigned = fitted(p, params, &site, &book, &cuts, &counted)?;
-    let files = pipeline::artefact(p, Learnt::of(&yardstick), yardstick.date, &assigned)?;
-    if !p.models.is_empty() {
-        site.make(&answered(p, params, &site, &assigned, &files)?)?;
-    }
-    let tables =
-        tables(p, ledger, &cuts, &counted, &assigned).map_err(Error::engine("evaluate"))?;
-    site.clear()?;
-    let hash = definition_hash(p);
-    let facts = pipeline::facts(p, &hash, &inputs, &verdicts, &cuts);
-    let manifest = info_span!("publish")
-        .in_scope(|| publish::publish_written(staging, &tables, files, facts))?;
-    Ok(Outcome::Published { manifest: Box::new(manifest), tables, stayed: Vec::new() })
-}
-
-/// `ingest` to `orders`: the order book, as far as it is known here.
-fn read(p: &Pipeline, site: &Site<'_>, statements: &[Statement]) -> Result<OrderBook, Error> {
-    let reasons = pipeline::mark(p, Reading::Headers, None)?.reasons;
-    let there = site.make_all(statements)?;
-    let book = book(p, reasons, site.calendar(there)?);
-    let rows: u64 = book.rows_by_reason().map_err(Error::engine("orders"))?.iter().sum();
-    info!(rows, "source read");
-    match pipeline::refuse(p, &book, None).map_err(Error::engine("orders"))? {
-        Some(words) => Err(Error::Data(words)),
-        // Of nothing there are no dates, which is the better word for it.
-        None if !there => rfm::dates(&p.rfm, &book).map(|_| book).map_err(Error::Rfm),
-        None => Ok(book),
-    }
-}
-
-/// `rfm` and the cut points of `score`.
-fn scored(
-    p: &Pipeline,
-    site: &Site<'_>,
-    dates: &[NaiveDate],
-    statements: &[Statement],
-) -> Result<Vec<Cut>, Error> {
-    match site.make_all(statements)? {
-        true => site.cuts(p, dates),
-        false => Err(nobody(dates.first())),
-    }
-}
-
-/// The scores, and `segment`.
-fn named(site: &Site<'_>, dates: &[NaiveDate], statements: &[Statement]) -> Result<Counted, Error> {
-    if !site.make_all(statements)? {
-        return Err(nobody(dates.first()));
-    }
-    let counted = site.counted(dates)?;
-    match counted.nobody() {
-        Some(date) => Err(nobody(Some(&date))),
-        None => {
-            info!(rows = counted.rows, snapshots = dates.len(), "customers named");
-            Ok(counted)
-        }
-    }
-}
-
-fn nobody(date: Option<&NaiveDate>) -> Error {
-    RfmError::NobodyLeft { date: date.copied().unwrap_or_default() }.into()
-}
-
-/// The segments with what the models say of everybody.
-fn answered(
-    p: &Pipeline,
-    params: &SparkParams,
-    site: &Site<'_>,
-    assigned: &Assigned,
-    files: &Files,
-) -> Result<Statement, Error> {
-    let newest = files.record.snapshot()?;
-    let answers = match model::by_scores(p) {
-        true => {
-            let mut own = model::own_answers(p, assigned).map_err(Error::engine("model"))?;
-            publish::to_file(&site.folder.join(model::OWN), &mut own)?;
-            model::lookup(p, &assigned.trained, &format!("{}/{}", site.to, model::OWN))?
-        }
-        false => {
-            let metadata = publish::footer_metadata(&p.name, &definition_hash(p), &p.ingest.money);
-            let place = format!("{WORK}/{}", artefact::FOLDER);
-            publish::write_artefact(&site.folder, &place, files.clone(), &metadata)?;
-            model::piped(p, params, newest, &site.folder.join(place).display().to_string())
-        }
+    let staging = p.publish.to.begin(&run_id(p, params, &inputs))?;
+    let run = ClusterRun { p, params, directory: RunDirectory::open(&cluster, staging.path())? };
+    let [to_ledger, to_cut_points, to_segments] = script.parts();
+    let facts = run.order_facts(to_ledger)?;
+    let ledger = run.directory.ledger().map_err(Error::engine("orders"))?;
+    let results = info_span!("checks").in_scope(|| {
+        let files: Vec<&str> = p.ingest.files().map(|file| file.name.as_str()).collect();
+        checks::evaluate(&p.checks, &facts, &files).map_err(Error::engine("checks"))
+    })?;
+    let staging = session::check(p, &results, || Ok(ledger.clone()), staging)?;
+    let dates = rfm::dates(&p.rfm, &facts)?;
+    let cuts = run.cut_points(&dates, to_cut_points)?;
+    let counts = run.customer_counts(&dates, to_segments)?;
+    let frozen = counts.frozen(&cuts).map_err(Error::engine("score"))?;
+    let assigned = if has_models {
+        run.fit_models(&facts, &cuts, &counts, frozen.date)?
+    } else {
+        Assigned::default()
     };
-    Ok(model::answered(p, newest, &answers))
+    let artefact = session::artefact_files(p, FittedParams::of_cut_points(&frozen), &assigned)?;
+    if has_models {
+        run.write_segments(frozen.date, &assigned, &artefact)?;
+    }
+    let tables = tables(p, ledger, &cuts, &counts, &assigned).map_err(Error::engine("evaluate"))?;
+    run.directory.clear()?;
+    let hash = p.definition_hash();
+    let publication = Publication {
+        staging,
+        params: &p.publish,
+        tables: &tables,
+        artefact,
+        manifest: session::manifest_inputs(p, &hash, &inputs, &results, &cuts),
+        on_failed_gate: OnFailedGate::default(),
+    };
+    let manifest = info_span!("publish").in_scope(|| publish::publish_external(publication))?;
+    Ok(Outcome::Published { manifest: Box::new(manifest), tables, reused: Vec::new() })
 }
 
-/// The source files: nobody here reads them, so that they are known by when they were last written.
+struct ClusterRun<'a> {
+    p: &'a Pipeline,
+    params: &'a SparkParams,
+    directory: RunDirectory<'a>,
+}
+
+impl ClusterRun<'_> {
+    /// `ingest` to `orders`: order facts that have only the columns of the calendar.
+    fn order_facts(&self, statements: &[Statement]) -> Result<OrderFacts, Error> {
+        let p = self.p;
+        let has_rows = self.directory.execute_all(statements)?;
+        let calendar = if has_rows { self.directory.calendar() } else { empty_calendar() };
+        let facts = OrderFacts {
+            frame: calendar.map_err(Error::engine("orders"))?,
+            reasons: reasons(p)?,
+            money: p.ingest.money.clone(),
+            returns: ReturnPolicy::Drop,
+            metrics: Vec::new(),
+            pairs: None,
+            products: None,
+            categories: None,
+            has_orders: p.ingest.has_orders(),
+        };
+        let rows: u64 = facts.rows_by_reason().map_err(Error::engine("orders"))?.iter().sum();
+        info!(rows, "source read");
+        let ambiguous = session::ambiguous_rows(p, &facts, None);
+        if let Some(message) = ambiguous.map_err(Error::engine("orders"))? {
+            return Err(Error::Data(message));
+        }
+        if !has_rows {
+            // Fails with the error for an empty source.
+            rfm::dates(&p.rfm, &facts)?;
+        }
+        Ok(facts)
+    }
+
+    /// `rfm`, and the cut points of `score`.
+    fn cut_points(&self, dates: &[NaiveDate], statements: &[Statement]) -> Result<Vec<Cut>, Error> {
+        if !self.directory.execute_all(statements)? {
+            return Err(no_customers(dates[0]));
+        }
+        self.directory.cuts(self.p, dates)
+    }
+
+    /// The scores, and `segment`.
+    fn customer_counts(
+        &self,
+        dates: &[NaiveDate],
+        statements: &[Statement],
+    ) -> Result<CustomerCounts, Error> {
+        if !self.directory.execute_all(statements)? {
+            return Err(no_customers(dates[0]));
+        }
+        let counts = self.directory.counts(dates).map_err(Error::engine("segment"))?;
+        if let Some(date) = counts.empty_snapshot() {
+            return Err(no_customers(date));
+        }
+        info!(rows = counts.rows, snapshots = dates.len(), "customers assigned to segments");
+        Ok(counts)
+    }
+
+    /// Fits the models to a sample of the newest snapshot.
+    fn fit_models(
+        &self,
+        facts: &OrderFacts,
+        cuts: &[Cut],
+        counts: &CustomerCounts,
+        date: NaiveDate,
+    ) -> Result<Assigned, Error> {
+        let (p, params) = (self.p, self.params);
+        self.directory.execute(&model::sample(p, params, date, &counts.segments))?;
+        let _span = info_span!("model").entered();
+        let newest = self.directory.sample().map_err(Error::engine("model"))?;
+        let cuts = cuts.iter().filter(|cut| cut.snapshot == date).cloned().collect();
+        let segmented = Segmented { frame: newest.clone(), dates: vec![date], cuts };
+        let labels = BTreeMap::new();
+        let context = TrainingContext { date, newest, earlier: &[], facts, labels: &labels };
+        let assigned = crate::model::assign(&p.models, &[], &segmented, &context)?;
+        let customers = segmented.frame.height();
+        info!(customers, models = p.models.len(), "models fitted to a sample");
+        Ok(assigned)
+    }
+
+    /// Writes the segments with the predictions for all customers of the newest snapshot.
+    fn write_segments(
+        &self,
+        newest: NaiveDate,
+        assigned: &Assigned,
+        artefact: &ArtefactFiles,
+    ) -> Result<(), Error> {
+        let Self { p, params, directory } = self;
+        let predictions = if model::use_scores_only(p) {
+            let mut table =
+                model::sample_predictions(p, assigned).map_err(Error::engine("model"))?;
+            let path = model::SAMPLE_PREDICTIONS;
+            publish::to_file(&directory.folder.join(path), &mut table)?;
+            model::lookup(p, &assigned.trained, &format!("{}/{path}", directory.url))?
+        } else {
+            let metadata = publish::footer_metadata(&p.name, &p.definition_hash(), &p.ingest.money);
+            let path = format!("{WORK}/{}", artefact::FOLDER);
+            publish::write_artefact(&directory.folder, &path, artefact.clone(), &metadata)?;
+            model::piped(p, params, newest, &directory.folder.join(path).display().to_string())
+        };
+        let statement = model::segments_with_predictions(p, newest, &predictions);
+        directory.execute(&statement).map(|_| ())
+    }
+}
+
+fn empty_calendar() -> PolarsResult<DataFrame> {
+    df![
+        REASON => Vec::<u8>::new(),
+        DAY => Vec::<NaiveDate>::new(),
+        LINES => Vec::<u64>::new()
+    ]
+}
+
+fn no_customers(date: NaiveDate) -> Error {
+    RfmError::NoCustomers { date }.into()
+}
+
+/// The source files with their modification time instead of a hash: only the cluster reads them.
 fn inputs(p: &Pipeline) -> Result<Vec<Input>, Error> {
     let input = |file: &SourceFile| {
         let io = |source| Error::Input { path: file.path.clone(), source };
-        let data = file.path.metadata().map_err(io)?;
-        let written =
-            data.modified().map_err(io)?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let metadata = file.path.metadata().map_err(io)?;
+        let modified = metadata.modified().map_err(io)?.duration_since(UNIX_EPOCH);
+        let modified = modified.map_or(0, |elapsed| elapsed.as_nanos());
         Ok(Input {
             path: file.name.clone(),
-            bytes: data.len(),
-            blake3: format!("modified:{}", written.as_nanos()),
+            bytes: metadata.len(),
+            blake3: format!("modified:{modified}"),
         })
     };
     p.ingest.files().map(input).collect()
 }
 
-/// Identity of a run, which tells what the cluster computed from what this machine did.
+/// The id of a run on a cluster, which differs from that of a local run.
 fn run_id(p: &Pipeline, params: &SparkParams, inputs: &[Input]) -> String {
-    let of_engine =
-        format!("spark {} {} {}", params.sample, params.seed, pipeline::run_id(p, inputs));
-    blake3::hash(of_engine.as_bytes()).to_hex()[..16].to_owned()
+    let local = session::run_id(p, inputs);
+    let identity = format!("spark {} {} {local}", params.sample, params.seed);
+    blake3::hash(identity.as_bytes()).to_hex()[..16].to_owned()
 }
 
-/// The order book as far as it is known here.
-fn book(p: &Pipeline, reasons: Vec<Reason>, frame: DataFrame) -> OrderBook {
-    OrderBook {
-        frame,
-        reasons,
-        money: p.ingest.money.clone(),
-        returns: ReturnPolicy::Drop,
-        counts: Vec::new(),
-        pairs: None,
-        products: None,
-        categories: None,
-        has_orders: p.ingest.has_orders(),
-    }
-}
-
-/// The models, fitted to a sample of the newest snapshot; without any nobody is drawn.
-fn fitted(
-    p: &Pipeline,
-    params: &SparkParams,
-    site: &Site<'_>,
-    book: &OrderBook,
-    cuts: &[Cut],
-    counted: &Counted,
-) -> Result<Assigned, Error> {
-    let none = || Assigned {
-        frame: DataFrame::empty(),
-        trials: Vec::new(),
-        tuned: Vec::new(),
-        trained: Vec::new(),
-        clustered: Vec::new(),
-    };
-    let Some((date, _)) = counted.scores.last().filter(|_| !p.models.is_empty()) else {
-        return Ok(none());
-    };
-    site.make(&model::sample(p, params, *date, &counted.segments))?;
-    let _span = info_span!("model").entered();
-    let newest = site.sample()?;
-    let of_newest = cuts.iter().filter(|cut| cut.snapshot == *date).cloned().collect();
-    let segmented = Segmented { frame: newest.clone(), dates: vec![*date], cuts: of_newest };
-    let sight = Sight { date: *date, newest, earlier: &[], book, labels: &BTreeMap::new() };
-    let assigned = crate::model::assign(&p.models, &[], &segmented, &sight)?;
-    info!(
-        customers = segmented.frame.height(),
-        models = p.models.len(),
-        "models fitted to a sample"
-    );
-    Ok(assigned)
-}
-
-/// The tables beside the segments.
+/// The tables besides the segments, which stay in the files of the cluster.
 fn tables(
     p: &Pipeline,
     ledger: DataFrame,
     cuts: &[Cut],
-    counted: &Counted,
+    counts: &CustomerCounts,
     assigned: &Assigned,
 ) -> PolarsResult<Tables> {
     let bins = p.score.dimensions.each_ref().map(|dimension| dimension.bins);
-    let mut others = vec![
-        ("ledger", ledger),
-        ("score_bins", bins_of(cuts, bins, &counted.scores)?),
-        ("metrics", protocols::metrics(&assigned.trials)?),
-        ("confusion", confusion::confusion(&assigned.trials)?),
-    ];
-    if !assigned.trials.is_empty() {
-        others.push(("reliability", protocols::reliability(&assigned.trials)?));
+    let runs = &assigned.evaluation_runs;
+    let mut others = BTreeMap::from([
+        (TableId::Ledger, ledger),
+        (TableId::ScoreBins, bins_from_counts(cuts, bins, &counts.scores)?),
+        (TableId::Metrics, model_metrics::metrics(runs)?),
+        (TableId::Confusion, confusion::confusion(runs)?),
+    ]);
+    if !runs.is_empty() {
+        others.insert(TableId::Reliability, model_metrics::reliability(runs)?);
     }
     if !assigned.tuned.is_empty() {
-        others.push(("k_sweep", clusters::k_sweep(&assigned.tuned, &[])?));
+        others.insert(TableId::KSweep, clusters::k_sweep(&assigned.tuned, &[])?);
     }
     Ok(Tables { segments: DataFrame::empty(), others })
 }

@@ -1,32 +1,35 @@
-//! `segment` in SQL: names for scores, and what a snapshot says of those before it.
+//! `segment` in SQL: segment names by score, and the history of each customer's segment.
 
 use super::rfm::SNAPSHOTS;
 use super::score::SCORED;
-use super::text::{all, any, first_of, quoted};
-use super::{Body, Statement};
+use super::text::{all, any, first_match, quoted};
+use super::{Body, SegmentsTable, Statement};
 use crate::columns::*;
 use crate::pipeline::Pipeline;
 use crate::score::Dimension;
 use crate::segment::{Rule, SegmentMap};
 
 const STAGE: &str = "segment";
-/// The table of named customers, before models are asked about them.
+/// Table of customers with segments, before the columns of the models are joined.
 pub(super) const NAMED: &str = "custseg_named";
-/// How many customers have which scores and segment, by snapshot.
+/// Number of customers by snapshot, scores and segment.
 pub(super) const CELLS: &str = "work/cells";
-/// Where the segments are published.
+/// Path of the published segments.
 pub(super) const SEGMENTS: &str = "segments";
 
-/// The table of named customers, as [`crate::segment::Segmented`] has them, in hive folders by snapshot unless models are asked about
-/// them first; and how many they are.
-pub(super) fn statements(p: &Pipeline, asked: bool) -> Vec<Statement> {
-    let (path, partition_by) =
-        if asked { ("work/segments", None) } else { (SEGMENTS, Some(SNAPSHOT)) };
-    let body = Body::Table { select: named(p), path, partition_by };
-    let cells = [SNAPSHOT, SEGMENT, R_SCORE, F_SCORE, M_SCORE].join(", ");
+/// The table of [`crate::segment::Segmented`], and its counts. The published table is partitioned
+/// by snapshot in hive folders.
+pub(super) fn statements(p: &Pipeline, table: SegmentsTable) -> Vec<Statement> {
+    let (path, partition_by) = match table {
+        SegmentsTable::Published => (SEGMENTS, Some(SNAPSHOT)),
+        SegmentsTable::Work => ("work/segments", None),
+    };
+    let body = Body::Table { select: segments(p), path, partition_by };
+    let keys = [SNAPSHOT, SEGMENT, R_SCORE, F_SCORE, M_SCORE].join(", ");
     let cells = format!(
-        "SELECT CAST({SNAPSHOT} AS DATE) AS {SNAPSHOT}, {SEGMENT}, {R_SCORE}, {F_SCORE}, {M_SCORE}, CAST(count(*) AS BIGINT) AS {CUSTOMERS}\n\
-         FROM {NAMED}\nGROUP BY {cells}"
+        "SELECT CAST({SNAPSHOT} AS DATE) AS {SNAPSHOT}, {SEGMENT},\n\
+         \x20 {R_SCORE}, {F_SCORE}, {M_SCORE}, CAST(count(*) AS BIGINT) AS {CUSTOMERS}\n\
+         FROM {NAMED}\nGROUP BY {keys}"
     );
     vec![
         Statement { stage: STAGE, name: NAMED.to_owned(), body },
@@ -34,27 +37,29 @@ pub(super) fn statements(p: &Pipeline, asked: bool) -> Vec<Statement> {
     ]
 }
 
-/// Columns of the segments but for their snapshot.
+/// Columns of the segments without the snapshot, in their published order.
 pub(super) fn columns(p: &Pipeline) -> Vec<String> {
-    let before = [CUSTOMER_ID, LAST_ORDER_AT, RECENCY_DAYS, FREQUENCY, MONETARY].map(str::to_owned);
+    let measures =
+        [CUSTOMER_ID, LAST_ORDER_AT, RECENCY_DAYS, FREQUENCY, MONETARY].map(str::to_owned);
     let scores = [R_SCORE, F_SCORE, M_SCORE, RFM_CODE].map(str::to_owned);
-    let weighed = p.score.weights.map(|_| RFM_SCORE.to_owned());
-    let named = [SEGMENT, PREVIOUS_SEGMENT, SEGMENT_SINCE, SNAPSHOTS_IN_SEGMENT].map(str::to_owned);
-    before
+    let history =
+        [SEGMENT, PREVIOUS_SEGMENT, SEGMENT_SINCE, SNAPSHOTS_IN_SEGMENT].map(str::to_owned);
+    measures
         .into_iter()
-        .chain(super::rfm::further(p))
+        .chain(super::rfm::extra_columns(p))
         .chain(scores)
-        .chain(weighed)
-        .chain(named)
+        .chain(p.score.weights.map(|_| RFM_SCORE.to_owned()))
+        .chain(history)
         .collect()
 }
 
-fn named(p: &Pipeline) -> String {
-    let of_customer = format!("PARTITION BY {CUSTOMER_ID} ORDER BY place");
+fn segments(p: &Pipeline) -> String {
+    let by_customer = format!("PARTITION BY {CUSTOMER_ID} ORDER BY place");
+    let by_stay = format!("PARTITION BY {CUSTOMER_ID}, stay");
     let columns = columns(p).into_iter().map(|column| match column.as_str() {
-        SEGMENT_SINCE => format!("min({SNAPSHOT}) OVER (PARTITION BY {CUSTOMER_ID}, stay) AS {SEGMENT_SINCE}"),
+        SEGMENT_SINCE => format!("min({SNAPSHOT}) OVER ({by_stay}) AS {SEGMENT_SINCE}"),
         SNAPSHOTS_IN_SEGMENT => format!(
-            "CAST(row_number() OVER (PARTITION BY {CUSTOMER_ID}, stay ORDER BY place) AS INT) AS {SNAPSHOTS_IN_SEGMENT}"
+            "CAST(row_number() OVER ({by_stay} ORDER BY place) AS INT) AS {SNAPSHOTS_IN_SEGMENT}"
         ),
         _ => column,
     });
@@ -63,33 +68,32 @@ fn named(p: &Pipeline) -> String {
          \x20 SELECT c.*, s.place, {} AS {SEGMENT}\n\
          \x20 FROM {SCORED} AS c JOIN {SNAPSHOTS} AS s ON s.{SNAPSHOT} = c.{SNAPSHOT}\n\
          ),\n\
-         looked_back AS (\n\
-         \x20 SELECT *, CASE WHEN lag(place) OVER ({of_customer}) = place - 1 THEN lag({SEGMENT}) OVER ({of_customer}) END AS {PREVIOUS_SEGMENT}\n\
+         with_previous AS (\n\
+         \x20 SELECT *, CASE WHEN lag(place) OVER ({by_customer}) = place - 1\n\
+         \x20   THEN lag({SEGMENT}) OVER ({by_customer}) END AS {PREVIOUS_SEGMENT}\n\
          \x20 FROM named\n\
          ),\n\
          stays AS (\n\
          \x20 SELECT *, sum(CASE WHEN {PREVIOUS_SEGMENT} = {SEGMENT} THEN 0 ELSE 1 END)\n\
-         \x20   OVER ({of_customer} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS stay\n\
-         \x20 FROM looked_back\n\
+         \x20   OVER ({by_customer} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS stay\n\
+         \x20 FROM with_previous\n\
          )\n\
          SELECT {}, {SNAPSHOT}\n\
          FROM stays",
-        name_of(&p.segment),
+        segment_name(&p.segment),
         columns.collect::<Vec<_>>().join(", ")
     )
 }
 
-/// The name of the segment of the first rule that matches.
-fn name_of(map: &SegmentMap) -> String {
-    let otherwise = map.otherwise.map_or("NULL".to_owned(), |idx| quoted(map.name_of(idx)));
-    let rules = map
-        .rules
-        .iter()
-        .map(|rule| (matches(rule), format!("\n      {}", quoted(map.name_of(rule.segment)))));
-    first_of(rules, &otherwise)
+fn segment_name(map: &SegmentMap) -> String {
+    let otherwise = map.otherwise.map_or("NULL".to_owned(), |index| quoted(map.name_of(index)));
+    let rules = map.rules.iter().map(|rule| {
+        (rule_condition(rule), format!("\n      {}", quoted(map.name_of(rule.segment))))
+    });
+    first_match(rules, &otherwise)
 }
 
-fn matches(rule: &Rule) -> String {
+fn rule_condition(rule: &Rule) -> String {
     let ranges = Dimension::ALL
         .into_iter()
         .zip(rule.ranges)
@@ -98,10 +102,8 @@ fn matches(rule: &Rule) -> String {
         rule.fm_sum.map(|[low, high]| format!("{F_SCORE} + {M_SCORE} BETWEEN {low} AND {high}"));
     let codes = rule.codes.as_ref().map(|codes| {
         any(codes.iter().map(|code| {
-            all(Dimension::ALL
-                .into_iter()
-                .zip(code)
-                .map(|(dimension, score)| format!("{} = {score}", dimension.score())))
+            let scores = Dimension::ALL.into_iter().zip(code);
+            all(scores.map(|(dimension, score)| format!("{} = {score}", dimension.score())))
         }))
     });
     all(ranges.chain(sum).chain(codes))

@@ -1,13 +1,12 @@
-//! Pieces of SQL that Spark and Sail read alike: names, literals, choices.
+//! SQL fragments that Spark and Sail read alike: names, literals, conditions.
 
 use chrono::NaiveDate;
 
-/// A name in backticks.
 pub(super) fn name(text: &str) -> String {
     format!("`{}`", text.replace('`', "``"))
 }
 
-/// Text as a literal. Both engines take the backslash for an escape.
+/// A string literal. Both engines use the backslash as the escape character.
 pub(super) fn quoted(text: &str) -> String {
     let mut quoted = String::from("'");
     for c in text.chars() {
@@ -24,51 +23,50 @@ pub(super) fn quoted(text: &str) -> String {
     quoted
 }
 
-/// A day as a literal.
 pub(super) fn day(date: NaiveDate) -> String {
     format!("DATE'{date}'")
 }
 
-/// A float as a literal that reads back as the very same one.
+/// A float literal that parses to the same bits.
 pub(super) fn double(value: f64) -> String {
     match value {
         _ if value.is_nan() => "CAST('NaN' AS DOUBLE)".to_owned(),
         f64::INFINITY => "CAST('Infinity' AS DOUBLE)".to_owned(),
         f64::NEG_INFINITY => "CAST('-Infinity' AS DOUBLE)".to_owned(),
-        // The shortest decimal that is nearest to it and to no other float.
+        // `{:?}` prints the shortest decimal that identifies the float.
         _ => format!("{value:?}D"),
     }
 }
 
-/// The value of the first condition that holds.
-pub(super) fn first_of(
+pub(super) fn first_match(
     cases: impl IntoIterator<Item = (String, String)>,
     otherwise: &str,
 ) -> String {
-    let whens: Vec<String> =
-        cases.into_iter().map(|(holds, value)| format!("WHEN {holds} THEN {value}")).collect();
-    match whens.is_empty() {
-        true => otherwise.to_owned(),
-        false => format!("CASE {} ELSE {otherwise} END", whens.join(" ")),
+    let whens: Vec<String> = cases
+        .into_iter()
+        .map(|(condition, value)| format!("WHEN {condition} THEN {value}"))
+        .collect();
+    if whens.is_empty() {
+        otherwise.to_owned()
+    } else {
+        format!("CASE {} ELSE {otherwise} END", whens.join(" "))
     }
 }
 
-/// Whether one of several conditions holds.
 pub(super) fn any(conditions: impl IntoIterator<Item = String>) -> String {
-    joined(conditions, " OR ", "false")
+    join(conditions, " OR ", "false")
 }
 
-/// Whether all of several conditions hold.
 pub(super) fn all(conditions: impl IntoIterator<Item = String>) -> String {
-    joined(conditions, " AND ", "true")
+    join(conditions, " AND ", "true")
 }
 
-fn joined(conditions: impl IntoIterator<Item = String>, by: &str, of_none: &str) -> String {
+fn join(conditions: impl IntoIterator<Item = String>, operator: &str, if_empty: &str) -> String {
     let conditions: Vec<String> = conditions.into_iter().collect();
     match conditions.as_slice() {
-        [] => of_none.to_owned(),
-        [one] => one.clone(),
-        _ => format!("({})", conditions.join(by)),
+        [] => if_empty.to_owned(),
+        [condition] => condition.clone(),
+        _ => format!("({})", conditions.join(operator)),
     }
 }
 
@@ -77,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn literals_are_told_apart_from_what_surrounds_them() {
+    fn literals_and_names_are_escaped() {
         assert_eq!(quoted("Can't \\ 'x'"), r"'Can\'t \\ \'x\''");
         assert_eq!(name("a`b"), "`a``b`");
         assert_eq!(

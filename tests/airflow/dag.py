@@ -1,5 +1,6 @@
-"""Runs the DAG of config/airflow with Airflow itself, over CDNOW: a backfill of four months, then the same again, which is skipped,
-and a month whose pipeline is wrong, which fails.
+"""Runs the DAG of config/airflow with Airflow over CDNOW.
+
+A backfill of four months, the same again, which is skipped, and an invalid pipeline, which fails.
 
     python dag.py --binary target/release/custseg
 """
@@ -33,19 +34,19 @@ def main() -> None:
         }
         airflow(environment, "db", "migrate")
 
-        states, told = run(environment)
+        states, output = run(environment)
         assert states == {"success": 6}, states
         for month in MONTHS:
             manifest = json.loads((folder / f"out/as_of={month}/current/manifest.json").read_text())
             assert manifest["snapshots"] == [month], manifest["snapshots"]
-            # What the last line said came through XCom to the summary.
-            assert f"{month}: {manifest['rows']['segments']} customers in" in told, told
+            # `summary` receives the JSON line through XCom.
+            assert f"{month}: {manifest['rows']['segments']} customers in" in output, output
 
         states, _ = run(environment)
         assert states == {"success": 2, "skipped": 4}, states
 
-        wrong = environment | {"CUSTSEG_PIPELINE": str(ROOT / "tests/fixtures/bad_yaml/bad_name.yaml")}
-        states, _ = run(wrong, succeeds=False)
+        invalid = environment | {"CUSTSEG_PIPELINE": str(ROOT / "tests/fixtures/bad_yaml/bad_name.yaml")}
+        states, _ = run(invalid, succeeds=False)
         assert states["success"] == 1 and states["failed"] == 4 and "skipped" not in states, states
     print("airflow: ok")
 
@@ -53,22 +54,23 @@ def main() -> None:
 def airflow(environment, *args, succeeds=True) -> str:
     command = [pathlib.Path(sys.executable).parent / "airflow", *args]
     folder = pathlib.Path(environment["CUSTSEG_TO"]).parent
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)
-    assert (done.returncode == 0) == succeeds, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)
+    output = process.stdout + process.stderr
+    assert (process.returncode == 0) == succeeds, output
+    return output
 
 
 def run(environment, succeeds=True):
-    """Runs the DAG once; how many task instances ended in which state, and what was written."""
+    """Runs the DAG once. Returns the number of task instances by final state, and the output."""
     dag = ROOT / "config/airflow/custseg_dag.py"
     conf = json.dumps({"from": MONTHS[0], "until": MONTHS[-1]})
-    told = airflow(environment, "dags", "test", "custseg", "--conf", conf, "-f", str(dag), succeeds=succeeds)
+    output = airflow(environment, "dags", "test", "custseg", "--conf", conf, "-f", str(dag), succeeds=succeeds)
     states = {}
-    for line in told.splitlines():
+    for line in output.splitlines():
         if "Task instance state updated" in line and "new_state=" in line:
             state = line.split("new_state=")[1].split(" ")[0]
             states[state] = states.get(state, 0) + 1
-    return states, told
+    return states, output
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Opens the pages of published runs in a headless Chromium, from the file system and over HTTP, and holds what it shows to the tables.
+"""Opens the reports of published runs in headless Chromium and compares them with the tables.
 
     python report.py [--shots FOLDER] [--front FOLDER] RUN...
 
-Every chart is there and draws something, the console stays silent, nothing is fetched, no link leads nowhere, texts stand out enough
-from their ground, a phone shows no more than its width, and every number of the tables that are checked is the one that was published.
-Screenshots (light, dark, phone, print) go to --shots; the pictures of the README, of the last run, to --front.
+Each report is opened from the file system and over HTTP. Tests: every chart draws something, the console is
+empty, nothing is fetched, links have targets, text has enough contrast, the page fits a phone, and the numbers
+equal the published tables. Screenshots (light, dark, phone, print) are written to --shots, the images of the
+README, of the last run, to --front.
 """
 
 import argparse
@@ -17,8 +18,8 @@ import threading
 import polars as pl
 from playwright.sync_api import Page, sync_playwright
 
-# Figures whose rows are rows of a table: the table, what of it is shown, and its columns from left to right.
-SHOWN = {
+# Figures that show a table: its name, the rows shown, and the columns from left to right.
+FIGURE_TABLES = {
     "ledger-rows": ("ledger", None, ["rows", "customers", "orders", "money", "rows_left", "customers_left", "money_left"]),
     "ledger-money": ("ledger", None, ["rows", "customers", "orders", "money", "rows_left", "customers_left", "money_left"]),
     "segment-sizes": ("segment_profile", "newest", ["customers", "share", "money", "money_share", "orders"]),
@@ -34,17 +35,17 @@ SHOWN = {
         ["customers", "buy_rate", "buy_rate_low", "buy_rate_high", "money_mean", "money_mean_low", "money_mean_high", "money_share"],
     ),
     "sensitivity": ("sensitivity", "newest", ["score_moved", "segment_moved", "money_moved"]),
-    "cohesion": ("cohesion", "whole", ["customers", "silhouette", "silhouette_error", "wcss", "davies_bouldin", "calinski_harabasz"]),
+    "cluster_quality": ("cluster_quality", "all customers", ["customers", "silhouette", "silhouette_error", "wcss", "davies_bouldin", "calinski_harabasz"]),
 }
-# Figures that every run has.
-ALWAYS = ["ledger-rows", "ledger-money", "segment-sizes", "pareto", "cells-customers", "cells-money"] + [
+# Figures of every run.
+REQUIRED_FIGURES = ["ledger-rows", "ledger-money", "segment-sizes", "pareto", "cells-customers", "cells-money"] + [
     f"values-{dimension}" for dimension in ("recency_days", "frequency", "monetary")
 ]
 
 CELLS = """id => [...document.querySelectorAll(`#${CSS.escape(id)} tbody tr`)].map(row =>
     [...row.cells].filter(cell => cell.classList.contains('n')).map(cell => cell.dataset.value ?? null))"""
 
-# Of every chart, how many marks it has that take room, and whether its texts stay within it.
+# Each chart with its number of visible marks and the texts that exceed it.
 CHARTS = """() => [...document.querySelectorAll('.chart')].map(chart => {
     const marks = [...chart.querySelectorAll('path, rect, circle, line, polyline')].filter(mark => {
         const box = mark.getBoundingClientRect();
@@ -59,7 +60,7 @@ CHARTS = """() => [...document.querySelectorAll('.chart')].map(chart => {
              width: svg.width, height: svg.height, out: out.map(text => text.textContent) };
 })"""
 
-# The contrast of every text to the ground that it stands on, where that is a plain colour.
+# Texts with a contrast below 4.5 to their background, if that is a plain colour.
 CONTRAST = """() => {
     const parse = text => (text.match(/[\\d.]+/g) ?? []).map(Number);
     const light = ([r, g, b]) => {
@@ -78,7 +79,7 @@ CONTRAST = """() => {
         const inSvg = e instanceof SVGTextElement;
         if (e.classList.contains('ct-tip') || !e.textContent.trim() || (!inSvg && ![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()))) continue;
         if (e instanceof SVGElement && !inSvg) continue;
-        // What is written in a cell of a heatmap stands on the cell.
+        // Skip heatmap labels: their background is the cell.
         if (inSvg && e.closest('figure').matches('[id^=cells], [id^=confusion], [id=migration]')) continue;
         const [a, b] = [light(parse(inSvg ? getComputedStyle(e).fill : getComputedStyle(e).color)), light(ground(e.closest('svg')?.parentElement ?? e))];
         seen.push([(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.textContent.slice(0, 40)]);
@@ -94,13 +95,13 @@ def published(run: pathlib.Path, table: str, part: str | None) -> pl.DataFrame |
     frame = pl.read_parquet(path)
     if part is not None:
         frame = frame.filter(pl.col("snapshot") == pl.col("snapshot").max())
-    return frame.filter(pl.col("segment").is_null()) if part == "whole" else frame
+    return frame.filter(pl.col("segment").is_null()) if part == "all customers" else frame
 
 
 def same_numbers(page: Page, run: pathlib.Path) -> int:
-    """Every number of the figures that show a table as it is: the very one that the table has."""
-    looked_at = 0
-    for figure, (table, part, columns) in SHOWN.items():
+    """Figures that show a table have exactly its numbers. Returns how many were compared."""
+    compared = 0
+    for figure, (table, part, columns) in FIGURE_TABLES.items():
         frame = published(run, table, part)
         if frame is None or frame.is_empty():
             assert page.locator(f"#{figure}").count() == 0, figure
@@ -110,12 +111,12 @@ def same_numbers(page: Page, run: pathlib.Path) -> int:
         assert len(shown) == len(expected), (figure, len(shown), len(expected))
         for got, row in zip(shown, expected):
             assert [None if cell is None else float(cell) for cell in got] == list(row), (figure, got, row)
-            looked_at += len(row)
-    return looked_at
+            compared += len(row)
+    return compared
 
 
-def summed(page: Page, run: pathlib.Path) -> None:
-    """What the page makes of the segments itself: counts by cell and by bar, confusion, and the share of the biggest fifth."""
+def same_aggregates(page: Page, run: pathlib.Path) -> None:
+    """Aggregates that the report computes: counts by cell and by bar, Pareto shares, facts, confusion."""
     newest = max(run.glob("segments/snapshot=*"))
     segments = pl.read_parquet(newest / "*.parquet", hive_partitioning=False)
     cells = {(int(float(r)), int(float(f))): (float(n), m) for r, f, n, m in page.evaluate(CELLS, "cells-customers")}
@@ -146,34 +147,34 @@ def summed(page: Page, run: pathlib.Path) -> None:
         assert sum(shown[i * side + i] for i in range(side)) == right, model
 
 
-def look(page: Page, url: str, width: int, dark: bool) -> None:
-    """Opens a page, and holds whatever has to hold wherever it comes from."""
-    said: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
+def assert_displayed(page: Page, url: str, width: int, dark: bool) -> None:
+    """Opens a report and tests its display."""
+    messages: list[str] = []
+    requests: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
     page.emulate_media(color_scheme="dark" if dark else "light")
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(url)
-    assert said == [], said
-    assert [other for other in asked if other != url and not other.startswith("data:")] == [], asked
+    assert messages == [], messages
+    assert [other for other in requests if other != url and not other.startswith("data:")] == [], requests
     charts = page.evaluate(CHARTS)
     ids = [chart["id"] for chart in charts]
-    assert not [figure for figure in ALWAYS if figure not in ids], ids
+    assert not [figure for figure in REQUIRED_FIGURES if figure not in ids], ids
     for chart in charts:
         assert chart["marks"] >= 4 and chart["height"] > 100 and chart["width"] > 200, chart
         assert len(chart["label"]) > 20, chart
         assert not chart["out"], chart
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "wider than the window"
-    loose = page.evaluate("[...document.querySelectorAll('a[href^=\"#\"]')].filter(a => !document.getElementById(a.hash.slice(1))).map(a => a.hash)")
-    assert loose == [], loose
-    faint = page.evaluate(CONTRAST)
-    assert faint == [], faint[:5]
+    dangling = page.evaluate("[...document.querySelectorAll('a[href^=\"#\"]')].filter(a => !document.getElementById(a.hash.slice(1))).map(a => a.hash)")
+    assert dangling == [], dangling
+    low_contrast = page.evaluate(CONTRAST)
+    assert low_contrast == [], low_contrast[:5]
 
 
-def walk(page: Page) -> None:
-    """A definition is one step away, and the keyboard reaches the numbers."""
+def assert_navigable(page: Page) -> None:
+    """Headers link to definitions, and tables open by keyboard."""
     page.locator("#segment-profile th a").first.click()
     assert page.evaluate("location.hash").startswith("#def-")
     assert page.locator(":target dd").is_visible()
@@ -183,8 +184,8 @@ def walk(page: Page) -> None:
     page.keyboard.press("Enter")
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """A server of files that does not talk."""
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """A file server without a log."""
 
     def log_message(self, *_: object) -> None:
         pass
@@ -195,41 +196,41 @@ def main() -> None:
     parser.add_argument("--shots", type=pathlib.Path)
     parser.add_argument("--front", type=pathlib.Path)
     parser.add_argument("runs", type=pathlib.Path, nargs="+")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert chromium, "no Chromium is installed"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        for run in asked.runs:
+        for run in args.runs:
             run = run.resolve()
-            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=run))
+            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=run))
             threading.Thread(target=server.serve_forever, daemon=True).start()
-            places = [(run / "report.html").as_uri(), f"http://127.0.0.1:{server.server_port}/report.html"]
+            urls = [(run / "report.html").as_uri(), f"http://127.0.0.1:{server.server_port}/report.html"]
             numbers = 0
-            for url in places:
+            for url in urls:
                 for name, width, dark in [("light", 1280, False), ("dark", 1280, True), ("phone", 390, False)]:
                     context = browser.new_context()
                     page = context.new_page()
-                    look(page, url, width, dark)
-                    if asked.shots and url.startswith("file:"):
-                        asked.shots.mkdir(parents=True, exist_ok=True)
-                        shot = asked.shots / f"{run.parent.parent.name}-{name}.png"
+                    assert_displayed(page, url, width, dark)
+                    if args.shots and url.startswith("file:"):
+                        args.shots.mkdir(parents=True, exist_ok=True)
+                        shot = args.shots / f"{run.parent.parent.name}-{name}.png"
                         page.screenshot(path=shot, full_page=True)
-                    if asked.front and run == asked.runs[-1].resolve() and name != "phone":
-                        page.screenshot(path=asked.front / f"report-{name}.png", full_page=True, clip={"x": 0, "y": 0, "width": width, "height": 1980})
+                    if args.front and run == args.runs[-1].resolve() and name != "phone":
+                        page.screenshot(path=args.front / f"report-{name}.png", full_page=True, clip={"x": 0, "y": 0, "width": width, "height": 1980})
                     if name == "light":
                         numbers = same_numbers(page, run)
-                        summed(page, run)
-                        walk(page)
+                        same_aggregates(page, run)
+                        assert_navigable(page)
                     context.close()
-            # Nothing on the page needs a script.
+            # The report works without scripts.
             page = browser.new_context(java_script_enabled=False).new_page()
-            page.goto(places[0])
-            assert page.locator("svg").count() >= len(ALWAYS)
-            if asked.shots:
-                page.pdf(path=asked.shots / f"{run.parent.parent.name}-print.pdf", format="A4")
+            page.goto(urls[0])
+            assert page.locator("svg").count() >= len(REQUIRED_FIGURES)
+            if args.shots:
+                page.pdf(path=args.shots / f"{run.parent.parent.name}-print.pdf", format="A4")
             server.shutdown()
-            print(f"{run.parent.parent.name}: {page.locator('.chart').count()} charts, {numbers} numbers as published")
+            print(f"{run.parent.parent.name}: {page.locator('.chart').count()} charts, {numbers} numbers equal")
         browser.close()
     print("browser: ok")
 

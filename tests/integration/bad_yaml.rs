@@ -1,9 +1,9 @@
-//! Every wrong YAML of the gallery: exit code and the whole message, which names file, line and column.
+//! Invalid pipelines: exit code and complete message, which names file, line and column.
 
 use super::harness::{custseg, fixtures};
 
 #[test]
-fn gallery() {
+fn invalid_pipelines_are_reported_with_location() {
     let folder = fixtures().join("bad_yaml");
     let mut names: Vec<String> = std::fs::read_dir(&folder)
         .unwrap()
@@ -22,15 +22,15 @@ fn gallery() {
             format!("bad_yaml_{stem}"),
             format!("exit {}\n{}", outcome.code, outcome.stderr)
         );
-        // `run` refuses with the same words, and makes nothing.
+        // `run` reports the same message and writes nothing.
         let run = custseg(&folder, &["run", &name]);
         assert_eq!((run.code, run.stderr), (outcome.code, outcome.stderr), "{name}");
     }
     assert!(!folder.join("out").exists());
 }
 
-/// The good pipeline that each file of the gallery is one fault away from.
+/// Every file of the gallery is this pipeline with one fault.
 #[test]
-fn without_its_fault_the_gallery_is_good() {
+fn pipeline_without_the_faults_is_valid() {
     assert_eq!(custseg(&fixtures(), &["check", "shop.yaml"]).code, 0);
 }

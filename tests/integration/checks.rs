@@ -1,4 +1,4 @@
-//! Checks of the lines: each against the fixture shop, whose twelve lines stand in `stages`.
+//! Checks on lines, each against the fixture shop (lines: see `harness`).
 
 use std::fs;
 
@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use super::harness::Shop;
 
-fn verdict(shop: &Shop, folder: &str) -> Value {
+fn check_result(shop: &Shop, folder: &str) -> Value {
     let text = fs::read_to_string(shop.path(folder).join("checks.json")).unwrap();
-    let verdicts: Value = serde_json::from_str(&text).unwrap();
-    verdicts[0].clone()
+    let results: Value = serde_json::from_str(&text).unwrap();
+    results[0].clone()
 }
 
-/// The check, whether it holds, the measured value, lines at fault, the first of them.
+/// The check, whether it passes, measured value, failing lines, the first of them.
 type Case = (&'static str, bool, f64, Option<u64>, Option<&'static str>);
 
 const CASES: [Case; 17] = [
@@ -60,7 +60,7 @@ const CASES: [Case; 17] = [
 ];
 
 #[test]
-fn each_check_measures_what_it_says() {
+fn checks_report_measured_value_and_first_failing_line() {
     for (check, passes, measured, lines, first) in CASES {
         let shop = Shop::fixture();
         fs::write(shop.path("products.csv"), "sku,name\nP1,one\nP2,two\n").unwrap();
@@ -68,17 +68,17 @@ fn each_check_measures_what_it_says() {
             let set = format!("checks=[{{{check}, severity: {severity}}}}}]");
             let outcome =
                 shop.custseg(&["run", "shop.yaml", "--as-of", "2024-03-04", "--set", &set]);
-            let holds = passes || severity == "warn";
-            assert_eq!(outcome.code, if holds { 0 } else { 3 }, "{check}: {}", outcome.stderr);
-            let folder = if holds { "out/current".to_owned() } else { failed_run(&shop) };
-            let found = verdict(&shop, &folder);
-            assert_eq!(found["passed"], passes, "{check}");
+            let succeeds = passes || severity == "warn";
+            assert_eq!(outcome.code, if succeeds { 0 } else { 3 }, "{check}: {}", outcome.stderr);
+            let folder = if succeeds { "out/current".to_owned() } else { failed_run(&shop) };
+            let result = check_result(&shop, &folder);
+            assert_eq!(result["passed"], passes, "{check}");
             assert!(
-                (found["measured"].as_f64().unwrap() - measured).abs() < 1e-12,
-                "{check}: {found}"
+                (result["measured"].as_f64().unwrap() - measured).abs() < 1e-12,
+                "{check}: {result}"
             );
             assert_eq!(
-                (found["lines"].as_u64(), found["first"].as_str()),
+                (result["lines"].as_u64(), result["first"].as_str()),
                 (lines, first),
                 "{check}"
             );
@@ -86,7 +86,7 @@ fn each_check_measures_what_it_says() {
     }
 }
 
-/// The folder of the one run that failed.
+/// Folder of the only failed run.
 fn failed_run(shop: &Shop) -> String {
     let runs = fs::read_dir(shop.path("out/runs")).unwrap();
     let names = runs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -95,17 +95,19 @@ fn failed_run(shop: &Shop) -> String {
     format!("out/runs/{}", failed[0])
 }
 
-/// All checks run and are told, the good ones too; what readers see stays as it was.
+/// All checks are evaluated and reported, passed ones too. The published run stays.
 #[test]
-fn a_failed_check_publishes_nothing_and_tells_everything() {
+fn failed_check_publishes_nothing_and_reports_all_checks() {
     let shop = Shop::fixture();
     shop.run(&[]);
     let before = fs::read_link(shop.path("out/current")).unwrap();
-    let checks = "checks=[{row_count: {min: 100}}, {range: {column: unit_price, max: 9, severity: warn}}, \
+    let checks = "checks=[{row_count: {min: 100}}, \
+        {range: {column: unit_price, max: 9, severity: warn}}, \
         {unique: {columns: [order_id]}}, {accepted_values: {column: country, values: [UK, FR]}}]";
     let outcome = shop.custseg(&["-q", "run", "shop.yaml", "--set", checks]);
     assert_eq!((outcome.code, outcome.stdout.as_str()), (3, ""));
-    insta::with_settings!({filters => vec![(r"[0-9a-f]{16}", "[run]"), (r"/tmp/[^/ ]+", "[tmp]")]}, {
+    let filters = vec![(r"[0-9a-f]{16}", "[run]"), (r"/tmp/[^/ ]+", "[tmp]")];
+    insta::with_settings!({filters => filters}, {
         insta::assert_snapshot!(outcome.stderr);
     });
     assert_eq!(fs::read_link(shop.path("out/current")).unwrap(), before);
@@ -117,24 +119,24 @@ fn a_failed_check_publishes_nothing_and_tells_everything() {
     assert_eq!(names, ["checks.json", "ledger.parquet", "rejects.parquet", "report.html"]);
 }
 
-/// Of the six lines that reach `drop_duplicates` one goes; of the twelve of the source `ingest` takes three.
+/// One of the six lines that reach `drop_duplicates` is removed; `ingest` rejects three of twelve.
 #[test]
-fn a_step_that_removes_more_than_its_share_fails_the_run() {
-    for (step, share, holds) in [
+fn step_that_rejects_more_than_max_share_fails_the_run() {
+    for (step, share, passes) in [
         ("3={drop_duplicates: exact, max_share: 0.16}", 1.0 / 6.0, false),
         ("3={drop_duplicates: exact, max_share: 0.17}", 1.0 / 6.0, true),
-        // Nine lines can be parsed; one of them is of nobody.
+        // Nine lines can be parsed; one of them has no customer id.
         ("0={drop_missing: [customer_id], max_share: 0.12}", 1.0 / 9.0, true),
         ("0={drop_missing: [customer_id], max_share: 0.11}", 1.0 / 9.0, false),
-        // Two reasons of one step are one share: of seven lines without price or units one has none.
+        // Both reasons of a step count towards one share: one of seven lines has no positive price.
         ("2={keep_positive: [quantity, unit_price], max_share: 0}", 1.0 / 7.0, false),
     ] {
         let shop = Shop::fixture();
         let outcome = shop.custseg(&["-q", "run", "shop.yaml", "--set", &format!("clean.{step}")]);
-        assert_eq!(outcome.code, if holds { 0 } else { 3 }, "{step}: {}", outcome.stderr);
-        let folder = if holds { "out/current".to_owned() } else { failed_run(&shop) };
+        assert_eq!(outcome.code, if passes { 0 } else { 3 }, "{step}: {}", outcome.stderr);
+        let folder = if passes { "out/current".to_owned() } else { failed_run(&shop) };
         assert!(
-            (verdict(&shop, &folder)["measured"].as_f64().unwrap() - share).abs() < 1e-12,
+            (check_result(&shop, &folder)["measured"].as_f64().unwrap() - share).abs() < 1e-12,
             "{step}"
         );
     }

@@ -1,12 +1,12 @@
-//! The pages of `docs`: what they say is run.
+//! The examples in `docs` are run.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::harness::root;
+use super::harness::{root, table, texts};
 
-/// The fenced blocks of a page, in order: language and text.
+/// The fenced blocks of a page, in order, as (language, text).
 fn blocks(page: &str) -> Vec<(String, String)> {
     let text = fs::read_to_string(root().join("docs").join(page)).unwrap();
     let parts: Vec<&str> = text.split("```").collect();
@@ -14,7 +14,7 @@ fn blocks(page: &str) -> Vec<(String, String)> {
     fenced.map(|(language, text)| (language.to_owned(), text.to_owned())).collect()
 }
 
-/// Runs a block as a shell does that stops at the first failure.
+/// Runs a block with `sh -e`; every command must succeed.
 fn shell(folder: &Path, text: &str) {
     let program = Path::new(env!("CARGO_BIN_EXE_custseg")).parent().unwrap();
     let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
@@ -28,29 +28,29 @@ fn shell(folder: &Path, text: &str) {
 }
 
 #[test]
-fn every_recipe_works() {
+fn recipes_of_the_docs_run() {
     let folder = tempfile::tempdir().unwrap();
-    let place = folder.path();
-    fs::copy(root().join("data/raw/cdnow.csv"), place.join("cdnow.csv")).unwrap();
-    fs::create_dir(place.join("maps")).unwrap();
-    fs::copy(root().join("config/segments/default.yaml"), place.join("maps/default.yaml")).unwrap();
+    let dir = folder.path();
+    fs::copy(root().join("data/raw/cdnow.csv"), dir.join("cdnow.csv")).unwrap();
+    fs::create_dir(dir.join("maps")).unwrap();
+    fs::copy(root().join("config/segments/default.yaml"), dir.join("maps/default.yaml")).unwrap();
     let mut run = 0;
     for (language, text) in blocks("recipes.md") {
         match language.as_str() {
             "yaml" | "csv" => {
                 let (name, rest) = text.split_once('\n').unwrap();
-                fs::write(place.join(name.strip_prefix("# ").unwrap()), rest).unwrap();
+                fs::write(dir.join(name.strip_prefix("# ").unwrap()), rest).unwrap();
             }
             "sh" => {
-                shell(place, &text);
+                shell(dir, &text);
                 run += 1;
             }
             "console" => {}
-            other => panic!("a block of {other}"),
+            other => panic!("unexpected block language `{other}`"),
         }
     }
     assert_eq!(run, 6);
-    // What the page says of what they leave behind.
+    // The files that the page names as results.
     for file in [
         "out/current/report.html",
         "columns.md",
@@ -58,12 +58,10 @@ fn every_recipe_works() {
         "scored.parquet",
         "newest.html",
     ] {
-        assert!(place.join(file).is_file(), "{file}");
+        assert!(dir.join(file).is_file(), "{file}");
     }
-    let metrics = super::harness::table(&place.join("labelled"), "metrics");
-    assert!(
-        super::harness::texts(&metrics, "protocol").iter().all(|protocol| protocol == "holdout")
-    );
-    let runs = fs::read_dir(place.join("monthly/runs")).unwrap().count();
-    assert_eq!(runs, 1, "runs that were to be pruned");
+    let metrics = table(&dir.join("labelled"), "metrics");
+    assert!(texts(&metrics, "protocol").iter().all(|protocol| protocol == "holdout"));
+    let runs = fs::read_dir(dir.join("monthly/runs")).unwrap().count();
+    assert_eq!(runs, 1, "the recipe prunes older runs");
 }

@@ -1,8 +1,8 @@
-//! The KNN against a brute force, ties included, and against smartcore's own classifier.
+//! KNN against brute force, ties included, and against smartcore's classifier.
 
 use custseg::model::knn::{Knn, Query, rounded};
-use custseg::model::points::Points;
-use custseg::model::{Balance, Metric, Texts, Vote, Voting, Weights, split};
+use custseg::model::point_matrix::PointMatrix;
+use custseg::model::{Balance, Metric, StringArena, Vote, Voting, Weights, split};
 use proptest::prelude::*;
 use rayon::prelude::*;
 use smartcore::linalg::basic::matrix::DenseMatrix;
@@ -13,7 +13,7 @@ fn voting(weights: Weights, metric: Metric) -> Voting {
     Voting { weights, metric, balance: Balance::None }
 }
 
-/// The definition of a distance.
+/// Distance by its definition.
 fn distance(metric: Metric, a: &[f64], b: &[f64]) -> f64 {
     let d = || a.iter().zip(b).map(|(a, b)| (a - b).abs());
     match metric {
@@ -28,21 +28,22 @@ fn distance(metric: Metric, a: &[f64], b: &[f64]) -> f64 {
             }
         }
         Metric::Cosine => {
-            let length = |of: &[f64]| of.iter().map(|x| x * x).sum::<f64>().sqrt();
+            let length = |vector: &[f64]| vector.iter().map(|x| x * x).sum::<f64>().sqrt();
             let dot: f64 = a.iter().zip(b).map(|(a, b)| a * b).sum();
-            let apart = 1.0 - dot / (length(a) * length(b));
+            let cosine_distance = 1.0 - dot / (length(a) * length(b));
             if length(a) * length(b) == 0.0 {
                 1.0
-            } else if apart < 1e-15 {
+            } else if cosine_distance < 1e-15 {
                 0.0
             } else {
-                apart
+                cosine_distance
             }
         }
     }
 }
 
-/// The definition, at length: all distances, sorted by (distance, customer), the customer itself left out.
+/// Neighbours and vote shares by definition: all distances, sorted by (distance, customer), without
+/// the customer itself.
 fn brute_force(
     voting: Voting,
     k: usize,
@@ -51,9 +52,9 @@ fn brute_force(
     train: &[usize],
     query: usize,
 ) -> (Vec<(f64, usize)>, Vec<f64>) {
-    let away = |i: usize| distance(voting.metric, &points[i], &points[query]);
+    let distance_to = |i: usize| distance(voting.metric, &points[i], &points[query]);
     let mut all: Vec<(f64, usize)> =
-        train.iter().filter(|&&i| i != query).map(|&i| (away(i), i)).collect();
+        train.iter().filter(|&&i| i != query).map(|&i| (distance_to(i), i)).collect();
     all.sort_by(|a, b| rounded(a.0).total_cmp(&rounded(b.0)).then(a.1.cmp(&b.1)));
     all.truncate(k);
     let exact = all.iter().any(|(d, _)| *d == 0.0);
@@ -78,63 +79,75 @@ fn brute_force(
     (all, votes.iter().map(|vote| vote / total).collect())
 }
 
-/// Votes with each label's share.
-fn ask(knn: &Knn, queries: &[Query<'_>], k: usize) -> Vec<(Vote, Vec<f64>)> {
-    knn.ask(queries.par_iter().copied(), k, |vote, shares| (vote, shares.to_vec()))
+/// Votes with the share of each label.
+fn classify(knn: &Knn, queries: &[Query<'_>], k: usize) -> Vec<(Vote, Vec<f64>)> {
+    knn.predict(queries.par_iter().copied(), k, |vote, shares| (vote, shares.to_vec()))
 }
 
-fn of(points: &[Vec<f64>]) -> Points {
-    Points::of(points.iter().map(Vec::as_slice))
+fn matrix(points: &[Vec<f64>]) -> PointMatrix {
+    PointMatrix::from_rows(points.iter().map(Vec::as_slice))
 }
 
 fn fit(voting: Voting, points: &[Vec<f64>], labels: &[usize], train: &[usize]) -> Knn {
-    let points = Points::of(train.iter().map(|&i| points[i].as_slice()));
+    let points = PointMatrix::from_rows(train.iter().map(|&i| points[i].as_slice()));
     let labels: Vec<usize> = train.iter().map(|&i| labels[i]).collect();
     Knn::fit(voting, &points, &labels, 3).unwrap()
 }
 
-/// Points on a coarse grid, where ties and equal customers abound, or anywhere.
+/// Points on a coarse grid, with many ties and equal customers, or anywhere.
 fn points() -> impl Strategy<Value = Vec<Vec<f64>>> {
     let grid =
         prop::collection::vec(prop::collection::vec((0..4i32).prop_map(f64::from), 3), 12..80);
     let anywhere = prop::collection::vec(prop::collection::vec(-3.0..9.0f64, 3), 12..80);
-    // More axes than a kd-tree is made for, too.
+    // More dimensions than a kd-tree is made for.
     let wide = (4..15usize).prop_flat_map(|n| {
         prop::collection::vec(prop::collection::vec((0..5i32).prop_map(f64::from), n), 12..80)
     });
     let line = prop::collection::vec((0..3i32).prop_map(|x| vec![f64::from(x), 1.0, 1.0]), 12..60);
-    let heap = prop::collection::vec(Just(vec![2.0, 2.0, 2.0]), 12..30);
-    prop_oneof![grid, anywhere, wide, line, heap]
+    let equal = prop::collection::vec(Just(vec![2.0, 2.0, 2.0]), 12..30);
+    prop_oneof![grid, anywhere, wide, line, equal]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 300,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn neighbours_and_votes_equal_brute_force(
         points in points(),
         k in 1..8usize,
         uniform: bool,
-        metric in prop_oneof![Just(Metric::Euclidean), Just(Metric::Manhattan), Just(Metric::Minkowski(3.0)), Just(Metric::Cosine)],
+        metric in prop_oneof![
+            Just(Metric::Euclidean),
+            Just(Metric::Manhattan),
+            Just(Metric::Minkowski(3.0)),
+            Just(Metric::Cosine),
+        ],
         balance in prop_oneof![Just(Balance::None), Just(Balance::Prior), Just(Balance::SqrtPrior)],
-        trained in 9..12usize,
+        every in 9..12usize,
     ) {
         let labels: Vec<usize> = (0..points.len()).map(|i| (i * i + i / 3) % 3).collect();
-        let voting = Voting { weights: if uniform { Weights::Uniform } else { Weights::Distance }, metric, balance };
-        // Some customers train, some are only asked about.
-        let train: Vec<usize> = (0..points.len()).filter(|i| i % trained != 0).collect();
+        let weights = if uniform { Weights::Uniform } else { Weights::Distance };
+        let voting = Voting { weights, metric, balance };
+        // Every n-th customer is a query only, the others are training customers.
+        let train: Vec<usize> = (0..points.len()).filter(|i| i % every != 0).collect();
         let knn = fit(voting, &points, &labels, &train);
-        let own = |query: usize| train.binary_search(&query).ok();
-        let asked: Vec<(&[f64], Option<usize>)> = (0..points.len()).map(|i| (points[i].as_slice(), own(i))).collect();
-        for (query, (vote, told)) in ask(&knn, &asked, k).into_iter().enumerate() {
+        let training_index = |query: usize| train.binary_search(&query).ok();
+        let queries: Vec<(&[f64], Option<usize>)> =
+            (0..points.len()).map(|i| (points[i].as_slice(), training_index(i))).collect();
+        for (query, (vote, found_shares)) in classify(&knn, &queries, k).into_iter().enumerate() {
             let (neighbours, shares) = brute_force(voting, k, &points, &labels, &train, query);
-            let found = knn.neighbours(&points[query], own(query), k);
-            let found: Vec<(f64, usize)> = found.into_iter().map(|(distance, place)| (distance, train[place])).collect();
+            let found = knn.neighbours(&points[query], training_index(query), k);
+            let found: Vec<(f64, usize)> =
+                found.into_iter().map(|(distance, index)| (distance, train[index])).collect();
             prop_assert_eq!(&found, &neighbours);
             prop_assert!(neighbours.iter().all(|(_, i)| *i != query));
             let mut sorted = shares.clone();
             sorted.sort_by(|a, b| b.total_cmp(a));
-            for (found, expected) in told.iter().zip(&shares) {
+            for (found, expected) in found_shares.iter().zip(&shares) {
                 prop_assert!((found - expected).abs() < 1e-12);
             }
             prop_assert!((shares[vote.label] - sorted[0]).abs() < 1e-12);
@@ -144,17 +157,19 @@ proptest! {
     }
 }
 
-/// Where nothing is tied and nobody asks about a training customer, the answers are smartcore's.
+/// Without ties and for customers outside the training set, votes equal those of smartcore.
 #[test]
-fn answers_equal_smartcores_classifier() {
+fn votes_equal_smartcore() {
     let point = |i: usize| -> Vec<f64> {
         [3, 7, 11].map(|p| ((i * p * 7919) % 1009) as f64 / 97.0 + (i as f64) * 1e-7).to_vec()
     };
-    let (n, held) = (900, 200);
-    let all: Vec<Vec<f64>> = (0..n + held).map(point).collect();
+    let n = 900;
+    let held_out = 200;
+    let all: Vec<Vec<f64>> = (0..n + held_out).map(point).collect();
     let labels: Vec<usize> = all.iter().map(|p| (p[0] + p[1] * p[2]) as usize % 3).collect();
     let train: Vec<usize> = (0..n).collect();
-    let rows = |of: std::ops::Range<usize>| DenseMatrix::from_2d_vec(&all[of].to_vec()).unwrap();
+    let rows =
+        |range: std::ops::Range<usize>| DenseMatrix::from_2d_vec(&all[range].to_vec()).unwrap();
     let y: Vec<i32> = labels[..n].iter().map(|label| *label as i32).collect();
     for (weights, theirs) in [
         (Weights::Uniform, KNNWeightFunction::Uniform),
@@ -162,9 +177,9 @@ fn answers_equal_smartcores_classifier() {
     ] {
         let parameters = KNNClassifierParameters::default().with_k(9).with_weight(theirs);
         let classifier = KNNClassifier::fit(&rows(0..n), &y, parameters).unwrap();
-        let shares = classifier.predict_proba(&rows(n..n + held)).unwrap();
+        let shares = classifier.predict_proba(&rows(n..n + held_out)).unwrap();
         let knn = fit(voting(weights, Metric::Euclidean), &all, &labels, &train);
-        let votes = ask(
+        let votes = classify(
             &knn,
             &all[n..].iter().map(|point| (point.as_slice(), None)).collect::<Vec<_>>(),
             9,
@@ -176,8 +191,8 @@ fn answers_equal_smartcores_classifier() {
             }
             compared += usize::from(vote.margin > 1e-9);
         }
-        assert!(compared > held / 2, "{compared}");
-        let predicted = classifier.predict(&rows(n..n + held)).unwrap();
+        assert!(compared > held_out / 2, "{compared}");
+        let predicted = classifier.predict(&rows(n..n + held_out)).unwrap();
         for ((vote, _), theirs) in
             votes.iter().zip(predicted).filter(|((vote, _), _)| vote.margin > 1e-9)
         {
@@ -186,74 +201,75 @@ fn answers_equal_smartcores_classifier() {
     }
 }
 
-/// High powers of large and small differences stay within floats.
+/// High powers of large and small differences do not overflow or underflow.
 #[test]
-fn high_powers_stay_finite() {
+fn minkowski_with_a_high_power_stays_finite() {
     let points: Vec<Vec<f64>> =
         (0..30).map(|i| vec![1e4 * f64::from(i), 1e-4 * f64::from(i % 7)]).collect();
     let labels: Vec<usize> = (0..30).map(|i| i % 3).collect();
     let knn =
-        Knn::fit(voting(Weights::Distance, Metric::Minkowski(100.0)), &of(&points), &labels, 3)
+        Knn::fit(voting(Weights::Distance, Metric::Minkowski(100.0)), &matrix(&points), &labels, 3)
             .unwrap();
-    let (vote, shares) = ask(&knn, &[(&points[4], Some(4))], 5).remove(0);
+    let (vote, shares) = classify(&knn, &[(&points[4], Some(4))], 5).remove(0);
     assert!(
         (shares.iter().sum::<f64>() - 1.0).abs() < 1e-12 && (vote.novelty - 3e4).abs() < 1e-6,
         "{vote:?}"
     );
 }
 
-/// Distances that are the same on paper are ties, whatever their last bit.
+/// Distances that differ by rounding errors only are ties.
 #[test]
-fn the_last_bit_of_a_distance_prefers_nobody() {
-    // 0.1 + 0.2 is a hair more than 0.3; from 0 the second customer is as near as the first.
+fn distances_that_differ_by_rounding_tie() {
+    // 0.1 + 0.2 is slightly more than 0.3; the tie goes to the first customer.
     let points = [vec![0.1 + 0.2], vec![0.3], vec![5.0]];
     let knn =
-        Knn::fit(voting(Weights::Uniform, Metric::Euclidean), &of(&points), &[0, 1, 2], 3).unwrap();
+        Knn::fit(voting(Weights::Uniform, Metric::Euclidean), &matrix(&points), &[0, 1, 2], 3)
+            .unwrap();
     assert_eq!(knn.neighbours(&[0.0], None, 1)[0].1, 0);
     assert_eq!((rounded(0.0), rounded(1.0), rounded(0.1 + 0.2)), (0.0, 1.0, rounded(0.3)));
     assert!(rounded(1.0 + 1e-11) > rounded(1.0));
 }
 
 #[test]
-fn a_tied_vote_goes_to_the_nearest_then_to_the_lowest_label() {
-    // Two voters a label: of label 1 at distance 1 and 4, of label 0 at 2 and 3; then all at the same distance.
-    let at = |xs: [f64; 4], labels: [usize; 4]| {
+fn tied_vote_goes_to_the_nearest_neighbour() {
+    // Label 1 at distances 1 and 4, label 0 at 2 and 3; then all at the same distance.
+    let label = |xs: [f64; 4], labels: [usize; 4]| {
         let points: Vec<Vec<f64>> = xs.map(|x| vec![x]).to_vec();
         let knn = fit(voting(Weights::Uniform, Metric::Euclidean), &points, &labels, &[0, 1, 2, 3]);
-        ask(&knn, &[(&[0.0], None)], 4)[0].0.label
+        classify(&knn, &[(&[0.0], None)], 4)[0].0.label
     };
-    assert_eq!(at([1.0, 2.0, 3.0, 4.0], [1, 0, 0, 1]), 1);
-    // At one distance the nearest is the first by customer_id.
-    assert_eq!(at([1.0, 1.0, -1.0, -1.0], [1, 0, 0, 1]), 1);
-    assert_eq!(at([1.0, 1.0, -1.0, -1.0], [0, 1, 1, 0]), 0);
+    assert_eq!(label([1.0, 2.0, 3.0, 4.0], [1, 0, 0, 1]), 1);
+    // At equal distances the first customer_id counts as the nearest.
+    assert_eq!(label([1.0, 1.0, -1.0, -1.0], [1, 0, 0, 1]), 1);
+    assert_eq!(label([1.0, 1.0, -1.0, -1.0], [0, 1, 1, 0]), 0);
 }
 
 #[test]
-fn the_split_is_stratified_seeded_and_blind_to_order() {
-    let ids: Texts = (0..1000).map(|i| format!("customer {i}")).collect();
+fn split_is_stratified_seeded_and_independent_of_order() {
+    let ids: StringArena = (0..1000).map(|i| format!("customer {i}")).collect();
     let labels: Vec<usize> =
         (0..1000).map(|i| usize::from(i % 10 == 0) + usize::from(i == 5) * 2).collect();
-    let found = split::stratified(&ids, &labels, 0.2, 7);
-    let held = |label: usize| found.holdout.iter().filter(|&&i| labels[i] == label).count();
-    // 899, 100 and 1 customers have the labels 0, 1 and 2; the one alone stays to train.
-    assert_eq!((held(0), held(1), held(2)), (180, 20, 0));
-    assert_eq!(found.train.len() + found.holdout.len(), 1000);
+    let partition = split::stratified(&ids, &labels, 0.2, 7);
+    let held_out = |label: usize| partition.holdout.iter().filter(|&&i| labels[i] == label).count();
+    // 899, 100 and 1 customers have the labels 0, 1 and 2. The single one stays in training.
+    assert_eq!((held_out(0), held_out(1), held_out(2)), (180, 20, 0));
+    assert_eq!(partition.train.len() + partition.holdout.len(), 1000);
     assert_eq!(split::majority(&labels), 0);
-    let reversed: Texts = (0..1000).rev().map(|i| ids.at(i)).collect();
+    let reversed: StringArena = (0..1000).rev().map(|i| ids.value(i)).collect();
     let reversed_labels: Vec<usize> = labels.iter().rev().copied().collect();
     let other = split::stratified(&reversed, &reversed_labels, 0.2, 7);
-    let mut names: Vec<&str> = found.holdout.iter().map(|&i| ids.at(i)).collect();
-    let mut other_names: Vec<&str> = other.holdout.iter().map(|&i| reversed.at(i)).collect();
+    let mut names: Vec<&str> = partition.holdout.iter().map(|&i| ids.value(i)).collect();
+    let mut other_names: Vec<&str> = other.holdout.iter().map(|&i| reversed.value(i)).collect();
     names.sort();
     other_names.sort();
     assert_eq!(names, other_names);
-    assert_ne!(found, split::stratified(&ids, &labels, 0.2, 8));
-    // Folds are of one size, and hold each label alike.
+    assert_ne!(partition, split::stratified(&ids, &labels, 0.2, 8));
+    // Folds have equal sizes and label distributions.
     let folds = split::folds(&ids, &labels, 5, 7);
     for fold in 0..5 {
-        let of =
+        let count =
             |label: usize| (0..1000).filter(|&i| folds[i] == fold && labels[i] == label).count();
-        assert_eq!(of(1), 20);
-        assert!((179..=180).contains(&of(0)));
+        assert_eq!(count(1), 20);
+        assert!((179..=180).contains(&count(0)));
     }
 }

@@ -1,4 +1,4 @@
-//! Events of OpenLineage: valid by the published schemas, one course a run, to a file or over HTTP.
+//! OpenLineage events: valid by the published schemas, from start to end, to a file or over HTTP.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,7 +11,7 @@ use super::harness::{Shop, fixtures};
 
 const PARENT: &str = "airflow/custseg.segment/01a203d1-442c-7fee-9657-9ced48c569e9";
 
-/// The events of a file.
+/// The events of `events.jsonl`.
 fn events(shop: &Shop) -> Vec<Value> {
     let text = fs::read_to_string(shop.path("events.jsonl")).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -29,7 +29,7 @@ fn run(shop: &Shop, args: &[&str]) -> i32 {
     program.status.code().unwrap()
 }
 
-/// Holds an event, and each facet in it, to its schema, which is the one that the facet itself names.
+/// Validates an event and each of its facets by the schema that it names.
 fn assert_valid(event: &Value) {
     let mut schemas = Vec::new();
     for entry in fs::read_dir(fixtures().join("openlineage")).unwrap() {
@@ -44,7 +44,7 @@ fn assert_valid(event: &Value) {
         registry = registry.add(schema["$id"].as_str().unwrap(), schema.clone()).unwrap();
     }
     let registry = registry.prepare().unwrap();
-    let check = |schema: &str, value: &Value| {
+    let assert_matches = |schema: &str, value: &Value| {
         let wrapped = serde_json::json!({ "$ref": schema });
         let validator = jsonschema::options()
             .with_registry(&registry)
@@ -55,12 +55,12 @@ fn assert_valid(event: &Value) {
             validator.iter_errors(value).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{schema}: {errors:?}\n{value:#}");
     };
-    check(event["schemaURL"].as_str().unwrap(), event);
+    assert_matches(event["schemaURL"].as_str().unwrap(), event);
     let mut facets = 0;
     let mut left = vec![event];
     while let Some(value) = left.pop() {
         if let Some(schema) = value.get("_schemaURL") {
-            check(schema.as_str().unwrap(), value);
+            assert_matches(schema.as_str().unwrap(), value);
             facets += 1;
         }
         match value {
@@ -73,8 +73,9 @@ fn assert_valid(event: &Value) {
 }
 
 #[test]
-fn a_run_is_told_from_start_to_end() {
-    let checks = "checks=[{ row_count: { min: 2 } }, { range: { column: unit_price, min: 1, severity: warn } }]";
+fn successful_run_emits_start_running_complete() {
+    let checks = "checks=[{ row_count: { min: 2 } }, \
+        { range: { column: unit_price, min: 1, severity: warn } }]";
     let shop = Shop::fixture();
     assert_eq!(run(&shop, &["--lineage", "events.jsonl", "--set", checks]), 0);
     let events = events(&shop);
@@ -93,38 +94,39 @@ fn a_run_is_told_from_start_to_end() {
         assert_eq!(event["run"]["facets"]["parent"]["job"]["name"], "custseg.segment");
         assert!(event["inputs"][0]["name"].as_str().unwrap().ends_with("/shop.csv"));
     }
-    let found = &events[1]["inputs"][0]["inputFacets"];
-    assert_eq!(found["dataQualityMetrics"]["rowCount"], 12);
+    let facets = &events[1]["inputs"][0]["inputFacets"];
+    assert_eq!(facets["dataQualityMetrics"]["rowCount"], 12);
     let bytes = fs::metadata(shop.path("shop.csv")).unwrap().len();
-    assert_eq!(found["dataQualityMetrics"]["bytes"], bytes);
-    let verdicts: Vec<(&str, bool)> = found["dataQualityAssertions"]["assertions"]
+    assert_eq!(facets["dataQualityMetrics"]["bytes"], bytes);
+    let results: Vec<(&str, bool)> = facets["dataQualityAssertions"]["assertions"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|one| (one["assertion"].as_str().unwrap(), one["success"].as_bool().unwrap()))
+        .map(|check| (check["assertion"].as_str().unwrap(), check["success"].as_bool().unwrap()))
         .collect();
-    assert_eq!(verdicts, [("row_count", true), ("range", false)]);
+    assert_eq!(results, [("row_count", true), ("range", false)]);
     let outputs = events[2]["outputs"].as_array().unwrap();
-    let segments =
-        outputs.iter().find(|one| one["name"].as_str().unwrap().ends_with("/segments")).unwrap();
+    let output = |table: &str| {
+        outputs.iter().find(|output| output["name"].as_str().unwrap().ends_with(table)).unwrap()
+    };
+    let segments = output("/segments");
     assert_eq!(segments["outputFacets"]["outputStatistics"]["rowCount"], 3);
     let current = fs::read_link(shop.path("out/current")).unwrap();
     assert_eq!(
         segments["facets"]["version"]["datasetVersion"],
         current.file_name().unwrap().to_str().unwrap()
     );
-    // Which column is made of which, by hand.
-    let made_of = |column: &str| -> Vec<&str> {
+    // The source columns of each published column.
+    let source_columns = |column: &str| -> Vec<&str> {
         let fields = &segments["facets"]["columnLineage"]["fields"][column]["inputFields"];
         fields.as_array().unwrap().iter().map(|field| field["field"].as_str().unwrap()).collect()
     };
-    assert_eq!(made_of("customer_id"), ["customer"]);
-    assert_eq!(made_of("recency_days"), ["bought"]);
-    assert_eq!(made_of("frequency"), ["order"]);
-    assert_eq!(made_of("monetary"), ["units", "price"]);
-    assert_eq!(made_of("segment"), ["bought", "order", "units", "price"]);
-    let ledger =
-        outputs.iter().find(|one| one["name"].as_str().unwrap().ends_with("/ledger")).unwrap();
+    assert_eq!(source_columns("customer_id"), ["customer"]);
+    assert_eq!(source_columns("recency_days"), ["bought"]);
+    assert_eq!(source_columns("frequency"), ["order"]);
+    assert_eq!(source_columns("monetary"), ["units", "price"]);
+    assert_eq!(source_columns("segment"), ["bought", "order", "units", "price"]);
+    let ledger = output("/ledger");
     let fields = ledger["facets"]["schema"]["fields"].as_array().unwrap();
     assert_eq!(
         (fields[0]["name"].as_str(), fields[0]["type"].as_str()),
@@ -133,7 +135,7 @@ fn a_run_is_told_from_start_to_end() {
 }
 
 #[test]
-fn what_fails_and_what_is_not_new_is_told_too() {
+fn failed_and_up_to_date_runs_emit_events() {
     let shop = Shop::fixture();
     assert_eq!(
         run(&shop, &["--lineage", "events.jsonl", "--set", "checks=[{ row_count: { max: 2 } }]"]),
@@ -146,13 +148,13 @@ fn what_fails_and_what_is_not_new_is_told_too() {
     let kinds: Vec<&str> =
         events.iter().map(|event| event["eventType"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["START", "FAIL", "START", "RUNNING", "COMPLETE", "START", "COMPLETE"]);
-    let words = events[1]["run"]["facets"]["errorMessage"]["message"].as_str().unwrap();
-    assert!(words.contains("row_count"), "{words}");
+    let message = events[1]["run"]["facets"]["errorMessage"]["message"].as_str().unwrap();
+    assert!(message.contains("row_count"), "{message}");
 }
 
 #[test]
-fn a_stopped_run_is_told() {
-    // So many lines that the run can be stopped on its way.
+fn interrupted_run_emits_abort() {
+    // Enough lines that the signal arrives during the run.
     let shop = Shop::fixture();
     let mut child = Command::new(env!("CARGO_BIN_EXE_custseg"))
         .args([
@@ -189,18 +191,18 @@ fn a_stopped_run_is_told() {
     events.iter().for_each(assert_valid);
     let last = events.last().unwrap();
     assert_eq!(last["eventType"], "ABORT");
-    assert_eq!(last["run"]["facets"]["errorMessage"]["message"], "stopped by SIGTERM");
+    assert_eq!(last["run"]["facets"]["errorMessage"]["message"], "interrupted by SIGTERM");
 }
 
-/// A server of one's own takes the events; one that does not answer fails no run.
+/// Server errors and a missing server do not fail the run.
 #[test]
-fn events_go_over_http() {
+fn events_are_posted_over_http() {
     let shop = Shop::fixture();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let server = std::thread::spawn(move || {
-        let mut heard = Vec::new();
-        for answer in ["201 Created", "500 Internal Server Error", "201 Created"] {
+        let mut received = Vec::new();
+        for status in ["201 Created", "500 Internal Server Error", "201 Created"] {
             let (stream, _) = listener.accept().unwrap();
             let mut reader = BufReader::new(stream);
             let (mut head, mut line) = (String::new(), String::new());
@@ -221,19 +223,19 @@ fn events_go_over_http() {
             reader.read_exact(&mut body).unwrap();
             write!(
                 reader.get_mut(),
-                "HTTP/1.1 {answer}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
             )
             .unwrap();
-            heard.push((head, serde_json::from_slice::<Value>(&body).unwrap()));
+            received.push((head, serde_json::from_slice::<Value>(&body).unwrap()));
         }
-        heard
+        received
     });
     assert_eq!(run(&shop, &["--lineage", &url]), 0);
-    let heard = server.join().unwrap();
+    let received = server.join().unwrap();
     let kinds: Vec<&str> =
-        heard.iter().map(|(_, event)| event["eventType"].as_str().unwrap()).collect();
+        received.iter().map(|(_, event)| event["eventType"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["START", "RUNNING", "COMPLETE"]);
-    for (head, event) in &heard {
+    for (head, event) in &received {
         assert_valid(event);
         assert!(
             head.starts_with("post /api/v1/lineage ")
@@ -241,20 +243,21 @@ fn events_go_over_http() {
             "{head}"
         );
     }
-    // Nobody listens there any more.
+    // The server is gone.
     let outcome = shop.custseg(&["run", "shop.yaml", "--lineage", &url]);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("lineage: an event was not taken"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("lineage event could not be sent"), "{}", outcome.stderr);
 }
 
 #[test]
-fn addresses_are_held_to_what_they_can_be_and_their_secrets_untold() {
+fn invalid_addresses_fail_and_secrets_are_not_logged() {
     let shop = Shop::fixture();
     let secret = "http://user:hunter2@127.0.0.1:9/x?api_key=hunter2";
     let outcome = shop.custseg(&["run", "shop.yaml", "--lineage", secret]);
     assert_eq!(outcome.code, 0);
     assert!(
-        outcome.stderr.contains("an event was not taken") && !outcome.stderr.contains("hunter2"),
+        outcome.stderr.contains("lineage event could not be sent")
+            && !outcome.stderr.contains("hunter2"),
         "{}",
         outcome.stderr
     );

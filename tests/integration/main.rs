@@ -1,59 +1,61 @@
 //! The integration tests: one crate, one module a theme.
 #![expect(unreachable_pub, reason = "the modules of a test crate are private to it")]
-#![expect(clippy::print_stderr, reason = "a test that skips says so")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::print_stderr, reason = "long tests print their measurements")]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
-/// Runs the program and reads what it published; the one place that touches either.
+/// Runs the program and reads what it published.
 mod harness;
-/// Each stage on a shop of a dozen lines, with numbers worked out by hand.
+/// Each stage on the fixture shop, with values computed by hand.
 mod stages;
 /// The command line: help, overrides, exit codes, standard output and error.
 mod cli;
-/// Every wrong YAML of the gallery: the whole message.
+/// Invalid pipelines: the complete message of each.
 mod bad_yaml;
 /// Broken data files: no panic, the right exit code, a message that names the file.
 mod bad_data;
-/// How values become scores and scores segments: methods, presets, maps, `lint`, `why`.
+/// Scores and segments: methods, presets, maps, `lint`, `why`.
 mod scores;
-/// A gallery of broken input: what a user sees of each piece.
+/// Broken input of many kinds: what the user sees of each.
 mod gallery;
-/// Several sources, customers' attributes, currencies, outliers.
+/// Several sources, customer attributes, currencies, outliers.
 mod sources;
-/// Returns and the purchases that they undo.
+/// Returns and the purchases that they cancel.
 mod returns;
-/// Checks of the lines: what is measured, told, and kept from readers.
+/// Checks on lines: measured values, failures, publishing.
 mod checks;
-/// Time: grids of snapshots, what they say of each other, what stays as it is.
+/// Several snapshots: grids, migration, drift, incremental runs.
 mod time;
-/// Runs that are killed, stopped, starved or crossed by another.
+/// Runs that are killed, interrupted, out of disk or concurrent.
 mod crash;
-/// What operators and editors use beside a run.
+/// Commands beside `run`: schema, completions, variables, run management, inspection.
 mod operator;
-/// The SQL for clusters, and what has none.
+/// SQL for Spark, and the options that it does not support.
 mod spark;
-/// Events of OpenLineage.
+/// OpenLineage events.
 mod lineage;
-/// The artefact, scoring by it, and comparing runs.
+/// The model artefact, scoring with it, and comparing runs.
 mod artefact;
-/// The models: what they learn, how they are tried, what they refuse.
+/// Models: training, evaluation, errors.
 mod models;
-/// Published numbers of real data sets, computed by others.
+/// Results on public data sets against published numbers.
 mod reference;
-/// Made-up transactions: of them the truth is known.
+/// Simulated transactions with known ground truth.
 mod simulate;
-/// What must hold for any input.
+/// Properties of any input.
 mod properties;
-/// Excel workbooks give what CSV gives.
+/// Excel workbooks give the same result as CSV.
 mod workbook;
-/// The KNN against a brute force and against smartcore's own classifier.
+/// KNN against brute force and smartcore's classifier.
 mod knn;
-/// Silhouette and within-cluster sums against a brute force.
-mod cohesion;
-/// The page of a run: whole, escaped, drawn again from its tables, for whatever the data are.
+/// Silhouette and within-cluster sums against brute force.
+mod cluster_quality;
+/// The HTML report: complete, escaped, reproducible.
 mod report;
 /// The pages of `docs`.
 mod docs;
-/// Publishing: atomic, locked, verified, the same bytes again.
+/// Publishing: atomic, locked, verified, reproducible.
 mod publish;
-/// What ARCHITECTURE.md promises of the source text.
+/// Rows of the source, the ledger and the rejects.
+mod reconciliation;
+/// Rules on the source text.
 mod tidy;

@@ -1,36 +1,35 @@
-//! What operators and editors use beside a run: schema, completions, manual pages, variables, runs, inspection.
+//! Commands for operators and editors: schema, completions, man pages, variables, runs, inspection.
 
 use std::fs;
 
 use super::harness::{Shop, custseg, fixtures, root};
 
-/// The shipped schemas and pages of options are what the program prints.
 #[test]
-fn the_shipped_schemas_are_fresh() {
-    for of in ["pipeline", "map"] {
-        let printed = custseg(root(), &["schema", of]).stdout;
-        let file = root().join(format!("config/{of}.schema.json"));
+fn shipped_schemas_and_option_pages_are_up_to_date() {
+    for kind in ["pipeline", "map"] {
+        let printed = custseg(root(), &["schema", kind]).stdout;
+        let file = root().join(format!("config/{kind}.schema.json"));
         assert!(
             fs::read_to_string(&file).unwrap() == printed,
-            "custseg schema {of} > {}",
+            "custseg schema {kind} > {}",
             file.display()
         );
-        let printed = custseg(root(), &["schema", of, "--markdown"]).stdout;
-        let file = root().join(format!("config/{of}.options.md"));
+        let printed = custseg(root(), &["schema", kind, "--markdown"]).stdout;
+        let file = root().join(format!("config/{kind}.options.md"));
         assert!(
             fs::read_to_string(&file).unwrap() == printed,
-            "custseg schema {of} --markdown > {}",
+            "custseg schema {kind} --markdown > {}",
             file.display()
         );
     }
 }
 
-/// A schema sees one section at a time: what it cannot know is other files, SQL, arithmetic, and what sections say of each other.
+/// A schema cannot check other files, SQL, arithmetic, or rules across sections.
 #[test]
-fn the_schemas_accept_what_ships_and_reject_what_a_schema_can() {
-    let schema = |of: &str| {
+fn schemas_accept_shipped_files_and_reject_invalid_ones() {
+    let schema = |kind: &str| {
         let schema: serde_json::Value =
-            serde_json::from_str(&custseg(root(), &["schema", of]).stdout).unwrap();
+            serde_json::from_str(&custseg(root(), &["schema", kind]).stdout).unwrap();
         jsonschema::options().should_validate_formats(true).build(&schema).unwrap()
     };
     let (pipeline, map) = (schema("pipeline"), schema("map"));
@@ -56,18 +55,18 @@ fn the_schemas_accept_what_ships_and_reject_what_a_schema_can() {
 }
 
 #[test]
-fn editors_find_the_schema() {
+fn shipped_files_name_an_existing_schema() {
     for (folder, schema) in [("pipelines", "pipeline"), ("config/segments", "map")] {
         for entry in fs::read_dir(root().join(folder)).unwrap() {
             let path = entry.unwrap().path();
             let text = fs::read_to_string(&path).unwrap();
-            let named = text
+            let schema_path = text
                 .lines()
                 .next()
                 .unwrap()
                 .strip_prefix("# yaml-language-server: $schema=")
                 .unwrap();
-            let found = root().join(folder).join(named).canonicalize().unwrap();
+            let found = root().join(folder).join(schema_path).canonicalize().unwrap();
             assert_eq!(
                 found,
                 root().join(format!("config/{schema}.schema.json")).canonicalize().unwrap()
@@ -77,7 +76,7 @@ fn editors_find_the_schema() {
 }
 
 #[test]
-fn shells_and_man_are_told_of_every_command() {
+fn completions_and_man_pages_cover_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let script = custseg(root(), &["completions", shell]);
         assert_eq!(script.code, 0);
@@ -95,8 +94,12 @@ fn shells_and_man_are_told_of_every_command() {
     assert_eq!(custseg(folder.path(), &["man", "nowhere"]).code, 4);
 }
 
-/// Runs a program with variables.
-fn with(shop: &Shop, args: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
+/// Runs the program with environment variables; returns exit code, standard output and error.
+fn custseg_with_env(
+    shop: &Shop,
+    args: &[&str],
+    variables: &[(&str, &str)],
+) -> (i32, String, String) {
     let program = std::process::Command::new(env!("CARGO_BIN_EXE_custseg"))
         .args(args)
         .current_dir(shop.folder.path())
@@ -108,47 +111,55 @@ fn with(shop: &Shop, args: &[&str], variables: &[(&str, &str)]) -> (i32, String,
 }
 
 #[test]
-fn variables_stand_in_values_and_their_values_stay_untold() {
+fn variables_are_substituted_and_their_values_not_printed() {
     let shop = Shop::fixture().edit("paths: [shop.csv]", "paths: [\"${SHOP_FILE}.csv\"]").edit(
         "money: { scale: 2, currency: GBP }",
         "money:\n    scale: ${SHOP_SCALE:-2}\n    currency: GBP",
     );
-    let (code, out, err) = with(&shop, &["check", "shop.yaml"], &[("SHOP_FILE", "shop")]);
+    let (code, out, err) =
+        custseg_with_env(&shop, &["check", "shop.yaml"], &[("SHOP_FILE", "shop")]);
     assert_eq!((code, out.starts_with("shop: ok")), (0, true), "{err}");
-    // A number that is none, and a variable that is not set.
-    let (code, _, err) = with(&shop, &["check", "shop.yaml"], &[("SHOP_SCALE", "hunter2")]);
+    // A value that is not a number, and a variable that is not set.
+    let (code, _, err) =
+        custseg_with_env(&shop, &["check", "shop.yaml"], &[("SHOP_SCALE", "hunter2")]);
     assert_eq!(code, 2);
     assert!(!err.contains("hunter2"), "{err}");
     insta::assert_snapshot!("variables_wrong", err);
-    // A file of variables, which what is exported already goes before.
+    // Exported variables take precedence over the env file.
     fs::write(shop.path("shop.env"), "# of the shop\nSHOP_FILE=shop\nSHOP_SCALE=\"hunter2\"\n")
         .unwrap();
-    let given = ["--env-file", "shop.env", "check", "shop.yaml"];
-    assert_eq!(with(&shop, &given, &[("SHOP_SCALE", "2")]).0, 0);
-    assert_eq!(with(&shop, &given, &[]).0, 2);
+    let args = ["--env-file", "shop.env", "check", "shop.yaml"];
+    assert_eq!(custseg_with_env(&shop, &args, &[("SHOP_SCALE", "2")]).0, 0);
+    assert_eq!(custseg_with_env(&shop, &args, &[]).0, 2);
     fs::write(shop.path("shop.env"), "SHOP_FILE=shop\nhunter2 is the word\n").unwrap();
-    let (code, _, err) = with(&shop, &given, &[]);
+    let (code, _, err) = custseg_with_env(&shop, &args, &[]);
     assert_eq!(
         (code, err.as_str()),
         (2, "error: --env-file shop.env: entry 2 is not NAME=VALUE\n")
     );
-    let (code, _, err) = with(&shop, &["--env-file", "no.env", "check"], &[]);
+    let (code, _, err) = custseg_with_env(&shop, &["--env-file", "no.env", "check"], &[]);
     assert_eq!(code, 2, "{err}");
 }
 
-/// Settings of the machine count from an env file too, though the process is started anew for both.
+/// Threads and memory limit may come from the env file; the process re-executes itself for them.
 #[test]
-fn an_env_file_sets_the_machine() {
+fn env_file_sets_threads_and_memory_limit() {
     let shop = Shop::fixture();
     fs::write(shop.path("wrong.env"), "CUSTSEG_THREADS=none\n").unwrap();
-    assert_eq!(with(&shop, &["--env-file", "wrong.env", "check", "shop.yaml"], &[]).0, 2);
+    assert_eq!(
+        custseg_with_env(&shop, &["--env-file", "wrong.env", "check", "shop.yaml"], &[]).0,
+        2
+    );
     fs::write(shop.path("right.env"), "CUSTSEG_THREADS=1\nCUSTSEG_MEMORY_LIMIT=512\n").unwrap();
-    assert_eq!(with(&shop, &["--env-file", "right.env", "check", "shop.yaml"], &[]).0, 0);
+    assert_eq!(
+        custseg_with_env(&shop, &["--env-file", "right.env", "check", "shop.yaml"], &[]).0,
+        0
+    );
 }
 
-/// What the artefact says of itself is not filled in again.
+/// The pipeline in the artefact is not substituted a second time.
 #[test]
-fn a_dollar_sign_in_a_pipeline_stays_in_its_artefact() {
+fn escaped_dollar_sign_survives_in_the_artefact() {
     let shop = Shop::fixture()
         .edit("keep_positive: [quantity, unit_price]", "where: \"order_id <> '$${HOME}'\"");
     shop.run(&[]);
@@ -159,7 +170,7 @@ fn a_dollar_sign_in_a_pipeline_stays_in_its_artefact() {
 }
 
 #[test]
-fn runs_are_listed_and_the_oldest_go() {
+fn runs_are_listed_and_pruned_by_age() {
     let shop = Shop::fixture();
     let mut ids = Vec::new();
     for day in 1..=5 {
@@ -168,7 +179,7 @@ fn runs_are_listed_and_the_oldest_go() {
         let line: serde_json::Value = serde_json::from_str(outcome.stdout.trim()).unwrap();
         ids.push(line["run_id"].as_str().unwrap().to_owned());
     }
-    // The oldest becomes the one that readers see again, and stays whatever its age.
+    // The oldest run is published again, so pruning keeps it.
     shop.run(&["--as-of", "2024-03-02"]);
     let names = |args: &[&str]| -> Vec<String> {
         let lines = shop.custseg(args).stdout;
@@ -181,15 +192,16 @@ fn runs_are_listed_and_the_oldest_go() {
     let listed = shop.custseg(&["runs", "list", "out"]).stdout;
     let current = listed.lines().find(|line| line.trim_start().starts_with('*')).unwrap();
     assert!(current.contains(&ids[0]) && current.contains("2024-03-02"), "{listed}");
-    let would = shop.custseg(&["runs", "prune", "out", "--keep", "2", "--dry-run"]).stdout;
+    let dry_run = shop.custseg(&["runs", "prune", "out", "--keep", "2", "--dry-run"]).stdout;
     assert!(
-        would.contains(&format!("{} would go", ids[1])) && would.contains("3 runs would go"),
-        "{would}"
+        dry_run.contains(&format!("{} would be removed", ids[1]))
+            && dry_run.contains("3 runs would be removed"),
+        "{dry_run}"
     );
     assert_eq!(names(&["runs", "list", "out", "--json"]).len(), 5);
     shop.custseg(&["runs", "prune", "out", "--keep", "2"]);
     assert_eq!(names(&["runs", "list", "out", "--json"]), [ids[4].clone(), ids[0].clone()]);
-    // A run prunes by itself where the pipeline says so.
+    // A run prunes if `publish.keep_runs` is set.
     shop.run(&["--as-of", "2024-03-03", "--set", "publish.keep_runs=2"]);
     assert_eq!(names(&["runs", "list", "out", "--json"]), [ids[1].clone(), ids[4].clone()]);
     assert_eq!(shop.custseg(&["check", "shop.yaml", "--set", "publish.keep_runs=1"]).code, 2);
@@ -197,7 +209,7 @@ fn runs_are_listed_and_the_oldest_go() {
 }
 
 #[test]
-fn failed_runs_are_told_apart_and_counted_apart() {
+fn failed_runs_are_marked_and_pruned_separately() {
     let shop = Shop::fixture();
     shop.run(&[]);
     for most in ["1", "2", "3"] {
@@ -216,56 +228,64 @@ fn failed_runs_are_told_apart_and_counted_apart() {
 }
 
 #[test]
-fn inspect_tells_what_a_file_is_made_of() {
+fn inspect_describes_files_and_runs() {
     let shop = Shop::fixture();
     shop.run(&[]);
-    let told = |args: &[&str]| shop.custseg(&[&["inspect"], args].concat());
-    insta::assert_snapshot!("inspect_ledger", told(&["out/current/ledger.parquet"]).stdout);
-    let found = told(&["out/current/score_bins.parquet", "--json"]).stdout;
-    let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+    let inspect = |args: &[&str]| shop.custseg(&[&["inspect"], args].concat());
+    insta::assert_snapshot!("inspect_ledger", inspect(&["out/current/ledger.parquet"]).stdout);
+    let json = inspect(&["out/current/score_bins.parquet", "--json"]).stdout;
+    let metadata: serde_json::Value = serde_json::from_str(&json).unwrap();
     let frame = shop.table("score_bins");
-    assert_eq!(found["rows"], frame.height());
-    let names: Vec<&str> =
-        found["columns"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
+    assert_eq!(metadata["rows"], frame.height());
+    let names: Vec<&str> = metadata["columns"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["name"].as_str().unwrap())
+        .collect();
     assert_eq!(
         names,
         frame.get_column_names().into_iter().map(|name| name.as_str()).collect::<Vec<_>>()
     );
-    let run = told(&["out"]).stdout;
-    assert!(run.contains("whole       yes") && run.contains("ledger.parquet"), "{run}");
-    // A damaged run is told so, and what is no Parquet is refused.
+    let run = inspect(&["out"]).stdout;
+    assert!(run.contains("complete    yes") && run.contains("ledger.parquet"), "{run}");
+    // A damaged run is reported; a file that is not Parquet is an error.
     fs::write(shop.path("out/current/ledger.parquet"), "noise").unwrap();
-    assert!(told(&["out"]).stdout.contains("whole       NO"));
-    let outcome = told(&["out/current/ledger.parquet"]);
+    assert!(inspect(&["out"]).stdout.contains("complete    NO"));
+    let outcome = inspect(&["out/current/ledger.parquet"]);
     assert_eq!(outcome.code, 4, "{}", outcome.stderr);
-    assert_eq!(told(&["nowhere.parquet"]).code, 4);
+    assert_eq!(inspect(&["nowhere.parquet"]).code, 4);
     assert_eq!(custseg(&fixtures(), &["inspect", "."]).code, 4);
 }
 
-/// What comes from the environment is not told, whoever tells of it, and is what is wanted there: text, or a number though it stands
-/// in quotes within braces.
+/// A value takes the type that its option needs, also from a quoted variable, and is not printed.
 #[test]
-fn variables_are_read_as_what_is_wanted() {
+fn variables_take_the_type_of_their_option() {
     let shop = Shop::fixture()
         .edit("scale: 2", "scale: \"${SHOP_SCALE:-2}\"")
         .edit("name: shop", "name: ${SHOP_NAME}")
         .edit("Europe/London", "${SHOP_ZONE:-Europe/London}")
         .edit("snapshots: last", "snapshots: \"${SHOP_DAYS:-last}\"");
     let days = "[2024-03-01, 2024-03-02]";
-    let (code, _, err) =
-        with(&shop, &["check", "shop.yaml"], &[("SHOP_NAME", "2024"), ("SHOP_DAYS", days)]);
+    let (code, _, err) = custseg_with_env(
+        &shop,
+        &["check", "shop.yaml"],
+        &[("SHOP_NAME", "2024"), ("SHOP_DAYS", days)],
+    );
     assert_eq!(code, 0, "{err}");
-    let (code, _, err) =
-        with(&shop, &["check", "shop.yaml"], &[("SHOP_NAME", "a"), ("SHOP_ZONE", "hunter2")]);
-    assert!(code == 2 && err.contains("the value of a variable is no IANA time zone"), "{err}");
+    let (code, _, err) = custseg_with_env(
+        &shop,
+        &["check", "shop.yaml"],
+        &[("SHOP_NAME", "a"), ("SHOP_ZONE", "hunter2")],
+    );
+    assert!(code == 2 && err.contains("the value of a variable is not an IANA time zone"), "{err}");
     let unquoted = Shop::fixture().edit("publish: { to: out }", "publish: { to: ${OUT} }");
-    let (code, _, err) = with(&unquoted, &["check", "shop.yaml"], &[("OUT", "out")]);
-    assert!(code == 2 && err.contains("a variable stands in quotes"), "{err}");
+    let (code, _, err) = custseg_with_env(&unquoted, &["check", "shop.yaml"], &[("OUT", "out")]);
+    assert!(code == 2 && err.contains("quote the variable"), "{err}");
 }
 
-/// Editors take a variable wherever the program does.
 #[test]
-fn the_schema_takes_variables() {
+fn schema_accepts_variables_for_any_value() {
     let schema: serde_json::Value =
         serde_json::from_str(&custseg(root(), &["schema"]).stdout).unwrap();
     let schema = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
@@ -287,7 +307,7 @@ fn the_schema_takes_variables() {
 }
 
 #[test]
-fn a_failure_is_a_line_of_the_json_log_too() {
+fn json_log_ends_with_the_failure() {
     let shop = Shop::fixture();
     for (args, code) in
         [(&["check", "nowhere.yaml"][..], 4), (&["run", "shop.yaml", "--as-of", "2020-01-01"], 3)]
@@ -309,7 +329,7 @@ fn a_failure_is_a_line_of_the_json_log_too() {
 }
 
 #[test]
-fn a_source_that_ends_early_is_told() {
+fn source_that_ends_before_the_snapshot_is_a_warning() {
     let shop = Shop::fixture();
     let late = shop.custseg(&["run", "shop.yaml", "--as-of", "2025-01-01"]);
     assert!(

@@ -1,12 +1,12 @@
-//! Returns that are matched with the purchases that they undo, worked out by hand.
+//! Returns matched with the purchases that they cancel, with values computed by hand.
 
 use std::fs::File;
 
 use polars::prelude::*;
 
-use super::harness::{Shop, floats, texts};
+use super::harness::{Shop, floats, hashes, texts};
 
-/// A1 and A2 are bought; C1 undoes A2, C2, C4 and C5 undo A1 piece by piece, C3 and C6 have nothing to undo.
+/// C1 cancels A2. C2, C4 and C5 cancel A1 in parts. C3 and C6 match no purchase.
 const LINES: &str = "order,product,units,bought,price,customer\n\
     A1,P1,5,2024-01-05 10:00,2.00,1001\n\
     A1,P2,1,2024-01-05 10:00,10.00,1001\n\
@@ -21,24 +21,24 @@ const LINES: &str = "order,product,units,bought,price,customer\n\
 
 fn shop(csv: &str) -> Shop {
     let products = "{ customer_id: customer, order_id: order, product_id: product,";
-    Shop::of(csv)
+    Shop::with_csv(csv)
         .edit("{ order_id_prefix: C }", "{ order_id_prefix: C, policy: match }")
         .edit("{ customer_id: customer, order_id: order,", products)
 }
 
 #[test]
-fn every_return_acts_at_its_own_date() {
+fn returns_take_effect_at_their_own_date() {
     let shop = shop(LINES);
     let days = "2024-01-11, 2024-01-13, 2024-02-02, 2024-02-04, 2024-02-06";
     shop.run(&["--set", &format!("rfm.snapshots=[{days}]")]);
     let expected = [
         // A1 and A2: 10 + 10 + 6.
         ("2024-01-11", [1.0, 2.0, 26.0]),
-        // A2 is wholly undone, so the last purchase that stands is of the 5th.
+        // A2 is cancelled, so the last effective purchase is on the 5th.
         ("2024-01-13", [8.0, 1.0, 20.0]),
-        // C2 gave 4 back, C4 8, of which 2 had nothing left to undo: that money is gone all the same.
+        // C2 returned 4.00 and C4 8.00, of which 2.00 match no purchase but are subtracted too.
         ("2024-02-02", [28.0, 1.0, 8.0]),
-        // With the last piece of A1 nothing stands. To return is not to buy: the last purchase, undone or not, is of the 10th.
+        // A1 is cancelled too. A return is not a purchase: the last purchase is on the 10th.
         ("2024-02-04", [25.0, 0.0, -2.0]),
         ("2024-02-06", [27.0, 0.0, -2.0]),
     ];
@@ -52,17 +52,17 @@ fn every_return_acts_at_its_own_date() {
 }
 
 #[test]
-fn what_undid_what_is_told() {
+fn reports_matched_orders() {
     let shop = shop(LINES);
     shop.run(&[]);
     let returns = shop.table("returns");
-    let columns = ["order_id", "units", "undone_order_id"].map(|name| texts(&returns, name));
+    let columns = ["order_id", "units", "matched_order_id"].map(|name| texts(&returns, name));
     let mut pieces: Vec<String> = (0..returns.height())
         .map(|i| columns.each_ref().map(|c| c[i].as_str()).join(" "))
         .collect();
     pieces.sort();
     assert_eq!(pieces, ["C1 3 A2", "C2 2 A1", "C3 1 ", "C4 1 ", "C4 3 A1", "C5 1 A1", "C6 1 "]);
-    // A return that found a part of what it undoes is kept; one that found nothing is rejected.
+    // A partly matched return is accepted; an unmatched one is rejected.
     let rejects = shop.rejects();
     let mut rows = texts(&rejects, "source_row");
     rows.sort();
@@ -73,23 +73,21 @@ fn what_undid_what_is_told() {
     assert_eq!(floats(&ledger, "rows").iter().sum::<f64>(), 2.0);
 }
 
-/// Lines in any order pair the same.
 #[test]
-fn the_order_of_rows_does_not_matter() {
+fn matching_is_independent_of_row_order() {
     let mut lines: Vec<&str> = LINES.lines().collect();
     lines[1..].reverse();
-    let (one, other) = (shop(LINES), shop(&(lines.join("\n") + "\n")));
-    one.run(&[]);
-    other.run(&[]);
-    assert_eq!(
-        super::harness::hashes(&one.path("out")),
-        super::harness::hashes(&other.path("out"))
-    );
+    let forward = shop(LINES);
+    let reversed = shop(&(lines.join("\n") + "\n"));
+    forward.run(&[]);
+    reversed.run(&[]);
+    assert_eq!(hashes(&forward.path("out")), hashes(&reversed.path("out")));
 }
 
-/// Lines of one order, product and moment that differ in units or money, in either order; and a return without a product.
+/// Lines of one order, product and timestamp that differ in units or money. A return
+/// without a product.
 #[test]
-fn lines_that_tie_undo_the_same_whichever_comes_first() {
+fn matching_of_tied_lines_is_independent_of_row_order() {
     let head = "order,product,units,bought,price,customer\n";
     let lines = [
         "B0,P1,2,2024-01-05 10:00,3.00,1001",
@@ -101,32 +99,32 @@ fn lines_that_tie_undo_the_same_whichever_comes_first() {
         "A9,P9,1,2024-01-05 10:00,3.00,1002",
         "C9,,-1,2024-01-09 10:00,3.00,1002",
     ];
-    let forth = shop(&format!("{head}{}\n", lines.join("\n")));
-    let back =
+    let forward = shop(&format!("{head}{}\n", lines.join("\n")));
+    let reversed =
         shop(&format!("{head}{}\n", lines.iter().rev().copied().collect::<Vec<_>>().join("\n")));
-    forth.run(&[]);
-    back.run(&[]);
-    assert_eq!(
-        super::harness::hashes(&forth.path("out")),
-        super::harness::hashes(&back.path("out"))
-    );
-    assert!(texts(&forth.rejects(), "source_row").contains(&"8".to_owned()));
-    // Of 1002 stands A9; what came back of no product undoes nothing. Orders of the profile are those that stand.
-    let orders: f64 = floats(&forth.table("segment_profile"), "orders").iter().sum();
+    forward.run(&[]);
+    reversed.run(&[]);
+    assert_eq!(hashes(&forward.path("out")), hashes(&reversed.path("out")));
+    assert!(texts(&forward.rejects(), "source_row").contains(&"8".to_owned()));
+    // A9 is not cancelled: its return has no product. The profile counts effective orders only.
+    let orders: f64 = floats(&forward.table("segment_profile"), "orders").iter().sum();
     let frequency: f64 =
-        floats(&forth.table("segments/snapshot=2024-01-09/part-0"), "frequency").iter().sum();
+        floats(&forward.table("segments/snapshot=2024-01-09/part-0"), "frequency").iter().sum();
     assert_eq!(orders, frequency);
 }
 
 #[test]
-fn an_order_whose_id_is_empty_counts_beside_a_return() {
-    let shop = Shop::of("")
+fn order_with_an_empty_id_counts_beside_a_return() {
+    let shop = Shop::with_csv("")
         .edit("shop.csv", "shop.parquet")
         .edit("{ order_id_prefix: C }", "{ order_id_prefix: C, policy: net }");
-    let moments = [1_704_448_800_000_000i64, 1_704_535_200_000_000, 1_704_621_600_000_000];
+    let timestamps = [1_704_448_800_000_000i64, 1_704_535_200_000_000, 1_704_621_600_000_000];
     let mut frame = df![
-        "order" => ["", "C1", "B1"], "units" => [2i64, -1, 3], "price" => [1.5, 1.5, 2.0], "customer" => [1001i64, 1001, 1002],
-        "bought" => moments,
+        "order" => ["", "C1", "B1"],
+        "units" => [2i64, -1, 3],
+        "price" => [1.5, 1.5, 2.0],
+        "customer" => [1001i64, 1001, 1002],
+        "bought" => timestamps,
     ]
     .unwrap();
     let bought = frame

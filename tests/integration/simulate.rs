@@ -1,3 +1,5 @@
+//! Simulated transactions: reproducible, and true to their known customers.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
@@ -15,9 +17,9 @@ fn lines(simulation: &Simulation) -> DataFrame {
     concat(frames.collect::<Vec<_>>(), UnionArgs::default()).unwrap().collect().unwrap()
 }
 
-/// The program writes the same lines as CSV, as Parquet and into hive folders, whatever the number of threads.
+/// CSV, Parquet and hive folders contain the same lines, with any number of threads.
 #[test]
-fn every_format_holds_the_same_lines() {
+fn formats_and_threads_give_the_same_lines() {
     let folder = tempfile::tempdir().unwrap();
     let write = |to: &str, threads: &str| {
         let args = [
@@ -50,7 +52,7 @@ fn every_format_holds_the_same_lines() {
         expected.get_column_names().into_iter().map(|name| col(name.clone())).collect::<Vec<_>>(),
     );
     assert!(hive.collect().unwrap().equals_missing(&expected));
-    // The CSV is what the pipeline for Online Retail reads.
+    // The CSV has the format of the Online Retail pipeline.
     let text = fs::read_to_string(folder.path().join("lines.csv")).unwrap();
     assert!(text.lines().nth(1).unwrap().contains(",12/1/2010 8:"), "{text:.300}");
     let pipeline = root().join("pipelines/online_retail.yaml");
@@ -74,7 +76,7 @@ fn every_format_holds_the_same_lines() {
     };
     let (by_csv, by_parquet) = (run("lines.csv"), run("lines.parquet"));
     assert!(by_csv.equals_missing(&by_parquet));
-    // A plain loop over the lines finds the same customers, orders and money.
+    // Customers, orders and money equal a plain loop over the lines.
     let mut orders: BTreeMap<String, (BTreeSet<String>, f64)> = BTreeMap::new();
     let [customer, order] = ["CustomerID", "InvoiceNo"].map(|name| texts(&expected, name));
     let [quantity, price] = ["Quantity", "UnitPrice"].map(|name| floats(&expected, name));
@@ -103,12 +105,14 @@ fn every_format_holds_the_same_lines() {
     }
 }
 
-/// The truth of a customer is kept to: nearly all its orders lie within its life, and ids reach every customer once.
+/// Nearly all orders of a customer are within its simulated lifetime, and ids are unique.
 #[test]
-fn customers_are_what_they_are_said_to_be() {
+fn simulated_orders_follow_the_ground_truth() {
     let lines = lines(&SIMULATION);
-    let lives: BTreeMap<u64, _> =
-        (0..500).map(|index| SIMULATION.customer(index)).map(|one| (one.id, one)).collect();
+    let lives: BTreeMap<u64, _> = (0..500)
+        .map(|index| SIMULATION.customer(index))
+        .map(|customer| (customer.id, customer))
+        .collect();
     assert_eq!(lives.len(), 500);
     let days = lines
         .column("InvoiceDate")
@@ -118,28 +122,31 @@ fn customers_are_what_they_are_said_to_be() {
         .cast(&DataType::Int32)
         .unwrap();
     let first = Shape::OnlineRetail.first().to_epoch_days();
-    let (mut known, mut alive, mut counts) = (0, 0, BTreeMap::<u64, u32>::new());
+    let mut known = 0;
+    let mut alive = 0;
+    let mut counts = BTreeMap::<u64, u32>::new();
     for (id, day) in
         lines.column("CustomerID").unwrap().i64().unwrap().iter().zip(days.i32().unwrap().iter())
     {
         let Some(id) = id else { continue };
         let life = lives[&(id as u64)];
         known += 1;
-        alive += u32::from((life.born..life.dies).contains(&f64::from(day.unwrap() - first)));
+        alive += u32::from(
+            (life.active_from..life.active_until).contains(&f64::from(day.unwrap() - first)),
+        );
         *counts.entry(id as u64).or_default() += 1;
     }
     assert!(f64::from(alive) > 0.99 * f64::from(known), "{alive} of {known}");
-    assert!((20_000..26_000).contains(&known), "three lines in four are of somebody: {known}");
-    // The best tenth of the customers buys more than a third of all.
+    assert!((20_000..26_000).contains(&known), "three of four lines have a customer id: {known}");
+    // The top tenth of the customers has more than a third of the lines.
     let mut counts: Vec<u32> = counts.into_values().collect();
     counts.sort_unstable_by_key(|count| std::cmp::Reverse(*count));
-    let best: u32 = counts.iter().take(50).sum();
-    assert!(3 * best > known, "{best} of {known}");
+    let top: u32 = counts.iter().take(50).sum();
+    assert!(3 * top > known, "{top} of {known}");
 }
 
-/// The other shop: a purchase a line, read by the default pipeline; and what cannot be written.
 #[test]
-fn the_other_shop_and_places_that_cannot_be_written() {
+fn cdnow_shape_runs_and_unwritable_destinations_fail() {
     let folder = tempfile::tempdir().unwrap();
     let simulate = |to: &str| {
         custseg(

@@ -1,12 +1,12 @@
-//! Several sources, the customers' source, and money of several currencies.
+//! Several transaction sources, customer attributes, and several currencies.
 
 use std::fs;
 
 use polars::prelude::*;
 
-use super::harness::{Shop, floats, texts};
+use super::harness::{Shop, floats, hashes, texts};
 
-/// A second source with other names, another separator and amounts, beside the fixture.
+/// A second source with other column names, another separator, and amounts instead of prices.
 const WEB: &str = "buyer;day;no;total\n1001;05.03.2024;W1;12,50\n2001;06.03.2024;W2;3,00\n";
 
 fn with_web(shop: Shop) -> Shop {
@@ -22,7 +22,7 @@ fn with_web(shop: Shop) -> Shop {
 }
 
 #[test]
-fn sources_with_columns_of_their_own_are_one_table() {
+fn sources_with_different_columns_are_combined() {
     let shop = with_web(Shop::fixture());
     let segments = shop.run(&[]).table("segments/snapshot=2024-03-07/part-0");
     assert_eq!(texts(&segments, "customer_id"), ["1001", "1002", "1003", "2001"]);
@@ -33,7 +33,7 @@ fn sources_with_columns_of_their_own_are_one_table() {
         (floats(&ledger, "rows_left")[0], floats(&ledger, "rows_left").last()),
         (14.0, Some(&7.0))
     );
-    // A fault is told by the pipeline's name of the column, whatever the source calls it.
+    // Reasons use the column names of the pipeline, not those of the source.
     fs::write(
         shop.path("web.csv"),
         format!("{WEB}2002;30.02.2024;W3;1,00\n2003;07.03.2024;W4;1.5.0\n"),
@@ -44,19 +44,19 @@ fn sources_with_columns_of_their_own_are_one_table() {
         .into_iter()
         .zip(texts(&rejects, "reason").into_iter().zip(texts(&rejects, "text")))
         .filter(|(file, _)| file == "web.csv")
-        .map(|(_, found)| found)
+        .map(|(_, reason_and_text)| reason_and_text)
         .collect();
     let expected =
         [("ordered_at not in any declared format", "30.02.2024"), ("amount not a number", "1.5.0")];
     assert_eq!(of_web, expected.map(|(reason, text)| (reason.to_owned(), text.to_owned())));
-    // One node scans each file.
+    // Each file is scanned once.
     let explained = shop.custseg(&["explain", "shop.yaml"]).stdout;
     assert_eq!(explained.matches("CSV SCAN").count(), 2, "{explained}");
 }
 
-/// Numbers in one source and text in the other: the customer is the same.
+/// A number in one source and text in the other are the same customer.
 #[test]
-fn ids_of_two_types_meet_as_text() {
+fn numeric_and_text_ids_are_the_same_customer() {
     let shop = with_web(Shop::fixture());
     let mut frame = df!["buyer" => [1001i64, 2001], "no" => ["W1", "W2"], "total" => [12.5, 3.0],
         "day" => ["2024-03-05", "2024-03-06"]]
@@ -69,12 +69,12 @@ fn ids_of_two_types_meet_as_text() {
     let csv = with_web(Shop::fixture());
     csv.run(&[]);
     shop.run(&["--set", "ingest.transactions.1.paths=[web.parquet]"]);
-    assert_eq!(super::harness::hashes(&csv.path("out")), super::harness::hashes(&shop.path("out")));
+    assert_eq!(hashes(&csv.path("out")), hashes(&shop.path("out")));
 }
 
-/// An id beyond 64 bits with a sign is a customer as any other.
+/// The largest unsigned 64-bit id is kept.
 #[test]
-fn ids_without_a_sign_keep_their_customers() {
+fn unsigned_ids_are_supported() {
     let shop = with_web(Shop::fixture());
     let mut frame = df!["buyer" => [u64::MAX, 2001], "no" => ["W1", "W2"], "total" => [12.5, 3.0],
         "day" => ["2024-03-05", "2024-03-06"]]
@@ -84,21 +84,22 @@ fn ids_without_a_sign_keep_their_customers() {
     ParquetWriter::new(fs::File::create(shop.path("web.parquet")).unwrap())
         .finish(&mut frame)
         .unwrap();
-    let web = "{paths: [web.parquet], columns: {customer_id: buyer, order_id: no, ordered_at: day, amount: total}}";
+    let web = "{paths: [web.parquet], \
+        columns: {customer_id: buyer, order_id: no, ordered_at: day, amount: total}}";
     shop.run(&["--set", &format!("ingest.transactions={web}"), "--set", "clean=[]"]);
-    let ids =
-        super::harness::texts(&shop.table("segments/snapshot=2024-03-07/part-0"), "customer_id");
+    let ids = texts(&shop.table("segments/snapshot=2024-03-07/part-0"), "customer_id");
     assert_eq!(ids, ["18446744073709551615", "2001"]);
 }
 
 #[test]
-fn customers_bring_their_attributes() {
+fn customer_attributes_are_joined() {
     let shop = Shop::fixture().edit(
         "  timezone:",
         "  customers: { paths: [people.csv], key: id, attributes: [age_band, city] }\n  timezone:",
     );
-    // 1002 stands twice, one row is of nobody, 1003 is not there, 9999 never bought.
-    let people = "id,age_band,city,note\n1002,30-39,Lyon,x\n1001,60+,,y\n1002,20-29,Paris,z\n,20-29,Rome,w\n9999,,Oslo,v\n";
+    // 1002 is a duplicate, one row has no id, 1003 is missing, 9999 never bought.
+    let people = "id,age_band,city,note\n1002,30-39,Lyon,x\n1001,60+,,y\n1002,20-29,Paris,z\n\
+        ,20-29,Rome,w\n9999,,Oslo,v\n";
     fs::write(shop.path("people.csv"), people).unwrap();
     let outcome = shop.custseg(&["run", "shop.yaml"]);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
@@ -108,27 +109,28 @@ fn customers_bring_their_attributes() {
     assert!(segments.column("note").is_err());
     let text = fs::read_to_string(shop.path("out/current/manifest.json")).unwrap();
     let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let read = serde_json::json!({ "rows": 5, "without_key": 1, "repeated_keys": 1, "unknown": 1 });
-    assert_eq!(manifest["customers"], read);
+    let expected =
+        serde_json::json!({ "rows": 5, "without_key": 1, "repeated_keys": 1, "unknown": 1 });
+    assert_eq!(manifest["customers"], expected);
     let line =
-        "5 rows, 1 without a key, 1 keys repeated; 1 customers of the segments are not in it";
+        "5 rows, 1 without a key, 1 repeated keys; 1 customers of the segments are missing in it";
     assert!(outcome.stderr.contains(line), "{}", outcome.stderr);
-    // A check may hold the lines to it: X1 is of nobody, the lines of 1003 are unknown.
+    // A referential check against the attributes: the lines of 1003 fail.
     let check = "checks=[{referential: {column: customer_id, of: accepted}}]";
     let outcome = shop.custseg(&["-q", "run", "shop.yaml", "--set", check]);
     assert_eq!(outcome.code, 3);
-    let told = "referential customer_id: 1 of 5 accepted lines; expected none unknown; the first: shop.csv, row 11";
-    assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
-    // Other attributes are another run.
+    let message = "referential customer_id: 1 of 5 accepted lines; expected none unknown; first: shop.csv, row 11";
+    assert!(outcome.stderr.contains(message), "{}", outcome.stderr);
+    // Other attributes give another run.
     let other =
         shop.custseg(&["-q", "run", "shop.yaml", "--set", "ingest.customers.attributes=[city]"]);
     assert!(!outcome.stdout.contains(&other.stdout));
     assert!(shop.table("segments/snapshot=2024-03-02/part-0").column("age_band").is_err());
 }
 
-/// A row of the customers' source that cannot be read has no rejects to go to.
+/// Rows of the customer source cannot be rejected.
 #[test]
-fn a_ragged_row_of_the_customers_fails_the_run() {
+fn malformed_customer_row_fails_the_run() {
     let shop = Shop::fixture().edit(
         "  timezone:",
         "  customers: { paths: [people.csv], key: id, attributes: [city] }\n  timezone:",
@@ -152,7 +154,7 @@ const TRADE: &str = "order,units,bought,price,customer,currency\n\
     A6,1,2024-03-01 10:00,7.00,1001,\n";
 
 fn trade(rates: Option<&str>) -> Shop {
-    let shop = Shop::of(TRADE)
+    let shop = Shop::with_csv(TRADE)
         .edit("unit_price: price }", "unit_price: price, currency: currency }")
         .edit("  - drop_duplicates: exact\n", "");
     if let Some(rates) = rates {
@@ -162,15 +164,17 @@ fn trade(rates: Option<&str>) -> Shop {
     shop
 }
 
-/// A rate holds from its date until the next; the last one holds on; before the first there is none.
+/// A rate is valid from its date until the next one. Before the first date there is no rate.
 #[test]
-fn foreign_money_is_converted_at_its_day() {
+fn foreign_money_is_converted_at_the_rate_of_its_day() {
     let shop = trade(Some(
-        "date,currency,rate\n2024-01-01,EUR,0.86\n2024-02-01,EUR,0.8555\n2024-01-01,JPY,0.0053456789\n2024-02-10,EUR,0.85\n",
+        "date,currency,rate\n2024-01-01,EUR,0.86\n2024-02-01,EUR,0.8555\n\
+         2024-01-01,JPY,0.0053456789\n2024-02-10,EUR,0.85\n",
     ));
     shop.run(&["--set", "publish.rejects=mapped"]);
     let segments = shop.table("segments/snapshot=2024-03-02/part-0");
-    // 3.00 + 8.60 + 3 × 1.01 × 0.85 = 2.5755 → 2.58 + 5.3456789 → 5.35, each line rounded to the penny.
+    // 3.00 + 8.60 + 3 × 1.01 × 0.85 = 2.5755 → 2.58 + 5.3456789 → 5.35, each line rounded to the
+    // penny.
     assert_eq!(floats(&segments, "monetary"), [3.0 + 8.6 + 2.58 + 5.35]);
     let rejects = shop.rejects();
     let mut found: Vec<String> = (0..rejects.height())
@@ -183,21 +187,21 @@ fn foreign_money_is_converted_at_its_day() {
         found,
         ["A5 | no rate for the currency on that day | EUR", "A6 | currency missing | "]
     );
-    // Rows and money add up, and there is one scan all the same.
+    // Rows and money add up, in a single scan.
     let ledger = shop.table("ledger");
     assert_eq!(floats(&ledger, "money_left").last(), Some(&19.53));
     assert_eq!(shop.custseg(&["explain", "shop.yaml"]).stdout.matches("CSV SCAN").count(), 1);
 }
 
 #[test]
-fn currencies_are_not_mixed_without_rates() {
+fn several_currencies_without_rates_fail() {
     let outcome = trade(None).custseg(&["-q", "run", "shop.yaml"]);
     assert_eq!(outcome.code, 3);
     insta::assert_snapshot!(outcome.stderr);
 }
 
 #[test]
-fn rates_that_cannot_be_meant_are_refused() {
+fn invalid_rates_are_rejected() {
     let gallery = [
         ("columns", "day,currency,rate\n2024-01-01,EUR,0.86\n"),
         ("no_rates", "date,currency,rate\n"),
@@ -209,22 +213,22 @@ fn rates_that_cannot_be_meant_are_refused() {
         ("nameless", "date,currency,rate\n2024-01-01,,0.86\n"),
         ("ragged", "date,currency,rate\n2024-01-01,EUR\n"),
     ];
-    let mut told = String::new();
+    let mut messages = String::new();
     for (name, rates) in gallery {
         let outcome = trade(Some(rates)).custseg(&["check", "shop.yaml"]);
         assert_eq!(outcome.code, 3, "{name}: {}", outcome.stderr);
-        told += &format!("{name}: {}\n", outcome.stderr.lines().next().unwrap());
+        messages += &format!("{name}: {}\n", outcome.stderr.lines().next().unwrap());
     }
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(messages);
 }
 
-/// Winsorising looks at one snapshot at a time: what 1003 spends later does not change what was outlying before.
+/// Caps are computed for each snapshot: later purchases of 1003 do not change earlier caps.
 #[test]
-fn outliers_are_told_and_capped_at_each_snapshot() {
+fn outliers_are_reported_and_capped_at_each_snapshot() {
     let shop = Shop::fixture()
         .edit("  - drop_duplicates: exact", "  - drop_duplicates: exact\n  - cap_outliers: CAP");
     let yaml = fs::read_to_string(shop.path("shop.yaml")).unwrap();
-    // At 0.5 the limit is the median: of {7, 10} on 29 February 8.5, of {7, 10.3, 101} in the end 10.3.
+    // At 0.5 the limit is the median: 8.5 of {7, 10} on 29 February, then 10.3 of {7, 10.3, 101}.
     for (policy, before, after) in [
         ("report", vec![7.0, 10.0], vec![7.0, 10.3, 101.0]),
         ("winsorise", vec![7.0, 8.5], vec![7.0, 10.3, 10.3]),
@@ -245,40 +249,40 @@ fn outliers_are_told_and_capped_at_each_snapshot() {
         let outliers = shop.table("outliers");
         assert_eq!(floats(&outliers, "limit"), [8.5, 10.3], "{policy}");
         assert_eq!(floats(&outliers, "customers"), [1.0, 1.0], "{policy}");
-        assert_eq!(floats(&outliers, "money_beyond"), [1.5, 101.0 - 10.3], "{policy}");
-        // The ledger's money is what was paid, capped or not.
+        assert_eq!(floats(&outliers, "excess_money"), [1.5, 101.0 - 10.3], "{policy}");
+        // The money of the ledger is not capped.
         assert_eq!(floats(&shop.table("ledger"), "money_left").last(), Some(&118.3));
     }
 }
 
-/// Both the transactions and a table that a check looks into are written anew, each into a place of its own.
+/// Transactions and a lookup table are both re-encoded, each into its own temporary file.
 #[test]
-fn rewritten_tables_do_not_meet() {
+fn reencoded_sources_do_not_collide() {
     let shop = Shop::fixture();
     fs::write(shop.path("products.csv"), "sku\nP1\nP2\nP3\n").unwrap();
     let set = [
         "ingest.transactions.csv.encoding=latin1",
-        "checks=[{referential: {column: product, paths: [products.csv], key: sku, csv: {encoding: latin1}}}]",
+        "checks=[{referential: {column: product, paths: [products.csv], key: sku, \
+         csv: {encoding: latin1}}}]",
     ];
     let segments =
         shop.run(&["--set", set[0], "--set", set[1]]).table("segments/snapshot=2024-03-02/part-0");
     assert_eq!(floats(&segments, "monetary"), [7.0, 10.3, 101.0]);
 }
 
-/// Money that is beyond what is counted once it is converted is told as that, not as a fault of another cell.
 #[test]
-fn converted_money_beyond_the_limit_says_so() {
+fn converted_money_out_of_range_has_its_own_reason() {
     let shop = trade(Some("date,currency,rate\n2023-01-01,EUR,999999\n2023-01-01,JPY,1\n"));
     let csv = format!("{TRADE}A7,1,2024-03-01 10:00,80000000000000.00,1001,EUR\n");
     fs::write(shop.path("shop.csv"), csv).unwrap();
     let rejects = shop.run(&["--set", "publish.rejects=mapped"]).rejects();
-    let at = texts(&rejects, "order_id").iter().position(|order| order == "A7").unwrap();
-    assert_eq!(texts(&rejects, "reason")[at], "money out of range in the pipeline's currency");
+    let row = texts(&rejects, "order_id").iter().position(|order| order == "A7").unwrap();
+    assert_eq!(texts(&rejects, "reason")[row], "money out of range in the pipeline's currency");
 }
 
-/// No attribute takes the name of a column that a run may make, and no file is recorded twice.
+/// Attributes must not have the name of a published column. Each input file is recorded once.
 #[test]
-fn attributes_and_inputs_are_told_apart() {
+fn attribute_names_must_not_collide_with_columns() {
     let shop = Shop::fixture().edit(
         "  timezone:",
         "  customers: { paths: [people.csv], key: id, attributes: [city] }\n  timezone:",

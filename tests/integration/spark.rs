@@ -1,4 +1,4 @@
-//! What a cluster would run: the SQL of pipelines, and what has none. That engines make the same rows of it `tests/spark` holds.
+//! The SQL for Spark, and the options that it does not support. `tests/spark` runs it on engines.
 
 use std::fs;
 use std::process::Command;
@@ -7,7 +7,7 @@ use insta::assert_snapshot;
 
 use crate::harness::{Shop, custseg, fixtures, root};
 
-/// The SQL of the fixture shop under other options, without the folder that it stands in.
+/// The SQL of the fixture shop with these options, its folder replaced by `/shop`.
 fn plan(set: &[&str]) -> String {
     let shop = Shop::fixture();
     let mut args = vec!["plan", "shop.yaml", "--engine", "spark", "--format", "sql"];
@@ -21,17 +21,19 @@ fn plan(set: &[&str]) -> String {
 const FAIL: &str = "ingest.transactions.csv.on_bad_row=fail";
 
 #[test]
-fn the_sql_of_a_pipeline() {
+fn sql_of_the_fixture_pipeline() {
     assert_snapshot!(plan(&[FAIL]));
 }
 
 #[test]
-fn the_sql_of_another() {
+fn sql_of_a_pipeline_with_many_options() {
     assert_snapshot!(plan(&[
         FAIL,
         "ingest.transactions.csv.datetime_formats=['%Y-%m-%d %H:%M', '%F']",
-        "clean=[{drop_missing: [customer_id, order_id]}, {cancellations: {order_id_prefix: \"C'\", policy: separate}}, \
-         {non_product_lines: {codes: [POST], pattern: '^(M|D)$'}}, {date_range: {from: 2024-01-01, until: 2024-06-01}}]",
+        "clean=[{drop_missing: [customer_id, order_id]}, \
+         {cancellations: {order_id_prefix: \"C'\", policy: separate}}, \
+         {non_product_lines: {codes: [POST], pattern: '^(M|D)$'}}, \
+         {date_range: {from: 2024-01-01, until: 2024-06-01}}]",
         "ingest.transactions.columns.product_id=product",
         "rfm.snapshots={every: 1mo, from: 2024-02-01}",
         "rfm.frequency=units",
@@ -39,14 +41,17 @@ fn the_sql_of_another() {
         "rfm.window=90d",
         "rfm.min_history_days=7",
         "rfm.features=[tenure_days, mean_gap_days, average_order_value]",
-        "rfm.ratios=[{of: monetary, recent: 30d, over: 60d}, {of: frequency, recent: 30d, over: 60d}]",
-        "score={bins: 5, recency: {method: fixed, cut_points: [7, 14, 30, 60]}, frequency: {zero_apart: true}, weights: {recency: 0.2, frequency: 0.3, monetary: 0.5}}",
+        "rfm.ratios=[{of: monetary, recent: 30d, over: 60d}, \
+         {of: frequency, recent: 30d, over: 60d}]",
+        "score={bins: 5, recency: {method: fixed, cut_points: [7, 14, 30, 60]}, \
+         frequency: {separate_zeros: true}, \
+         weights: {recency: 0.2, frequency: 0.3, monetary: 0.5}}",
     ]));
 }
 
-/// Everything that is refused, each by its name.
+/// Every unsupported option, reported by name.
 #[test]
-fn what_has_no_form_in_sql_is_refused_by_name() {
+fn unsupported_options_are_reported_by_name() {
     let shop = Shop::fixture();
     let set = [
         "ingest.transactions.csv.encoding=latin1",
@@ -54,7 +59,8 @@ fn what_has_no_form_in_sql_is_refused_by_name() {
         "ingest.transactions.csv.datetime_formats=['%d %b %Y']",
         "ingest.transactions.columns.product_id=product",
         "ingest.transactions.columns.category=country",
-        "clean=[{where: 'unit_price < 10'}, {cancellations: {order_id_prefix: C, policy: match}}, {drop_duplicates: [order_id]}, \
+        "clean=[{where: 'unit_price < 10'}, {cancellations: {order_id_prefix: C, policy: match}}, \
+         {drop_duplicates: [order_id]}, \
          {non_product_lines: {pattern: '\\d+'}}, {cap_outliers: {quantile: 0.99}}]",
         "checks=[{unique: {columns: [order_id]}}]",
         "rfm.features=[gap_days_std, n_products]",
@@ -62,7 +68,8 @@ fn what_has_no_form_in_sql_is_refused_by_name() {
         "score.method=rank",
         "segment.why=true",
         "publish.rejects=mapped",
-        "models={later: {target: {segment_in: 30d}, features: [recency_days], k: 1}, groups: {features: [monetary], kmeans: {k: 2}}}",
+        "models={later: {target: {segment_in: 30d}, features: [recency_days], k: 1}, \
+         groups: {features: [monetary], kmeans: {k: 2}}}",
         "evaluate={sensitivity: true, validity: {horizon: 30d}}",
     ];
     let args: Vec<&str> = ["plan", "shop.yaml"]
@@ -74,9 +81,8 @@ fn what_has_no_form_in_sql_is_refused_by_name() {
     assert_snapshot!(outcome.stderr);
 }
 
-/// What is refused is refused before a server is looked for.
 #[test]
-fn a_run_is_refused_before_anything_runs() {
+fn unsupported_run_fails_before_connecting() {
     let shop = Shop::fixture();
     let outcome = shop.custseg(&["run", "shop.yaml", "--engine", "sc://nowhere.invalid"]);
     assert_eq!(outcome.code, 2, "{}", outcome.stderr);
@@ -88,9 +94,9 @@ fn a_run_is_refused_before_anything_runs() {
     );
 }
 
-/// An engine in the file can be overruled by the command line.
+/// `--engine` overrides the engine of the pipeline.
 #[test]
-fn the_command_line_says_which_engine() {
+fn engine_option_overrides_the_pipeline() {
     let shop = Shop::fixture();
     let yaml = fs::read_to_string(shop.path("shop.yaml")).unwrap()
         + "engine: { spark: { remote: \"sc://nowhere.invalid\" } }\n";
@@ -105,9 +111,8 @@ fn the_command_line_says_which_engine() {
     assert!(outcome.stderr.contains("--engine"), "{}", outcome.stderr);
 }
 
-/// Without the feature nothing of the client is compiled in.
 #[test]
-fn without_the_feature_there_is_no_client() {
+fn default_build_has_no_spark_client() {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(root()).args([
         "tree",
@@ -121,13 +126,12 @@ fn without_the_feature_there_is_no_client() {
     let output = cargo.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let tree = String::from_utf8(output.stdout).unwrap();
-    let holds = |name: &str| tree.lines().any(|line| line.starts_with(&format!("{name} ")));
-    assert!(holds("polars") && holds("smartcore"));
-    assert!(!["apache-spark-connect", "tonic", "prost"].iter().any(|name| holds(name)));
+    let depends_on = |name: &str| tree.lines().any(|line| line.starts_with(&format!("{name} ")));
+    assert!(depends_on("polars") && depends_on("smartcore"));
+    assert!(!["apache-spark-connect", "tonic", "prost"].iter().any(|name| depends_on(name)));
 }
 
-/// The help tells of it.
 #[test]
-fn the_help_of_plan() {
+fn help_of_plan() {
     assert_snapshot!(custseg(&fixtures(), &["plan", "--help"]).stdout);
 }

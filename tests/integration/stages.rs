@@ -1,23 +1,9 @@
-//! Each stage on the fixture shop. Its twelve lines:
-//!
-//! ```text
-//! A1  1001  2024-01-05  2 × 1.50 + 1 × 4.00 = 7.00
-//! CA1 1001  2024-01-06  a cancellation: −3.00
-//! B1  1002  2024-02-10  10.00
-//! B2  1002  2024-03-01  5 × 0.00: no price
-//! B3  1002  2024-03-01  3 × 0.10 = 0.30
-//! X1  —     2024-03-02  nobody's 2.00
-//! D1  1003  2024-02-30  is no day
-//! D2  1003  "one" unit is no number
-//! D3  1003  7 × 3.333: finer than pence
-//! E1  1003  2024-02-29  101.00, and the very same line again
-//! ```
+//! Each stage on the fixture shop, with values computed by hand (lines: see `harness`).
 
-use super::harness::{Shop, floats, texts};
+use super::harness::{Shop, floats, hashes, texts};
 
-/// The first rows after each stage, as `peek` shows them.
 #[test]
-fn every_stage_in_pictures() {
+fn peek_prints_the_rows_after_each_stage() {
     let shop = Shop::fixture();
     for stage in ["ingest", "clean", "orders", "rfm", "score", "segment", "model", "evaluate"] {
         let shown = shop.custseg(&["-q", "peek", "shop.yaml", stage, "-n", "20"]);
@@ -27,7 +13,7 @@ fn every_stage_in_pictures() {
 }
 
 #[test]
-fn ledger_adds_up_by_hand() {
+fn ledger_equals_hand_computed_rows() {
     let ledger = Shop::fixture().run(&[]).table("ledger");
     let rows: Vec<String> =
         ["step", "reason", "rows", "customers", "orders", "money", "rows_left", "money_left"]
@@ -36,8 +22,8 @@ fn ledger_adds_up_by_hand() {
             .fold(vec![String::new(); ledger.height()], |rows, column| {
                 rows.iter().zip(column).map(|(row, cell)| format!("{row}|{cell}")).collect()
             });
-    // Raw money: 7 − 3 + 10 + 0 + 0.30 + 2 + 202; lines that cannot be parsed are worth nothing. Customers never
-    // vanish but by the last of their lines, and X1 is nobody's.
+    // Raw money: 7 − 3 + 10 + 0 + 0.30 + 2 + 202. Lines that cannot be parsed count as zero money.
+    // No step removes the last line of a customer. X1 has no customer id.
     assert_eq!(
         rows,
         [
@@ -75,27 +61,27 @@ fn rejects_name_file_row_and_reason() {
     assert!(texts(&rejects, "source_file").iter().all(|file| file == "shop.csv"));
 }
 
-/// The text of a cell that cannot be parsed is always kept; the other columns where they are asked for.
+/// The text of an unparsable cell is always kept, the other columns by `publish.rejects`.
 #[test]
-fn rejects_keep_what_they_are_told_to() {
+fn rejects_keep_mapped_or_raw_columns_by_option() {
     let shop = Shop::fixture();
     let row = |rejects: &str, row: &str| -> Vec<String> {
         let table = shop.run(&["--set", &format!("publish.rejects={rejects}")]).rejects();
-        let at = texts(&table, "source_row").iter().position(|found| found == row).unwrap();
+        let index = texts(&table, "source_row").iter().position(|found| found == row).unwrap();
         table
             .get_column_names()
             .iter()
-            .map(|name| format!("{name}={}", texts(&table, name)[at]))
+            .map(|name| format!("{name}={}", texts(&table, name)[index]))
             .collect()
     };
-    let found = [
+    let reasons = [
         "step=ingest",
         "reason=quantity not a whole number",
         "source_file=shop.csv",
         "source_row=9",
         "text=one",
     ];
-    assert_eq!(row("reasons", "9"), found);
+    assert_eq!(row("reasons", "9"), reasons);
     let mapped = [
         "customer_id=1003",
         "order_id=D2",
@@ -103,7 +89,7 @@ fn rejects_keep_what_they_are_told_to() {
         "quantity=one",
         "unit_price=2.00",
     ];
-    assert_eq!(row("mapped", "9"), [&found[..], &mapped[..]].concat());
+    assert_eq!(row("mapped", "9"), [&reasons[..], &mapped[..]].concat());
     let raw = [
         "raw_order=D2",
         "raw_product=P1",
@@ -113,32 +99,33 @@ fn rejects_keep_what_they_are_told_to() {
         "raw_customer=1003",
         "raw_country=UK",
     ];
-    assert_eq!(row("raw", "9"), [&found[..], &raw[..]].concat());
-    // A line that is rejected for what it says has no text of its own.
+    assert_eq!(row("raw", "9"), [&reasons[..], &raw[..]].concat());
+    // Only unparsable cells have a text.
     assert_eq!(row("reasons", "3")[4], "text=");
     assert_eq!(row("reasons", "8")[4], "text=2024-02-30 12:00");
     assert_eq!(row("reasons", "10")[4], "text=3.333");
 }
 
-/// Values at the day after the last accepted line, 2024-03-02.
+/// The snapshot date 2024-03-02 is the day after the last accepted line.
 #[test]
-fn rfm_by_hand() {
+fn rfm_and_scores_equal_hand_computed_values() {
     let shop = Shop::fixture();
     let segments = shop.run(&[]).table("segments/snapshot=2024-03-02/part-0");
     assert_eq!(texts(&segments, "customer_id"), ["1001", "1002", "1003"]);
-    // From 5 January (26 + 29 + 2 days), 1 March and 29 February to 2 March of a leap year.
+    // Days from 5 January (26 + 29 + 2 in a leap year), 1 March and 29 February to 2 March.
     assert_eq!(floats(&segments, "recency_days"), [57.0, 1.0, 2.0]);
     assert_eq!(floats(&segments, "frequency"), [1.0, 2.0, 1.0]);
     assert_eq!(floats(&segments, "monetary"), [7.0, 10.3, 101.0]);
-    // Type-7 cut points of {1, 2, 57} at .2 .4 .6 .8 are 1.4, 1.8, 13, 35: recency scores 5, 3 and 1. Those of the
-    // frequencies {1, 1, 2} are 1, 1, 1.2, 1.6; of {7, 10.3, 101} 8.32, 9.64, 28.44, 64.72.
+    // Quintiles (type 7) of the recencies {1, 2, 57} are 1.4, 1.8, 13, 35: scores 5, 3 and 1. Those
+    // of the frequencies {1, 1, 2} are 1, 1, 1.2, 1.6, of money {7, 10.3, 101} 8.32, 9.64, 28.44,
+    // 64.72.
     assert_eq!(texts(&segments, "rfm_code"), ["111", "553", "315"]);
-    // Gone is r = 1; Best is r ≥ 4 and f ≥ 3.
+    // `Gone` is r = 1. `Best` is r ≥ 4 and f ≥ 3.
     assert_eq!(texts(&segments, "segment"), ["Gone", "Best", "Rest"]);
 }
 
 #[test]
-fn frequency_counts_what_it_is_told_to() {
+fn frequency_counts_orders_days_lines_or_units() {
     let expected = [
         ("orders", [1.0, 2.0, 1.0]),
         ("days", [1.0, 2.0, 1.0]),
@@ -146,19 +133,22 @@ fn frequency_counts_what_it_is_told_to() {
         ("units", [3.0, 4.0, 4.0]),
     ];
     let shop = Shop::fixture();
-    for (what, counts) in expected {
+    for (unit, counts) in expected {
         let segments = shop
-            .run(&["--set", &format!("rfm.frequency={what}")])
+            .run(&["--set", &format!("rfm.frequency={unit}")])
             .table("segments/snapshot=2024-03-02/part-0");
-        assert_eq!(floats(&segments, "frequency"), counts, "{what}");
+        assert_eq!(floats(&segments, "frequency"), counts, "{unit}");
     }
 }
 
-/// Without an order id an order is a customer's day: two orders of one day become one.
+/// Without an order id all lines of a customer on one day are one order.
 #[test]
-fn an_order_without_id_is_a_customers_day() {
-    let csv = "customer,bought,price,units,order\n7,2024-01-01 09:00,1,1,a\n7,2024-01-01 18:00,1,1,b\n7,2024-01-02 09:00,1,1,c\n";
-    let shop = Shop::of(csv)
+fn order_without_id_is_a_customer_day() {
+    let csv = "customer,bought,price,units,order\n\
+        7,2024-01-01 09:00,1,1,a\n\
+        7,2024-01-01 18:00,1,1,b\n\
+        7,2024-01-02 09:00,1,1,c\n";
+    let shop = Shop::with_csv(csv)
         .edit("order_id: order, ", "")
         .edit("  - cancellations: { order_id_prefix: C }\n", "");
     let segments = shop.run(&[]).table("segments/snapshot=2024-01-03/part-0");
@@ -166,9 +156,9 @@ fn an_order_without_id_is_a_customers_day() {
     assert_eq!(floats(&shop.table("ledger"), "orders_left")[0], 2.0);
 }
 
-/// A snapshot is exclusive: what happens on its own day is the future.
+/// The snapshot date is exclusive: lines of that day do not count.
 #[test]
-fn the_future_does_not_leak_into_a_snapshot() {
+fn lines_from_the_snapshot_date_on_do_not_count() {
     let shop = Shop::fixture();
     shop.run(&["--set", "rfm.snapshots=[2024-02-29, 2024-02-10, 2024-03-01]"]);
     let customers =
@@ -176,11 +166,11 @@ fn the_future_does_not_leak_into_a_snapshot() {
     assert_eq!(customers("2024-02-10"), ["1001"]);
     assert_eq!(customers("2024-02-29"), ["1001", "1002"]);
     assert_eq!(customers("2024-03-01"), ["1001", "1002", "1003"]);
-    let at = shop.table("segments/snapshot=2024-03-01/part-0");
-    assert_eq!(floats(&at, "frequency"), [1.0, 1.0, 1.0]);
+    let segments = shop.table("segments/snapshot=2024-03-01/part-0");
+    assert_eq!(floats(&segments, "frequency"), [1.0, 1.0, 1.0]);
 }
 
-/// Each of several snapshots is the single run for its date in every column but those that look back.
+/// All columns are equal but those that depend on earlier snapshots.
 #[test]
 fn several_snapshots_equal_single_runs() {
     let days = ["2024-02-10", "2024-02-29", "2024-03-02"];
@@ -188,22 +178,25 @@ fn several_snapshots_equal_single_runs() {
     many.run(&["--set", &format!("rfm.snapshots=[{}]", days.join(", "))]);
     for day in days {
         let name = format!("segments/snapshot={day}/part-0");
-        let one = Shop::fixture();
-        let (one, of_many) = (one.run(&["--as-of", day]).table(&name), many.table(&name));
-        let back = ["previous_segment", "segment_since", "snapshots_in_segment"];
-        assert!(one.drop_many(back).equals_missing(&of_many.drop_many(back)), "{day}");
+        let single = Shop::fixture().run(&["--as-of", day]).table(&name);
+        let history = ["previous_segment", "segment_since", "snapshots_in_segment"];
+        let of_many = many.table(&name).drop_many(history);
+        assert!(single.drop_many(history).equals_missing(&of_many), "{day}");
     }
 }
 
-/// The two moments of 31 March 2024 around midnight fall on different days in London, where summer time began that day.
+/// In London summer time began on 31 March 2024: 23:30 UTC is already 1 April.
 #[test]
-fn a_day_is_the_stores_day() {
+fn days_are_in_the_timezone_of_the_shop() {
     use polars::prelude::*;
     let shop = Shop::fixture();
-    let moments = ["2024-03-30T23:30:00", "2024-03-31T22:30:00", "2024-03-31T23:30:00"];
+    let timestamps = ["2024-03-30T23:30:00", "2024-03-31T22:30:00", "2024-03-31T23:30:00"];
     let mut frame = df![
-        "customer" => [1i64, 2, 3], "order" => ["a", "b", "c"], "units" => [1i64, 1, 1], "price" => [1.0, 1.0, 1.0],
-        "bought" => moments,
+        "customer" => [1i64, 2, 3],
+        "order" => ["a", "b", "c"],
+        "units" => [1i64, 1, 1],
+        "price" => [1.0, 1.0, 1.0],
+        "bought" => timestamps,
     ]
     .unwrap()
     .lazy()
@@ -223,16 +216,22 @@ fn a_day_is_the_stores_day() {
     assert_eq!(texts(&segments, "last_order_at")[2], "2024-04-01 00:30:00.000000");
 }
 
-/// Quantities and prices may be decimals, floats or integers in Parquet; the money is the same.
 #[test]
-fn parquet_types_do_not_matter() {
+fn numeric_parquet_types_give_the_same_money() {
     use polars::prelude::*;
-    let base = df!["customer" => ["1", "2"], "order" => ["a", "b"], "units" => [3i64, 2], "price" => [1.25, 0.10], "bought" => ["2024-01-01", "2024-01-02"]]
-        .unwrap()
-        .lazy()
-        .with_column(col("bought").cast(DataType::String).str().to_date(StrptimeOptions { format: Some("%Y-%m-%d".into()), ..Default::default() }))
-        .collect()
-        .unwrap();
+    // 19723 and 19724 are 1 and 2 January 2024.
+    let base = df![
+        "customer" => ["1", "2"],
+        "order" => ["a", "b"],
+        "units" => [3i64, 2],
+        "price" => [1.25, 0.10],
+        "bought" => [19_723i32, 19_724],
+    ]
+    .unwrap()
+    .lazy()
+    .with_column(col("bought").cast(DataType::Date))
+    .collect()
+    .unwrap();
     for (units, price) in [
         (DataType::Int8, DataType::Float64),
         (DataType::Float32, DataType::Decimal(10, 4)),
@@ -255,21 +254,27 @@ fn parquet_types_do_not_matter() {
     }
 }
 
-/// 11685 pence are 116.85 pounds; a product with 0.01 in place of the division makes 116.85000000000001.
+/// 11685 / 100 is 116.85, but 11685 × 0.01 is 116.85000000000001.
 #[test]
-fn money_is_divided_not_multiplied_by_a_reciprocal() {
-    let shop = Shop::of(
-        "customer,bought,price,units,order\n7,2024-01-01 09:00,116.85,1,a\n8,2024-01-01 09:00,0.01,1,b\n",
+fn money_is_divided_by_the_scale() {
+    let shop = Shop::with_csv(
+        "customer,bought,price,units,order\n\
+         7,2024-01-01 09:00,116.85,1,a\n\
+         8,2024-01-01 09:00,0.01,1,b\n",
     );
     let segments = shop.run(&[]).table("segments/snapshot=2024-01-02/part-0");
     assert_eq!(floats(&segments, "monetary"), [116.85, 0.01]);
 }
 
-/// Beside an amount the units are a remark: without them a line is as good.
+/// If the source has an amount, the quantity is optional.
 #[test]
-fn units_beside_an_amount_may_be_missing_but_not_nonsense() {
-    let csv = "customer,bought,price,units,order\n7,2024-01-01 09:00,5,,a\n7,2024-01-01 09:00,6,x,b\n7,2024-01-01 09:00,7,1.5,c\n7,2024-01-01 09:00,8,2,d\n";
-    let shop = Shop::of(csv)
+fn quantity_beside_an_amount_may_be_missing_but_not_invalid() {
+    let csv = "customer,bought,price,units,order\n\
+        7,2024-01-01 09:00,5,,a\n\
+        7,2024-01-01 09:00,6,x,b\n\
+        7,2024-01-01 09:00,7,1.5,c\n\
+        7,2024-01-01 09:00,8,2,d\n";
+    let shop = Shop::with_csv(csv)
         .edit("unit_price: price", "amount: price")
         .edit("[quantity, unit_price]", "[amount]");
     assert_eq!(
@@ -278,17 +283,23 @@ fn units_beside_an_amount_may_be_missing_but_not_nonsense() {
     );
 }
 
-/// Customer ids that pandas made floats of are integers again.
+/// pandas stores integer ids with nulls as floats.
 #[test]
-fn float_ids_become_plain_digits() {
+fn float_ids_become_integers() {
     use polars::prelude::*;
     let shop = Shop::fixture();
-    let mut frame = df!["customer" => [Some(17850.0), None], "order" => ["a", "b"], "units" => [1i64, 1], "price" => [1.0, 1.0], "bought" => [0i32, 1]]
-        .unwrap()
-        .lazy()
-        .with_column(col("bought").cast(DataType::Date))
-        .collect()
-        .unwrap();
+    let mut frame = df![
+        "customer" => [Some(17850.0), None],
+        "order" => ["a", "b"],
+        "units" => [1i64, 1],
+        "price" => [1.0, 1.0],
+        "bought" => [0i32, 1],
+    ]
+    .unwrap()
+    .lazy()
+    .with_column(col("bought").cast(DataType::Date))
+    .collect()
+    .unwrap();
     ParquetWriter::new(std::fs::File::create(shop.path("shop.parquet")).unwrap())
         .finish(&mut frame)
         .unwrap();
@@ -296,10 +307,9 @@ fn float_ids_become_plain_digits() {
     assert_eq!(texts(&shop.table("segments/snapshot=1970-01-02/part-0"), "customer_id"), ["17850"]);
 }
 
-/// The fixture's lines under each policy for its one cancellation: 1001 bought for 7.00 on 5 January and returned 3.00 on
-/// the 6th.
+/// 1001 bought for 7.00 on 5 January and returned 3.00 on 6 January.
 #[test]
-fn cancellations_by_policy() {
+fn cancellation_policies_equal_hand_computed_values() {
     let shop = Shop::fixture()
         .edit("{ order_id_prefix: C }", "{ order_id_prefix: C, policy: POLICY }")
         .edit("order_id: order,", "order_id: order, product_id: product,");
@@ -316,9 +326,9 @@ fn cancellations_by_policy() {
             (money, 1.0),
             "{policy}"
         );
-        // The last purchase, not the return, says how long ago it is.
+        // Recency counts from the last purchase, not the return.
         assert_eq!(floats(&now, "recency_days")[0], 57.0, "{policy}");
-        // What was returned on the 6th is not known on the morning of the 6th.
+        // The return on 6 January is not before the snapshot of 6 January.
         let before = shop.table("segments/snapshot=2024-01-06/part-0");
         assert_eq!(floats(&before, "monetary"), [7.0], "{policy}");
         if policy == "separate" {
@@ -330,12 +340,13 @@ fn cancellations_by_policy() {
     }
 }
 
-/// A customer who only returned is there under `net`: no order, negative money, known by the day of the return.
+/// Under `net` such a customer has no orders, negative money, and recency from the return.
 #[test]
-fn a_customer_who_only_returned() {
+fn customer_with_returns_only_has_negative_money() {
     let csv =
         "customer,bought,price,units,order\n7,2024-01-01 09:00,5,-2,C1\n8,2024-01-03 09:00,5,1,2\n";
-    let shop = Shop::of(csv).edit("{ order_id_prefix: C }", "{ order_id_prefix: C, policy: net }");
+    let shop =
+        Shop::with_csv(csv).edit("{ order_id_prefix: C }", "{ order_id_prefix: C, policy: net }");
     let segments = shop.run(&[]).table("segments/snapshot=2024-01-04/part-0");
     let row = ["recency_days", "frequency", "monetary"].map(|name| floats(&segments, name)[0]);
     assert_eq!(row, [3.0, 0.0, -10.0]);
@@ -343,7 +354,7 @@ fn a_customer_who_only_returned() {
 }
 
 #[test]
-fn steps_that_look_at_products_days_and_keys() {
+fn product_date_and_duplicate_steps_reject_lines() {
     let csv = "customer,bought,price,units,order,product\n\
         7,2024-01-01 09:00,1,1,a,POST\n\
         7,2024-01-02 09:00,2,1,b,gift_0001\n\
@@ -352,66 +363,68 @@ fn steps_that_look_at_products_days_and_keys() {
         7,2024-01-03 10:00,16,1,c,P2\n\
         7,2024-01-03 11:00,32,9,c,P2\n\
         7,2024-01-03 11:00,64,9,e,\n";
-    let kept = |steps: &str| {
-        let shop = Shop::of(csv).edit("order_id: order,", "order_id: order, product_id: product,");
+    let accepted_money = |steps: &str| {
+        let shop =
+            Shop::with_csv(csv).edit("order_id: order,", "order_id: order, product_id: product,");
         let money =
             floats(&shop.run(&["--set", &format!("clean={steps}")]).table("ledger"), "money_left");
         *money.last().unwrap()
     };
-    assert_eq!(kept("[]"), 1.0 + 2.0 + 4.0 + 8.0 + 16.0 + 288.0 + 576.0);
-    assert_eq!(kept("[non_product_lines: { codes: [POST, M] }]"), 894.0);
-    assert_eq!(kept("[non_product_lines: { codes: [POST], pattern: ^gift_ }]"), 892.0);
-    assert_eq!(kept("[date_range: { from: 2024-01-02, until: 2024-01-04 }]"), 886.0);
-    assert_eq!(kept("[date_range: { until: 2024-01-02 }]"), 1.0);
-    // The second line of order c and product P2 repeats the first, whatever its price.
-    assert_eq!(kept("[drop_duplicates: [order_id, product_id]]"), 895.0 - 288.0);
-    // A line that an earlier step rejected is no first of its kind.
+    assert_eq!(accepted_money("[]"), 1.0 + 2.0 + 4.0 + 8.0 + 16.0 + 288.0 + 576.0);
+    assert_eq!(accepted_money("[non_product_lines: { codes: [POST, M] }]"), 894.0);
+    assert_eq!(accepted_money("[non_product_lines: { codes: [POST], pattern: ^gift_ }]"), 892.0);
+    assert_eq!(accepted_money("[date_range: { from: 2024-01-02, until: 2024-01-04 }]"), 886.0);
+    assert_eq!(accepted_money("[date_range: { until: 2024-01-02 }]"), 1.0);
+    // The second line of order c and product P2 is a duplicate by these columns, at any price.
+    assert_eq!(accepted_money("[drop_duplicates: [order_id, product_id]]"), 895.0 - 288.0);
+    // A line that an earlier step rejected has no duplicates.
     assert_eq!(
-        kept("[date_range: { until: 2024-01-04 }, drop_duplicates: [product_id]]"),
+        accepted_money("[date_range: { until: 2024-01-04 }, drop_duplicates: [product_id]]"),
         1.0 + 2.0 + 4.0 + 16.0 + 576.0
     );
 }
 
-/// A line stays where the predicate is true; prices are money, other columns of the source are text.
+/// Lines are kept if the predicate is true. Prices are money, other source columns are text.
 #[test]
-fn where_keeps_what_is_true() {
-    let kept = |sql: &str| {
+fn where_keeps_lines_that_match_the_predicate() {
+    let rejected_rows = |sql: &str| {
         let shop = Shop::fixture();
         let set = format!("clean=[{{drop_missing: [customer_id]}}, {{where: \"{sql}\"}}]");
         let table = shop.run(&["--set", &set]).rejects();
-        let removed = texts(&table, "step").into_iter().zip(texts(&table, "source_row"));
-        let mut rows: Vec<u32> = removed
+        let rejects = texts(&table, "step").into_iter().zip(texts(&table, "source_row"));
+        let mut rows: Vec<u32> = rejects
             .filter(|(step, _)| step == "where")
             .map(|(_, row)| row.parse().unwrap())
             .collect();
         rows.sort();
         rows
     };
-    // Rows 7 to 10 are rejected before: nobody's, and three that cannot be parsed.
-    assert_eq!(kept("country = 'UK'"), [4, 5, 6]);
-    assert_eq!(kept("country <> 'UK' OR quantity < 0"), [1, 2, 11, 12]);
-    assert_eq!(kept("unit_price > 1.5"), [1, 3, 5, 6]);
-    assert_eq!(kept("unit_price >= 1.5 AND unit_price <= 25.25"), [5, 6]);
-    assert_eq!(kept("order_id LIKE 'B%' OR customer_id = '1003'"), [1, 2, 3]);
-    assert_eq!(kept("day >= DATE '2024-02-29'"), [1, 2, 3, 4]);
+    // Rows 7 to 10 are rejected earlier: no customer id, and three that cannot be parsed.
+    assert_eq!(rejected_rows("country = 'UK'"), [4, 5, 6]);
+    assert_eq!(rejected_rows("country <> 'UK' OR quantity < 0"), [1, 2, 11, 12]);
+    assert_eq!(rejected_rows("unit_price > 1.5"), [1, 3, 5, 6]);
+    assert_eq!(rejected_rows("unit_price >= 1.5 AND unit_price <= 25.25"), [5, 6]);
+    assert_eq!(rejected_rows("order_id LIKE 'B%' OR customer_id = '1003'"), [1, 2, 3]);
+    assert_eq!(rejected_rows("day >= DATE '2024-02-29'"), [1, 2, 3, 4]);
     assert_eq!(
-        kept("product IN ('P1', 'P2') AND EXTRACT(hour FROM ordered_at) < 10"),
+        rejected_rows("product IN ('P1', 'P2') AND EXTRACT(hour FROM ordered_at) < 10"),
         [1, 2, 3, 5, 11, 12]
     );
 }
 
-/// The fixture in one piece, packed, in a glob and in a folder of partitions: the same bytes.
+/// The fixture as one file, compressed, by a glob, and in a partitioned folder.
 #[test]
-fn paths_that_mean_the_same_lines() {
+fn files_globs_and_folders_give_the_same_bytes() {
     use std::io::Write;
     let shop = Shop::fixture();
     shop.run(&[]);
-    let expected = super::harness::hashes(&shop.path("out"));
+    let expected = hashes(&shop.path("out"));
     let text = std::fs::read(shop.path("shop.csv")).unwrap();
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gz.write_all(&text).unwrap();
-    std::fs::write(shop.path("packed.csv.gz"), gz.finish().unwrap()).unwrap();
-    std::fs::write(shop.path("packed.csv.zst"), zstd::encode_all(&text[..], 3).unwrap()).unwrap();
+    std::fs::write(shop.path("compressed.csv.gz"), gz.finish().unwrap()).unwrap();
+    std::fs::write(shop.path("compressed.csv.zst"), zstd::encode_all(&text[..], 3).unwrap())
+        .unwrap();
     let lines: Vec<&str> = std::str::from_utf8(&text).unwrap().lines().collect();
     for (i, part) in lines[1..].chunks(5).enumerate() {
         let folder = shop.path(&format!("parts [odd] name/month={i}"));
@@ -422,13 +435,13 @@ fn paths_that_mean_the_same_lines() {
         std::fs::write(folder.join(".part-0.csv.crc"), "noise").unwrap();
     }
     for paths in [
-        "packed.csv.gz",
-        "packed.csv.zst",
-        "'packed.csv.[z]*'",
+        "compressed.csv.gz",
+        "compressed.csv.zst",
+        "'compressed.csv.[z]*'",
         "'parts [odd] name'",
         "'parts [[]odd[]] name/*/*.csv'",
     ] {
         shop.run(&["--set", &format!("ingest.transactions.paths=[{paths}]")]);
-        assert_eq!(expected, super::harness::hashes(&shop.path("out")), "{paths}");
+        assert_eq!(expected, hashes(&shop.path("out")), "{paths}");
     }
 }

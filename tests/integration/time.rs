@@ -1,27 +1,27 @@
-//! Time: grids of snapshots, what they say of each other, kept cut points, and what stays as it is.
+//! Several snapshots: grids, history columns, migration, drift, validity, gates, incremental runs.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use custseg::pipeline::{self, How, Outcome};
+use custseg::session::{Outcome, RunOptions};
 use polars::prelude::*;
 
-use super::harness::{Shop, floats, hashes, load, reference, table, texts};
+use super::harness::{Shop, floats, hashes, load, reference, run_pipeline, table, texts};
 
-const BACK: [&str; 3] = ["previous_segment", "segment_since", "snapshots_in_segment"];
+/// Columns that depend on earlier snapshots.
+const HISTORY_COLUMNS: [&str; 3] = ["previous_segment", "segment_since", "snapshots_in_segment"];
 
 /// Runs the Online Retail pipeline without models into a folder.
-fn retail(to: &Path, set: &[&str]) -> Option<()> {
-    let source = reference("online-retail/online_retail.parquet")?;
+fn run_online_retail(to: &Path, set: &[&str]) {
+    let source = reference("online-retail/online_retail.parquet");
     let mut all = vec![
         format!("ingest.transactions.paths=[\"{}\"]", source.display()),
         format!("publish.to=\"{}\"", to.display()),
         "models={}".to_owned(),
     ];
     all.extend(set.iter().map(|text| (*text).to_owned()));
-    pipeline::run(&load("pipelines/online_retail.yaml", &all), How::default()).unwrap();
-    Some(())
+    run_pipeline(&load("pipelines/online_retail.yaml", &all), RunOptions::default());
 }
 
 fn snapshot(to: &Path, date: &str) -> DataFrame {
@@ -32,38 +32,37 @@ fn month_ends() -> Vec<String> {
     (1..=12).map(|month| format!("2011-{month:02}-01")).collect()
 }
 
-/// Every month-end of a grid is the single run for that date, but for what looks back; with a trailing window too.
+/// All columns but the history are equal, with and without a trailing window.
 #[test]
-fn twelve_month_ends_equal_twelve_runs() {
+#[ignore = "needs CUSTSEG_REFERENCE_DATA"]
+fn grid_of_month_ends_equals_single_runs() {
     let folder = tempfile::tempdir().unwrap();
     let grid = "rfm.snapshots={every: 1mo, from: 2011-01-01, until: 2011-12-01}";
     let features = "rfm.features=[tenure_days, mean_gap_days, gap_days_std, average_order_value]";
     for window in ["rfm.window=all", "rfm.window=90d"] {
         let many = folder.path().join("many");
-        if retail(&many, &[grid, window, features]).is_none() {
-            return;
-        }
+        run_online_retail(&many, &[grid, window, features]);
         for date in month_ends() {
-            let one = folder.path().join("one");
-            retail(&one, &[&format!("rfm.snapshots={date}"), window, features]);
-            let (one, of_many) =
-                (snapshot(&one, &date).drop_many(BACK), snapshot(&many, &date).drop_many(BACK));
-            assert!(one.height() > 300 && one.equals_missing(&of_many), "{date}");
+            let single = folder.path().join("single");
+            run_online_retail(&single, &[&format!("rfm.snapshots={date}"), window, features]);
+            let [single, of_many] =
+                [&single, &many].map(|to| snapshot(to, &date).drop_many(HISTORY_COLUMNS));
+            assert!(single.height() > 300 && single.equals_missing(&of_many), "{date}");
         }
     }
 }
 
-/// Three customers over three days; the map names by recency and frequency alone.
+/// Customers 1 to 3 bought once by 3 January, customer 3 last. By 5 January customer 1 has bought
+/// twice more. By 9 January customer 4 is new.
 fn three_days() -> Shop {
-    // At 3 January: 1 and 2 and 3 bought once, 3 last. At 5 January 1 has come back twice. At 9 January nothing has changed but time.
     let csv = "customer,bought,price,units,order\n\
                1,2024-01-01 09:00,1,1,a\n2,2024-01-01 09:00,2,1,b\n3,2024-01-02 09:00,4,1,c\n\
                1,2024-01-03 09:00,1,1,d\n1,2024-01-04 09:00,1,1,e\n4,2024-01-08 09:00,8,1,f\n";
-    Shop::of(csv)
+    Shop::with_csv(csv)
 }
 
 #[test]
-fn a_snapshot_looks_back_at_the_ones_before() {
+fn history_columns_describe_earlier_snapshots() {
     let shop = three_days();
     shop.run(&["--set", "rfm.snapshots=[2024-01-03, 2024-01-05, 2024-01-09]"]);
     let columns = |date: &str| {
@@ -75,12 +74,14 @@ fn a_snapshot_looks_back_at_the_ones_before() {
             .map(|row| columns.each_ref().map(|column| column[row].clone()).join("|"))
             .collect::<Vec<_>>()
     };
-    // Type-7 cut points of the recencies {1, 2, 2} are 1.4, 1.8, 2, 2: scores 5 and 2; all frequencies are 1.
+    // Type-7 cut points of the recencies {1, 2, 2} are 1.4, 1.8, 2, 2: scores 5 and 2.
+    // All frequencies are 1.
     assert_eq!(
         columns("2024-01-03"),
         ["1|Rest||2024-01-03|1", "2|Rest||2024-01-03|1", "3|Rest||2024-01-03|1"]
     );
-    // Recencies {1, 4, 3} with cut points 1.8, 2.6, 3.2, 3.6: scores 5, 1, 3; frequencies {3, 1, 1}: 5, 1, 1.
+    // Recencies {1, 4, 3} with cut points 1.8, 2.6, 3.2, 3.6: scores 5, 1, 3.
+    // Frequencies {3, 1, 1}: scores 5, 1, 1.
     assert_eq!(
         columns("2024-01-05"),
         ["1|Best|Rest|2024-01-05|1", "2|Gone|Rest|2024-01-05|1", "3|Rest|Rest|2024-01-03|2"]
@@ -98,7 +99,7 @@ fn a_snapshot_looks_back_at_the_ones_before() {
 }
 
 #[test]
-fn migration_tells_behaviour_from_cut_points() {
+fn migration_separates_behaviour_from_cut_points() {
     let shop = three_days();
     shop.run(&["--set", "rfm.snapshots=[2024-01-03, 2024-01-05, 2024-01-09]"]);
     let table = shop.table("migration");
@@ -108,9 +109,12 @@ fn migration_tells_behaviour_from_cut_points() {
     let rows: Vec<String> = (0..table.height())
         .map(|row| columns.iter().map(|column| column[row].as_str()).collect::<Vec<_>>().join("|"))
         .collect();
-    // By the cut points of 3 January (recency 1.4, 1.8, 2, 2; frequency all 1) the values of 5 January score: customer 1 recency 1, 5, and
-    // frequency 3, 5: Best, so it moved by behaviour; customer 2 recency 4, 1: Gone, by behaviour; customer 3 recency 3, 1: it would be
-    // Gone, but stayed. By those of 5 January nobody but the newcomer moves.
+    // With the cut points of 3 January (recency 1.4, 1.8, 2, 2; frequency all 1) the values of
+    // 5 January score as follows.
+    // Customer 1: recency 1, r 5, frequency 3, f 5, `Best`: moved by behaviour.
+    // Customer 2: recency 4, r 1, `Gone`: moved by behaviour.
+    // Customer 3: recency 3, r 1: it would be `Gone`, but stayed.
+    // With the cut points of 5 January only the new customer moves.
     assert_eq!(
         rows,
         [
@@ -125,9 +129,9 @@ fn migration_tells_behaviour_from_cut_points() {
     );
 }
 
-/// Nobody buys, everybody ages alike, and newcomers change the quantiles: who moves then moves by the cut points alone.
+/// Existing customers do not buy. New ones change the quantiles, so all moves are by cut points.
 #[test]
-fn newcomers_move_others_by_the_cut_points() {
+fn new_customers_move_others_by_the_cut_points() {
     let mut csv = "customer,bought,price,units,order\n".to_owned();
     for i in 1..=5 {
         csv += &format!("{i},2024-01-01 09:00,{i},1,a{i}\n");
@@ -136,7 +140,7 @@ fn newcomers_move_others_by_the_cut_points() {
     for i in 6..=9 {
         csv += &(0..4).map(|n| format!("{i},2024-01-01 0{n}:00,1,1,{i}{n}\n")).collect::<String>();
     }
-    // 6 to 9 come late to the source by a shift of their day.
+    // Customers 6 to 9 buy on 3 January.
     let csv = csv
         .lines()
         .map(|line| {
@@ -149,7 +153,7 @@ fn newcomers_move_others_by_the_cut_points() {
         .collect::<Vec<_>>()
         .join("\n");
     let frequency_alone = "score.recency={method: fixed, cut_points: [1000, 1001, 1002, 1003]}";
-    let shop = Shop::of(csv);
+    let shop = Shop::with_csv(csv);
     shop.run(&["--set", "rfm.snapshots=[2024-01-02, 2024-01-04]", "--set", frequency_alone]);
     let migration = shop.table("migration");
     let moved: Vec<usize> = (0..migration.height())
@@ -158,8 +162,9 @@ fn newcomers_move_others_by_the_cut_points() {
             !from[*row].is_empty() && from[*row] != to[*row]
         })
         .collect();
-    // At 2 January frequencies are 2, 2, 1, 1, 1 with cut points 1, 1, 1.4, 2: 1 and 2 score 4 and are Best. At 4 January they are
-    // 2, 2, 1, 1, 1, 4, 4, 4, 4 with cut points 1, 2, 3.6, 4: they score 2 and are the rest, and have done nothing.
+    // At 2 January frequencies are 2, 2, 1, 1, 1 with cut points 1, 1, 1.4, 2: customers 1 and 2
+    // score 4 and are `Best`. At 4 January they are 2, 2, 1, 1, 1, 4, 4, 4, 4 with cut points 1, 2,
+    // 3.6, 4: customers 1 and 2 score 2 and are `Rest`, with unchanged behaviour.
     assert_eq!(moved.len(), 1);
     assert_eq!(texts(&migration, "from_segment")[moved[0]], "Best");
     assert_eq!(texts(&migration, "to_segment")[moved[0]], "Rest");
@@ -167,15 +172,14 @@ fn newcomers_move_others_by_the_cut_points() {
     assert_eq!(floats(&migration, "customers_by_behaviour")[moved[0]], 0.0);
 }
 
-/// Over a year of a real shop: what flows into a segment is its size, and the two parts add up to the whole, in customers and money.
+/// Flows into a segment add up to its size, and both causes to the total, in customers and money.
 #[test]
-fn migration_adds_up() {
+#[ignore = "needs CUSTSEG_REFERENCE_DATA"]
+fn migration_of_online_retail_adds_up() {
     let folder = tempfile::tempdir().unwrap();
     let grid = "rfm.snapshots={every: 1mo, from: 2011-01-01, until: last}";
-    // A window, so that customers leave as well as come.
-    if retail(folder.path(), &[grid, "rfm.window=120d"]).is_none() {
-        return;
-    }
+    // With a window customers leave, too.
+    run_online_retail(folder.path(), &[grid, "rfm.window=120d"]);
     let table = table(folder.path(), "migration");
     let (from, to) = (texts(&table, "from"), texts(&table, "to"));
     let (was, is) = (texts(&table, "from_segment"), texts(&table, "to_segment"));
@@ -184,7 +188,8 @@ fn migration_adds_up() {
         (floats(&table, "customers_by_behaviour"), floats(&table, "customers_by_cut_points"));
     let money =
         ["money", "money_by_behaviour", "money_by_cut_points"].map(|name| floats(&table, name));
-    let (mut left, mut by_cuts) = (0.0, 0.0);
+    let mut left = 0.0;
+    let mut by_cuts = 0.0;
     for row in 0..table.height() {
         let expected = if was[row] == is[row] { 0.0 } else { customers[row] };
         assert_eq!(behaviour[row] + cuts[row], expected);
@@ -215,23 +220,23 @@ fn migration_adds_up() {
     }
 }
 
-/// 34.6 % of customers get another segment after 91 days (the reference notes, section 5); the indices from DuckDB and numpy over the raw lines.
+/// 34.6 % of customers change the segment in 91 days (reference notes, section 5). The indices are
+/// by DuckDB and numpy over the raw lines.
 #[test]
-fn online_retail_drifts_in_91_days() {
+#[ignore = "needs CUSTSEG_REFERENCE_DATA"]
+fn drift_of_online_retail_equals_duckdb() {
     let folder = tempfile::tempdir().unwrap();
     let dates = ["rfm.snapshots=2011-12-10", "rfm.snapshots=[2011-09-10, 2011-12-10]"];
     let cuts = ["score.cut_points={frozen: 2011-09-10}", "score.cut_points=refit"];
     for (dates, cuts) in dates.into_iter().zip(cuts) {
-        if retail(folder.path(), &[dates, cuts]).is_none() {
-            return;
-        }
+        run_online_retail(folder.path(), &[dates, cuts]);
         let drift = table(folder.path(), "drift");
         assert_eq!(
             texts(&drift, "dimension"),
             ["recency_days", "frequency", "monetary", "segment"]
         );
-        assert_eq!(texts(&drift, "base"), ["2011-09-10"; 4]);
-        let close = |name: &str, expected: [f64; 4]| {
+        assert_eq!(texts(&drift, "baseline_snapshot"), ["2011-09-10"; 4]);
+        let assert_close = |name: &str, expected: [f64; 4]| {
             for (found, expected) in floats(&drift, name).into_iter().zip(expected) {
                 assert!(
                     (found - expected).abs() < 1e-12 || expected.is_nan(),
@@ -239,7 +244,7 @@ fn online_retail_drifts_in_91_days() {
                 );
             }
         };
-        close(
+        assert_close(
             "psi",
             [
                 0.090_013_734_765_746_46,
@@ -248,12 +253,11 @@ fn online_retail_drifts_in_91_days() {
                 f64::NAN,
             ],
         );
-        let of = |customers: f64| customers / 4338.0;
-        close("moved", [of(1121.0), of(1515.0), of(825.0), of(1501.0)]);
+        assert_close("moved", [1121.0, 1515.0, 825.0, 1501.0].map(|moved| moved / 4338.0));
         assert!((floats(&drift, "moved")[3] - 0.346).abs() < 0.0005);
     }
-    // Under kept cut points nobody moves because of them.
-    retail(
+    // With frozen cut points no move is due to cut points.
+    run_online_retail(
         folder.path(),
         &["rfm.snapshots=[2011-09-10, 2011-12-10]", "score.cut_points={frozen: 2011-09-10}"],
     );
@@ -261,23 +265,22 @@ fn online_retail_drifts_in_91_days() {
         floats(&table(folder.path(), "migration"), "customers_by_cut_points").iter().sum::<f64>(),
         0.0
     );
-    // At its own snapshot a yardstick is what it would be anew.
-    retail(&folder.path().join("refit"), &["rfm.snapshots=[2011-09-10]"]);
-    let [kept, refit] = [folder.path().to_owned(), folder.path().join("refit")]
+    // At the snapshot of the frozen cut points the result equals a refit.
+    run_online_retail(&folder.path().join("refit"), &["rfm.snapshots=[2011-09-10]"]);
+    let [frozen, refit] = [folder.path().to_owned(), folder.path().join("refit")]
         .map(|to| snapshot(&to, "2011-09-10"));
-    assert!(kept.equals_missing(&refit));
+    assert!(frozen.equals_missing(&refit));
 }
 
-/// The rates of the reference notes, section 1e, which give two digits; and an interval that holds what it should.
+/// The rates are in the reference notes, section 1e, to two digits.
 #[test]
-fn segments_of_online_retail_are_valid() {
+#[ignore = "needs CUSTSEG_REFERENCE_DATA"]
+fn validity_of_online_retail_equals_reference_notes() {
     let folder = tempfile::tempdir().unwrap();
     let set =
         ["score.method=percent_rank", "evaluate.validity.horizon=91d", "rfm.snapshots=2011-12-10"];
-    if retail(folder.path(), &set).is_none() {
-        return;
-    }
-    // The snapshot whose 91 days end with the published one is looked at though it is not published.
+    run_online_retail(folder.path(), &set);
+    // The evaluated snapshot is 91 days before the published one, and not published itself.
     let validity = table(folder.path(), "validity");
     assert_eq!(texts(&validity, "snapshot"), ["2011-09-10"; 11]);
     let expected = [
@@ -293,40 +296,44 @@ fn segments_of_online_retail_are_valid() {
         ("Champions", 0.85),
     ];
     let names = texts(&validity, "segment");
-    let at = |column: &str, row: usize| floats(&validity, column)[row];
+    let value = |column: &str, row: usize| floats(&validity, column)[row];
     for (name, rate) in expected {
         let row = names.iter().position(|found| found == name).unwrap();
-        assert!((at("buy_rate", row) - rate).abs() < 0.0051, "{name}: {}", at("buy_rate", row));
-        let (n, p) = (at("customers", row), at("buy_rate", row));
-        assert_eq!(at("buyers", row), (p * n).round());
-        // The bootstrap of a rate is close to the normal interval.
+        assert!(
+            (value("buy_rate", row) - rate).abs() < 0.0051,
+            "{name}: {}",
+            value("buy_rate", row)
+        );
+        let (n, p) = (value("customers", row), value("buy_rate", row));
+        assert_eq!(value("buyers", row), (p * n).round());
+        // The bootstrap interval of a rate is close to the Wald interval.
         let wald = 1.96 * (p * (1.0 - p) / n).sqrt();
         assert!(
-            (at("buy_rate_high", row) - at("buy_rate_low", row) - 2.0 * wald).abs()
+            (value("buy_rate_high", row) - value("buy_rate_low", row) - 2.0 * wald).abs()
                 < 0.35 * wald + 1.01 / n,
             "{name}"
         );
         assert!(
-            at("money_mean_low", row) < at("money_mean", row)
-                && at("money_mean", row) < at("money_mean_high", row)
+            value("money_mean_low", row) < value("money_mean", row)
+                && value("money_mean", row) < value("money_mean_high", row)
         );
     }
     // Champions are 14 % of customers and 48 % of later money.
     let champions = names.iter().position(|found| found == "Champions").unwrap();
-    assert!((at("money_share", champions) - 0.48).abs() < 0.005);
-    assert!((at("customers", champions) / at("customers", 0) - 0.14).abs() < 0.005);
+    assert!((value("money_share", champions) - 0.48).abs() < 0.005);
+    assert!((value("customers", champions) / value("customers", 0) - 0.14).abs() < 0.005);
     let sum = |column: &str| floats(&validity, column)[1..].iter().sum::<f64>();
     assert!(
-        (sum("money") - at("money", 0)).abs() < 1e-6 && (sum("money_share") - 1.0).abs() < 1e-12
+        (sum("money") - value("money", 0)).abs() < 1e-6 && (sum("money_share") - 1.0).abs() < 1e-12
     );
 }
 
-/// A gate that fails keeps results from readers, unless they are published anyway.
+/// A run that failed a gate is published only with `--publish-anyway`.
 #[test]
-fn a_gate_that_fails_exits_1() {
+fn failed_gate_exits_1_and_publishes_nothing() {
     let shop = three_days();
     let snapshots = "rfm.snapshots=[2024-01-03, 2024-01-05]";
-    // One of three has another segment under the cut points of 3 January: customer 3, who would be Gone.
+    // With the cut points of 3 January one of three customers, customer 3, would be `Gone`.
     let gate = |bound: &str| {
         format!(
             "evaluate.gates={{drift.segment.moved: \"{bound}\", drift.frequency.psi: \">= 0\"}}"
@@ -342,15 +349,15 @@ fn a_gate_that_fails_exits_1() {
         insta::assert_snapshot!("gate_failed", failed.stderr);
     });
     assert!(!shop.path("out/current").exists());
-    let kept = fs::read_dir(shop.path("out/runs"))
+    let failed_run = fs::read_dir(shop.path("out/runs"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .find(|path| path.is_dir());
-    assert!(kept.unwrap().join("segments").exists());
+    assert!(failed_run.unwrap().join("segments").exists());
     assert_eq!(run("< 0.33", &["--publish-anyway"]).code, 0);
     assert!(shop.path("out/current/segments").exists());
     assert_eq!(run("<= 0.34", &[]).code, 0);
-    // A figure that was not measured lets nobody pass.
+    // A gate on a metric that was not computed fails.
     let args = ["-q", "run", "shop.yaml", "--set", &gate("<= 1")];
     let unmeasured = shop.custseg(&args);
     assert_eq!(unmeasured.code, 1);
@@ -361,15 +368,15 @@ fn a_gate_that_fails_exits_1() {
     );
 }
 
-/// What is new is measured, what is not stays the same file, and all of it is what a whole run would give.
+/// Changed snapshots are computed, the others reused as files, and the result equals a full run.
 #[test]
-fn only_new_measures_what_has_changed() {
+fn incremental_run_computes_changed_snapshots_only() {
     let head = "customer,bought,price,units,order\n";
     let months = ["2024-01", "2024-02", "2024-03"];
     let lines = |month: &str| -> String {
         (1..=9).map(|i| format!("{i},{month}-0{i} 09:00,{i},1,{month}{i}\n")).collect()
     };
-    let shop = Shop::of(head).edit("paths: [shop.csv]", "paths: [\"month-*.csv\"]");
+    let shop = Shop::with_csv(head).edit("paths: [shop.csv]", "paths: [\"month-*.csv\"]");
     let write = |name: &str, text: &str| {
         fs::write(shop.path(&format!("month-{name}.csv")), format!("{head}{text}")).unwrap()
     };
@@ -379,7 +386,7 @@ fn only_new_measures_what_has_changed() {
         let run = [&["-q", "run", "shop.yaml", "--only-new", "--set", grid], more].concat();
         let outcome = shop.custseg(&run);
         let line: serde_json::Value =
-            serde_json::from_str(outcome.stdout.trim()).unwrap_or_default();
+            serde_json::from_str(outcome.stdout.trim()).unwrap_or(serde_json::Value::Null);
         let dates = line["measured"].as_array().into_iter().flatten();
         (outcome.code, dates.map(|date| date.as_str().unwrap().to_owned()).collect())
     };
@@ -388,58 +395,62 @@ fn only_new_measures_what_has_changed() {
             .unwrap()
             .ino()
     };
-    let equal_to_a_whole_run = |more: &[&str]| {
-        let set = ["--set", grid, "--set", "publish.to=whole"];
+    let assert_equals_full_run = |more: &[&str]| {
+        let set = ["--set", grid, "--set", "publish.to=full"];
         assert_eq!(shop.custseg(&[&["-q", "run", "shop.yaml"], &set[..], more].concat()).code, 0);
-        assert_eq!(hashes(&shop.path("out")), hashes(&shop.path("whole")));
+        assert_eq!(hashes(&shop.path("out")), hashes(&shop.path("full")));
     };
     let all = ["2024-02-01", "2024-03-01", "2024-03-10"].map(str::to_owned).to_vec();
     assert_eq!(measured(&[]), (0, all));
     assert_eq!(measured(&[]), (0, vec![]));
     assert_eq!(measured(&["--skip-code"]), (99, vec![]));
-    // A month more: its snapshots are new, the earlier ones are the same files.
+    // One more month: its snapshots are new, the earlier ones are reused.
     let before = [inode("2024-02-01"), inode("2024-03-01")];
     write("2024-04", &lines("2024-04"));
     assert_eq!(measured(&[]), (0, vec!["2024-04-01".to_owned(), "2024-04-10".to_owned()]));
     assert_eq!([inode("2024-02-01"), inode("2024-03-01")], before);
-    equal_to_a_whole_run(&[]);
-    // A line that comes late touches the snapshots after it.
+    assert_equals_full_run(&[]);
+    // A late line changes the snapshots after it.
     write("2024-02-late", "77,2024-02-20 09:00,5,1,late\n");
-    let touched = ["2024-03-01", "2024-04-01", "2024-04-10"].map(str::to_owned).to_vec();
-    assert_eq!(measured(&[]), (0, touched));
+    let changed = ["2024-03-01", "2024-04-01", "2024-04-10"].map(str::to_owned).to_vec();
+    assert_eq!(measured(&[]), (0, changed));
     assert_eq!(inode("2024-02-01"), before[0]);
-    equal_to_a_whole_run(&[]);
-    // A line that is rejected touches none; the ledger is new all the same.
+    assert_equals_full_run(&[]);
+    // A rejected line changes no snapshot, only the ledger.
     write("2024-03-bad", "8,2024-03-05 09:00,0,1,free\n");
     assert_eq!(measured(&[]), (0, vec![]));
-    equal_to_a_whole_run(&[]);
-    // Other definitions measure everything.
+    assert_equals_full_run(&[]);
+    // Another definition changes all snapshots.
     assert_eq!(measured(&["--set", "score.method=rank"]).1.len(), 4);
-    // With a window, only those within it.
+    // With a window, a late line changes only the snapshots whose window contains it.
     let window = ["--set", "rfm.window=40d"];
     assert_eq!(measured(&window).1.len(), 4);
     write("2024-01-late", "88,2024-01-20 09:00,5,1,later\n");
     assert_eq!(measured(&window), (0, vec!["2024-02-01".to_owned()]));
-    equal_to_a_whole_run(&window);
+    assert_equals_full_run(&window);
 }
 
-/// Attributes, outliers, categories and returns that are matched are looked at too.
 #[test]
-fn only_new_sees_what_stands_beside_the_lines() {
+fn incremental_run_detects_changed_returns_and_attributes() {
     let head = "customer,bought,price,units,order,product\n";
     let lines: String =
         (1..=9).map(|i| format!("{i},2024-01-0{i} 09:00,{i},2,A{i},P{}\n", i % 3)).collect();
-    let shop = Shop::of(format!("{head}{lines}"))
+    let shop = Shop::with_csv(format!("{head}{lines}"))
         .edit("unit_price: price }", "unit_price: price, category: product, product_id: product }")
         .edit("paths: [shop.csv]", "paths: [shop.csv, more.csv]")
-        .edit("  timezone", "  customers: { paths: [people.csv], key: id, attributes: [city] }\n  timezone")
+        .edit(
+            "  timezone",
+            "  customers: { paths: [people.csv], key: id, attributes: [city] }\n  timezone",
+        )
         .edit(
             "order_id_prefix: C }",
-            "order_id_prefix: C, policy: match }\n  - cap_outliers: { quantile: 0.9, policy: winsorise }",
+            "order_id_prefix: C, policy: match }\n  \
+             - cap_outliers: { quantile: 0.9, policy: winsorise }",
         )
         .edit(
             "snapshots: last",
-            "snapshots: [2024-01-05, 2024-01-10, 2024-01-20], top_categories: 2, features: [n_products]",
+            "snapshots: [2024-01-05, 2024-01-10, 2024-01-20], top_categories: 2, \
+             features: [n_products]",
         );
     let write = |name: &str, text: &str| fs::write(shop.path(name), text).unwrap();
     write("people.csv", "id,city\n1,Ulm\n2,Bonn\n");
@@ -447,8 +458,8 @@ fn only_new_sees_what_stands_beside_the_lines() {
     let measured = || -> Vec<String> {
         let outcome = shop.custseg(&["-q", "run", "shop.yaml", "--only-new"]);
         assert_eq!(outcome.code, 0, "{}", outcome.stderr);
-        assert_eq!(shop.custseg(&["-q", "run", "shop.yaml", "--set", "publish.to=whole"]).code, 0);
-        assert_eq!(hashes(&shop.path("out")), hashes(&shop.path("whole")));
+        assert_eq!(shop.custseg(&["-q", "run", "shop.yaml", "--set", "publish.to=full"]).code, 0);
+        assert_eq!(hashes(&shop.path("out")), hashes(&shop.path("full")));
         let line: serde_json::Value = serde_json::from_str(outcome.stdout.trim()).unwrap();
         line["measured"]
             .as_array()
@@ -458,7 +469,7 @@ fn only_new_sees_what_stands_beside_the_lines() {
             .collect()
     };
     assert_eq!(measured(), ["05", "10", "20"]);
-    // Customer 2 returns on 12 January what it bought on the 2nd.
+    // On 12 January customer 2 returns its purchase of 2 January.
     write("more.csv", &format!("{head}2,2024-01-12 09:00,2,-2,CA2,P2\n"));
     assert_eq!(measured(), ["20"]);
     write("people.csv", "id,city\n1,Ulm\n2,Berlin\n");
@@ -466,24 +477,24 @@ fn only_new_sees_what_stands_beside_the_lines() {
 }
 
 #[test]
-fn a_published_outcome_tells_what_stayed() {
+fn outcome_lists_reused_snapshots() {
     let shop = three_days();
     let request =
         custseg::config::Request { pipeline: Some(shop.path("shop.yaml")), ..Default::default() };
     let p = custseg::config::load(&request).unwrap();
-    let how = How { only_new: true, ..How::default() };
-    assert!(
-        matches!(pipeline::run(&p, how).unwrap(), Outcome::Published { stayed, .. } if stayed.is_empty())
-    );
-    assert!(matches!(pipeline::run(&p, how).unwrap(), Outcome::NothingNew(_)));
-    // A published run that is damaged is nothing to build on.
+    let options = RunOptions { incremental: true, ..RunOptions::default() };
+    let publishes_without_reuse = || {
+        let outcome = run_pipeline(&p, options);
+        matches!(outcome, Outcome::Published { reused, .. } if reused.is_empty())
+    };
+    assert!(publishes_without_reuse());
+    assert!(matches!(run_pipeline(&p, options), Outcome::UpToDate(_)));
+    // A damaged run is not reused.
     fs::write(shop.path("out/current/ledger.parquet"), "").unwrap();
-    assert!(
-        matches!(pipeline::run(&p, how).unwrap(), Outcome::Published { stayed, .. } if stayed.is_empty())
-    );
+    assert!(publishes_without_reuse());
 }
 
-/// Of scores by rank no cut points say what another snapshot's would make of a customer, so none is said to have drifted.
+/// Scores by rank have no cut points that could be applied to another snapshot.
 #[test]
 fn scores_by_rank_do_not_drift() {
     let shop = three_days();
@@ -500,28 +511,29 @@ fn scores_by_rank_do_not_drift() {
     assert!(floats(&migration, "customers").iter().sum::<f64>() == 3.0);
     assert!(floats(&migration, "customers_by_behaviour").iter().all(|value| value.is_nan()));
     let gate = "evaluate.gates={drift.segment.moved: \"<= 1\"}";
-    let refused = shop.custseg(&[&["check", "shop.yaml", "--set", gate], &set[..]].concat());
-    assert_eq!(refused.code, 2);
+    let rejected = shop.custseg(&[&["check", "shop.yaml", "--set", gate], &set[..]].concat());
+    assert_eq!(rejected.code, 2);
     assert!(
-        refused.stderr.contains("scores by rank have no cut points that could drift"),
+        rejected.stderr.contains("drift requires cut points, and scores by rank have none"),
         "{}",
-        refused.stderr
+        rejected.stderr
     );
 }
 
-/// A snapshot that validity would look at, but at which nobody had been there long enough, is left out.
+/// The evaluated snapshot has no customer with enough history, so it is left out.
 #[test]
-fn validity_needs_nobody_to_have_been_there() {
+fn validity_is_empty_without_customers_to_evaluate() {
     let shop = three_days();
     shop.run(&["--set", "rfm.min_history_days=4", "--set", "evaluate.validity.horizon=5d"]);
     assert_eq!(shop.table("validity").height(), 0);
 }
 
-/// Categories without a name make an empty table, which stays one.
 #[test]
-fn only_new_over_categories_that_are_all_empty() {
-    let csv = "customer,bought,price,units,order,kind\n1,2024-01-01 09:00,1,1,a,\n2,2024-01-02 09:00,1,1,b,\n";
-    let shop = Shop::of(csv)
+fn incremental_run_with_empty_categories_keeps_an_empty_table() {
+    let csv = "customer,bought,price,units,order,kind\n\
+        1,2024-01-01 09:00,1,1,a,\n\
+        2,2024-01-02 09:00,1,1,b,\n";
+    let shop = Shop::with_csv(csv)
         .edit("unit_price: price }", "unit_price: price, category: kind }")
         .edit("snapshots: last", "snapshots: 2024-01-03, top_categories: 2");
     shop.run(&[]);
@@ -530,9 +542,9 @@ fn only_new_over_categories_that_are_all_empty() {
     assert_eq!(shop.table("top_categories").height(), 0);
 }
 
-/// A run that was published though a gate failed is good only for those who want it so.
+/// A run published despite a failed gate is up to date only with `--publish-anyway`.
 #[test]
-fn only_new_remembers_a_failed_gate() {
+fn incremental_run_remembers_a_failed_gate() {
     let shop = three_days();
     let gate = "evaluate.gates={drift.segment.moved: \"<= 0\"}";
     let run = |more: &[&str]| {
@@ -550,7 +562,7 @@ fn only_new_remembers_a_failed_gate() {
     };
     assert_eq!(run(&[]), 1);
     assert_eq!(run(&["--publish-anyway"]), 0);
-    // What the failed try left behind is gone with it.
+    // The failed run is removed.
     let left: Vec<String> = fs::read_dir(shop.path("out/runs"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -560,9 +572,9 @@ fn only_new_remembers_a_failed_gate() {
     assert_eq!(run(&["--skip-code"]), 1);
 }
 
-/// A table that the manifest does not name would be read with the others, so such a run is not whole.
+/// Readers would read the additional file too, so the run counts as damaged.
 #[test]
-fn a_strange_table_is_no_part_of_a_run() {
+fn run_with_an_additional_table_is_rebuilt() {
     let shop = three_days();
     shop.run(&[]);
     let folder = shop.path("out/current/segments/snapshot=2024-01-09");
@@ -572,9 +584,8 @@ fn a_strange_table_is_no_part_of_a_run() {
     assert!(!folder.join("part-1.parquet").exists());
 }
 
-/// Attributes may be bytes that are no text.
 #[test]
-fn attributes_may_be_bytes() {
+fn binary_attributes_are_kept() {
     let shop = three_days().edit(
         "  timezone",
         "  customers: { paths: [people.parquet], key: id, attributes: [secret] }\n  timezone",

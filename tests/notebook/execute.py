@@ -1,4 +1,4 @@
-"""Executes the notebook over a published run, as it stands in the repository: without outputs, and to its end.
+"""Executes the committed notebook, which has no outputs, over a published run.
 
     python execute.py RUN
 """
@@ -18,9 +18,9 @@ def main() -> None:
     notebook = nbformat.read(NOTEBOOKS / "segments.ipynb", as_version=4)
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert all(not cell.outputs and cell.execution_count is None for cell in code), "commit it without outputs"
+    assert all(not cell.outputs and cell.execution_count is None for cell in code), "commit the notebook without outputs"
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": NOTEBOOKS}}).execute()
-    # Every question is answered by something to look at.
+    # Every code cell has an output.
     silent = [cell.source for cell in code if not cell.outputs]
     assert not silent, silent
     for cell in code:

@@ -1,8 +1,8 @@
-"""Holds runs on a cluster to runs on this machine: every row of the segments, the ledger, the cut points, the models' figures.
+"""Compares runs on a cluster with local runs: segments, ledger, cut points, model metrics.
 
     python engines.py --engine sail --venv .venv/sail --binary target/release/custseg
 
-Starts the engine itself. The binary has the feature `spark`.
+Starts the engine. The binary needs the feature `spark`.
 """
 
 import argparse
@@ -30,8 +30,8 @@ BY_VALUES = "models={assign: {target: segment, k: 5, weights: distance, features
 NONE = "models={}"
 CDNOW = ["pipelines/cdnow.yaml", "--set", "ingest.transactions.csv.on_bad_row=fail"]
 RETAIL = "pipelines/online_retail.yaml"
-# Steps, returns, measures and scores that the default pipelines do not have.
-OTHERWISE = {
+# Steps, policies, features and weights that the default pipelines do not use.
+OTHER_OPTIONS = {
     "clean": "[{drop_missing: [customer_id], max_share: 0.5}, {cancellations: {order_id_prefix: C, policy: separate}}, "
     "{keep_positive: [quantity, unit_price]}, {drop_duplicates: exact}, "
     "{non_product_lines: {codes: [POST, M], pattern: '^(D|BANK CHARGES)$'}}, {date_range: {from: 2010-12-05}}]",
@@ -41,7 +41,7 @@ OTHERWISE = {
     "rfm.ratios": "[{of: monetary, recent: 30d, over: 180d}, {of: frequency, recent: 30d, over: 180d}]",
     "score.weights": "{recency: 0.2, frequency: 0.3, monetary: 0.5}",
 }
-KEPT_RETURNS = {
+NET_RETURNS = {
     "clean": "[{cancellations: {order_id_prefix: C, policy: net}}]",
     "rfm.snapshots": "[2011-06-01, 2011-12-10]",
     "rfm.features": "[]",
@@ -61,13 +61,13 @@ def main() -> None:
     parser.add_argument("--engine", required=True, choices=["sail", "spark"])
     parser.add_argument("--venv", required=True, type=pathlib.Path)
     parser.add_argument("--binary", required=True, type=pathlib.Path)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        start = getattr(server, asked.engine)
-        with start(asked.venv.resolve(), folder / "server.log") as remote:
-            Engine(asked, folder, remote).tried()
-    print(f"{asked.engine}: ok")
+        start = getattr(server, args.engine)
+        with start(args.venv.resolve(), folder / "server.log") as remote:
+            Engine(args, folder, remote).test()
+    print(f"{args.engine}: ok")
 
 
 def sets(options):
@@ -75,52 +75,52 @@ def sets(options):
 
 
 class Engine:
-    """A server, and what is asked of it."""
+    """A running server and the tests against it."""
 
-    def __init__(self, asked, folder, remote):
-        self.name, self.venv, self.binary = asked.engine, asked.venv.resolve(), asked.binary.resolve()
+    def __init__(self, args, folder, remote):
+        self.name, self.venv, self.binary = args.engine, args.venv.resolve(), args.binary.resolve()
         self.folder, self.remote = folder, remote
 
-    def tried(self):
-        made_up = self.folder / "made_up.parquet"
-        simulated = ["simulate", "--customers", "120000", "--lines", "10000000", "--to", made_up]
+    def test(self):
+        simulated_lines = self.folder / "simulated.parquet"
+        simulated = ["simulate", "--customers", "120000", "--lines", "10000000", "--to", simulated_lines]
         subprocess.run([self.binary, "-q", *simulated], check=True)
-        lines = [RETAIL, *sets({"ingest.transactions.paths": f"[{made_up}]"})]
+        lines = [RETAIL, *sets({"ingest.transactions.paths": f"[{simulated_lines}]"})]
 
-        self.equal("cdnow", [*CDNOW, "--set", BY_SCORES])
-        self.equal("cdnow as the R package", [*CDNOW, "--set", NONE, *sets(R_PACKAGE)])
+        self.assert_equal("cdnow", [*CDNOW, "--set", BY_SCORES])
+        self.assert_equal("cdnow as the R package", [*CDNOW, "--set", NONE, *sets(R_PACKAGE)])
         reference = pathlib.Path(os.environ.get("CUSTSEG_REFERENCE_DATA", "nowhere"))
         source = (ROOT / reference / "online-retail/online_retail.parquet").resolve()
         if source.exists():
             retail = [RETAIL, *sets({"ingest.transactions.paths": f"[{source}]"})]
-            self.equal("online retail", [*retail, "--set", BY_SCORES])
-            self.equal("online retail, otherwise", [*retail, "--set", NONE, *sets(OTHERWISE)])
-            self.equal("online retail, returns kept", [*retail, "--set", NONE, *sets(KEPT_RETURNS)])
+            self.assert_equal("online retail", [*retail, "--set", BY_SCORES])
+            self.assert_equal("online retail, other options", [*retail, "--set", NONE, *sets(OTHER_OPTIONS)])
+            self.assert_equal("online retail, net of returns", [*retail, "--set", NONE, *sets(NET_RETURNS)])
         else:
             print("skipped: CUSTSEG_REFERENCE_DATA has no online-retail")
-        self.equal("odd lines", odd_lines(self.folder))
+        self.assert_equal("odd lines", odd_lines(self.folder))
         folder = self.folder / "months/"
         simulated = ["simulate", "--customers", "9000", "--lines", "300000", "--to", f"{folder}/"]
         subprocess.run([self.binary, "-q", *simulated], check=True)
         months = [RETAIL, *sets({"ingest.transactions.paths": f"[{folder}]", "models": "{}"})]
-        self.equal("a folder a month", months)
-        self.equal("ten million lines", [*lines, "--set", BY_SCORES])
-        self.piped()
-        self.refused()
-        self.stopped(lines)
+        self.assert_equal("a folder a month", months)
+        self.assert_equal("ten million lines", [*lines, "--set", BY_SCORES])
+        self.test_models_over_values()
+        self.test_failures()
+        self.test_interrupt(lines)
         if self.name == "spark":
-            self.without_an_executor(lines)
-            self.by_hand()
+            self.test_lost_executor(lines)
+            self.test_printed_sql()
 
     def run(self, args, *more, code=0):
         command = [self.binary, "run", *args, *more]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == code, (command, done.returncode, done.stderr)
-        return done.stdout, done.stderr
+        process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800)
+        assert process.returncode == code, (command, process.returncode, process.stderr)
+        return process.stdout, process.stderr
 
-    def places(self, name):
-        place = name.replace(" ", "_").replace(",", "")
-        return self.folder / "local" / place, self.folder / "cluster" / place
+    def destinations(self, name):
+        name = name.replace(" ", "_").replace(",", "")
+        return self.folder / "local" / name, self.folder / "cluster" / name
 
     def cluster(self, to, sample=1_000_000):
         return [
@@ -128,13 +128,13 @@ class Engine:
             *("--engine", self.remote),
         ]
 
-    def equal(self, name, args, during=None):
-        """Runs on this machine and on the cluster, and compares all that both publish; models learn from everybody."""
-        local, cluster = self.places(name)
+    def assert_equal(self, name, args, during=None):
+        """Runs locally and on the cluster and compares the results; models train on all customers."""
+        local, cluster = self.destinations(name)
         began = time.monotonic()
         self.run(args, *sets({"publish.to": local}))
         here = time.monotonic() - began
-        # A path from here, which is not where the server stands.
+        # A relative path: the working directory of the server is another one.
         command = [self.binary, "run", *args, *self.cluster(os.path.relpath(cluster, (ROOT / args[0]).parent))]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if during:
@@ -142,33 +142,31 @@ class Engine:
         _, err = process.communicate()
         assert process.returncode == 0, err
         there = time.monotonic() - began - here
-        rows = compared(local / "current", cluster / "current")
+        rows = assert_equal_runs(local / "current", cluster / "current")
         diff = subprocess.run([self.binary, "diff", local, cluster, "--json"], capture_output=True, text=True)
         assert diff.returncode == 0 and json.loads(diff.stdout)["customers"]["moved"] == 0, (diff.stdout, diff.stderr)
         left = [path.name for path in (cluster / "runs").iterdir() if path.name.startswith(".")]
         assert not left, left
-        print(f"{self.name}: {name}: {rows} rows equal; {here:.1f} s here, {there:.1f} s there")
+        print(f"{self.name}: {name}: {rows} rows equal; {here:.1f} s locally, {there:.1f} s on the cluster")
 
-    def piped(self):
-        """Models of more than scores pipe customers through this program, which Sail does not know how to."""
+    def test_models_over_values(self):
+        """Models over raw values pipe customers through the program, which Sail does not support."""
         args = [*CDNOW, "--set", BY_VALUES]
         if self.name == "spark":
-            return self.equal("cdnow through the nodes", args)
+            return self.assert_equal("cdnow through the nodes", args)
         _, err = self.run(args, *self.cluster(self.folder / "piped"), code=4)
-        assert "model: models that look at more than scores pipe customers" in err, err
+        assert "model: models with features other than scores need TRANSFORM" in err, err
 
-    def refused(self):
-        """What is not there is told at once; what fails by the server's own first line, with its stage."""
-        began = time.monotonic()
+    def test_failures(self):
+        """A missing server fails at connect. Server errors are reported with their stage."""
         _, err = self.run([*CDNOW, "--set", NONE], *sets({"publish.to": self.folder / "x"}), "--engine", "sc://127.0.0.1:1", code=4)
         assert "error: spark: no server at 127.0.0.1:1: Connection refused" in err, err
-        assert time.monotonic() - began < 5
         with socket.socket() as mute:
             mute.bind(("127.0.0.1", 0))
             mute.listen()
             url = f"sc://127.0.0.1:{mute.getsockname()[1]}"
             _, err = self.run([*CDNOW, "--set", NONE], *sets({"publish.to": self.folder / "x"}), "--engine", url, code=4)
-        assert "did not answer within" in err and time.monotonic() - began < 40, err
+        assert "did not respond within" in err, err
         ragged = self.folder / "ragged.csv"
         paths = sets({"ingest.transactions.paths": f"[{ragged}]"})
         head = "customer_id,date,number_of_cds,dollar_value,remark\n1,1997-01-01,1,2.00,none\n"
@@ -194,8 +192,8 @@ class Engine:
         _, err = self.run([*CDNOW, "--set", NONE, *limit], *self.cluster(self.folder / "x"), code=3)
         assert "80 of 69659 lines; expected a share of at most 0.0001 rejected" in err, err
 
-    def stopped(self, lines):
-        """A signal stops the cluster, too, and leaves nothing behind; the next run goes on as if nothing had been."""
+    def test_interrupt(self, lines):
+        """A signal also stops the job on the cluster and leaves no files; the next run succeeds."""
         to = self.folder / "stopped"
         command = [self.binary, "run", *lines, "--set", NONE, *self.cluster(to)]
         process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
@@ -204,16 +202,14 @@ class Engine:
                 break
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        began = time.monotonic()
-        said = process.stderr.read()
-        assert process.wait() == 130, said
-        assert time.monotonic() - began < 6, said
-        assert "the cluster was told to stop" in said and "stopped=true" in said, said
+        err = process.stderr.read()
+        assert process.wait() == 130, err
+        assert "interrupt sent to the cluster" in err and "stopped=true" in err, err
         assert not list((to / "runs").iterdir())
         self.run([*CDNOW, "--set", NONE], *self.cluster(to))
 
-    def without_an_executor(self, lines):
-        """An executor that is killed while it works changes nothing."""
+    def test_lost_executor(self, lines):
+        """A killed executor does not change the result."""
         before = server.executors()
         assert len(before) == 2, before
 
@@ -221,43 +217,42 @@ class Engine:
             time.sleep(6)
             os.kill(before[0], signal.SIGKILL)
 
-        self.equal("ten million lines, an executor killed", [*lines, "--set", BY_SCORES], kill)
+        self.assert_equal("ten million lines, an executor killed", [*lines, "--set", BY_SCORES], kill)
         assert before[0] not in server.executors()
 
-
-    def by_hand(self):
-        """The printed SQL gives the same segments and ledger to those who run it themselves."""
-        to, script = self.folder / "by_hand", self.folder / "cdnow.sql"
+    def test_printed_sql(self):
+        """The printed SQL, run with spark-sql, gives the same segments and ledger."""
+        to, script = self.folder / "printed_sql", self.folder / "cdnow.sql"
         plan = [self.binary, "plan", *CDNOW, "--set", NONE, "--engine", "spark", "--format", "sql", "--to", to]
         script.write_text(subprocess.run(plan, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
         server.spark_sql(self.venv, script, self.folder)
-        local = self.folder / "local/by_hand"
+        local = self.folder / "local/printed_sql"
         self.run([*CDNOW, "--set", NONE], *sets({"publish.to": local}))
         here, there = segments(local / "current", "1998-07-01"), segments(to, "1998-07-01")
         assert here.equals(there.cast(here.schema))
-        ledger = pl.read_parquet(to / "ledger/*.parquet").sort("fate").drop("fate")
+        ledger = pl.read_parquet(to / "ledger/*.parquet").sort("outcome").drop("outcome")
         assert ledger.equals(pl.read_parquet(local / "current/ledger.parquet")), ledger
         print("spark: cdnow by spark-sql -f: equal")
 
 
 def odd_lines(folder):
-    """A pipeline over lines with everything that can be wrong with one, moments in UTC, and ids that are numbers with gaps."""
-    chance, n = random.Random(7), 20_000
+    """A pipeline over lines with every kind of fault, timestamps in UTC, and float ids with nulls."""
+    rng, n = random.Random(7), 20_000
     start = datetime.datetime(2023, 1, 1, tzinfo=datetime.timezone.utc)
 
-    def often(value, others, share=0.03):
-        return chance.choice(others) if chance.random() < share else value
+    def sometimes(value, others, share=0.03):
+        return rng.choice(others) if rng.random() < share else value
 
     lines = {
-        "who": [often(float(chance.randint(1, 900)), [None, -3.0]) for _ in range(n)],
-        "order": [often(f"{chance.choice('ABC')}{chance.randint(1, 4000)}", [None, "", "C"]) for _ in range(n)],
+        "who": [sometimes(float(rng.randint(1, 900)), [None, -3.0]) for _ in range(n)],
+        "order": [sometimes(f"{rng.choice('ABC')}{rng.randint(1, 4000)}", [None, "", "C"]) for _ in range(n)],
         "at": [
-            often(start + datetime.timedelta(seconds=chance.randint(0, 2 * 365 * 86400)), [None, start.replace(year=1850)], 0.01)
+            sometimes(start + datetime.timedelta(seconds=rng.randint(0, 2 * 365 * 86400)), [None, start.replace(year=1850)], 0.01)
             for _ in range(n)
         ],
-        "units": [often(float(chance.randint(-3, 40)), [None, 0.0, 1.5, 1e16, float("nan"), float("inf")]) for _ in range(n)],
-        "price": [often(chance.randint(-50, 5000) / 100, [None, 0.0, 1.005, 0.00000001, 1e14, float("nan")]) for _ in range(n)],
-        "it's": [often(f"P{chance.randint(1, 50)}", [None, "", "POST"]) for _ in range(n)],
+        "units": [sometimes(float(rng.randint(-3, 40)), [None, 0.0, 1.5, 1e16, float("nan"), float("inf")]) for _ in range(n)],
+        "price": [sometimes(rng.randint(-50, 5000) / 100, [None, 0.0, 1.005, 0.00000001, 1e14, float("nan")]) for _ in range(n)],
+        "it's": [sometimes(f"P{rng.randint(1, 50)}", [None, "", "POST"]) for _ in range(n)],
     }
     dtypes = {"at": pl.Datetime("us", "UTC")}
     pl.DataFrame(lines, schema_overrides=dtypes).write_parquet(folder / "odd.parquet")
@@ -276,15 +271,15 @@ clean:
   - non_product_lines: {{ codes: [POST, "O'Hara"] }}
   - drop_missing: [product_id]
 rfm: {{ snapshots: {{ every: 1mo, from: 2023-02-28 }}, window: 400d, features: [average_order_value, mean_gap_days], monetary: mean_per_day }}
-score: {{ bins: 5, frequency: {{ zero_apart: true }}, recency: {{ method: fixed, cut_points: [7, 30, 90, 180] }} }}
+score: {{ bins: 5, frequency: {{ separate_zeros: true }}, recency: {{ method: fixed, cut_points: [7, 30, 90, 180] }} }}
 segment: {{ map: "{segments}" }}
 publish: {{ to: out }}
 """)
     return [folder / "odd.yaml"]
 
 
-def compared(local, cluster):
-    """Compares what two runs published; returns the rows of the segments."""
+def assert_equal_runs(local, cluster):
+    """Compares the published files of two runs; returns the number of segment rows."""
     one, other = (json.loads((run / "manifest.json").read_text()) for run in (local, cluster))
     for key in ["definition_hash", "snapshots", "rows", "cut_points", "metrics", "checks"]:
         assert one[key] == other[key], (key, one[key], other[key])
@@ -297,7 +292,7 @@ def compared(local, cluster):
     for snapshot in one["snapshots"]:
         here, there = (segments(run, snapshot) for run in (local, cluster))
         assert here.columns == there.columns, (here.columns, there.columns)
-        # Spark has no numbers without a sign; everything else is of one type.
+        # Spark has no unsigned integers; all other types are equal.
         there = there.cast(here.schema)
         assert here.equals(there), (snapshot, here.join(there, on=here.columns, how="anti", nulls_equal=True))
     return other["rows"]["segments"]

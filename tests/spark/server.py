@@ -1,4 +1,4 @@
-"""Sail, and Spark with two executor processes, started for as long as they are needed."""
+"""Context managers that run Sail, or Spark with two executor processes."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 
-# Sail's workers are threads of one process; what Spark calls an executor is a process of its own.
+# Sail runs its workers as threads of one process, Spark runs each executor as a process.
 SAIL = {
     "SAIL_MODE": "local-cluster",
     "SAIL_CLUSTER__WORKER_INITIAL_COUNT": "2",
@@ -25,10 +25,10 @@ def free_port():
 
 @contextlib.contextmanager
 def sail(venv, log):
-    """A Sail server from a venv; gives its URL."""
+    """A Sail server from a venv; yields its URL."""
     port = free_port()
     command = [venv / "bin/sail", "spark", "server", "--ip", "127.0.0.1", "--port", str(port)]
-    # Sail looks for the module `pyspark` by the Python that it finds.
+    # Sail finds the module `pyspark` through the first Python in PATH.
     path = f"{venv / 'bin'}:{os.environ['PATH']}"
     with running(command, os.environ | SAIL | {"PATH": path}, log):
         wait(port, log)
@@ -37,7 +37,7 @@ def sail(venv, log):
 
 @contextlib.contextmanager
 def spark(venv, log):
-    """A Spark Connect server with two executors from a venv; gives its URL."""
+    """A Spark Connect server with two executors from a venv; yields its URL."""
     port = free_port()
     home = next((venv / "lib").glob("python3*/site-packages/pyspark"))
     settings = {
@@ -58,12 +58,12 @@ def spark(venv, log):
 
 
 def spark_sql(venv, script, folder):
-    """Runs a file of SQL by Spark's own shell; what it keeps goes into the folder."""
+    """Runs a SQL file with spark-sql in the folder, which receives its files."""
     home = next((venv / "lib").glob("python3*/site-packages/pyspark"))
     environment = os.environ | {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1"}
     command = [home / "bin/spark-sql", "--conf", "spark.ui.enabled=false", "-f", script]
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    process = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr[-2000:]
 
 
 @contextlib.contextmanager
@@ -88,14 +88,14 @@ def wait(port, log):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.2)
-    raise SystemExit(f"no server came up:\n{log.read_text()[-2000:]}")
+    raise SystemExit(f"the server did not start:\n{log.read_text()[-2000:]}")
 
 
 def executors():
-    """Process ids of Spark's executors."""
-    found = []
+    """Process ids of the Spark executors."""
+    pids = []
     for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             if b"CoarseGrainedExecutorBackend" in path.read_bytes():
-                found.append(int(path.parent.name))
-    return sorted(found)
+                pids.append(int(path.parent.name))
+    return sorted(pids)

@@ -1,0 +1,117 @@
+//! Finds lines that duplicate an earlier line, in one pass over all lines.
+
+use polars::prelude::*;
+
+use crate::dedup;
+
+/// Boolean column: true if a candidate equals a candidate with a lower line number in all `cells`.
+pub(super) fn is_duplicate(cells: Vec<Expr>, is_candidate: Expr, line_number: Expr) -> Expr {
+    let arguments = [vec![line_number], cells].concat();
+    is_candidate.apply_many(find_duplicates, &arguments, |_, fields| {
+        Ok(Field::new(fields[0].name().clone(), DataType::Boolean))
+    })
+}
+
+fn find_duplicates(columns: &mut [Column]) -> PolarsResult<Column> {
+    let [is_candidate, line_number, cells @ ..] = columns else {
+        polars_bail!(ComputeError: "no columns to compare")
+    };
+    let line_number = line_number.u64()?.rechunk();
+    let cells: Vec<&Column> = cells.iter().collect();
+    let mut is_duplicate: Vec<bool> =
+        is_candidate.bool()?.iter().map(|is_candidate| is_candidate == Some(true)).collect();
+    // Lines arrive in any order; the line with the lowest number is the original.
+    let is_before = |a: u32, b: u32| line_number.get(a as usize) < line_number.get(b as usize);
+    for original in dedup::first_occurrences(&cells, &is_duplicate, is_before)? {
+        is_duplicate[original as usize] = false;
+    }
+    Ok(BooleanChunked::from_slice(is_candidate.name().clone(), &is_duplicate).into_column())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use polars::prelude::*;
+
+    use super::is_duplicate;
+
+    /// The duplicates among the lines of `frame` that `is_candidate` marks.
+    fn duplicates(frame: DataFrame, is_candidate: Vec<bool>, number: Vec<u64>) -> Vec<bool> {
+        let cells = frame.get_column_names().into_iter().map(|name| col(name.clone())).collect();
+        let is_candidate = Column::new("is_candidate".into(), is_candidate);
+        let number = Column::new("number".into(), number);
+        let frame = frame.hstack(&[is_candidate, number]).unwrap();
+        let duplicates = is_duplicate(cells, col("is_candidate"), col("number")).alias("duplicate");
+        let marked = frame.lazy().select([duplicates]).collect().unwrap();
+        marked.column("duplicate").unwrap().bool().unwrap().iter().map(Option::unwrap).collect()
+    }
+
+    #[test]
+    fn finds_duplicates_in_every_type() {
+        let lists = Column::new(
+            "lists".into(),
+            [Series::new("".into(), [1]), Series::new("".into(), [1]), Series::new("".into(), [2])],
+        );
+        let days =
+            Column::new("days".into(), [Some(1), Some(1), None]).cast(&DataType::Date).unwrap();
+        let categories = Column::new("categories".into(), ["a", "a", "b"])
+            .cast(&DataType::from_categories(Categories::global()))
+            .unwrap();
+        for column in [
+            Column::new("strings".into(), [Some("a"), Some("a"), Some("")]),
+            Column::new("nulls".into(), [None, None, Some("")]),
+            Column::new("floats".into(), [0.0, -0.0, 0.5]),
+            Column::new("nans".into(), [f64::NAN, -f64::NAN, 0.0]),
+            Column::new("small integers".into(), [-1i8, -1, 1]),
+            Column::new("booleans".into(), [Some(false), Some(false), None]),
+            lists,
+            days,
+            categories,
+        ] {
+            let name = column.name().to_string();
+            let frame = DataFrame::new(3, vec![column]).unwrap();
+            let all = vec![true; 3];
+            let in_order = duplicates(frame.clone(), all.clone(), vec![1, 2, 3]);
+            assert_eq!(in_order, [false, true, false], "{name}");
+            // The original is the line with the lowest number, in any order of the rows.
+            let swapped = duplicates(frame.clone(), all, vec![2, 1, 3]);
+            assert_eq!(swapped, [true, false, false], "{name}");
+            // A line that is not a candidate is neither an original nor a duplicate.
+            let two = duplicates(frame, vec![false, true, true], vec![1, 2, 3]);
+            assert_eq!(two, [false; 3], "{name}");
+        }
+    }
+
+    #[test]
+    fn result_is_the_same_for_every_chunking() {
+        let rows = 150_000u64;
+        // Pseudo-random numbers below `n`, so that both columns have few distinct values.
+        let random = |row: u64, n: u64| row.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17) % n;
+        let number: Vec<u64> = (0..rows).map(|row| row.wrapping_mul(48_271) % 1_000_003).collect();
+        let texts: Vec<Option<String>> = (0..rows)
+            .map(|row| random(row, 211))
+            .map(|value| (value != 7).then(|| value.to_string()))
+            .collect();
+        let numbers: Vec<u64> = (0..rows).map(|row| random(row ^ 0xff, 199)).collect();
+        let is_candidate: Vec<bool> = (0..rows).map(|row| random(row, 5) != 0).collect();
+        let mut originals: HashMap<(Option<String>, u64), u64> = HashMap::new();
+        for row in (0..rows as usize).filter(|row| is_candidate[*row]) {
+            let lowest = originals.entry((texts[row].clone(), numbers[row])).or_insert(u64::MAX);
+            *lowest = number[row].min(*lowest);
+        }
+        let expected: Vec<bool> = (0..rows as usize)
+            .map(|row| {
+                is_candidate[row] && number[row] > originals[&(texts[row].clone(), numbers[row])]
+            })
+            .collect();
+        let whole = df!("texts" => texts, "numbers" => numbers).unwrap();
+        let mut chunked = whole.head(Some(0));
+        for offset in (0..rows as i64).step_by(7_001) {
+            chunked.vstack_mut(&whole.slice(offset, 7_001)).unwrap();
+        }
+        assert!(expected.iter().filter(|is_duplicate| **is_duplicate).count() > 10_000);
+        assert_eq!(duplicates(whole, is_candidate.clone(), number.clone()), expected);
+        assert_eq!(duplicates(chunked, is_candidate, number), expected);
+    }
+}

@@ -1,0 +1,115 @@
+//! JSON of a pipeline for its fingerprint and its artefact.
+
+use serde_json::{Value as Json, json};
+
+use super::ingest_spec::{ColumnsSpec, TransactionSources};
+use super::model_spec::{ModelSpec, OtherTargetSpec, TargetSpec};
+use super::score_spec::CutPointsSpec;
+use super::shape::without_nulls;
+use super::spec::{EvaluateSpec, PipelineSpec, PublishSpec, SnapshotsSpec};
+use super::{Document, variables};
+use crate::artefact;
+use crate::pipeline::PortablePipeline;
+use crate::segment::SegmentMap;
+
+/// The pipeline of an artefact: without paths, checks and evaluation. Its map, exchange rates and
+/// label files are stored beside it.
+pub(super) fn portable(spec: &PipelineSpec, map: Json, document: &Document) -> PortablePipeline {
+    let mut portable = spec.clone();
+    let paths = vec![".".to_owned()];
+    let transactions = match &mut portable.ingest.transactions {
+        TransactionSources::One(source) => std::slice::from_mut(&mut **source),
+        TransactionSources::Many(sources) => sources,
+    };
+    transactions.iter_mut().for_each(|source| source.paths.clone_from(&paths));
+    if let Some(customers) = &mut portable.ingest.customers {
+        customers.paths = paths;
+    }
+    let mut files = Vec::new();
+    if let Some(path) = &mut portable.ingest.money.rates {
+        let name = artefact::RATES.to_owned();
+        files.push((name.clone(), std::mem::replace(path, name)));
+    }
+    files.extend(portable.models.iter_mut().filter_map(|(name, model)| rename_labels(name, model)));
+    portable.checks.clear();
+    portable.rfm.snapshots = SnapshotsSpec::default();
+    portable.score.cut_points = CutPointsSpec::default();
+    portable.segment.map = artefact::MAP.to_owned();
+    portable.evaluate = EvaluateSpec::default();
+    portable.engine = Default::default();
+    portable.publish = PublishSpec { to: ".".to_owned(), ..PublishSpec::default() };
+    // The schema does not allow null.
+    let mut loadable = [json!(portable), map].map(without_nulls);
+    loadable.iter_mut().for_each(escape_variables);
+    let [pipeline, map] = loadable;
+    PortablePipeline {
+        pipeline,
+        map,
+        files: files.into_iter().map(|(name, path)| (name, document.base.join(path))).collect(),
+    }
+}
+
+/// Replaces the path of a model's label file by its name in an artefact. Returns the name and the
+/// old path.
+fn rename_labels(model_name: &str, model: &mut ModelSpec) -> Option<(String, String)> {
+    match &mut model.target {
+        Some(TargetSpec::Other(OtherTargetSpec { labels: Some(path), .. })) => {
+            let suffix = path.rsplit_once('.').map_or("csv", |(_, suffix)| suffix);
+            let name = format!("{model_name}.labels.{suffix}");
+            Some((name.clone(), std::mem::replace(path, name)))
+        }
+        _ => None,
+    }
+}
+
+fn escape_variables(json: &mut Json) {
+    match json {
+        Json::Object(entries) => entries.values_mut().for_each(escape_variables),
+        Json::Array(items) => items.iter_mut().for_each(escape_variables),
+        Json::String(text) => *text = variables::escape(text),
+        _ => {}
+    }
+}
+
+/// Everything that the results depend on, without paths, formats and names of source columns.
+pub(super) fn definition_json(
+    spec: &PipelineSpec,
+    columns: &[&ColumnsSpec],
+    map: Option<&SegmentMap>,
+) -> Json {
+    let has_orders = columns.iter().all(|columns| columns.order_id.is_some());
+    let mut models = spec.models.clone();
+    for (name, model) in &mut models {
+        rename_labels(name, model);
+    }
+    let money = &spec.ingest.money;
+    json!({
+        "orders": if has_orders { "order_id" } else { "customer_day" },
+        "timezone": spec.ingest.timezone,
+        "money": { "scale": money.scale, "currency": money.currency },
+        "attributes": spec.ingest.customers.as_ref().map(|customers| &customers.attributes),
+        "clean": without_nulls(json!(spec.clean)),
+        "rfm": without_nulls(json!(spec.rfm)),
+        "score": without_nulls(json!(spec.score)),
+        "segment": map,
+        "why": spec.segment.why,
+        "models": without_nulls(json!(models)),
+        "evaluate": without_nulls(json!(spec.evaluate)),
+        "rejects": spec.publish.rejects,
+    })
+}
+
+/// How the sources are read: columns, formats and checks, without paths.
+pub(super) fn reading(spec: &PipelineSpec) -> Json {
+    let sources = spec.ingest.transactions.each().into_iter();
+    let transactions =
+        sources.map(|(_, source)| json!({ "csv": source.csv, "columns": source.columns }));
+    let customers = spec.ingest.customers.as_ref();
+    let customers =
+        customers.map(|c| json!({ "csv": c.csv, "key": c.key, "attributes": c.attributes }));
+    json!({
+        "transactions": without_nulls(transactions.collect()),
+        "customers": customers.map(without_nulls),
+        "checks": without_nulls(json!(spec.checks)),
+    })
+}

@@ -1,0 +1,60 @@
+//! Reasons for which a row of the source cannot be parsed, and their codes.
+
+use super::push_unique;
+
+/// Two declared formats read a timestamp differently. The run fails: no format can be preferred.
+pub const AMBIGUOUS_TIMESTAMP: &str =
+    "ordered_at ambiguous: two declared formats read it differently";
+/// The run fails: a sum over currencies means nothing.
+pub const FOREIGN_CURRENCY: &str = "currency is not the pipeline's, and no rates are given";
+/// The money of a line exceeds [`MONEY_LIMIT`].
+pub const AMOUNT_OUT_OF_RANGE: &str = "quantity × unit_price out of range";
+/// The currency has no rate on the line's day.
+pub(super) const NO_RATE: &str = "no rate for the currency on that day";
+/// The converted money exceeds [`MONEY_LIMIT`].
+pub(super) const MONEY_OUT_OF_RANGE: &str = "money out of range in the pipeline's currency";
+pub const UNDECODABLE: &str = "not in the declared encoding";
+/// Reasons for which a CSV record is bad. `BadRecord::fault` is an index into this list.
+pub(super) const RECORD_FAULTS: [&str; 3] = ["too few fields", "too many fields", UNDECODABLE];
+
+/// Largest money of a line in minor units: the sum of a thousand such lines still fits 64 bits.
+pub const MONEY_LIMIT: f64 = 9e15;
+
+/// A reason for which a row cannot be parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub reason: String,
+    /// The pipeline's name of the faulty cell. `None` if the cell is empty or the whole row is at
+    /// fault.
+    pub cell: Option<&'static str>,
+}
+
+impl Fault {
+    pub(super) fn in_row(reason: &str) -> Self {
+        Self { reason: reason.to_owned(), cell: None }
+    }
+
+    pub(super) fn in_cell(cell: &'static str, reason: &str) -> Self {
+        Self { reason: reason.to_owned(), cell: Some(cell) }
+    }
+
+    pub(super) fn missing(cell: &str) -> Self {
+        Self { reason: format!("{cell} missing"), cell: None }
+    }
+}
+
+/// All faults of a run without duplicates. The code of a fault is its index.
+#[derive(Debug, Default)]
+pub(super) struct FaultList(pub(super) Vec<Fault>);
+
+impl FaultList {
+    pub(super) fn add(&mut self, fault: Fault) {
+        push_unique(&mut self.0, fault);
+    }
+
+    #[expect(clippy::expect_used, reason = "the list is built from the same sources as the plan")]
+    pub(super) fn code(&self, reason: &str) -> u8 {
+        let index = self.0.iter().position(|fault| fault.reason == reason);
+        index.expect("every reason of the plan is in the list of faults") as u8
+    }
+}

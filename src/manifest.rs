@@ -1,0 +1,381 @@
+//! The manifest of a run: its inputs, definitions, results of checks and gates, and output files.
+//!
+//! [`Manifest`] is the only reader and writer of `manifest.json`. It holds no clock, so that equal
+//! runs have equal manifests.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::Path;
+
+use chrono::NaiveDate;
+use polars::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::checks::CheckResult;
+use crate::columns::*;
+use crate::evaluate::Tables;
+use crate::evaluate::gates::GateResult;
+use crate::ingest::{LookupTable, Money};
+use crate::score::{Cut, Dimension};
+use crate::tables::TableId;
+
+/// File name of the manifest in a run's folder.
+pub(crate) const MANIFEST: &str = "manifest.json";
+
+/// One input file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// Path as the pipeline names it.
+    pub path: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Hash of the content.
+    pub blake3: String,
+}
+
+/// One output file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// Path within the run's folder.
+    pub path: String,
+    /// Number of rows. Null if the file is not a table.
+    pub rows: Option<usize>,
+    /// Size in bytes.
+    pub bytes: usize,
+    /// Hash of the content.
+    pub blake3: String,
+}
+
+/// A hash per snapshot over all rows that the snapshot depends on, by date.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SnapshotFingerprints(BTreeMap<String, String>);
+
+impl SnapshotFingerprints {
+    /// No snapshot has a fingerprint.
+    pub const NONE: Self = Self(BTreeMap::new());
+
+    /// From dates and their hashes, in the same order.
+    pub fn new(dates: Vec<NaiveDate>, hashes: Vec<String>) -> Self {
+        Self(dates.into_iter().map(|date| date.to_string()).zip(hashes).collect())
+    }
+
+    /// Dates and hashes, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = (NaiveDate, &str)> {
+        self.0.iter().filter_map(|(date, hash)| Some((date.parse().ok()?, hash.as_str())))
+    }
+
+    /// The dates, ascending.
+    pub fn dates(&self) -> Vec<NaiveDate> {
+        self.iter().map(|(date, _)| date).collect()
+    }
+
+    /// The hash of a snapshot.
+    pub fn get(&self, date: NaiveDate) -> Option<&str> {
+        self.0.get(&date.to_string()).map(String::as_str)
+    }
+}
+
+/// Row counts of the customers' source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustomersRead {
+    /// Rows of the source.
+    pub rows: u32,
+    /// Rows without a key.
+    pub without_key: u32,
+    /// Keys that are in more than one row. The first row counts.
+    pub repeated_keys: u32,
+    /// Customers of the segments that the source does not have.
+    pub unknown: u32,
+}
+
+impl CustomersRead {
+    /// Counts of a table that was read, and the number of customers that it does not have.
+    pub fn new(table: &LookupTable, unknown: u32) -> Self {
+        let LookupTable { rows, without_key, repeated_keys, .. } = *table;
+        Self { rows, without_key, repeated_keys, unknown }
+    }
+}
+
+/// Row counts along the pipeline.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rows {
+    /// Rows of the source.
+    pub raw: i64,
+    /// Rows that no step rejected.
+    pub accepted: i64,
+    /// Rows of `segments`, all snapshots together.
+    pub segments: u64,
+}
+
+impl Rows {
+    fn new(ledger: Option<&DataFrame>, segments: u64) -> PolarsResult<Self> {
+        let Some(ledger) = ledger else { return Ok(Self { segments, ..Self::default() }) };
+        let left = ledger.column(ROWS_LEFT)?.i64()?;
+        let [raw, accepted] = [left.first(), left.last()].map(|rows| rows.unwrap_or(0));
+        Ok(Self { raw, accepted, segments })
+    }
+}
+
+/// Cut points of one dimension at one snapshot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CutRecord {
+    /// The snapshot.
+    pub snapshot: String,
+    /// The dimension's column.
+    pub dimension: String,
+    /// Cut points, ascending. Null if even the lowest value is above the cut point.
+    pub points: Vec<Option<f64>>,
+    /// Scores that some customer has.
+    pub achieved: Vec<u8>,
+}
+
+/// One metric over all classes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetricRecord {
+    /// The model or its baseline.
+    pub model: String,
+    /// The evaluation protocol.
+    pub protocol: String,
+    /// The metric.
+    pub metric: String,
+    /// Its value.
+    pub value: Option<f64>,
+    /// Number of customers.
+    pub n: u32,
+}
+
+/// Inputs of a manifest, besides the tables.
+#[derive(Debug, Clone, Copy)]
+pub struct ManifestInputs<'a> {
+    /// Name of the pipeline.
+    pub pipeline: &'a str,
+    /// Hash of the definition.
+    pub definition_hash: &'a str,
+    /// The checked pipeline as JSON, from `clean` to `publish`.
+    pub definition: &'a Value,
+    /// How the source is read, as JSON.
+    pub reading: &'a Value,
+    /// Unit of money.
+    pub money: &'a Money,
+    /// Input files.
+    pub inputs: &'a [Input],
+    /// Results of the checks.
+    pub checks: &'a [CheckResult],
+    /// Results of the gates.
+    pub gates: &'a [GateResult],
+    /// Row counts of the customers' source.
+    pub customers: Option<CustomersRead>,
+    /// Cut points of every snapshot.
+    pub cuts: &'a [Cut],
+    /// Fingerprints of the snapshots.
+    pub fingerprints: &'a SnapshotFingerprints,
+}
+
+/// The record of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Hash of version, definition and inputs.
+    pub run_id: String,
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// Version of the program.
+    pub version: String,
+    /// Hash of the definition, also in every table's footer.
+    pub definition_hash: String,
+    /// The checked pipeline.
+    pub definition: Value,
+    /// How the source was read.
+    pub reading: Value,
+    /// Input files.
+    pub inputs: Vec<Input>,
+    /// Results of the checks.
+    pub checks: Vec<CheckResult>,
+    /// Results of the gates.
+    pub gates: Vec<GateResult>,
+    /// Row counts of the customers' source.
+    pub customers: Option<CustomersRead>,
+    /// Snapshots, ascending.
+    pub snapshots: Vec<String>,
+    /// Fingerprints of the snapshots. A snapshot with an equal fingerprint, definition and version
+    /// is equal.
+    pub snapshot_inputs: SnapshotFingerprints,
+    /// Row counts along the pipeline.
+    pub rows: Rows,
+    /// Cut points per snapshot and dimension.
+    pub cut_points: Vec<CutRecord>,
+    /// Metrics over all classes.
+    pub metrics: Vec<MetricRecord>,
+    /// Output files.
+    pub outputs: Vec<Output>,
+}
+
+impl Manifest {
+    /// The manifest of a run with these tables and files.
+    ///
+    /// # Errors
+    /// A table without an expected column.
+    pub fn new(
+        run_id: &str,
+        inputs: ManifestInputs<'_>,
+        tables: &Tables,
+        outputs: Vec<Output>,
+    ) -> PolarsResult<Self> {
+        let used = used_scores(tables)?;
+        let is_segments = |output: &&Output| output.path.starts_with(TableId::Segments.name());
+        let segments: usize =
+            outputs.iter().filter(is_segments).filter_map(|output| output.rows).sum();
+        let mut snapshots: Vec<String> =
+            inputs.cuts.iter().map(|cut| cut.snapshot.to_string()).collect();
+        snapshots.dedup();
+        Ok(Self {
+            run_id: run_id.to_owned(),
+            pipeline: inputs.pipeline.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            definition_hash: inputs.definition_hash.to_owned(),
+            definition: inputs.definition.clone(),
+            reading: inputs.reading.clone(),
+            inputs: inputs.inputs.to_vec(),
+            checks: inputs.checks.to_vec(),
+            gates: inputs.gates.to_vec(),
+            customers: inputs.customers,
+            snapshots,
+            snapshot_inputs: inputs.fingerprints.clone(),
+            rows: Rows::new(tables.get(TableId::Ledger), segments as u64)?,
+            cut_points: inputs.cuts.iter().map(|cut| cut_record(cut, &used)).collect(),
+            metrics: metrics(tables)?,
+            outputs,
+        })
+    }
+
+    /// Reads the manifest in a run's folder.
+    ///
+    /// # Errors
+    /// No such file, or one of another format.
+    pub fn read(folder: &Path) -> std::io::Result<Self> {
+        Self::read_file(&folder.join(MANIFEST))
+    }
+
+    /// Reads a manifest from a file of any name.
+    ///
+    /// # Errors
+    /// No such file, or one of another format.
+    pub fn read_file(path: &Path) -> std::io::Result<Self> {
+        Ok(serde_json::from_slice(&fs::read(path)?)?)
+    }
+
+    /// The text of `manifest.json`.
+    pub fn to_json(&self) -> String {
+        to_json_text(self)
+    }
+
+    /// Snapshot dates, ascending.
+    pub fn dates(&self) -> Vec<NaiveDate> {
+        self.snapshots.iter().filter_map(|date| date.parse().ok()).collect()
+    }
+
+    /// Whether every gate passed.
+    pub fn gates_passed(&self) -> bool {
+        self.gates.iter().all(|gate| gate.passed)
+    }
+
+    /// The same manifest without the output of the rejects, whose rows may be in another order if
+    /// the number of threads differs.
+    pub fn without_rejects(&self) -> Self {
+        let mut manifest = self.clone();
+        manifest.outputs.retain(|output| output.path != TableId::Rejects.file());
+        manifest
+    }
+
+    /// Decimal places and currency of money.
+    pub fn money(&self) -> (usize, &str) {
+        let money = &self.definition["money"];
+        let scale = money["scale"].as_u64().map_or(2, |scale| scale as usize);
+        (scale, money["currency"].as_str().unwrap_or(""))
+    }
+
+    /// Names of the segments in the order of the map.
+    pub fn segment_names(&self) -> Vec<&str> {
+        let segments = self.definition["segment"]["segments"].as_array().into_iter().flatten();
+        segments.filter_map(|segment| segment["name"].as_str()).collect()
+    }
+
+    /// Name of the segment map.
+    pub fn map_name(&self) -> &str {
+        self.definition["segment"]["name"].as_str().unwrap_or("")
+    }
+
+    /// Minimum confidence for a label of a model, if the pipeline sets one.
+    pub fn min_confidence(&self, model: &str) -> Option<f64> {
+        self.definition["models"][model]["abstain"].as_f64()
+    }
+
+    /// An option of the first cleaning step of this kind, if it is text.
+    pub fn step_option(&self, step: &str, option: &str) -> Option<&str> {
+        let steps = self.definition["clean"].as_array().into_iter().flatten();
+        steps.filter_map(|definition| definition[step][option].as_str()).next()
+    }
+
+    /// An option of `rfm`, such as `frequency`, if it is text.
+    pub fn rfm_option(&self, name: &str) -> Option<&str> {
+        self.definition["rfm"][name].as_str()
+    }
+}
+
+/// Pretty JSON of plain data, with a final newline.
+#[expect(clippy::expect_used, reason = "plain data with text keys always serialises")]
+pub(crate) fn to_json_text(data: &impl Serialize) -> String {
+    serde_json::to_string_pretty(data).expect("plain data serialises") + "\n"
+}
+
+fn cut_record(cut: &Cut, used: &HashMap<(NaiveDate, &'static str), Vec<u8>>) -> CutRecord {
+    let dimension = cut.dimension.value();
+    CutRecord {
+        snapshot: cut.snapshot.to_string(),
+        dimension: dimension.to_owned(),
+        points: cut.points.points().iter().map(|x| x.is_finite().then_some(*x)).collect(),
+        achieved: used.get(&(cut.snapshot, dimension)).cloned().unwrap_or_default(),
+    }
+}
+
+/// Scores that some customer has, by snapshot and dimension.
+fn used_scores(tables: &Tables) -> PolarsResult<HashMap<(NaiveDate, &'static str), Vec<u8>>> {
+    let mut used: HashMap<(NaiveDate, &'static str), Vec<u8>> = HashMap::new();
+    let Some(bins) = tables.get(TableId::ScoreBins) else { return Ok(used) };
+    let dates = bins.column(SNAPSHOT)?.date()?.as_date_iter();
+    let names = bins.column(DIMENSION)?.str()?.iter();
+    let scores = bins.column(SCORE)?.u8()?.iter();
+    let customers = bins.column(CUSTOMERS)?.u32()?.iter();
+    for (((date, name), score), customers) in dates.zip(names).zip(scores).zip(customers) {
+        let dimension =
+            Dimension::ALL.into_iter().map(Dimension::value).find(|value| Some(*value) == name);
+        let (Some(date), Some(dimension), Some(score)) = (date, dimension, score) else { continue };
+        if customers > Some(0) {
+            used.entry((date, dimension)).or_default().push(score);
+        }
+    }
+    Ok(used)
+}
+
+fn metrics(tables: &Tables) -> PolarsResult<Vec<MetricRecord>> {
+    let Some(table) = tables.get(TableId::Metrics) else { return Ok(Vec::new()) };
+    let text = |name: &str, row: usize| -> PolarsResult<String> {
+        Ok(table.column(name)?.str()?.get(row).unwrap_or("").to_owned())
+    };
+    let labels = table.column(LABEL)?.str()?;
+    let values = table.column(VALUE)?.f64()?;
+    let counts = table.column(N)?.u32()?;
+    let overall = (0..table.height()).filter(|&row| labels.get(row).is_none());
+    overall
+        .map(|row| {
+            Ok(MetricRecord {
+                model: text(MODEL, row)?,
+                protocol: text(PROTOCOL, row)?,
+                metric: text(METRIC, row)?,
+                value: values.get(row),
+                n: counts.get(row).unwrap_or(0),
+            })
+        })
+        .collect()
+}

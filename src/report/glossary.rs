@@ -1,0 +1,106 @@
+//! The glossary at the end of the page.
+
+use super::figure::{Heading, Section};
+use super::slug;
+use crate::columns;
+use crate::tables::TableId;
+
+#[derive(Debug)]
+pub(super) struct Definition {
+    /// Anchor of the definition.
+    pub(super) id: String,
+    pub(super) term: String,
+    pub(super) meaning: String,
+}
+
+/// Terms that table headings do not use.
+const MODEL_TERMS: [&str; 5] = ["recovery", "holdout", "out_of_time", "majority", "persistence"];
+
+/// The meaning of a term that is no column, of a column in one table (`ledger.money`), or of a column.
+fn meaning(term: &str) -> Option<&'static str> {
+    let meaning = match term {
+        "recovery" => {
+            "A protocol. The labels are computed from the same features that the model uses, and the \
+             model is tested on customers that it was not trained on. The result shows how well the \
+             model reproduces the rules. It is not a forecast."
+        }
+        "holdout" => {
+            "A protocol. The labels come from another source, or from features that the rules do not \
+             use. The model is tested on customers that it was not trained on."
+        }
+        "out_of_time" => {
+            "A protocol. The model is trained on one pair of snapshots and tested on a later pair. All \
+             labels of the test are later than the training data."
+        }
+        "majority" => "A baseline: always the most frequent label of the training customers.",
+        "persistence" => "A baseline for forecasts: every customer keeps today’s label.",
+        "interval" => {
+            "Ends of a 95 % bootstrap interval: customers are drawn at random many times, and the \
+             number is computed each time."
+        }
+        "accuracy" => "Share of customers with a correctly predicted label, 0 to 1.",
+        "balanced_accuracy" => {
+            "Mean recall of all labels, 0 to 1. Small and large labels have the same weight."
+        }
+        "macro_f1" => "Mean F1 of all labels, 0 to 1. A label that is never predicted counts as 0.",
+        "weighted_f1" => "Mean F1 of all labels, weighted by number of customers, 0 to 1.",
+        "log_loss" => {
+            "Mean of −ln(share of votes for the true label). Lower is better. A true label without \
+             votes adds a large penalty."
+        }
+        "brier" => {
+            "Squared difference between the shares of votes and the truth, summed over the labels and \
+             averaged over the customers. 0 to 2, lower is better."
+        }
+        "precision" => "Of the customers predicted to have a label, the share that has it.",
+        "recall" => "Of the customers that have a label, the share predicted to have it.",
+        "f1" => "Harmonic mean of precision and recall, 0 to 1.",
+        "support" => "Test customers that have the label.",
+        "pareto" => {
+            "Customers sorted by monetary value, highest first, and the share of all money that the \
+             first of them spent."
+        }
+        "silhouette plot" => {
+            "Silhouette of each customer: (b − a) / max(a, b). a is the mean distance to the \
+             customer’s own group, b the mean distance to the nearest other group. Above 50,000 \
+             customers, a sample of about 10,000 is used, stratified by group."
+        }
+        _ => {
+            return match term.split_once('.') {
+                Some((table, column)) => TableId::named(table)?.table().meaning(column),
+                None => columns::meaning(term),
+            };
+        }
+    };
+    Some(meaning)
+}
+
+impl Heading {
+    /// The anchor of the term. `None` for columns that users named.
+    pub(super) fn anchor(&self) -> Option<String> {
+        meaning(&self.term).map(|_| id(&self.term))
+    }
+}
+
+fn id(term: &str) -> String {
+    format!("def-{}", slug(term))
+}
+
+/// The terms that the sections use, sorted.
+pub(super) fn glossary(sections: &[Section]) -> Vec<Definition> {
+    let headings = sections
+        .iter()
+        .flat_map(|section| &section.figures)
+        .flat_map(|figure| &figure.table.columns);
+    let mut terms: Vec<&str> = headings.map(|heading| heading.term.as_str()).collect();
+    if sections.iter().any(|section| section.id == "models") {
+        terms.extend(MODEL_TERMS);
+    }
+    terms.sort_unstable();
+    terms.dedup();
+    let definitions = terms.into_iter().filter_map(|term| {
+        let meaning = meaning(term)?.replace('`', "");
+        Some(Definition { id: id(term), term: term.to_owned(), meaning })
+    });
+    definitions.collect()
+}

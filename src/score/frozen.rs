@@ -1,0 +1,74 @@
+//! Frozen cut points: cut points of an earlier snapshot, with the score counts of its customers.
+
+use chrono::NaiveDate;
+use polars::prelude::*;
+
+use super::{Cut, CutPoints, Dimension};
+use crate::rfm::by_snapshot;
+
+/// Which cut points score a snapshot.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CutPointSource {
+    /// Those of its own customers.
+    Refit,
+    /// Those of the customers at this date.
+    AsOf(NaiveDate),
+    Given(FrozenCutPoints),
+}
+
+/// Cut points of an earlier snapshot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FrozenCutPoints {
+    /// The snapshot that the cut points were computed at.
+    pub date: NaiveDate,
+    /// Cut points of recency, frequency and monetary value.
+    pub points: [CutPoints; 3],
+    /// Number of customers at that snapshot by score, starting at score 1.
+    pub counts: [Vec<u32>; 3],
+}
+
+impl FrozenCutPoints {
+    /// Freezes the cut points of one snapshot of a scored table. Fails if the table does not contain
+    /// the snapshot.
+    pub fn new(frame: &DataFrame, cuts: &[Cut], date: NaiveDate) -> PolarsResult<Self> {
+        let parts = by_snapshot(frame)?;
+        let (_, part) = parts
+            .iter()
+            .find(|(snapshot, _)| *snapshot == date)
+            .ok_or_else(|| polars_err!(ComputeError: "no snapshot {date}"))?;
+        Ok(Self {
+            date,
+            points: cuts_at(cuts, date).map(Clone::clone),
+            counts: score_counts(part)?,
+        })
+    }
+
+    /// The cut points of one dimension, applied to `snapshot`.
+    pub(super) fn cut(&self, snapshot: NaiveDate, dimension: Dimension) -> Cut {
+        Cut { snapshot, dimension, points: self.points[dimension as usize].clone() }
+    }
+}
+
+/// The cut points of one snapshot. A dimension without an entry has [`CutPoints::NONE`].
+pub fn cuts_at(cuts: &[Cut], date: NaiveDate) -> [&CutPoints; 3] {
+    const NONE: &CutPoints = &CutPoints::NONE;
+    Dimension::ALL.map(|dimension| {
+        let cut = cuts.iter().find(|cut| cut.snapshot == date && cut.dimension == dimension);
+        cut.map_or(NONE, |cut| &cut.points)
+    })
+}
+
+/// Number of customers by score for each dimension, from score 1 to the highest in use.
+pub fn score_counts(frame: &DataFrame) -> PolarsResult<[Vec<u32>; 3]> {
+    let mut all: [Vec<u32>; 3] = Default::default();
+    for (counts, dimension) in all.iter_mut().zip(Dimension::ALL) {
+        for score in frame.column(dimension.score())?.u8()?.iter().flatten() {
+            let idx = usize::from(score.max(1)) - 1;
+            if counts.len() <= idx {
+                counts.resize(idx + 1, 0);
+            }
+            counts[idx] += 1;
+        }
+    }
+    Ok(all)
+}

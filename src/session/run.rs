@@ -1,0 +1,164 @@
+//! A whole run: a session and a destination.
+
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use polars::prelude::DataFrame;
+use tracing::{info_span, warn};
+
+use super::incremental::ReusableSnapshots;
+use super::{FittedParams, RunObserver, Scanned, SegmentedRun, Session, artefact_files};
+use super::{input_files, run_id};
+use crate::checks::{self, CheckResult};
+use crate::error::Error;
+use crate::evaluate::Tables;
+use crate::ingest::LookupTable;
+use crate::manifest::{CustomersRead, Input, Manifest, ManifestInputs, SnapshotFingerprints};
+use crate::pipeline::Pipeline;
+use crate::publish::{self, OnFailedGate, Publication, Published, Staging};
+use crate::rfm;
+use crate::score::Cut;
+
+/// Options of one run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RunOptions {
+    /// What to do if a gate fails.
+    pub on_failed_gate: OnFailedGate,
+    /// Compute only the snapshots that have changed since the published run.
+    pub incremental: bool,
+}
+
+/// Result of a run.
+pub enum Outcome {
+    /// Equal inputs, definition and version have been published already.
+    UpToDate(Box<Published>),
+    /// A new run is published.
+    Published {
+        /// The record of the run.
+        manifest: Box<Manifest>,
+        /// Its tables.
+        tables: Tables,
+        /// Snapshots that were reused from the run before.
+        reused: Vec<NaiveDate>,
+    },
+}
+
+/// Runs the pipeline and publishes the results.
+///
+/// # Errors
+/// The first stage that fails. Readers then still see the run before.
+pub fn run(
+    p: &Pipeline,
+    options: RunOptions,
+    observer: Arc<dyn RunObserver>,
+) -> Result<Outcome, Error> {
+    let inputs = input_files(p)?;
+    let run_id = run_id(p, &inputs);
+    let current = if options.incremental { p.publish.to.current()? } else { None };
+    if let Some(run) = current.as_ref().filter(|run| is_up_to_date(run, &run_id, options)) {
+        return Ok(Outcome::UpToDate(Box::new(run.clone())));
+    }
+    let staging = p.publish.to.begin(&run_id)?;
+    let session = Session::open(p, observer.clone()).with_rejects(staging.rejects());
+    let results = session.check_results()?;
+    let staging = check(p, results.as_slice(), || session.ledger(), staging)?;
+    let rows = session.facts()?.rows_by_reason().map_err(Error::engine("orders"))?.iter().sum();
+    observer.scanned(&Scanned { inputs: &inputs, rows, checks: &results });
+    let fingerprints = session.fingerprints()?;
+    let reusable = current.and_then(|run| ReusableSnapshots::find(p, &fingerprints, run));
+    let stream = session.snapshots_with(fingerprints.dates(), reusable.as_ref());
+    let run = SegmentedRun::collect(stream)?;
+    let customers = customers_read(&session, &run)?;
+    let earlier = session.earlier_snapshots(&run.segmented.dates)?;
+    let fitted = FittedParams::new(p, &run, session.frozen()?)?;
+    let cuts = run.segmented.cuts.clone();
+    let assigned = session.assign(&run, &earlier)?;
+    let artefact = artefact_files(p, fitted, &assigned)?;
+    let tables = session.evaluate(run, earlier, assigned)?;
+    let gates = session.gate_results(&tables)?;
+    let hash = p.definition_hash();
+    let manifest = ManifestInputs {
+        customers,
+        gates: &gates,
+        fingerprints: &fingerprints,
+        ..manifest_inputs(p, &hash, &inputs, &results, &cuts)
+    };
+    let publication = Publication {
+        staging,
+        params: &p.publish,
+        tables: &tables,
+        artefact,
+        manifest,
+        on_failed_gate: options.on_failed_gate,
+    };
+    let manifest = info_span!("publish", rows = tables.segments.height())
+        .in_scope(|| publish::publish(publication, reusable.as_ref().map(|r| &r.run)))?;
+    let reused = reusable.map(|reusable| reusable.dates).unwrap_or_default();
+    Ok(Outcome::Published { manifest: Box::new(manifest), tables, reused })
+}
+
+/// Whether a published run has this id. A run with a failed gate counts only if it would be
+/// published again.
+fn is_up_to_date(run: &Published, run_id: &str, options: RunOptions) -> bool {
+    let acceptable = options.on_failed_gate == OnFailedGate::Publish || run.manifest.gates_passed();
+    run.manifest.run_id == run_id && acceptable
+}
+
+/// Fails the run if a check failed whose severity is `fail`. Its ledger and rejects are kept then.
+///
+/// # Errors
+/// A failed check.
+pub(crate) fn check(
+    p: &Pipeline,
+    results: &[CheckResult],
+    ledger: impl FnOnce() -> Result<DataFrame, Error>,
+    staging: Staging,
+) -> Result<Staging, Error> {
+    let failed = results.iter().filter(|result| result.fails()).count();
+    if failed == 0 {
+        return Ok(staging);
+    }
+    let hash = p.definition_hash();
+    let inputs = manifest_inputs(p, &hash, &[], results, &[]);
+    let folder = publish::keep_failed_checks(staging, &p.publish, ledger()?, inputs)?;
+    let total = results.len();
+    Err(Error::Checks { failed, total, results: checks::describe(results), folder })
+}
+
+/// The inputs of a manifest that every run has.
+pub(crate) fn manifest_inputs<'a>(
+    p: &'a Pipeline,
+    definition_hash: &'a str,
+    inputs: &'a [Input],
+    checks: &'a [CheckResult],
+    cuts: &'a [Cut],
+) -> ManifestInputs<'a> {
+    static NO_FINGERPRINTS: SnapshotFingerprints = SnapshotFingerprints::NONE;
+    ManifestInputs {
+        pipeline: &p.name,
+        definition_hash,
+        definition: &p.definition,
+        reading: &p.reading,
+        money: &p.ingest.money,
+        inputs,
+        checks,
+        gates: &[],
+        customers: None,
+        cuts,
+        fingerprints: &NO_FINGERPRINTS,
+    }
+}
+
+/// Row counts of the customers' source, and the customers of the segments that it does not have.
+fn customers_read(
+    session: &Session<'_>,
+    run: &SegmentedRun,
+) -> Result<Option<CustomersRead>, Error> {
+    let Some(table) = &session.side_inputs()?.customers else { return Ok(None) };
+    let table: &LookupTable = table;
+    let unknown = rfm::count_unknown(&run.segmented.frame, table).map_err(Error::engine("rfm"))?;
+    if unknown > 0 {
+        warn!(customers = unknown, "customers are missing in the customers' source");
+    }
+    Ok(Some(CustomersRead::new(table, unknown)))
+}

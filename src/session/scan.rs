@@ -1,0 +1,225 @@
+//! The first half of a session: from files to order facts.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use polars::prelude::*;
+use tracing::{info, info_span, warn};
+
+use super::Session;
+use crate::checks;
+use crate::clean::{self, MarkedLines, Pairs, Reason, Step};
+use crate::columns::{CATEGORY, CUSTOMER_ID, PRODUCT_ID};
+use crate::error::Error;
+use crate::ingest::fault::{AMBIGUOUS_TIMESTAMP, FOREIGN_CURRENCY};
+use crate::ingest::{self, Format, Lines, LookupTable, OnBadRow, Reading, scan_error};
+use crate::model::Target;
+use crate::orders::{self, ExtraAggregates, OrderFacts, Rejects, ScanOptions, ledger};
+use crate::pipeline::Pipeline;
+use crate::progress::{Extent, ScanObserver};
+use crate::publish;
+
+/// Tables besides the transactions.
+#[derive(Debug, Default)]
+pub(crate) struct SideInputs {
+    /// Customers' attributes.
+    pub(crate) customers: Option<LookupTable>,
+    /// Labels by the model that learns them.
+    pub(crate) labels: BTreeMap<String, LookupTable>,
+}
+
+impl SideInputs {
+    /// Reads all tables.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub(crate) fn read(p: &Pipeline) -> Result<Self, Error> {
+        let _span = info_span!("ingest").entered();
+        let customers = p.ingest.customers.as_ref();
+        let customers =
+            customers.map(|params| LookupTable::read(params, CUSTOMER_ID)).transpose()?;
+        if let Some(LookupTable { rows, without_key, repeated_keys, .. }) = customers
+            && without_key + repeated_keys > 0
+        {
+            warn!(
+                rows,
+                without_key,
+                repeated_keys,
+                "customers: rows without a key are ignored; of repeated keys the first row counts"
+            );
+        }
+        let mut labels = BTreeMap::new();
+        for model in &p.models {
+            let Target::Labels(params) = &model.target else { continue };
+            let table = LookupTable::read(params, CUSTOMER_ID)?;
+            let LookupTable { without_key, repeated_keys, .. } = table;
+            if without_key + repeated_keys > 0 {
+                warn!(
+                    model = model.name,
+                    without_key,
+                    repeated_keys,
+                    "labels: rows without a customer are ignored; of repeated customers the first row counts"
+                );
+            }
+            labels.insert(model.name.clone(), table);
+        }
+        Ok(Self { customers, labels })
+    }
+}
+
+impl Session<'_> {
+    /// `ingest`: the plan of the lines with the pipeline's columns.
+    ///
+    /// # Errors
+    /// A file that cannot be planned.
+    pub(crate) fn lines(&self, reading: Reading) -> Result<Lines, Error> {
+        let observer: Arc<dyn ScanObserver> = self.observer.clone();
+        info_span!("ingest")
+            .in_scope(|| ingest::lines(&self.p.ingest, reading, observer))
+            .map_err(scan_error(&self.p.ingest))
+    }
+
+    /// `ingest` and `clean`: the plan of the lines with their outcomes.
+    ///
+    /// # Errors
+    /// A file that cannot be planned.
+    pub(crate) fn marked_lines(
+        &self,
+        reading: Reading,
+        pairs: Option<&Pairs>,
+    ) -> Result<MarkedLines, Error> {
+        let lines = self.lines(reading)?;
+        info_span!("clean")
+            .in_scope(|| clean::mark(&self.p.clean, lines, pairs))
+            .map_err(Error::engine("clean"))
+    }
+
+    /// `clean`: pairs returns with purchases, if returns are matched. Reads the source twice: for
+    /// the returns, and for the lines of their customers and products.
+    ///
+    /// # Errors
+    /// A source that cannot be read.
+    pub(crate) fn pairs(&self) -> Result<Option<Pairs>, Error> {
+        if !self.p.clean.iter().any(Step::matches_returns) {
+            return Ok(None);
+        }
+        let with_returns = orders::with_returns(&self.marked_lines(Reading::Rows, None)?)
+            .map_err(scan_error(&self.p.ingest))?;
+        let candidates = orders::candidates(&self.marked_lines(Reading::Rows, None)?, with_returns)
+            .map_err(scan_error(&self.p.ingest))?;
+        let _span = info_span!("clean").entered();
+        let pairs = Pairs::of(&candidates).map_err(Error::engine("clean"))?;
+        info!(parts = pairs.table.height(), "returns matched");
+        Ok(Some(pairs))
+    }
+
+    /// `orders`: the one scan of the source, and the reconciliation of its rows.
+    pub(super) fn scan(&self) -> Result<OrderFacts, Error> {
+        // A side input that cannot be read fails before the scan.
+        self.side_inputs()?;
+        let pairs = self.pairs()?;
+        let lines = self.marked_lines(Reading::Rows, pairs.as_ref())?;
+        self.scan_lines(lines, pairs)
+    }
+
+    fn scan_lines(&self, lines: MarkedLines, pairs: Option<Pairs>) -> Result<OrderFacts, Error> {
+        let p = self.p;
+        let engine = Error::engine;
+        let line_metrics = info_span!("checks").in_scope(|| checks::line_metrics(&p.checks))?;
+        let _span = info_span!("orders").entered();
+        let options = ScanOptions {
+            money: &p.ingest.money,
+            has_orders: p.ingest.has_orders(),
+            pairs,
+            extra: extra_aggregates(p),
+            observer: self.observer.clone(),
+        };
+        let rejects = self.rejects.as_deref().map(|path| reject_names(p, path));
+        let promised = lines.promised.clone();
+        self.observer.scan_started(extent(p));
+        let facts = orders::scan(lines, options, &line_metrics, rejects.as_ref())
+            .map_err(scan_error(&p.ingest))?;
+        let rows = facts.rows_by_reason().map_err(engine("orders"))?.iter().sum::<u64>();
+        info!(rows, groups = facts.frame.height(), "source read");
+        promised.reconcile(rows).map_err(Error::Data)?;
+        match ambiguous_rows(p, &facts, rejects.as_ref()).map_err(engine("orders"))? {
+            Some(message) => Err(Error::Data(message)),
+            None => Ok(facts),
+        }
+    }
+}
+
+/// Size of the source, as far as it is known before it is read.
+fn extent(p: &Pipeline) -> Option<Extent> {
+    let sources = &p.ingest.sources;
+    let files = || sources.iter().flat_map(|source| &source.set.files);
+    let all_csv = sources.iter().all(|source| source.set.format == Format::Csv);
+    if all_csv && files().all(|file| file.name.to_lowercase().ends_with(".csv")) {
+        let sizes = files().filter_map(|file| Some(file.path.metadata().ok()?.len()));
+        return Some(Extent::Bytes(sizes.sum()));
+    }
+    files().map(|file| file.rows).sum::<Option<u64>>().map(Extent::Rows)
+}
+
+/// The aggregates per product and category that later stages need.
+pub(crate) fn extra_aggregates(p: &Pipeline) -> ExtraAggregates {
+    ExtraAggregates {
+        products: p.rfm.reads_column(PRODUCT_ID),
+        categories: p.rfm.reads_column(CATEGORY),
+    }
+}
+
+/// Why the rows cannot be used, with an example: timestamps that several formats read differently,
+/// money in several currencies without rates, and, with `on_bad_row: fail`, any unparsable row.
+pub(crate) fn ambiguous_rows(
+    p: &Pipeline,
+    facts: &OrderFacts,
+    rejects: Option<&Rejects<'_>>,
+) -> PolarsResult<Option<String>> {
+    let fails = |reason: &Reason| {
+        let always = [AMBIGUOUS_TIMESTAMP, FOREIGN_CURRENCY].contains(&reason.reason.as_str());
+        reason.step == ingest::STAGE && (always || p.ingest.on_bad_row == OnBadRow::Fail)
+    };
+    let counts = ledger::describe_rejected(facts, fails)?;
+    if counts.is_empty() {
+        return Ok(None);
+    }
+    let example = match rejects {
+        Some(rejects) => orders::first_reject(rejects.path, &facts.reasons, fails)?,
+        None => None,
+    };
+    let example = example.map_or_else(String::new, |example| format!("\n  first: {example}"));
+    Ok(Some(format!("these rows cannot be read unambiguously:{counts}{example}")))
+}
+
+/// Names and metadata of the file of the rejects.
+pub(crate) fn reject_names<'a>(p: &'a Pipeline, path: &'a Path) -> Rejects<'a> {
+    Rejects {
+        path,
+        files: p.ingest.files().map(|file| file.name.as_str()).collect(),
+        metadata: publish::footer_metadata(&p.name, &p.definition_hash(), &p.ingest.money),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::columns::SOURCE_ROW;
+    use crate::config::{self, Request};
+    use crate::progress::Silent;
+
+    #[test]
+    fn lost_chunk_fails_the_scan() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/shop.yaml");
+        let p = config::load(&Request { pipeline: Some(fixture), ..Request::default() }).unwrap();
+        let session = Session::open(&p, Arc::new(Silent));
+        let mut lines = session.marked_lines(Reading::Rows, None).unwrap();
+        // The engine loses the lines after the fifth.
+        lines.frame = lines.frame.filter(col(SOURCE_ROW).lt_eq(lit(5u32)));
+        let error = session.scan_lines(lines, None).unwrap_err();
+        assert!(error.to_string().contains("the source has 12 rows, but 5 arrived"), "{error}");
+    }
+}

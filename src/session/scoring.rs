@@ -1,0 +1,186 @@
+//! Scoring of customers with the artefact of an earlier run.
+
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use polars::prelude::*;
+use tracing::{info, info_span};
+
+use super::{RunObserver, Session};
+use crate::artefact::{ArtefactError, DiffScope, StoredArtefact, differences};
+use crate::columns::{
+    CUSTOMER_ID, F_SCORE, FREQUENCY, M_SCORE, MONETARY, R_SCORE, RECENCY_DAYS, RFM_SCORE, SEGMENT,
+};
+use crate::error::Error;
+use crate::model::{ClusterModel, FeatureParams, FittedModel};
+use crate::pipeline::Pipeline;
+use crate::rfm::{SnapshotDates, Snapshots};
+use crate::score::{self, CutPointSource, FrozenCutPoints};
+use crate::segment;
+
+/// A column that customers to be scored must have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InputColumn {
+    pub(crate) name: String,
+    pub(crate) kind: InputKind,
+}
+
+/// Type of an input column, and whether it may be null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InputKind {
+    /// Text, not null.
+    Id,
+    /// Whole days, not null.
+    Days,
+    /// Whole number from 0, not null.
+    Count,
+    /// Number, not null.
+    Money,
+    /// Number or null.
+    Number,
+    /// Text or null.
+    Text,
+}
+
+impl InputKind {
+    /// What is expected of a cell, for messages.
+    pub(crate) fn expected(self) -> &'static str {
+        match self {
+            Self::Days | Self::Count => "a whole number",
+            Self::Money | Self::Number => "a number",
+            Self::Id | Self::Text => "a value",
+        }
+    }
+}
+
+/// A pipeline with the fitted parameters of an artefact.
+pub(crate) struct Scorer {
+    p: Pipeline,
+    frozen: FrozenCutPoints,
+    cluster_models: Vec<ClusterModel>,
+    models: Vec<FittedModel>,
+    as_of: NaiveDate,
+}
+
+impl Scorer {
+    /// A scorer from an artefact. `p` is the artefact's pipeline, with other sources.
+    ///
+    /// # Errors
+    /// A damaged artefact, or one of another definition.
+    pub(crate) fn new(
+        mut p: Pipeline,
+        stored: &StoredArtefact,
+        as_of: Option<NaiveDate>,
+    ) -> Result<Self, Error> {
+        let record = &stored.record;
+        let different = differences(&p.definition, &record.definition, DiffScope::Everything);
+        if let Some(different) = different {
+            return Err(ArtefactError::Differs(different).into());
+        }
+        let as_of = match as_of {
+            Some(date) => date,
+            None => record.snapshot()?,
+        };
+        let frozen = record.frozen()?;
+        let models = stored.models(&p.models)?;
+        let cluster_models = record.cluster_models(&p.clusterings)?;
+        p.score.cut_points = CutPointSource::Given(frozen.clone());
+        p.rfm.snapshots = SnapshotDates::Given(vec![as_of]);
+        p.rfm.fitted = record.fitted();
+        // Checks are about all customers. The input may be a part of them.
+        p.checks.clear();
+        Ok(Self { p, frozen, cluster_models, models, as_of })
+    }
+
+    /// Reads the sources and scores every customer: one row each, sorted by customer, with the
+    /// columns of `segments` except those about earlier snapshots.
+    ///
+    /// # Errors
+    /// A source that cannot be read, or has no customers.
+    pub(crate) fn score_sources(&self, observer: Arc<dyn RunObserver>) -> Result<DataFrame, Error> {
+        let session = Session::open(&self.p, observer);
+        let rows = session.facts()?.rows_by_reason().map_err(Error::engine("orders"))?;
+        if let Some((accepted, rejected)) = rows.split_last() {
+            info!(accepted, rejected = rejected.iter().sum::<u64>(), "rows");
+        }
+        self.score(session.measure(self.as_of)?)
+    }
+
+    /// Scores measured customers. Their rows keep their order.
+    ///
+    /// # Errors
+    /// Features that are not finite.
+    pub(crate) fn score(&self, mut snapshots: Snapshots) -> Result<DataFrame, Error> {
+        if let Some(limit) = self.p.rfm.fitted.limit {
+            let monetary = col(MONETARY);
+            let is_above = monetary.clone().gt(lit(limit));
+            let capped = when(is_above).then(lit(limit)).otherwise(monetary).alias(MONETARY);
+            let frame = snapshots.frame.lazy().with_column(capped).collect();
+            snapshots.frame = frame.map_err(Error::engine("rfm"))?;
+        }
+        let scored = score::score(&self.p.score, snapshots, Some(&self.frozen))
+            .map_err(Error::engine("score"))?;
+        let named = segment::segment(&self.p.segment, scored).map_err(Error::engine("segment"))?;
+        let named = super::snapshots::explain(&self.p, named)?.frame;
+        let _span = info_span!("model").entered();
+        let mut frame = named.clone();
+        for cluster_model in &self.cluster_models {
+            cluster_model.add_columns(&mut frame, &named)?;
+        }
+        for fitted in &self.models {
+            fitted.add_columns(&mut frame, &named)?;
+        }
+        Ok(frame)
+    }
+
+    /// The snapshot date.
+    pub(crate) fn as_of(&self) -> NaiveDate {
+        self.as_of
+    }
+
+    /// The columns that measured customers must have: customer, recency, frequency, monetary value,
+    /// and the features of the models that are not computed from these.
+    pub(crate) fn columns(&self) -> Vec<InputColumn> {
+        let of_models = self.models.iter().map(|model| &model.params.features);
+        let of_clusterings = self.cluster_models.iter().map(|model| &model.params.features);
+        let customers = &self.p.ingest.customers;
+        let attributes: Vec<&String> =
+            customers.iter().flat_map(|customers| &customers.attributes).collect();
+        input_columns(of_clusterings.chain(of_models).flatten(), &attributes)
+    }
+
+    /// Names of the clusterings and the models, in order.
+    pub(crate) fn model_names(&self) -> impl Iterator<Item = &str> {
+        let clusterings = self.cluster_models.iter().map(|model| model.params.name.as_str());
+        clusterings.chain(self.models.iter().map(|model| model.params.name.as_str()))
+    }
+}
+
+/// The columns that customers must have for models with these features, some of which are
+/// attributes of the customers' source.
+pub(crate) fn input_columns<'a>(
+    features: impl Iterator<Item = &'a FeatureParams>,
+    attributes: &[&String],
+) -> Vec<InputColumn> {
+    let measures = [
+        (CUSTOMER_ID, InputKind::Id),
+        (RECENCY_DAYS, InputKind::Days),
+        (FREQUENCY, InputKind::Count),
+        (MONETARY, InputKind::Money),
+    ];
+    let column = |name: &str, kind| InputColumn { name: name.to_owned(), kind };
+    let mut columns: Vec<InputColumn> =
+        measures.into_iter().map(|(name, kind)| column(name, kind)).collect();
+    let computed = [R_SCORE, F_SCORE, M_SCORE, RFM_SCORE, SEGMENT];
+    for feature in features {
+        let name = feature.column.as_str();
+        if computed.contains(&name) || columns.iter().any(|column| column.name == name) {
+            continue;
+        }
+        // Attributes are text as in their file, even if the model uses them as numbers.
+        let is_attribute = attributes.iter().any(|attribute| *attribute == name);
+        let kind = if is_attribute { InputKind::Text } else { InputKind::Number };
+        columns.push(column(name, kind));
+    }
+    columns
+}

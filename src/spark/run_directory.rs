@@ -1,0 +1,215 @@
+//! The folder of a run on shared storage: the cluster writes tables into it, and this process reads
+//! them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use chrono::NaiveDate;
+use polars::prelude::*;
+
+use super::client::{Cluster, spark_error};
+use super::segment::CELLS;
+use super::{Statement, WORK, model, orders, score};
+use crate::columns::*;
+use crate::error::Error;
+use crate::pipeline::Pipeline;
+use crate::publish::PublishError;
+use crate::score::{Cut, Dimension, FrozenCutPoints, cuts_at};
+use crate::segment;
+use crate::temp;
+
+pub(super) struct RunDirectory<'a> {
+    cluster: &'a Cluster,
+    /// Absolute path: the working directory of the cluster is another.
+    pub(super) folder: PathBuf,
+    pub(super) url: String,
+}
+
+impl<'a> RunDirectory<'a> {
+    /// Opens an existing folder.
+    pub(super) fn open(cluster: &'a Cluster, folder: &Path) -> Result<Self, Error> {
+        let folder = folder
+            .canonicalize()
+            .map_err(|source| PublishError::Io { path: folder.to_owned(), source })?;
+        let url = super::url(&folder.display().to_string());
+        Ok(Self { cluster, folder, url })
+    }
+
+    /// Creates a view, or a table and its view. Returns false for a table without rows: some
+    /// engines write no file then, and there is nothing to read.
+    pub(super) fn execute(&self, statement: &Statement) -> Result<bool, Error> {
+        self.cluster.write(statement, &self.url)?;
+        let has_rows = statement.path().is_none_or(|path| has_parquet(&self.folder.join(path)));
+        if has_rows {
+            self.cluster.create_view(statement, &self.url)?;
+        }
+        Ok(has_rows)
+    }
+
+    /// Executes statements up to the first table without rows. Returns false if there is one.
+    pub(super) fn execute_all(&self, statements: &[Statement]) -> Result<bool, Error> {
+        for statement in statements {
+            if !self.execute(statement)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Removes intermediate tables.
+    pub(super) fn clear(&self) -> Result<(), Error> {
+        for name in [WORK, orders::LEDGER_PATH] {
+            let path = self.folder.join(name);
+            temp::remove(&path).map_err(|source| PublishError::Io { path, source })?;
+        }
+        Ok(())
+    }
+
+    /// Scans the Parquet files of a table. Spark leaves other files beside them. The folder names
+    /// above are not hive columns.
+    fn table(&self, path: &str) -> PolarsResult<LazyFrame> {
+        let files = PlRefPath::try_from_path(&self.folder.join(path).join("*.parquet"))?;
+        let hive_options = HiveOptions::new_disabled();
+        LazyFrame::scan_parquet(files, ScanArgsParquet { hive_options, ..Default::default() })
+    }
+
+    /// Number of lines by reason and day, for checks and snapshot dates.
+    pub(super) fn calendar(&self) -> PolarsResult<DataFrame> {
+        let columns = [
+            col(REASON).cast(DataType::UInt8),
+            col(DAY).cast(DataType::Date),
+            col(LINES).cast(DataType::UInt64),
+        ];
+        self.table(orders::CALENDAR)?.select(columns).collect()
+    }
+
+    pub(super) fn ledger(&self) -> PolarsResult<DataFrame> {
+        let sorted = self.table(orders::LEDGER_PATH)?.sort([orders::OUTCOME], Default::default());
+        sorted.collect()?.drop(orders::OUTCOME)
+    }
+
+    /// The sample with the column types of local segments.
+    pub(super) fn sample(&self) -> PolarsResult<DataFrame> {
+        self.table(model::SAMPLE).and_then(segment::normalise)
+    }
+
+    /// The cut points that the cluster computed.
+    ///
+    /// # Errors
+    /// A snapshot that is not one of `dates`.
+    pub(super) fn cuts(&self, p: &Pipeline, dates: &[NaiveDate]) -> Result<Vec<Cut>, Error> {
+        let rows = self.cut_points().map_err(Error::engine("score"))?;
+        if let Some((other, ..)) = rows.iter().find(|(snapshot, ..)| !dates.contains(snapshot)) {
+            let message = format!(
+                "the cluster has a snapshot {other} that the dates of its lines do not give"
+            );
+            return Err(spark_error("score", message));
+        }
+        let cut = |snapshot: NaiveDate, dimension: Dimension| {
+            let points = rows
+                .iter()
+                .filter(|(date, name, _)| *date == snapshot && name == dimension.value())
+                .map(|(.., point)| *point)
+                .collect();
+            let points = score::computed_cut_points(p, dimension, points);
+            Cut { snapshot, dimension, points }
+        };
+        let of_date = |date: &NaiveDate| Dimension::ALL.map(|dimension| cut(*date, dimension));
+        Ok(dates.iter().flat_map(of_date).collect())
+    }
+
+    /// (snapshot, dimension, cut point), sorted.
+    fn cut_points(&self) -> PolarsResult<Vec<(NaiveDate, String, f64)>> {
+        let frame = self
+            .table(score::CUT_POINTS_PATH)?
+            .sort([SNAPSHOT, DIMENSION, PLACE], Default::default())
+            .collect()?;
+        let snapshots = frame.column(SNAPSHOT)?.date()?;
+        let dimensions = frame.column(DIMENSION)?.cast(&DataType::String)?;
+        let points = frame.column(score::POINT)?.f64()?;
+        let rows = snapshots.as_date_iter().zip(dimensions.str()?.iter()).zip(points.iter());
+        Ok(rows
+            .filter_map(|((snapshot, dimension), point)| {
+                Some((snapshot?, dimension?.to_owned(), point?))
+            })
+            .collect())
+    }
+
+    /// The number of customers by score and segment.
+    pub(super) fn counts(&self, dates: &[NaiveDate]) -> PolarsResult<CustomerCounts> {
+        CustomerCounts::from_cells(&self.table(CELLS)?.collect()?, dates)
+    }
+}
+
+/// Whether a folder contains a Parquet file, at any depth.
+fn has_parquet(folder: &Path) -> bool {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).any(|path| {
+        path.is_dir() && has_parquet(&path)
+            || path.extension().is_some_and(|extension| extension == "parquet")
+    })
+}
+
+/// Number of customers by score and segment.
+pub(super) struct CustomerCounts {
+    /// Rows of the segments.
+    pub(super) rows: u64,
+    /// For each snapshot and dimension the customers by score, starting at score 1.
+    pub(super) scores: Vec<(NaiveDate, [Vec<u32>; 3])>,
+    /// Customers of the newest snapshot by segment.
+    pub(super) segments: BTreeMap<String, u64>,
+}
+
+impl CustomerCounts {
+    /// The first snapshot without customers.
+    pub(super) fn empty_snapshot(&self) -> Option<NaiveDate> {
+        let mut snapshots = self.scores.iter();
+        let empty = snapshots.find(|(_, counts)| counts[0].iter().all(|count| *count == 0));
+        empty.map(|(date, _)| *date)
+    }
+
+    /// The cut points and score counts of the newest snapshot.
+    pub(super) fn frozen(&self, cuts: &[Cut]) -> PolarsResult<FrozenCutPoints> {
+        let newest = self.scores.last().cloned();
+        let (date, counts) =
+            newest.ok_or_else(|| polars_err!(NoData: "the run has no snapshot"))?;
+        Ok(FrozenCutPoints { date, points: cuts_at(cuts, date).map(Clone::clone), counts })
+    }
+
+    /// Adds up the cells of the table [`CELLS`].
+    fn from_cells(cells: &DataFrame, dates: &[NaiveDate]) -> PolarsResult<Self> {
+        let snapshots: Vec<Option<NaiveDate>> =
+            cells.column(SNAPSHOT)?.date()?.as_date_iter().collect();
+        let customers = cells.column(CUSTOMERS)?.cast(&DataType::UInt64)?;
+        let customers: Vec<u64> = customers.u64()?.iter().map(|count| count.unwrap_or(0)).collect();
+        let mut counts =
+            Self { rows: customers.iter().sum(), scores: Vec::new(), segments: BTreeMap::new() };
+        for date in dates {
+            let mut by_dimension: [Vec<u32>; 3] = Default::default();
+            for (by_score, dimension) in by_dimension.iter_mut().zip(Dimension::ALL) {
+                let scores = cells.column(dimension.score())?.cast(&DataType::UInt8)?;
+                for ((score, snapshot), customers) in
+                    scores.u8()?.iter().zip(&snapshots).zip(&customers)
+                {
+                    if *snapshot == Some(*date) {
+                        let index = usize::from(score.unwrap_or(1).max(1)) - 1;
+                        by_score.resize(by_score.len().max(index + 1), 0);
+                        by_score[index] += u32::try_from(*customers).unwrap_or(u32::MAX);
+                    }
+                }
+            }
+            counts.scores.push((*date, by_dimension));
+        }
+        let names = cells.column(SEGMENT)?.cast(&DataType::String)?;
+        let newest = dates.last().copied();
+        for ((name, snapshot), customers) in names.str()?.iter().zip(&snapshots).zip(&customers) {
+            if let Some(name) = name
+                && *snapshot == newest
+            {
+                *counts.segments.entry(name.to_owned()).or_insert(0) += customers;
+            }
+        }
+        Ok(counts)
+    }
+}

@@ -1,0 +1,206 @@
+//! Reports the parts of a pipeline that the Spark SQL cannot reproduce with the same numbers.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use polars::prelude::{DataType, TimeUnit};
+
+use super::timestamps;
+use crate::checks::Expectation;
+use crate::clean::Step;
+use crate::clean::steps::DuplicateKey;
+use crate::columns::RFM_SCORE;
+use crate::error::{Class, StageError};
+use crate::ingest::{Format, OnBadRow, RejectColumns, Source};
+use crate::model::Target;
+use crate::pipeline::Pipeline;
+use crate::rfm::Feature;
+use crate::score::{CutPointSource, Dimension, Method};
+
+/// Maximum number of relations of a source: the plan has one branch each.
+const MAX_RELATIONS: usize = 500;
+
+/// The options of a pipeline that are not supported on Spark.
+#[derive(Debug, thiserror::Error)]
+#[error("these options are not supported on Spark:\n  {}", .0.join("\n  "))]
+pub(crate) struct UnsupportedError(Vec<String>);
+
+impl StageError for UnsupportedError {
+    const STAGE: Option<&'static str> = Some("spark");
+
+    fn class(&self) -> Class {
+        Class::Usage
+    }
+}
+
+/// # Errors
+/// Lists all options that are not supported on Spark.
+pub(crate) fn check_supported(p: &Pipeline) -> Result<(), UnsupportedError> {
+    let checks = p.checks.iter().filter(|check| {
+        use Expectation::{Freshness, RowCount, StepShare};
+        !matches!(check.expectation, RowCount { .. } | Freshness { .. } | StepShare { .. })
+    });
+    let targets = p.models.iter().filter(|model| !matches!(model.target, Target::Segment));
+    let options = ingest(p)
+        .into_iter()
+        .chain(p.ingest.sources.iter().flat_map(source))
+        .chain(p.clean.iter().filter_map(clean))
+        .chain(checks.map(|check| format!("checks: {} (a check of single lines)", check.name)))
+        .chain(score(p))
+        .chain(targets.map(|model| format!("models.{}.target: other than `segment`", model.name)))
+        .chain(other_stages(p));
+    let mut unsupported = Vec::new();
+    for option in options {
+        if !unsupported.contains(&option) {
+            unsupported.push(option);
+        }
+    }
+    if unsupported.is_empty() { Ok(()) } else { Err(UnsupportedError(unsupported)) }
+}
+
+/// The options of a list that are used.
+fn used(options: impl IntoIterator<Item = (&'static str, bool)>) -> Vec<String> {
+    let used = options.into_iter().filter(|(_, is_used)| *is_used);
+    used.map(|(option, _)| option.to_owned()).collect()
+}
+
+fn ingest(p: &Pipeline) -> Vec<String> {
+    let ingest = &p.ingest;
+    let has_csv = ingest.sources.iter().any(|source| source.set.format == Format::Csv);
+    let first = ingest.files().next().map(|file| &file.columns);
+    let columns_differ = ingest.files().any(|file| Some(&file.columns) != first);
+    let mut unsupported = used([
+        (
+            "ingest.transactions.csv.on_bad_row: reject (use `fail`, or Parquet)",
+            has_csv && ingest.on_bad_row == OnBadRow::Reject,
+        ),
+        ("ingest.customers", ingest.customers.is_some()),
+        ("ingest.money.rates", ingest.rates.is_some()),
+        ("publish.rejects: other than `reasons`", ingest.rejects != RejectColumns::Reasons),
+        (
+            "clean: drop_duplicates: exact, for files with different columns",
+            columns_differ && ingest.whole_rows,
+        ),
+    ]);
+    if ingest.files().count() > MAX_RELATIONS && super::ingest::relations(p).len() > MAX_RELATIONS {
+        unsupported.push(format!(
+            "ingest.transactions.paths: more than {MAX_RELATIONS} files that have different \
+             columns or share their folder with other files"
+        ));
+    }
+    unsupported
+}
+
+fn source(source: &Source) -> Vec<String> {
+    let set = &source.set;
+    let is_in_nanoseconds = set.files.iter().flat_map(|file| &file.columns).any(|(name, dtype)| {
+        *name == source.columns.ordered_at
+            && matches!(dtype, DataType::Datetime(TimeUnit::Nanoseconds, _))
+    });
+    let differ_in_case = set.files.iter().any(|file| {
+        let names = file.columns.iter().map(|(name, _)| name.to_lowercase());
+        names.collect::<HashSet<String>>().len() < file.columns.len()
+    });
+    let is_url = set.files.iter().any(|file| file.fetched.is_some());
+    let is_special = set.files.iter().any(|file| !is_literal_path(&file.path));
+    let mut unsupported = used([
+        ("ingest.transactions.paths: .xlsx", set.format == Format::Xlsx),
+        ("ingest.transactions.columns.currency", source.columns.currency.is_some()),
+        ("ingest.transactions.paths: URLs (use a path that the cluster shares)", is_url),
+        ("ingest.transactions.paths: * ? [ ] { } \\ %, or _ or . before a file name", is_special),
+        ("ingest.transactions.paths: columns that differ only in case", differ_in_case),
+        ("ingest.transactions.columns.ordered_at: nanoseconds", is_in_nanoseconds),
+    ]);
+    if set.format == Format::Csv {
+        unsupported.extend(csv_source(source));
+    }
+    unsupported
+}
+
+fn csv_source(source: &Source) -> Vec<String> {
+    let (files, text) = (&source.set.files, &source.set.text);
+    let numbers = &text.numbers;
+    let has_other_marks =
+        numbers.decimal != '.' || numbers.thousands.is_some() || !numbers.currency_signs.is_empty();
+    let is_zstd = files.iter().any(|file| file.name.to_lowercase().ends_with(".zst"));
+    let mut unsupported = used([
+        ("ingest.transactions.paths: .csv.zst (use .csv.gz)", is_zstd),
+        ("ingest.transactions.csv: number marks other than a decimal point", has_other_marks),
+        // Spark replaces undecodable bytes silently.
+        ("ingest.transactions.csv.encoding: other than UTF-8", text.encoding != encoding_rs::UTF_8),
+    ]);
+    let formats = text.datetime_formats.iter();
+    let formats = formats.filter(|format| timestamps::parse_sql(format, "").is_none());
+    unsupported.extend(formats.map(|format| {
+        let fields = "fields other than %Y %m %d %H %M %S";
+        format!("ingest.transactions.csv.datetime_formats: {format} ({fields})")
+    }));
+    unsupported
+}
+
+/// Whether Spark reads a path literally and does not skip the file as hidden.
+fn is_literal_path(path: &Path) -> bool {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let hidden =
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(['_', '.']));
+    let special = ['*', '?', '[', ']', '{', '}', '\\', '%'];
+    !hidden && path.to_str().is_some_and(|path| !path.contains(special))
+}
+
+fn clean(step: &Step) -> Option<String> {
+    let is_portable = |c: char| c.is_ascii_alphanumeric() || " _-^$|()".contains(c);
+    let part = match step {
+        Step::Where(_) => "",
+        Step::Cancellations { .. } if step.matches_returns() => ": match",
+        // Lines have no order on a cluster.
+        Step::DropDuplicates(DuplicateKey::Fields(_)) => " by columns",
+        Step::NonProductLines { pattern: Some(pattern), .. }
+            if !pattern.chars().all(is_portable) =>
+        {
+            ": pattern with other than letters, digits, space and _ - ^ $ | ( )"
+        }
+        _ => return None,
+    };
+    Some(format!("clean: {}{part}", step.name()))
+}
+
+fn score(p: &Pipeline) -> Vec<String> {
+    let is_frozen_at_date = matches!(p.score.cut_points, CutPointSource::AsOf(_));
+    let mut unsupported =
+        used([("score.cut_points: frozen at a date (name a run)", is_frozen_at_date)]);
+    for (dimension, params) in Dimension::ALL.into_iter().zip(&p.score.dimensions) {
+        let name = dimension.value();
+        if !matches!(params.method, Method::Quantile | Method::RRfm | Method::Fixed(_)) {
+            unsupported.push(format!("score.method of {name}: ranks (use `quantile` or `fixed`)"));
+        }
+        if params.separate_zeros && dimension.reversed() {
+            unsupported.push(format!("score.separate_zeros of {name}"));
+        }
+    }
+    unsupported
+}
+
+fn other_stages(p: &Pipeline) -> Vec<String> {
+    let mut features = p.models.iter().flat_map(|model| &model.features);
+    let uses_rfm_score = features.any(|feature| feature.column == RFM_SCORE);
+    let uses_values = p.segment.rules.iter().any(|rule| rule.values.is_some());
+    let to = p.publish.to.local_folder();
+    let is_special = to.is_some_and(|to| {
+        !is_literal_path(&to.canonicalize().unwrap_or_else(|_| to.to_owned()).join("runs"))
+    });
+    used([
+        ("clean: cap_outliers", p.rfm.cap.is_some()),
+        ("rfm.features: gap_days_std", p.rfm.features.contains(&Feature::GapDaysStd)),
+        ("rfm.features: n_products", p.rfm.features.contains(&Feature::NProducts)),
+        ("rfm.top_categories", p.rfm.top_categories > 0),
+        ("segment.map: values (conditions on values)", uses_values),
+        ("segment.why", p.why),
+        ("models: rfm_score", uses_rfm_score),
+        ("models: kmeans", !p.clusterings.is_empty()),
+        ("evaluate.sensitivity", p.sensitivity),
+        ("evaluate.validity", p.validity.is_some()),
+        ("evaluate.gates", !p.gates.is_empty()),
+        ("publish.to: URLs (use a path that the cluster shares)", to.is_none()),
+        ("publish.to: paths with * ? [ ] { } \\ %", is_special),
+    ])
+}

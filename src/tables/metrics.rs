@@ -1,0 +1,19 @@
+//! Metrics of the models and their baselines.
+
+use super::{Table, float64, text, uint32};
+use crate::columns::*;
+
+pub(super) const TABLE: Table = Table {
+    name: "metrics",
+    grain: "One row per metric of a model or baseline, over all classes or for one.",
+    columns: &[
+        text(MODEL),
+        text(PROTOCOL),
+        text(METRIC),
+        text(LABEL),
+        float64(VALUE),
+        float64(LOW),
+        float64(HIGH),
+        uint32(N),
+    ],
+};
