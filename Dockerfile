@@ -1,16 +1,16 @@
 # syntax=docker/dockerfile:1
-# custseg in a container of 140 MB that holds the program, its libraries of C, certificates, segment maps and schemas:
+# custseg in a container: the program, C libraries, certificates, segment maps and schemas:
 #
 #   docker build --tag custseg .
 #   docker run --rm --volume "$PWD:/work" --user "$(id -u):$(id -g)" custseg run pipelines/cdnow.yaml
 #
-# Polars takes 20 minutes to compile; the caches below keep it between builds.
+# Polars takes 20 minutes to compile. The caches below keep it between builds.
 FROM rust:1.95-bookworm AS build
 WORKDIR /source
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target \
-    cargo build --profile dist --locked && cp target/dist/custseg /custseg
+    cargo build --release --locked && cp target/release/custseg /custseg
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /custseg /usr/local/bin/custseg
