@@ -33,13 +33,8 @@ pub(crate) struct Machine {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) env_file: Option<PathBuf>,
     /// Format of the log on standard error
-    #[arg(
-        long,
-        global = true,
-        env = "CUSTSEG_LOG_FORMAT",
-        value_name = "FORMAT",
-        default_value = "text"
-    )]
+    #[arg(long, global = true, env = "CUSTSEG_LOG_FORMAT")]
+    #[arg(value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
     /// Increase verbosity (-v debug, -vv trace). RUST_LOG takes precedence
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
@@ -49,21 +44,18 @@ pub(crate) struct Machine {
     pub(crate) quiet: bool,
 }
 
-/// Engine of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PlannedFor {
     /// Spark 3.5 and later, and Sail
     Spark,
 }
 
-/// Format of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PlanFormat {
     /// SQL
     Sql,
 }
 
-/// Format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     /// For people
@@ -72,34 +64,12 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a pipeline and publish its results
     ///
     /// The last line on standard output is JSON: run id, snapshots, rows and paths of the outputs.
-    Run {
-        #[command(flatten)]
-        load: Load,
-        /// Engine: `local`, or the server of a cluster (sc://host:15002). Overrides `engine`
-        #[arg(long, value_name = "ENGINE")]
-        engine: Option<String>,
-        /// Publish the results even if a gate failed
-        #[arg(long)]
-        publish_anyway: bool,
-        /// Compute only the snapshots that have changed since the published run. If there is nothing
-        /// new, nothing is written
-        #[arg(long)]
-        only_new: bool,
-        /// Exit with 99 (Airflow: skipped) if there is nothing new
-        #[arg(long, requires = "only_new")]
-        skip_code: bool,
-        /// Emit OpenLineage events to a file (appended) or an HTTP endpoint. Reads
-        /// OPENLINEAGE_NAMESPACE, OPENLINEAGE_PARENT_ID, OPENLINEAGE_ENDPOINT and
-        /// OPENLINEAGE_API_KEY
-        #[arg(long, env = "CUSTSEG_LINEAGE", value_name = "FILE|URL")]
-        lineage: Option<String>,
-    },
+    Run(RunArgs),
     /// Score customers with the cut points, the map and the models of an earlier run
     ///
     /// Nothing is fitted again: customers of the run with all their transactions get the segments of
@@ -113,11 +83,9 @@ pub(crate) enum Command {
     /// Compare two runs: customers in another segment, their money, and metrics of models
     Diff {
         /// Folder of a run, or of a pipeline's results (its `current`)
-        #[arg(value_name = "RUN_A")]
-        one: PathBuf,
+        run_a: PathBuf,
         /// Folder of the other run
-        #[arg(value_name = "RUN_B")]
-        other: PathBuf,
+        run_b: PathBuf,
         /// Snapshot to compare [default: the newest of each]
         #[arg(long, value_name = "DATE")]
         snapshot: Option<chrono::NaiveDate>,
@@ -131,7 +99,6 @@ pub(crate) enum Command {
     /// Every run publishes one as report.html.
     Report {
         /// Folder of a run, or of a pipeline's results (its `current`)
-        #[arg(value_name = "RUN")]
         run: PathBuf,
         /// File to write, `-` for standard output. The published run is not changed
         #[arg(short, long, value_name = "FILE", default_value = "report.html")]
@@ -171,14 +138,10 @@ pub(crate) enum Command {
     },
     /// Explain the segment of a customer, and the distance to the next scores
     Why {
-        /// Pipeline file
-        #[arg(value_name = "PIPELINE")]
-        pipeline: PathBuf,
-        /// Customer id as in the table `segments`
-        #[arg(value_name = "CUSTOMER_ID")]
-        customer_id: String,
         #[command(flatten)]
-        overrides: Overrides,
+        load: LoadNamed,
+        /// Customer id as in the table `segments`
+        customer_id: String,
     },
     /// List the runs of a results folder, or remove the oldest
     #[command(subcommand)]
@@ -188,7 +151,6 @@ pub(crate) enum Command {
     /// Of any Parquet file: columns with types, sizes and ranges, row groups and metadata.
     Inspect {
         /// Parquet file, or folder of a run or of a pipeline's results
-        #[arg(value_name = "PATH")]
         path: PathBuf,
         /// Print the data dictionary of a run in Markdown: rows, columns, types and meanings
         #[arg(long, conflicts_with = "json")]
@@ -209,39 +171,31 @@ pub(crate) enum Command {
     /// Print shell completions: custseg completions bash > /etc/bash_completion.d/custseg
     Completions {
         /// Shell
-        #[arg(value_enum, value_name = "SHELL")]
         shell: clap_complete::Shell,
     },
     /// Write a manual page per command: custseg man /usr/local/share/man/man1
     Man {
         /// Existing folder
-        #[arg(value_name = "DIR")]
-        to: PathBuf,
+        dir: PathBuf,
     },
     /// Show the first rows after a stage. Publishes nothing
     Peek {
-        /// Pipeline file
-        #[arg(value_name = "PIPELINE")]
-        pipeline: PathBuf,
-        /// Stage
-        #[arg(value_enum, value_name = "STAGE")]
-        stage: Stage,
         /// Number of rows
         #[arg(short = 'n', long, default_value_t = 10, value_name = "N")]
         rows: usize,
         #[command(flatten)]
-        overrides: Overrides,
+        load: LoadNamed,
+        /// Stage
+        stage: Stage,
     },
 }
 
-/// Actions on the runs of a results folder.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Runs {
     /// List the runs, newest first. * marks the current one
     List {
         /// Folder of a pipeline's results
-        #[arg(value_name = "DIR")]
-        folder: PathBuf,
+        dir: PathBuf,
         /// Write one line of JSON per run
         #[arg(long)]
         json: bool,
@@ -249,8 +203,7 @@ pub(crate) enum Runs {
     /// Remove the oldest runs, never the current one. Failed runs are counted apart
     Prune {
         /// Folder of a pipeline's results
-        #[arg(value_name = "DIR")]
-        folder: PathBuf,
+        dir: PathBuf,
         /// Number of runs that stay
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         keep: u32,
@@ -260,7 +213,6 @@ pub(crate) enum Runs {
     },
 }
 
-/// Kind of YAML.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SchemaOf {
     /// A pipeline
@@ -269,7 +221,30 @@ pub(crate) enum SchemaOf {
     Map,
 }
 
-/// Arguments of `score`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) load: Load,
+    /// Engine: `local`, or the server of a cluster (sc://host:15002). Overrides `engine`
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) engine: Option<String>,
+    /// Publish the results even if a gate failed
+    #[arg(long)]
+    pub(crate) publish_anyway: bool,
+    /// Compute only the snapshots that have changed since the published run. If there is nothing
+    /// new, nothing is written
+    #[arg(long)]
+    pub(crate) only_new: bool,
+    /// Exit with 99 (Airflow: skipped) if there is nothing new
+    #[arg(long, requires = "only_new")]
+    pub(crate) skip_code: bool,
+    /// Emit OpenLineage events to a file (appended) or an HTTP endpoint. Reads
+    /// OPENLINEAGE_NAMESPACE, OPENLINEAGE_PARENT_ID, OPENLINEAGE_ENDPOINT and
+    /// OPENLINEAGE_API_KEY
+    #[arg(long, env = "CUSTSEG_LINEAGE", value_name = "FILE|URL")]
+    pub(crate) lineage: Option<String>,
+}
+
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ScoreArgs {
     /// Folder of the artefact (`current/model`), of its run, or of a pipeline's results
@@ -304,7 +279,6 @@ pub(crate) struct ScoreArgs {
     pub(crate) stdio: bool,
 }
 
-/// Arguments of `simulate`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SimulateArgs {
     /// Number of customers. Not all of them buy
@@ -325,7 +299,6 @@ pub(crate) struct SimulateArgs {
     pub(crate) to: PathBuf,
 }
 
-/// Shop to imitate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(crate) enum ShapeArg {
@@ -335,17 +308,23 @@ pub(crate) enum ShapeArg {
     Cdnow,
 }
 
-/// A pipeline and its overrides.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Load {
     /// Pipeline file [default: the embedded CDNOW pipeline, with paths relative to ./pipelines]
-    #[arg(value_name = "PIPELINE")]
     pub(crate) pipeline: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) overrides: Overrides,
 }
 
-/// Overrides of a pipeline.
+/// A pipeline that must be named, and its overrides.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LoadNamed {
+    /// Pipeline file
+    pub(crate) pipeline: PathBuf,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
+}
+
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Overrides {
     /// Override one option. The value is YAML. Can be repeated
@@ -359,7 +338,6 @@ pub(crate) struct Overrides {
     pub(crate) as_of: Option<String>,
 }
 
-/// A stage whose result can be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Stage {
     /// Lines with the pipeline's columns

@@ -9,7 +9,6 @@ use polars::prelude::PolarsError;
 /// Class of a failure. Each class has one exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// A gate failed.
     Gate,
     /// The command line or the YAML is wrong.
     Usage,
@@ -36,16 +35,13 @@ impl Class {
 
 /// An error type of one stage.
 pub trait StageError: std::error::Error + Send + Sync + 'static {
-    /// Prefix of the message.
     const STAGE: Option<&'static str>;
     /// Whether the message is a report of its own, which is printed without `error: `.
     const IS_REPORT: bool = false;
 
-    /// Class of this failure.
     fn class(&self) -> Class;
 }
 
-/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The command line names something that does not exist or cannot be combined.
@@ -53,21 +49,14 @@ pub enum Error {
     Usage(String),
     /// A source file cannot be read.
     #[error("ingest: cannot read {}: {source}", path.display())]
-    Input {
-        /// The file.
-        path: PathBuf,
-        /// Error of the operating system.
-        source: io::Error,
-    },
+    Input { path: PathBuf, source: io::Error },
     /// Checks failed. The ledger, the rejects and the results of the checks are kept for inspection.
     #[error(
         "checks: {failed} of {total} failed; nothing was published\n{results}  ledger and rejects are kept in {}",
         folder.display()
     )]
     Checks {
-        /// Number of failed checks.
         failed: usize,
-        /// Number of checks.
         total: usize,
         /// All results, one line each.
         results: String,
@@ -79,22 +68,13 @@ pub enum Error {
     Data(String),
     /// Polars failed in a stage.
     #[error("{stage}: {source}")]
-    Engine {
-        /// The stage.
-        stage: &'static str,
-        /// Error of Polars.
-        source: PolarsError,
-    },
-    /// A stage failed.
+    Engine { stage: &'static str, source: PolarsError },
     #[error("{}{source}", stage.map_or_else(String::new, |stage| format!("{stage}: ")))]
     Stage {
-        /// Prefix of the message.
         stage: Option<&'static str>,
-        /// Class of the failure.
         class: Class,
         /// Whether the message is a report of its own.
         report: bool,
-        /// Error of the stage.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Nothing is new, with `--skip-code`.

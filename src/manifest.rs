@@ -23,27 +23,21 @@ use crate::tables::TableId;
 /// File name of the manifest in a run's folder.
 pub(crate) const MANIFEST: &str = "manifest.json";
 
-/// One input file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
     /// Path as the pipeline names it.
     pub path: String,
-    /// Size in bytes.
     pub bytes: u64,
-    /// Hash of the content.
     pub blake3: String,
 }
 
-/// One output file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     /// Path within the run's folder.
     pub path: String,
     /// Number of rows. Null if the file is not a table.
     pub rows: Option<usize>,
-    /// Size in bytes.
     pub bytes: usize,
-    /// Hash of the content.
     pub blake3: String,
 }
 
@@ -66,7 +60,6 @@ impl SnapshotFingerprints {
         self.0.iter().filter_map(|(date, hash)| Some((date.parse().ok()?, hash.as_str())))
     }
 
-    /// The dates, ascending.
     pub fn dates(&self) -> Vec<NaiveDate> {
         self.iter().map(|(date, _)| date).collect()
     }
@@ -77,12 +70,9 @@ impl SnapshotFingerprints {
     }
 }
 
-/// Row counts of the customers' source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CustomersRead {
-    /// Rows of the source.
     pub rows: u32,
-    /// Rows without a key.
     pub without_key: u32,
     /// Keys that are in more than one row. The first row counts.
     pub repeated_keys: u32,
@@ -98,10 +88,8 @@ impl CustomersRead {
     }
 }
 
-/// Row counts along the pipeline.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rows {
-    /// Rows of the source.
     pub raw: i64,
     /// Rows that no step rejected.
     pub accepted: i64,
@@ -121,9 +109,7 @@ impl Rows {
 /// Cut points of one dimension at one snapshot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CutRecord {
-    /// The snapshot.
     pub snapshot: String,
-    /// The dimension's column.
     pub dimension: String,
     /// Cut points, ascending. Null if even the lowest value is above the cut point.
     pub points: Vec<Option<f64>>,
@@ -134,42 +120,28 @@ pub struct CutRecord {
 /// One metric over all classes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricRecord {
-    /// The model or its baseline.
     pub model: String,
-    /// The evaluation protocol.
     pub protocol: String,
-    /// The metric.
     pub metric: String,
-    /// Its value.
     pub value: Option<f64>,
-    /// Number of customers.
     pub n: u32,
 }
 
 /// Inputs of a manifest, besides the tables.
 #[derive(Debug, Clone, Copy)]
 pub struct ManifestInputs<'a> {
-    /// Name of the pipeline.
     pub pipeline: &'a str,
-    /// Hash of the definition.
     pub definition_hash: &'a str,
     /// The checked pipeline as JSON, from `clean` to `publish`.
     pub definition: &'a Value,
     /// How the source is read, as JSON.
     pub reading: &'a Value,
-    /// Unit of money.
     pub money: &'a Money,
-    /// Input files.
     pub inputs: &'a [Input],
-    /// Results of the checks.
     pub checks: &'a [CheckResult],
-    /// Results of the gates.
     pub gates: &'a [GateResult],
-    /// Row counts of the customers' source.
     pub customers: Option<CustomersRead>,
-    /// Cut points of every snapshot.
     pub cuts: &'a [Cut],
-    /// Fingerprints of the snapshots.
     pub fingerprints: &'a SnapshotFingerprints,
 }
 
@@ -178,44 +150,28 @@ pub struct ManifestInputs<'a> {
 pub struct Manifest {
     /// Hash of version, definition and inputs.
     pub run_id: String,
-    /// Name of the pipeline.
     pub pipeline: String,
-    /// Version of the program.
     pub version: String,
     /// Hash of the definition, also in every table's footer.
     pub definition_hash: String,
-    /// The checked pipeline.
     pub definition: Value,
-    /// How the source was read.
     pub reading: Value,
-    /// Input files.
     pub inputs: Vec<Input>,
-    /// Results of the checks.
     pub checks: Vec<CheckResult>,
-    /// Results of the gates.
     pub gates: Vec<GateResult>,
-    /// Row counts of the customers' source.
     pub customers: Option<CustomersRead>,
-    /// Snapshots, ascending.
     pub snapshots: Vec<String>,
     /// Fingerprints of the snapshots. A snapshot with an equal fingerprint, definition and version
     /// is equal.
     pub snapshot_inputs: SnapshotFingerprints,
-    /// Row counts along the pipeline.
     pub rows: Rows,
-    /// Cut points per snapshot and dimension.
     pub cut_points: Vec<CutRecord>,
-    /// Metrics over all classes.
     pub metrics: Vec<MetricRecord>,
-    /// Output files.
     pub outputs: Vec<Output>,
 }
 
 impl Manifest {
     /// The manifest of a run with these tables and files.
-    ///
-    /// # Errors
-    /// A table without an expected column.
     pub fn new(
         run_id: &str,
         inputs: ManifestInputs<'_>,
@@ -250,22 +206,15 @@ impl Manifest {
     }
 
     /// Reads the manifest in a run's folder.
-    ///
-    /// # Errors
-    /// No such file, or one of another format.
     pub fn read(folder: &Path) -> std::io::Result<Self> {
         Self::read_file(&folder.join(MANIFEST))
     }
 
     /// Reads a manifest from a file of any name.
-    ///
-    /// # Errors
-    /// No such file, or one of another format.
     pub fn read_file(path: &Path) -> std::io::Result<Self> {
         Ok(serde_json::from_slice(&fs::read(path)?)?)
     }
 
-    /// The text of `manifest.json`.
     pub fn to_json(&self) -> String {
         to_json_text(self)
     }
@@ -275,7 +224,6 @@ impl Manifest {
         self.snapshots.iter().filter_map(|date| date.parse().ok()).collect()
     }
 
-    /// Whether every gate passed.
     pub fn gates_passed(&self) -> bool {
         self.gates.iter().all(|gate| gate.passed)
     }
@@ -301,7 +249,6 @@ impl Manifest {
         segments.filter_map(|segment| segment["name"].as_str()).collect()
     }
 
-    /// Name of the segment map.
     pub fn map_name(&self) -> &str {
         self.definition["segment"]["name"].as_str().unwrap_or("")
     }
@@ -334,7 +281,7 @@ fn cut_record(cut: &Cut, used: &HashMap<(NaiveDate, &'static str), Vec<u8>>) -> 
     CutRecord {
         snapshot: cut.snapshot.to_string(),
         dimension: dimension.to_owned(),
-        points: cut.points.points().iter().map(|x| x.is_finite().then_some(*x)).collect(),
+        points: cut.points.points.iter().map(|x| x.is_finite().then_some(*x)).collect(),
         achieved: used.get(&(cut.snapshot, dimension)).cloned().unwrap_or_default(),
     }
 }

@@ -18,22 +18,16 @@ use crate::rfm::RfmParams;
 use crate::score::ScoreParams;
 use crate::segment::SegmentMap;
 
-/// A checked pipeline.
 #[derive(Debug, Clone)]
 pub struct Pipeline {
-    /// Name of the pipeline.
     pub name: String,
-    /// Options of `ingest`.
     pub ingest: IngestParams,
     /// Steps of `clean`, in order.
     pub clean: Vec<Step>,
     /// Checks of lines, including the maximum shares that steps may reject.
     pub checks: Vec<Check>,
-    /// Options of `rfm`.
     pub rfm: RfmParams,
-    /// Options of `score`.
     pub score: ScoreParams,
-    /// The segment map.
     pub segment: SegmentMap,
     /// Whether `segments` has columns that explain each customer's segment.
     pub why: bool,
@@ -43,11 +37,8 @@ pub struct Pipeline {
     pub clusterings: Vec<KmeansParams>,
     /// Whether alternative definitions of frequency and monetary value are evaluated.
     pub sensitivity: bool,
-    /// Options of `evaluate.validity`.
     pub validity: Option<ValidityParams>,
-    /// Gates on the results.
     pub gates: Vec<Gate>,
-    /// Options of `publish`.
     pub publish: PublishParams,
     /// The cluster that computes instead of this machine.
     pub engine: Option<SparkParams>,
@@ -64,7 +55,6 @@ pub struct Pipeline {
 pub struct PortablePipeline {
     /// The pipeline as JSON, which is YAML, too.
     pub pipeline: Value,
-    /// Its segment map.
     pub map: Value,
     /// Exchange rates and labels, by their names in the artefact.
     pub files: Vec<(String, PathBuf)>,

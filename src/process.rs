@@ -80,8 +80,8 @@ fn handle_signals() -> Result<(), Error> {
 
 /// Restarts the process if options set variables of the environment.
 ///
-/// Polars reads its number of threads and its memory budget from the environment once, and
-/// `set_var` is unsafe. The env file comes first, since it may set the others.
+/// Polars reads its number of threads and its memory budget from the environment once, glibc its
+/// number of arenas, and `set_var` is unsafe. The env file comes first, since it may set the others.
 fn restart_with_variables(machine: &Machine) -> Result<(), Error> {
     let started = std::env::var(STARTED).unwrap_or_default();
     if let Some(path) = &machine.env_file
@@ -98,20 +98,37 @@ fn restart_with_variables(machine: &Machine) -> Result<(), Error> {
     if let Some(mebibytes) = machine.memory_limit {
         settings.push(("POLARS_OOC_MEMORY_BUDGET_MB".to_owned(), mebibytes.to_string()));
     }
+    let required = !settings.is_empty();
+    settings.extend(arenas(machine.threads));
     if settings.is_empty() || started == "machine" {
         return Ok(());
     }
-    Err(restart("machine", settings))
+    let error = restart("machine", settings);
+    // Without the limit on arenas the program only needs more memory.
+    if required { Err(error) } else { Ok(()) }
+}
+
+/// One memory arena per core, unless the environment sets their number. By default glibc creates
+/// eight, and memory that is freed in one cannot be reused by another: a run needs a third more.
+fn arenas(threads: Option<u16>) -> Option<(String, String)> {
+    const ARENAS: &str = "MALLOC_ARENA_MAX";
+    if !cfg!(target_env = "gnu") || std::env::var_os(ARENAS).is_some() {
+        return None;
+    }
+    let cores = match threads {
+        Some(threads) => usize::from(threads),
+        None => thread::available_parallelism().ok()?.get(),
+    };
+    Some((ARENAS.to_owned(), cores.to_string()))
 }
 
 /// Replaces the process by a new one. Returns only if that fails.
 fn restart(reason: &str, settings: Vec<(String, String)>) -> Error {
-    let program = match std::env::current_exe() {
-        Ok(program) => program,
-        Err(error) => return Error::Usage(format!("cannot restart: {error}")),
-    };
     let arguments = std::env::args_os().skip(1);
-    let error = Process::new(program).args(arguments).envs(settings).env(STARTED, reason).exec();
+    let error = match std::env::current_exe() {
+        Ok(exe) => Process::new(exe).args(arguments).envs(settings).env(STARTED, reason).exec(),
+        Err(error) => error,
+    };
     Error::Usage(format!("cannot restart: {error}"))
 }
 

@@ -19,7 +19,6 @@ pub trait ScanObserver: Send + Sync {
     fn rows_read(&self, _rows: usize) {}
 }
 
-/// Ignores all progress.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 

@@ -30,7 +30,7 @@ mod record;
 
 pub(crate) use differences::{DiffScope, differences};
 use record::NO_HASH;
-pub use record::{Artefact, ClusteringRecord, CutPointsRecord, ModelRecord};
+pub(crate) use record::{Artefact, ClusteringRecord, CutPointsRecord, ModelRecord};
 
 /// Format that this version writes, and the only one that it reads.
 ///
@@ -48,7 +48,7 @@ const CHANGED: &str = "content does not match its hash";
 
 /// Why an artefact cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ArtefactError {
+pub(crate) enum ArtefactError {
     /// A file cannot be read.
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
@@ -103,7 +103,7 @@ impl ArtefactError {
 
 /// A stored artefact whose files match their recorded hashes.
 #[derive(Debug, Clone)]
-pub struct StoredArtefact {
+pub(crate) struct StoredArtefact {
     pub folder: PathBuf,
     pub record: Artefact,
 }
@@ -114,7 +114,7 @@ impl StoredArtefact {
     ///
     /// # Errors
     /// No artefact, another format, or a file that does not match its hash.
-    pub fn open(path: &Path) -> Result<Self, ArtefactError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, ArtefactError> {
         let candidates = [path.to_owned(), path.join(FOLDER), path.join("current").join(FOLDER)];
         let folder = candidates
             .into_iter()
@@ -133,19 +133,13 @@ impl StoredArtefact {
     }
 
     /// The pipeline without its paths.
-    ///
-    /// # Errors
-    /// A file that is not JSON.
-    pub fn pipeline(&self) -> Result<Value, ArtefactError> {
+    pub(crate) fn pipeline(&self) -> Result<Value, ArtefactError> {
         let path = self.folder.join(PIPELINE);
         serde_json::from_slice(&read(&path)?).map_err(|error| ArtefactError::damaged(&path, error))
     }
 
     /// Refits the models of a pipeline.
-    ///
-    /// # Errors
-    /// A missing model, or one that differs from its record after refitting.
-    pub fn models(&self, models: &[ModelParams]) -> Result<Vec<FittedModel>, ArtefactError> {
+    pub(crate) fn models(&self, models: &[ModelParams]) -> Result<Vec<FittedModel>, ArtefactError> {
         models.iter().map(|params| self.model(params)).collect()
     }
 

@@ -20,7 +20,7 @@ pub(super) const NO_HASH: &str = "0000000000000000000000000000000000000000000000
 ///
 /// Numbers keep every bit in JSON: serde_json is built with `float_roundtrip`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Artefact {
+pub(crate) struct Artefact {
     pub format: u32,
     /// Version of custseg that wrote the artefact.
     pub version: String,
@@ -46,7 +46,7 @@ pub struct Artefact {
 
 /// Cut points with the score distribution of the customers that they were computed from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct CutPointsRecord {
+pub(crate) struct CutPointsRecord {
     /// Snapshot of these customers.
     pub snapshot: String,
     /// Recency, frequency and monetary value.
@@ -55,7 +55,7 @@ pub struct CutPointsRecord {
 
 /// Cut points of one dimension.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DimensionRecord {
+pub(crate) struct DimensionRecord {
     /// Column of the dimension.
     pub dimension: String,
     /// Ascending. -inf if even the lowest value is in a higher bin.
@@ -68,7 +68,7 @@ pub struct DimensionRecord {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ModelRecord {
+pub(crate) struct ModelRecord {
     /// File name of the training customers without `.parquet`.
     pub name: String,
     /// Number of training customers.
@@ -82,7 +82,7 @@ pub struct ModelRecord {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ClusteringRecord {
+pub(crate) struct ClusteringRecord {
     pub name: String,
     pub features: Vec<Axes>,
     /// Names of the clusters.
@@ -96,25 +96,22 @@ impl Artefact {
     ///
     /// # Errors
     /// Scores by rank, or a damaged record.
-    pub fn frozen(&self) -> Result<FrozenCutPoints, ArtefactError> {
+    pub(crate) fn frozen(&self) -> Result<FrozenCutPoints, ArtefactError> {
         let Some(record) = &self.cut_points else {
             return Err(ArtefactError::NoCutPoints(self.pipeline.clone()));
         };
         Ok(FrozenCutPoints {
             date: date(&record.snapshot)?,
-            points: record
-                .dimensions
-                .each_ref()
-                .map(|dimension| CutPoints::new(dimension.points.clone(), dimension.upper)),
+            points: record.dimensions.each_ref().map(|dimension| CutPoints {
+                points: dimension.points.clone(),
+                upper: dimension.upper,
+            }),
             counts: record.dimensions.each_ref().map(|dimension| dimension.customers.clone()),
         })
     }
 
     /// The fitted clusterings of a pipeline.
-    ///
-    /// # Errors
-    /// A clustering that is not in the record.
-    pub fn cluster_models(
+    pub(crate) fn cluster_models(
         &self,
         clusterings: &[KmeansParams],
     ) -> Result<Vec<ClusterModel>, ArtefactError> {
@@ -139,21 +136,18 @@ impl Artefact {
     }
 
     /// Newest snapshot of the run.
-    ///
-    /// # Errors
-    /// A record without a date.
-    pub fn snapshot(&self) -> Result<NaiveDate, ArtefactError> {
+    pub(crate) fn snapshot(&self) -> Result<NaiveDate, ArtefactError> {
         date(&self.snapshot)
     }
 
     /// Fitted parameters other than the cut points.
-    pub fn fitted(&self) -> Fitted {
+    pub(crate) fn fitted(&self) -> Fitted {
         Fitted { limit: self.limit, categories: self.categories.clone() }
     }
 
     /// The record as JSON, with its own hash.
     #[expect(clippy::expect_used, reason = "plain data with text keys always serialises")]
-    pub fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         let unhashed = Self { blake3: NO_HASH.to_owned(), ..self.clone() };
         let text = serde_json::to_string_pretty(&unhashed).expect("a record serialises") + "\n";
         text.replacen(NO_HASH, &hash(text.as_bytes()), 1)
@@ -166,8 +160,8 @@ impl From<&FrozenCutPoints> for CutPointsRecord {
             let points = &frozen.points[dimension as usize];
             DimensionRecord {
                 dimension: dimension.value().to_owned(),
-                points: points.points().to_vec(),
-                upper: points.upper(),
+                points: points.points.clone(),
+                upper: points.upper,
                 customers: frozen.counts[dimension as usize].clone(),
             }
         });

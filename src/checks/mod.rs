@@ -12,11 +12,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::clean::Reason;
 use crate::ingest::cell::{is_empty, reads_column};
-use crate::ingest::{LookupError, LookupParams, LookupTable, SourceFile};
+use crate::ingest::{LookupParams, LookupTable, ReadError, SourceFile};
 use crate::orders::line_metrics::MetricValue;
 use crate::orders::{LineMetric, MetricValues, OrderFacts};
 
-/// A validated check.
 #[derive(Debug, Clone)]
 pub struct Check {
     /// Its YAML key, or the key of the step whose share it limits.
@@ -97,17 +96,15 @@ pub enum Expectation {
 
 impl Expectation {
     /// The metric that the scan counts, if any. Reads the table of a `referential` check.
-    fn line_metric(&self, scope: Scope) -> Result<Option<LineMetric>, LookupError> {
+    fn line_metric(&self, scope: Scope) -> Result<Option<LineMetric>, ReadError> {
         let at_fault = match self {
             Self::RowCount { .. } | Self::Freshness { .. } | Self::StepShare { .. } => {
                 return Ok(None);
             }
             Self::Unique(columns) => {
+                let columns = columns.clone();
                 let accepted_only = scope == Scope::Accepted;
-                return Ok(Some(LineMetric::Duplicates {
-                    columns: columns.clone(),
-                    accepted_only,
-                }));
+                return Ok(Some(LineMetric::Duplicates { columns, accepted_only }));
             }
             Self::MissingShare { value, .. } => is_empty(value.clone()),
             Self::Range { value, min, max, .. } => {
@@ -122,8 +119,7 @@ impl Expectation {
             Self::Referential { value, table, .. } => {
                 let lookup = LookupTable::read(table, KEY)?;
                 let keys = lookup.frame.column(KEY).and_then(|keys| keys.str().cloned());
-                let keys =
-                    keys.map_err(|source| LookupError::Read { name: KEY.to_owned(), source })?;
+                let keys = keys.map_err(|error| ReadError::table(KEY, &error))?;
                 is_none_of(value, keys.iter().flatten())
             }
         };
@@ -132,7 +128,7 @@ impl Expectation {
 }
 
 /// The metrics that the scan counts for the checks, in their order. Reads the lookup tables.
-pub fn line_metrics(checks: &[Check]) -> Result<Vec<LineMetric>, LookupError> {
+pub(crate) fn line_metrics(checks: &[Check]) -> Result<Vec<LineMetric>, ReadError> {
     checks.iter().filter_map(|check| check.expectation.line_metric(check.of).transpose()).collect()
 }
 
@@ -184,7 +180,7 @@ impl CheckResult {
 ///
 /// # Errors
 /// `facts` come from a scan without the [`line_metrics`] of these checks.
-pub fn evaluate(
+pub(crate) fn evaluate(
     checks: &[Check],
     facts: &OrderFacts,
     files: &[&str],
@@ -306,7 +302,7 @@ fn describe_range<T: Display>(min: Option<T>, max: Option<T>) -> String {
 }
 
 /// The results as text, one line each.
-pub fn describe(results: &[CheckResult]) -> String {
+pub(crate) fn describe(results: &[CheckResult]) -> String {
     results.iter().map(describe_result).collect()
 }
 
@@ -323,9 +319,7 @@ fn describe_result(result: &CheckResult) -> String {
         Some(lines) => format!("{lines} of {inspected} {scope}lines"),
         None => result.measured.to_string(),
     };
-    let first = match &result.first {
-        Some(first) => format!("; first: {first}"),
-        None => String::new(),
-    };
+    let first = result.first.as_ref().map(|first| format!("; first: {first}"));
+    let first = first.as_deref().unwrap_or("");
     format!("  {mark}  {check}{separator}{on}: {measured}; expected {expected}{first}\n")
 }

@@ -49,15 +49,10 @@ mod tests {
 
     #[test]
     fn finds_duplicates_in_every_type() {
-        let lists = Column::new(
-            "lists".into(),
-            [Series::new("".into(), [1]), Series::new("".into(), [1]), Series::new("".into(), [2])],
-        );
-        let days =
-            Column::new("days".into(), [Some(1), Some(1), None]).cast(&DataType::Date).unwrap();
-        let categories = Column::new("categories".into(), ["a", "a", "b"])
-            .cast(&DataType::from_categories(Categories::global()))
-            .unwrap();
+        let lists = [1, 1, 2].map(|value| Series::new("".into(), [value]));
+        let days = Column::new("days".into(), [Some(1), Some(1), None]);
+        let categories = Column::new("categories".into(), ["a", "a", "b"]);
+        let global = DataType::from_categories(Categories::global());
         for column in [
             Column::new("strings".into(), [Some("a"), Some("a"), Some("")]),
             Column::new("nulls".into(), [None, None, Some("")]),
@@ -65,9 +60,9 @@ mod tests {
             Column::new("nans".into(), [f64::NAN, -f64::NAN, 0.0]),
             Column::new("small integers".into(), [-1i8, -1, 1]),
             Column::new("booleans".into(), [Some(false), Some(false), None]),
-            lists,
-            days,
-            categories,
+            Column::new("lists".into(), lists),
+            days.cast(&DataType::Date).unwrap(),
+            categories.cast(&global).unwrap(),
         ] {
             let name = column.name().to_string();
             let frame = DataFrame::new(3, vec![column]).unwrap();
@@ -89,23 +84,20 @@ mod tests {
         // Pseudo-random numbers below `n`, so that both columns have few distinct values.
         let random = |row: u64, n: u64| row.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17) % n;
         let number: Vec<u64> = (0..rows).map(|row| row.wrapping_mul(48_271) % 1_000_003).collect();
-        let texts: Vec<Option<String>> = (0..rows)
-            .map(|row| random(row, 211))
-            .map(|value| (value != 7).then(|| value.to_string()))
-            .collect();
-        let numbers: Vec<u64> = (0..rows).map(|row| random(row ^ 0xff, 199)).collect();
+        let cells =
+            |row| (Some(random(row, 211)).filter(|text| *text != 7), random(row ^ 0xff, 199));
+        let (texts, numbers): (Vec<Option<u64>>, Vec<u64>) = (0..rows).map(cells).unzip();
         let is_candidate: Vec<bool> = (0..rows).map(|row| random(row, 5) != 0).collect();
-        let mut originals: HashMap<(Option<String>, u64), u64> = HashMap::new();
+        let mut originals = HashMap::new();
         for row in (0..rows as usize).filter(|row| is_candidate[*row]) {
-            let lowest = originals.entry((texts[row].clone(), numbers[row])).or_insert(u64::MAX);
+            let lowest = originals.entry((texts[row], numbers[row])).or_insert(u64::MAX);
             *lowest = number[row].min(*lowest);
         }
         let expected: Vec<bool> = (0..rows as usize)
-            .map(|row| {
-                is_candidate[row] && number[row] > originals[&(texts[row].clone(), numbers[row])]
-            })
+            .map(|row| is_candidate[row] && number[row] > originals[&(texts[row], numbers[row])])
             .collect();
-        let whole = df!("texts" => texts, "numbers" => numbers).unwrap();
+        let whole = df!("texts" => texts, "numbers" => numbers).unwrap().lazy();
+        let whole = whole.with_column(col("texts").cast(DataType::String)).collect().unwrap();
         let mut chunked = whole.head(Some(0));
         for offset in (0..rows as i64).step_by(7_001) {
             chunked.vstack_mut(&whole.slice(offset, 7_001)).unwrap();

@@ -6,7 +6,7 @@ use polars::prelude::*;
 
 use crate::columns::{CUSTOMER_ID, REASON, SOURCE_FILE, SOURCE_ROW};
 use crate::ingest::cell::is_empty_cell;
-use crate::ingest::{self, Fault, Lines, PromisedRows, outcomes, schema_mapping};
+use crate::ingest::{self, Fault, Lines, PromisedRows, outcomes};
 
 mod duplicates;
 pub mod predicate;
@@ -17,9 +17,6 @@ pub use predicate::Predicate;
 pub use returns::Pairs;
 pub use steps::{LineField, ReturnPolicy, Step};
 
-use steps::RejectRule;
-
-/// Why lines are rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
     /// `ingest` for lines that cannot be parsed, `clean` for lines without a customer id, otherwise
@@ -28,22 +25,14 @@ pub struct Reason {
     pub reason: String,
     /// The pipeline's name of the invalid cell, if a single cell cannot be parsed.
     pub cell: Option<&'static str>,
-    /// Index of the step in `clean`, if it is a step of the user.
+    /// Index of the step in `clean`, if it is a step of the user. The ledger lists its reasons even
+    /// if they apply to no line.
     pub position: Option<usize>,
-    /// Whether the ledger lists the reason even if it applies to no line: true for configured
-    /// steps.
-    pub declared: bool,
 }
 
 impl Reason {
     fn of_step(step: &Step, position: usize, reason: String) -> Self {
-        let step = step.name().to_owned();
-        Self { step, reason, cell: None, position: Some(position), declared: true }
-    }
-
-    /// A reason that applies without a step of the user.
-    fn implicit(step: &str, reason: String, cell: Option<&'static str>) -> Self {
-        Self { step: step.to_owned(), reason, cell, position: None, declared: false }
+        Self { step: step.name().to_owned(), reason, cell: None, position: Some(position) }
     }
 }
 
@@ -74,14 +63,8 @@ fn is_return(returns: Option<&(String, ReturnPolicy)>) -> Expr {
     returns.map_or(lit(false), |(prefix, _)| steps::order_id_starts_with(prefix))
 }
 
-const MISSING_CUSTOMER: &str = "customer_id missing";
-const UNMATCHED_RETURN: &str = "no earlier purchase to undo";
-
 /// Marks every line with the first reason that applies to it. `pairs` lists the returns without a
 /// purchase if returns are matched; without `pairs` no return is rejected for that.
-///
-/// # Errors
-/// The plan is invalid.
 pub fn mark(steps: &[Step], lines: Lines, pairs: Option<&Pairs>) -> PolarsResult<MarkedLines> {
     let mut frame = lines.frame;
     let schema = frame.collect_schema()?;
@@ -89,32 +72,30 @@ pub fn mark(steps: &[Step], lines: Lines, pairs: Option<&Pairs>) -> PolarsResult
         .iter()
         .find_map(Step::kept_returns)
         .map(|(prefix, policy)| (prefix.to_owned(), policy));
-    let faults = lines.faults.into_iter();
-    let reasons =
-        faults.map(|Fault { reason, cell }| Reason::implicit(ingest::STAGE, reason, cell));
-    let mut marker = Marker { frame, reasons: reasons.collect(), pending: Vec::new() };
+    let step = ingest::STAGE.to_owned();
+    let unparsable =
+        |Fault { reason, cell }| Reason { step: step.clone(), reason, cell, position: None };
+    let reasons = lines.faults.into_iter().map(unparsable).collect();
+    let mut marker = Marker { frame, reasons, pending: Vec::new() };
     for (position, step) in steps.iter().enumerate() {
-        match step.reject_rule(is_return(returns.as_ref()), &schema) {
-            RejectRule::Rowwise(rules) => {
-                for (reason, predicate) in rules {
-                    marker.reject(Reason::of_step(step, position, reason), predicate);
-                }
-            }
-            // A line that an earlier step rejected is not the original of a duplicate.
-            RejectRule::Duplicates(reason, columns) => {
-                marker.flush();
-                let is_duplicate = is_duplicate(columns, &lines.carried);
-                marker.reject(Reason::of_step(step, position, reason), is_duplicate);
-            }
+        // A line that an earlier step rejected is not the original of a duplicate.
+        if matches!(step, Step::DropDuplicates(_)) {
+            marker.flush();
+        }
+        let is_return = is_return(returns.as_ref());
+        for (reason, predicate) in step.rejections(is_return, &schema, &lines.carried) {
+            marker.reject(Reason::of_step(step, position, reason), predicate);
         }
     }
     // Lines without a customer id are always rejected.
     if !steps.iter().any(Step::drops_missing_customers) {
-        let reason = Reason::implicit("clean", MISSING_CUSTOMER.to_owned(), None);
+        let [step, reason] = ["clean", "customer_id missing"].map(str::to_owned);
+        let reason = Reason { step, reason, cell: None, position: None };
         marker.reject(reason, is_empty_cell(CUSTOMER_ID, schema.get(CUSTOMER_ID)));
     }
     if let Some(position) = steps.iter().position(Step::matches_returns) {
-        let reason = Reason::of_step(&steps[position], position, UNMATCHED_RETURN.to_owned());
+        let reason = "no earlier purchase to undo".to_owned();
+        let reason = Reason::of_step(&steps[position], position, reason);
         let is_unmatched = pairs.map_or(lit(false), |pairs| pairs.is_unmatched(line_number()));
         marker.flush();
         marker.reject(reason, is_unmatched);
@@ -156,15 +137,4 @@ impl Marker {
 pub fn line_number() -> Expr {
     col(SOURCE_FILE).cast(DataType::UInt64) * lit(1u64 << 32)
         + col(SOURCE_ROW).cast(DataType::UInt64)
-}
-
-/// Whether an accepted line equals an accepted line before it, in an earlier file or row. Without
-/// `columns` it compares whole source rows.
-fn is_duplicate(columns: Vec<Expr>, carried: &[String]) -> Expr {
-    let cells = if columns.is_empty() {
-        carried.iter().map(|name| col(schema_mapping::carried_name(name))).collect()
-    } else {
-        columns
-    };
-    duplicates::is_duplicate(cells, col(REASON).is_null(), line_number())
 }

@@ -6,11 +6,10 @@ use polars::prelude::*;
 use polars::sql::sql_expr;
 
 use crate::columns::*;
-use crate::ingest::{Money, schema_mapping};
+use crate::ingest::{Money, Source, schema_mapping};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Predicate {
-    /// The SQL text of the user.
     pub sql: String,
     /// Boolean expression over the columns of the lines; true for lines to keep.
     pub keep: Expr,
@@ -36,30 +35,19 @@ impl Predicate {
     /// The pipeline's names take precedence: ids are text, `ordered_at` a local timestamp, `day` a
     /// date, `quantity` an integer, `unit_price` and `amount` are money. All other names are
     /// columns of the source, as text.
-    pub fn parse(
-        sql: &str,
-        mapped: &[&str],
-        source: &[String],
-        money: &Money,
-    ) -> Result<Self, PredicateError> {
+    pub fn parse(sql: &str, names: &SourceNames<'_>) -> Result<Self, PredicateError> {
         let parsed = parse_rowwise(sql)?;
-        let mut source_columns: Vec<String> = Vec::new();
+        let mut columns: PlIndexMap<PlSmallStr, Expr> = PlIndexMap::default();
+        let mut source_columns = Vec::new();
         for name in parsed.clone().meta().root_names() {
-            if is_pipeline_name(&name, mapped) {
-                continue;
-            }
-            if !source.iter().any(|column| *column == name.as_str()) {
-                return Err(PredicateError::Unknown(name.to_string()));
-            }
-            if !source_columns.iter().any(|column| *column == name.as_str()) {
-                source_columns.push(name.to_string());
+            if !columns.contains_key(&name) {
+                let (expr, source_column) = names.column(&name)?;
+                source_columns.extend(source_column);
+                columns.insert(name, expr);
             }
         }
         let keep = parsed.map_expr(|expr| match &expr {
-            Expr::Column(name) if source_columns.iter().any(|column| *column == name.as_str()) => {
-                source_column(name)
-            }
-            Expr::Column(name) => line_column(name, money),
+            Expr::Column(name) => columns.get(name).cloned().unwrap_or(expr),
             // DATE '2011-12-10': Polars warns about the cast that polars-sql creates for it.
             Expr::Cast { expr: text, dtype: DataTypeExpr::Literal(DataType::Date), .. } => {
                 date_literal(text).unwrap_or(expr)
@@ -121,35 +109,48 @@ pub fn condition(sql: &str, schema: &Schema) -> Result<Expr, PredicateError> {
     Ok(parsed)
 }
 
-/// A column of the lines by its name in the configuration: a name of the pipeline, or a column of
-/// the source, which is text and also returned by name.
-pub fn column(
-    name: &str,
-    mapped: &[&str],
-    source: &[String],
-    money: &Money,
-) -> Result<(Expr, Option<String>), PredicateError> {
-    if is_pipeline_name(name, mapped) {
-        Ok((line_column(name, money), None))
-    } else if source.iter().any(|column| column == name) {
-        Ok((source_column(name), Some(name.to_owned())))
-    } else {
-        Err(PredicateError::Unknown(name.to_owned()))
-    }
+/// Column names that predicates and checks may use.
+pub struct SourceNames<'a> {
+    /// The pipeline's names of the columns that at least one source maps.
+    mapped: PlIndexSet<&'a str>,
+    /// All columns of all sources.
+    columns: Vec<String>,
+    money: Money,
 }
 
-fn is_pipeline_name(name: &str, mapped: &[&str]) -> bool {
-    name == DAY || mapped.contains(&name)
+impl<'a> SourceNames<'a> {
+    pub fn new(sources: &'a [Source], money: &Money) -> Self {
+        let mapped = sources.iter().flat_map(|source| source.columns.mapped());
+        let files = sources.iter().flat_map(|source| &source.set.files);
+        Self {
+            mapped: mapped.map(|(name, _)| name).collect(),
+            columns: schema_mapping::all_columns(files),
+            money: money.clone(),
+        }
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &str> + Clone {
+        self.mapped.iter().copied().chain(self.columns.iter().map(String::as_str))
+    }
+
+    /// A column of the lines: a name of the pipeline, or a column of the source, which is text and
+    /// also returned by name.
+    pub fn column(&self, name: &str) -> Result<(Expr, Option<String>), PredicateError> {
+        if name == DAY || self.mapped.contains(name) {
+            Ok((line_column(name, &self.money), None))
+        } else if self.columns.iter().any(|column| column == name) {
+            let cell = col(schema_mapping::carried_name(name)).cast(DataType::String);
+            Ok((cell, Some(name.to_owned())))
+        } else {
+            Err(PredicateError::Unknown(name.to_owned()))
+        }
+    }
 }
 
 fn date_literal(text: &Expr) -> Option<Expr> {
     let Expr::Literal(literal) = text else { return None };
     let date = NaiveDate::parse_from_str(literal.extract_str()?, "%Y-%m-%d").ok()?;
     Some(lit(date).cast(DataType::Date))
-}
-
-fn source_column(name: &str) -> Expr {
-    col(schema_mapping::carried_name(name)).cast(DataType::String)
 }
 
 fn line_column(name: &str, money: &Money) -> Expr {

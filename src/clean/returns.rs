@@ -7,10 +7,7 @@
 
 use polars::prelude::*;
 
-use crate::columns::{
-    CUSTOMER_ID, DAY, LINE, MATCHED_ORDER_ID, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY,
-    RETURNED, UNITS,
-};
+use crate::columns::*;
 
 /// Columns of the lines that [`Pairs::of`] requires.
 pub const CANDIDATE: [&str; 9] =
@@ -38,20 +35,13 @@ struct OpenPurchase<'a> {
 impl Pairs {
     /// Matches returns among the lines of customers and products that have returns. Other lines may
     /// be left out.
-    ///
-    /// # Errors
-    /// A column of [`CANDIDATE`] is missing.
     pub fn of(candidates: &DataFrame) -> PolarsResult<Self> {
         let text = [CUSTOMER_ID, PRODUCT_ID, ORDER_ID].map(|name| col(name).cast(DataType::String));
         // Lines that tie even in these columns undo the same purchases in either order.
         let order =
             [CUSTOMER_ID, PRODUCT_ID, ORDERED_AT, RETURNED, ORDER_ID, QUANTITY, MONEY, LINE];
-        let sorted = candidates
-            .clone()
-            .lazy()
-            .with_columns(text)
-            .sort(order, Default::default())
-            .collect()?;
+        let candidates = candidates.clone().lazy().with_columns(text);
+        let sorted = candidates.sort(order, Default::default()).collect()?;
         let customers = sorted.column(CUSTOMER_ID)?.str()?;
         let products = sorted.column(PRODUCT_ID)?.str()?;
         let orders = sorted.column(ORDER_ID)?.str()?;

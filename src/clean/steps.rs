@@ -5,12 +5,10 @@ use polars::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Predicate;
-use crate::columns::{
-    AMOUNT, CUSTOMER_ID, DAY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, UNIT_PRICE,
-};
+use super::{Predicate, duplicates, line_number};
+use crate::columns::*;
 use crate::ingest::cell::{is_empty_cell, reads_column};
-use crate::ingest::outcomes;
+use crate::ingest::{outcomes, schema_mapping};
 
 /// A mapped column of the lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -85,15 +83,6 @@ pub enum DuplicateKey {
     Fields(#[schemars(length(min = 1))] Vec<LineField>),
 }
 
-/// The lines that a step rejects.
-pub(super) enum RejectRule {
-    /// Reasons with rowwise predicates that are never null.
-    Rowwise(Vec<(String, Expr)>),
-    /// A reason, and the columns in which a line equals an earlier line; none for whole source
-    /// rows.
-    Duplicates(String, Vec<Expr>),
-}
-
 impl Step {
     /// The YAML key of the step.
     pub fn name(&self) -> &'static str {
@@ -110,11 +99,8 @@ impl Step {
 
     /// Order id prefix and policy of cancellations, unless the policy is `drop`.
     pub fn kept_returns(&self) -> Option<(&str, ReturnPolicy)> {
-        match self {
-            Self::Cancellations { policy: ReturnPolicy::Drop, .. } => None,
-            Self::Cancellations { order_id_prefix, policy } => Some((order_id_prefix, *policy)),
-            _ => None,
-        }
+        let Self::Cancellations { order_id_prefix, policy } = self else { return None };
+        (*policy != ReturnPolicy::Drop).then_some((order_id_prefix.as_str(), *policy))
     }
 
     /// The policy for returned money; `Drop` if no step configures one.
@@ -150,17 +136,24 @@ impl Step {
         }
     }
 
-    /// The lines that the step rejects. `is_return` marks accepted cancellations; `schema` holds
-    /// the types of the lines.
-    pub(super) fn reject_rule(&self, is_return: Expr, schema: &Schema) -> RejectRule {
-        let rules = match self {
+    /// Reasons with predicates, true for the lines that the step rejects and never null.
+    /// `is_return` marks accepted cancellations; `schema` contains the types of the lines, and
+    /// `carried` the names of all source columns if whole rows are compared.
+    pub(super) fn rejections(
+        &self,
+        is_return: Expr,
+        schema: &Schema,
+        carried: &[String],
+    ) -> Vec<(String, Expr)> {
+        match self {
             Self::DropDuplicates(DuplicateKey::WholeRow) => {
-                return RejectRule::Duplicates("equal to an earlier row".to_owned(), Vec::new());
+                let cells = carried.iter().map(|name| col(schema_mapping::carried_name(name)));
+                vec![("equal to an earlier row".to_owned(), is_duplicate(cells.collect()))]
             }
             Self::DropDuplicates(DuplicateKey::Fields(fields)) => {
                 let names: Vec<&str> = fields.iter().map(|field| field.column()).collect();
                 let reason = format!("equal to an earlier row in {}", names.join(", "));
-                return RejectRule::Duplicates(reason, names.into_iter().map(col).collect());
+                vec![(reason, is_duplicate(names.into_iter().map(col).collect()))]
             }
             Self::DropMissing(fields) => fields
                 .iter()
@@ -173,41 +166,40 @@ impl Step {
             }
             Self::Cancellations { .. } => Vec::new(),
             Self::KeepPositive(fields) => {
-                fields.iter().map(|field| not_positive(field.column(), is_return.clone())).collect()
+                let not_positive = |name: &str| {
+                    let is_low = col(name).lt_eq(lit(0i64)).fill_null(false);
+                    (format!("{name} not positive"), is_low.and(is_return.clone().not()))
+                };
+                fields.iter().map(|field| not_positive(field.column())).collect()
             }
             Self::NonProductLines { codes, pattern } => {
-                vec![("no product".to_owned(), is_non_product(codes, pattern.as_deref()))]
+                let id = col(PRODUCT_ID).cast(DataType::String);
+                let is_listed = codes.iter().map(|code| id.clone().eq(lit(code.as_str())));
+                let matches =
+                    pattern.as_deref().map(|pattern| id.clone().str().contains(lit(pattern), true));
+                let any = is_listed.chain(matches).reduce(Expr::or).unwrap_or(lit(false));
+                vec![("no product".to_owned(), any.fill_null(lit(false)))]
             }
             Self::Where(predicate) => {
                 // As in SQL, unknown (null) does not keep a line.
                 let not_true = predicate.keep.clone().fill_null(lit(false)).not();
                 vec![(format!("not {}", predicate.sql), not_true)]
             }
-            Self::DateRange { from, until } => outside_range(*from, *until),
-        };
-        RejectRule::Rowwise(rules)
+            Self::DateRange { from, until } => {
+                let day = |date: NaiveDate| lit(date).cast(DataType::Date);
+                let before = from.map(|date| (format!("before {date}"), col(DAY).lt(day(date))));
+                let after =
+                    until.map(|date| (format!("on or after {date}"), col(DAY).gt_eq(day(date))));
+                let rules = before.into_iter().chain(after);
+                rules.map(|(reason, rejects)| (reason, rejects.fill_null(lit(false)))).collect()
+            }
+        }
     }
 }
 
-fn not_positive(name: &str, is_return: Expr) -> (String, Expr) {
-    let is_low = col(name).lt_eq(lit(0i64)).fill_null(false);
-    (format!("{name} not positive"), is_low.and(is_return.not()))
-}
-
-fn is_non_product(codes: &[String], pattern: Option<&str>) -> Expr {
-    let id = col(PRODUCT_ID).cast(DataType::String);
-    let is_listed = codes.iter().map(|code| id.clone().eq(lit(code.as_str())));
-    let matches = pattern.map(|pattern| id.clone().str().contains(lit(pattern), true));
-    let any = is_listed.chain(matches).reduce(Expr::or).unwrap_or(lit(false));
-    any.fill_null(lit(false))
-}
-
-fn outside_range(from: Option<NaiveDate>, until: Option<NaiveDate>) -> Vec<(String, Expr)> {
-    let day = |date: NaiveDate| lit(date).cast(DataType::Date);
-    let before = from.map(|date| (format!("before {date}"), col(DAY).lt(day(date))));
-    let after = until.map(|date| (format!("on or after {date}"), col(DAY).gt_eq(day(date))));
-    let rules = before.into_iter().chain(after);
-    rules.map(|(reason, predicate)| (reason, predicate.fill_null(lit(false)))).collect()
+/// Whether an accepted line equals an accepted line before it, in an earlier file or row.
+fn is_duplicate(cells: Vec<Expr>) -> Expr {
+    duplicates::is_duplicate(cells, col(REASON).is_null(), line_number())
 }
 
 pub(super) fn order_id_starts_with(prefix: &str) -> Expr {
@@ -218,7 +210,6 @@ pub(super) fn order_id_starts_with(prefix: &str) -> Expr {
     })
 }
 
-/// False for null ids.
 fn starts_with(ids: &StringChunked, prefix: &str) -> BooleanChunked {
     let name = ids.name().clone();
     if ids.null_count() > 0 {

@@ -1,6 +1,5 @@
 //! `custseg diff`: compares two runs: segments of customers, money, and metrics of models.
 
-use std::io::Write;
 use std::path::Path;
 
 use chrono::NaiveDate;
@@ -8,11 +7,12 @@ use polars::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::summary::cell;
-use super::table::draw;
+use super::table::{draw, plain};
 use crate::artefact::{DiffScope, differences};
 use crate::columns::*;
 use crate::error::Error;
 use crate::evaluate::comparison;
+use crate::manifest::Manifest;
 use crate::publish::Published;
 use crate::tables::TableId;
 
@@ -20,31 +20,13 @@ use crate::tables::TableId;
 const MOVES: usize = 20;
 
 /// Two runs at one snapshot each.
-struct Comparison {
+pub(super) struct Comparison {
     runs: [Published; 2],
     dates: [NaiveDate; 2],
     moves: DataFrame,
     segments: DataFrame,
     metrics: DataFrame,
     definitions: Option<String>,
-}
-
-pub(super) fn text(
-    runs: [&Path; 2],
-    snapshot: Option<NaiveDate>,
-    out: &mut impl Write,
-) -> Result<(), Error> {
-    let comparison = Comparison::new(runs, snapshot)?;
-    Ok(write!(out, "{}", comparison.describe().map_err(Error::engine("diff"))?)?)
-}
-
-pub(super) fn json(
-    runs: [&Path; 2],
-    snapshot: Option<NaiveDate>,
-    out: &mut impl Write,
-) -> Result<(), Error> {
-    let comparison = Comparison::new(runs, snapshot)?;
-    Ok(writeln!(out, "{}", comparison.to_json().map_err(Error::engine("diff"))?)?)
 }
 
 /// The requested snapshot of a run, or its newest one.
@@ -65,82 +47,57 @@ fn snapshot_of(run: &Published, requested: Option<NaiveDate>) -> Result<NaiveDat
 }
 
 /// Customers and money of a kind of move.
-#[derive(Clone, Copy, Default)]
 struct Total {
     customers: u32,
     money: f64,
 }
 
-/// Totals by kind of move.
-#[derive(Default)]
-struct Totals {
-    all: Total,
-    /// To another segment.
-    moved: Total,
-    only_first: Total,
-    only_second: Total,
-}
-
 impl Comparison {
-    fn new(paths: [&Path; 2], snapshot: Option<NaiveDate>) -> Result<Self, Error> {
-        let [first, second] = paths;
-        let runs = [Published::open(first)?, Published::open(second)?];
-        let dates = [snapshot_of(&runs[0], snapshot)?, snapshot_of(&runs[1], snapshot)?];
-        let customers = [runs[0].segments(dates[0])?, runs[1].segments(dates[1])?];
-        let metrics = [runs[0].table(TableId::Metrics)?, runs[1].table(TableId::Metrics)?];
+    pub(super) fn new(paths: [&Path; 2], snapshot: Option<NaiveDate>) -> Result<Self, Error> {
         let engine = || Error::engine("diff");
-        let moves = comparison::moves(&customers[0], &customers[1]).map_err(engine())?;
-        let segments = comparison::segments(&moves).map_err(engine())?;
-        let metrics = match &metrics {
-            [Some(first), Some(second)] => comparison::metrics(first, second).map_err(engine())?,
+        let [a, b] = [Published::open(paths[0])?, Published::open(paths[1])?];
+        let dates = [snapshot_of(&a, snapshot)?, snapshot_of(&b, snapshot)?];
+        let customers = [a.segments(dates[0])?, b.segments(dates[1])?];
+        let metrics = match (a.table(TableId::Metrics)?, b.table(TableId::Metrics)?) {
+            (Some(a), Some(b)) => comparison::metrics(&a, &b).map_err(engine())?,
             _ => DataFrame::empty(),
         };
-        let [first, second] = &runs;
+        let moves = comparison::moves(&customers[0], &customers[1]).map_err(engine())?;
+        let segments = comparison::segments(&moves).map_err(engine())?;
         let definitions =
-            differences(&first.manifest.definition, &second.manifest.definition, DiffScope::Runs);
-        Ok(Self { runs, dates, moves, segments, metrics, definitions })
+            differences(&a.manifest.definition, &b.manifest.definition, DiffScope::Runs);
+        Ok(Self { runs: [a, b], dates, moves, segments, metrics, definitions })
     }
 
-    fn totals(&self) -> PolarsResult<Totals> {
-        let mut totals = Totals::default();
-        let from = self.moves.column(FROM_SEGMENT)?.str()?;
-        let to = self.moves.column(TO_SEGMENT)?.str()?;
-        let customers = self.moves.column(CUSTOMERS)?.u32()?;
-        let money = self.moves.column(MONEY)?.f64()?;
-        let segments = from.iter().zip(to.iter());
-        for ((from, to), (customers, money)) in segments.zip(customers.iter().zip(money.iter())) {
-            let kind = match (from, to) {
-                (Some(from), Some(to)) if from == to => None,
-                (Some(_), Some(_)) => Some(&mut totals.moved),
-                (None, _) => Some(&mut totals.only_second),
-                (_, None) => Some(&mut totals.only_first),
-            };
-            for total in kind.into_iter().chain([&mut totals.all]) {
-                total.customers += customers.unwrap_or(0);
-                total.money += money.unwrap_or(0.0);
-            }
+    /// Customers and money of some moves.
+    fn total(&self, moves: Expr) -> PolarsResult<Total> {
+        let moves = self.moves.clone().lazy().filter(moves).collect()?;
+        let customers = moves.column(CUSTOMERS)?.u32()?.sum().unwrap_or(0);
+        let money = moves.column(MONEY)?.f64()?.iter().flatten().fold(0.0, |sum, x| sum + x);
+        Ok(Total { customers, money })
+    }
+
+    /// Totals of all customers, of those in another segment, and of those only in the first or only
+    /// in the second run.
+    fn totals(&self) -> PolarsResult<[Total; 4]> {
+        Ok([
+            self.total(lit(true))?,
+            self.total(col(FROM_SEGMENT).neq(col(TO_SEGMENT)))?,
+            self.total(col(TO_SEGMENT).is_null())?,
+            self.total(col(FROM_SEGMENT).is_null())?,
+        ])
+    }
+
+    pub(super) fn describe(&self) -> PolarsResult<String> {
+        let mut text = String::new();
+        for ((ordinal, run), date) in ["first", "second"].iter().zip(&self.runs).zip(self.dates) {
+            let Manifest { pipeline, run_id, version, .. } = &run.manifest;
+            text += &format!("{ordinal:<7} {pipeline} {run_id} at {date} (version {version})\n");
         }
-        Ok(totals)
-    }
-
-    fn describe(&self) -> PolarsResult<String> {
-        let [first, second] = &self.runs;
-        let title = |run: &Published, date: NaiveDate| {
-            let manifest = &run.manifest;
-            format!(
-                "{} {} at {date} (version {})",
-                manifest.pipeline, manifest.run_id, manifest.version
-            )
-        };
-        let mut text = format!(
-            "first   {}\nsecond  {}\n",
-            title(first, self.dates[0]),
-            title(second, self.dates[1])
-        );
         if let Some(differences) = &self.definitions {
             text += &format!("different definitions: {differences}\n");
         }
-        let Totals { all, moved, only_first, only_second } = self.totals()?;
+        let [all, moved, only_first, only_second] = self.totals()?;
         let share = f64::from(moved.customers) / f64::from(all.customers.max(1)) * 100.0;
         text += &format!(
             "\n{} customers: {} in another segment ({share:.1} %, money {:.2}), {} only in the second run, {} only in the first\n",
@@ -177,8 +134,9 @@ impl Comparison {
         Ok(text + &format!("\nmetrics in the first and in the second run\n{table}\n"))
     }
 
-    fn to_json(&self) -> PolarsResult<Value> {
-        let Totals { all, moved, only_first, only_second } = self.totals()?;
+    /// One line of JSON.
+    pub(super) fn to_json(&self) -> PolarsResult<String> {
+        let [all, moved, only_first, only_second] = self.totals()?;
         let run = |run: &Published, date: NaiveDate| {
             json!({
                 "run_id": run.manifest.run_id,
@@ -194,7 +152,7 @@ impl Comparison {
                 "only_one": value(&only_first),
             })
         };
-        Ok(json!({
+        let comparison = json!({
             "one": run(&self.runs[0], self.dates[0]),
             "other": run(&self.runs[1], self.dates[1]),
             "definitions": self.definitions,
@@ -203,26 +161,24 @@ impl Comparison {
             "moves": objects(&self.moves)?,
             "segments": objects(&self.segments)?,
             "metrics": objects(&self.metrics)?,
-        }))
+        });
+        Ok(format!("{comparison}\n"))
     }
 }
 
 /// The rows of a table as JSON objects.
-fn objects(frame: &DataFrame) -> PolarsResult<Vec<Value>> {
-    (0..frame.height()).map(|row| object(frame, row)).collect()
-}
-
-fn object(frame: &DataFrame, row: usize) -> PolarsResult<Value> {
-    let mut object = Map::new();
+fn objects(frame: &DataFrame) -> PolarsResult<Vec<Map<String, Value>>> {
+    let mut objects = vec![Map::new(); frame.height()];
     for column in frame.columns() {
-        let value = match column.get(row)? {
-            value if value.get_str().is_some() => value.get_str().into(),
-            AnyValue::Null => Value::Null,
-            AnyValue::Float64(number) => number.into(),
-            AnyValue::UInt32(number) => number.into(),
-            other => other.to_string().into(),
-        };
-        object.insert(column.name().to_string(), value);
+        for (row, object) in objects.iter_mut().enumerate() {
+            let value = match column.get(row)? {
+                AnyValue::Null => Value::Null,
+                AnyValue::Float64(number) => number.into(),
+                AnyValue::UInt32(number) => number.into(),
+                other => plain(column.name(), other).into(),
+            };
+            object.insert(column.name().to_string(), value);
+        }
     }
-    Ok(Value::Object(object))
+    Ok(objects)
 }

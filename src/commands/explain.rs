@@ -1,11 +1,11 @@
-//! `custseg explain`: the plan of the scan, and the columns after each stage. Reads no row.
+//! `custseg check`, `explain` and `plan`: what a pipeline does. They read no row.
 
 use std::io::Write;
 use std::path::Path;
 
 use polars::prelude::*;
 
-use super::open;
+use super::log;
 use crate::checks;
 use crate::clean::Step;
 use crate::columns::*;
@@ -15,12 +15,36 @@ use crate::orders::{self, OrderFacts};
 use crate::pipeline::Pipeline;
 use crate::rfm;
 use crate::score::Dimension;
-use crate::session::{extra_aggregates, reject_names};
+use crate::session::{Session, extra_aggregates, reject_names};
+use crate::spark;
 use crate::tables::TableId;
 
+/// Loading a pipeline checks it. This prints the result, or what its engine does not support.
+pub(super) fn check(p: &Pipeline, out: &mut impl Write) -> Result<(), Error> {
+    if p.engine.is_some() {
+        spark::check_supported(p)?;
+    }
+    let files = p.ingest.files().count();
+    let plural = if files == 1 { "" } else { "s" };
+    let steps = p.clean.len();
+    let models = p.models.len() + p.clusterings.len();
+    Ok(writeln!(
+        out,
+        "{}: ok ({files} source file{plural}, clean: {steps} steps, map: {}, models: {models})",
+        p.name, p.segment.name
+    )?)
+}
+
+/// The SQL that a Spark cluster runs.
+pub(super) fn plan(p: &Pipeline, to: Option<&str>, out: &mut impl Write) -> Result<(), Error> {
+    let to = to.map_or_else(|| p.publish.to.url(), str::to_owned);
+    Ok(out.write_all(spark::plan(p, &to)?.as_bytes())?)
+}
+
+/// The plan of the scan, and the columns after each stage.
 pub(super) fn explain(p: &Pipeline, out: &mut impl Write) -> Result<(), Error> {
     let engine = Error::engine;
-    let session = open(p);
+    let session = Session::open(p, log::observer());
     let mut lines = session.lines(Reading::Headers)?;
     let schema = lines.frame.collect_schema().map_err(engine("ingest"))?;
     writeln!(out, "# ingest: one row per source row\n{}\n", describe(&schema))?;
@@ -38,8 +62,8 @@ pub(super) fn explain(p: &Pipeline, out: &mut impl Write) -> Result<(), Error> {
         out,
         "\n# orders: the one scan. REJECTS writes the rejected rows, the group-by makes the order facts\n{plan}\n"
     )?;
-    let grain = "one row per customer, order, day and outcome";
-    writeln!(out, "# orders: {grain}\n{}\n", describe(&OrderFacts::schema()))?;
+    let facts = describe(&OrderFacts::schema());
+    writeln!(out, "# orders: one row per customer, order, day and outcome\n{facts}\n")?;
     for (stage, schema) in later_stages(p) {
         writeln!(out, "# {stage}: one row per snapshot and customer\n{}\n", describe(&schema))?;
     }
@@ -48,11 +72,8 @@ pub(super) fn explain(p: &Pipeline, out: &mut impl Write) -> Result<(), Error> {
 
 /// Declared columns after the stages from `rfm` to `model`.
 fn later_stages(p: &Pipeline) -> Vec<(&'static str, Schema)> {
-    let mut schema = declared(rfm::column_names(
-        &p.rfm,
-        Step::policy(&p.clean),
-        p.ingest.customers.as_ref(),
-    ));
+    let mut schema =
+        declared(rfm::column_names(&p.rfm, Step::policy(&p.clean), p.ingest.customers.as_ref()));
     let mut stages = vec![("rfm", schema.clone())];
     let scores = Dimension::ALL.map(|dimension| dimension.score().to_owned());
     let weighted = p.score.weights.map(|_| RFM_SCORE.to_owned());

@@ -1,4 +1,4 @@
-//! `custseg inspect`: the contents of a Parquet file, or the files of a run.
+//! `custseg inspect`: the contents of a Parquet file, or the files or the data dictionary of a run.
 
 use std::io::Write;
 use std::path::Path;
@@ -8,9 +8,10 @@ use serde_json::json;
 
 use super::table::draw_rows;
 use crate::error::Error;
-use crate::manifest::Output;
+use crate::manifest::{Manifest, Output};
 use crate::publish::Published;
 use crate::publish::parquet_metadata::{ColumnMetadata, FileMetadata, parquet_metadata};
+use crate::tables::TableId;
 
 /// Longest shown metadata value and longest shown extreme of a column, in characters.
 const METADATA_CHARS: usize = 120;
@@ -34,22 +35,45 @@ pub(super) fn json(path: &Path, out: &mut impl Write) -> Result<(), Error> {
     Ok(writeln!(out, "{json}")?)
 }
 
+/// Every table of a run in Markdown: what a row is, and type and meaning of every column. Tables of
+/// the artefact are left out.
+pub(super) fn dictionary(run: &Path, out: &mut impl Write) -> Result<(), Error> {
+    let run = Published::open(run).map_err(Error::reading)?;
+    let mut written = Vec::new();
+    for output in &run.manifest.outputs {
+        let Some(path) = output.path.strip_suffix(".parquet") else { continue };
+        let Some(id) = path.split('/').next().and_then(TableId::named) else { continue };
+        if written.contains(&id) {
+            continue;
+        }
+        written.push(id);
+        let table = id.table();
+        let file = match id {
+            TableId::Segments => format!("{}/snapshot=…/part-0.parquet", table.name),
+            _ => output.path.clone(),
+        };
+        writeln!(out, "## `{file}`\n\n{}\n\n| column | type | |\n|---|---|---|", table.grain)?;
+        let metadata = parquet_metadata(&run.folder.join(&output.path)).map_err(Error::reading)?;
+        for column in metadata.columns {
+            let meaning = table.meaning(&column.name).unwrap_or("").replace('|', "\\|");
+            writeln!(out, "| `{}` | `{}` | {meaning} |", column.name, column.r#type)?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
 fn draw_run(run: &Published, out: &mut impl Write) -> Result<(), Error> {
-    let manifest = &run.manifest;
-    writeln!(
-        out,
-        "run {} of pipeline {}, custseg {}",
-        manifest.run_id, manifest.pipeline, manifest.version
-    )?;
+    let Manifest { run_id, pipeline, version, snapshots, rows, .. } = &run.manifest;
+    writeln!(out, "run {run_id} of pipeline {pipeline}, custseg {version}")?;
     writeln!(out, "  folder      {}", run.folder.display())?;
-    writeln!(out, "  snapshots   {}", manifest.snapshots.join(", "))?;
-    let rows = &manifest.rows;
+    writeln!(out, "  snapshots   {}", snapshots.join(", "))?;
     writeln!(
         out,
         "  rows        {} raw, {} accepted, {} of customers",
         rows.raw, rows.accepted, rows.segments
     )?;
-    for input in &manifest.inputs {
+    for input in &run.manifest.inputs {
         writeln!(out, "  input       {} ({})", input.path, BinaryBytes(input.bytes))?;
     }
     let complete = if run.is_complete() { "yes: all files match their hashes" } else { "NO" };
@@ -58,7 +82,7 @@ fn draw_run(run: &Published, out: &mut impl Write) -> Result<(), Error> {
         let rows = output.rows.map_or_else(String::new, |rows| rows.to_string());
         [output.path.clone(), rows, BinaryBytes(output.bytes as u64).to_string()]
     };
-    let rows = manifest.outputs.iter().map(row);
+    let rows = run.manifest.outputs.iter().map(row);
     Ok(writeln!(out, "{}", draw_rows(["file", "rows", "size"], rows, &[1, 2]))?)
 }
 
@@ -71,13 +95,12 @@ fn draw_file(path: &Path, metadata: &FileMetadata, out: &mut impl Write) -> Resu
     }
     let groups: Vec<String> =
         row_groups.iter().take(ROW_GROUPS).map(|group| group.rows.to_string()).collect();
-    let more = if row_groups.len() > groups.len() { ", …" } else { "" };
-    let sizes = if groups.is_empty() {
-        String::new()
-    } else {
-        format!(" of {}{more} rows", groups.join(", "))
-    };
-    writeln!(out, "  row groups  {}{sizes}", row_groups.len())?;
+    write!(out, "  row groups  {}", row_groups.len())?;
+    if !groups.is_empty() {
+        let more = if row_groups.len() > groups.len() { ", …" } else { "" };
+        write!(out, " of {}{more} rows", groups.join(", "))?;
+    }
+    writeln!(out)?;
     for (key, value) in metadata {
         let short = truncate(value, METADATA_CHARS);
         let more = if short.len() < value.len() { "…" } else { "" };

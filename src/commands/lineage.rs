@@ -3,14 +3,14 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::Value;
 use tracing::warn;
 
-use super::log;
+use super::log::{self, lock};
 use crate::error::Error;
 use crate::lineage::{self, Parent, Run, State};
 use crate::pipeline::Pipeline;
@@ -35,7 +35,7 @@ static CURRENT: Mutex<Option<Arc<Emitter>>> = Mutex::new(None);
 
 /// Observer of a run.
 pub(super) struct RunReporter {
-    progress: Option<Arc<log::Progress>>,
+    progress: Arc<dyn RunObserver>,
     emitter: Option<Arc<Emitter>>,
 }
 
@@ -50,7 +50,7 @@ impl RunReporter {
             emitter.send(&State::Start);
             *lock(&CURRENT) = Some(emitter.clone());
         }
-        Ok(Self { progress: log::progress(), emitter })
+        Ok(Self { progress: log::observer(), emitter })
     }
 
     /// Sends the last event.
@@ -71,15 +71,15 @@ pub(crate) fn end_current(state: &State<'_>) {
 
 impl ScanObserver for RunReporter {
     fn scan_started(&self, extent: Option<Extent>) {
-        self.progress.iter().for_each(|progress| progress.scan_started(extent));
+        self.progress.scan_started(extent);
     }
 
     fn bytes_read(&self, bytes: usize) {
-        self.progress.iter().for_each(|progress| progress.bytes_read(bytes));
+        self.progress.bytes_read(bytes);
     }
 
     fn rows_read(&self, rows: usize) {
-        self.progress.iter().for_each(|progress| progress.rows_read(rows));
+        self.progress.rows_read(rows);
     }
 }
 
@@ -124,10 +124,6 @@ impl Emitter {
             warn!(to = %masked(&self.to), reason, "lineage event could not be sent");
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A variable of the environment, if it is not empty.

@@ -7,7 +7,6 @@ use crate::config;
 use crate::error::Error;
 use crate::manifest::Manifest;
 use crate::score::Dimension;
-use crate::segment::SegmentMap;
 use crate::segment::lint::{Findings, lint as find};
 use crate::segment::map::Code;
 
@@ -42,8 +41,17 @@ pub(super) fn lint(
         map.segments.len(),
         codes.len()
     )?;
-    list(&map, "uncovered", "no rule matches", &uncovered, out)?;
-    list(&map, "overlapping", "several rules match, the first wins", &overlapping, out)?;
+    for (kind, meaning, codes) in [
+        ("uncovered", "no rule matches", &uncovered),
+        ("overlapping", "several rules match, the first wins", &overlapping),
+    ] {
+        if !codes.is_empty() {
+            let shown = codes.iter().take(CODES).map(|code| map.code_text(*code));
+            let shown = shown.collect::<Vec<_>>().join(" ");
+            let more = if codes.len() > CODES { " …" } else { "" };
+            writeln!(out, "  {kind:<12} {}: {meaning}: {shown}{more}", codes.len())?;
+        }
+    }
     for idx in &shadowed {
         let rule = &map.rules[*idx];
         let segment = map.name_of(rule.segment);
@@ -66,22 +74,6 @@ pub(super) fn lint(
             codes.len()
         ))),
     }
-}
-
-fn list(
-    map: &SegmentMap,
-    kind: &str,
-    meaning: &str,
-    codes: &[Code],
-    out: &mut impl Write,
-) -> Result<(), Error> {
-    if codes.is_empty() {
-        return Ok(());
-    }
-    let shown: Vec<String> = codes.iter().take(CODES).map(|code| map.code_text(*code)).collect();
-    let more = if codes.len() > CODES { " …" } else { "" };
-    writeln!(out, "  {kind:<12} {}: {meaning}: {}{more}", codes.len(), shown.join(" "))?;
-    Ok(())
 }
 
 /// The scores of each dimension that some customer of a run has, at any snapshot.

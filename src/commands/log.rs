@@ -3,7 +3,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,7 +14,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber, info};
 use tracing_subscriber::layer::{Context, SubscriberExt};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, SpanRef};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
@@ -37,7 +37,6 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// The entered stages with the time of entry, innermost last.
 static ENTERED: Mutex<Vec<(&'static str, Instant)>> = Mutex::new(Vec::new());
 
-/// The progress bar, if there is one.
 static BAR: OnceLock<ProgressBar> = OnceLock::new();
 
 /// Whether the log is JSON, so that nothing else may be written to standard error.
@@ -47,7 +46,7 @@ static PROGRESS: OnceLock<Arc<Progress>> = OnceLock::new();
 
 /// Progress of the current scan.
 #[derive(Debug, Default)]
-pub(crate) struct Progress {
+struct Progress {
     rows: AtomicU64,
     done: AtomicU64,
     /// 0 if the extent is unknown.
@@ -68,11 +67,8 @@ impl Progress {
 
 impl ScanObserver for Progress {
     fn scan_started(&self, extent: Option<Extent>) {
-        let (total, in_rows) = match extent {
-            Some(Extent::Rows(rows)) => (rows, true),
-            Some(Extent::Bytes(bytes)) => (bytes, false),
-            None => (0, false),
-        };
+        let total = extent.map_or(0, |(Extent::Rows(size) | Extent::Bytes(size))| size);
+        let in_rows = matches!(extent, Some(Extent::Rows(_)));
         self.rows.store(0, Ordering::Relaxed);
         self.done.store(0, Ordering::Relaxed);
         self.in_rows.store(in_rows, Ordering::Relaxed);
@@ -95,17 +91,12 @@ impl ScanObserver for Progress {
 
 impl RunObserver for Progress {}
 
-/// An observer for runs without lineage events.
-pub(crate) fn observer() -> Arc<dyn RunObserver> {
-    match progress() {
-        Some(progress) => progress,
+/// An observer that updates the progress that the log shows. It does nothing with `--quiet`.
+pub(super) fn observer() -> Arc<dyn RunObserver> {
+    match PROGRESS.get() {
+        Some(progress) => progress.clone(),
         None => Arc::new(Silent),
     }
-}
-
-/// The progress that the log shows. `None` with `--quiet`.
-pub(crate) fn progress() -> Option<Arc<Progress>> {
-    PROGRESS.get().cloned()
 }
 
 /// Starts the log.
@@ -134,7 +125,7 @@ pub(crate) fn start(machine: &Machine) {
     tracing_subscriber::registry().with(filter).with(lines).with(Stages { logged: json }).init();
     if !machine.quiet {
         let progress = PROGRESS.get_or_init(Arc::default).clone();
-        let bar = (terminal && !json).then(|| BAR.get_or_init(spinner));
+        let bar = (terminal && !json).then(|| BAR.get_or_init(new_bar));
         thread::spawn(move || show(&progress, bar));
     }
 }
@@ -150,7 +141,7 @@ pub(crate) fn failure(message: &str, exit_code: u8) {
     if is_json() {
         let message = message.trim_start_matches("error: ");
         let fields = json!({ "message": message, "exit_code": exit_code });
-        write(&format!("{}\n", line("ERROR", &fields)));
+        write_line("ERROR", &fields);
     } else {
         write(&format!("{message}\n"));
     }
@@ -161,10 +152,11 @@ pub(crate) fn write(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// A line of the JSON log.
-fn line(level: &str, fields: &serde_json::Value) -> serde_json::Value {
+/// Writes a line of the JSON log.
+fn write_line(level: &str, fields: &serde_json::Value) {
     let now = DateTime::<Utc>::from(SystemTime::now()).to_rfc3339_opts(SecondsFormat::Micros, true);
-    json!({ "timestamp": now, "level": level, "fields": fields, "target": "custseg" })
+    let line = json!({ "timestamp": now, "level": level, "fields": fields, "target": "custseg" });
+    write(&format!("{line}\n"));
 }
 
 /// Removes the progress bar before other output.
@@ -185,53 +177,53 @@ struct StageData {
     rows: Option<u64>,
 }
 
-/// Finds the field `rows` of a span or an event.
-struct RowsField<'a>(&'a mut Option<u64>);
-
-impl Visit for RowsField<'_> {
+/// Stores the field `rows` of a span or an event.
+impl Visit for StageData {
     fn record_u64(&mut self, field: &Field, value: u64) {
         if field.name() == "rows" {
-            *self.0 = Some(value);
+            self.rows = Some(value);
         }
     }
 
     fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
 }
 
+/// Updates the data of a span if it is a stage.
+fn update<'a, S: LookupSpan<'a>>(
+    span: Option<SpanRef<'a, S>>,
+    update: impl FnOnce(&mut StageData),
+) {
+    if let Some(span) = span {
+        span.extensions_mut().get_mut::<StageData>().map(update);
+    }
+}
+
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Stages {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         if let Some(span) = context.span(id).filter(|span| STAGES.contains(&span.name())) {
-            let mut rows = None;
-            attributes.record(&mut RowsField(&mut rows));
-            span.extensions_mut().insert(StageData { started: Instant::now(), rows });
+            let mut data = StageData { started: Instant::now(), rows: None };
+            attributes.record(&mut data);
+            span.extensions_mut().insert(data);
         }
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        if let Some(span) = context.span(id)
-            && let Some(data) = span.extensions_mut().get_mut::<StageData>()
-        {
-            values.record(&mut RowsField(&mut data.rows));
-        }
+        update(context.span(id), |data| values.record(data));
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        if let Some(span) = context.event_span(event)
-            && let Some(data) = span.extensions_mut().get_mut::<StageData>()
-        {
-            event.record(&mut RowsField(&mut data.rows));
-        }
+        update(context.event_span(event), |data| event.record(data));
     }
 
     fn on_enter(&self, id: &Id, context: Context<'_, S>) {
         if let Some(span) = context.span(id).filter(|span| STAGES.contains(&span.name())) {
-            entered().push((span.name(), Instant::now()));
+            lock(&ENTERED).push((span.name(), Instant::now()));
         }
     }
 
     fn on_exit(&self, id: &Id, context: Context<'_, S>) {
         if context.span(id).is_some_and(|span| STAGES.contains(&span.name())) {
-            entered().pop();
+            lock(&ENTERED).pop();
         }
     }
 
@@ -248,18 +240,18 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Stages {
         if let Some(rows) = data.rows {
             fields["rows"] = json!(rows);
         }
-        write(&format!("{}\n", line("INFO", &fields)));
+        write_line("INFO", &fields);
     }
 }
 
-fn entered() -> std::sync::MutexGuard<'static, Vec<(&'static str, Instant)>> {
-    ENTERED.lock().unwrap_or_else(PoisonError::into_inner)
+/// Locks a mutex, even if a thread has panicked while it held the lock.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn spinner() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr());
-    bar.set_style(ProgressStyle::default_spinner());
-    bar
+fn new_bar() -> ProgressBar {
+    ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr())
+        .with_style(ProgressStyle::default_spinner())
 }
 
 /// Shows the current stage forever: in a bar on a terminal, else in a line every few seconds.
@@ -267,7 +259,7 @@ fn show(progress: &Progress, bar: Option<&ProgressBar>) {
     let mut last_line = Instant::now();
     loop {
         thread::sleep(Duration::from_millis(100));
-        let Some((stage, since)) = entered().last().copied() else { continue };
+        let Some((stage, since)) = lock(&ENTERED).last().copied() else { continue };
         let (rows, share) = progress.so_far();
         let elapsed = since.elapsed();
         if let Some(bar) = bar {

@@ -1,21 +1,18 @@
-//! The commands, one file each. Only these and `main` print.
+//! The commands. Only these and `main` print.
 
 use std::io::Write;
 use std::path::Path;
 
 use serde_json::Value;
 
-use crate::cli::{Command, Load, Overrides, PlanFormat, PlannedFor, Runs};
-use crate::config::{self, Request};
+use crate::cli::{Command, Load, LoadNamed, Overrides, PlanFormat, PlannedFor, Runs, SchemaOf};
+use crate::config::map_spec::MapSpec;
+use crate::config::spec::PipelineSpec;
+use crate::config::{self, Request, shape};
 use crate::error::Error;
 use crate::pipeline::Pipeline;
-use crate::publish::OnFailedGate;
 use crate::remote::is_remote;
-use crate::session::{RunOptions, Session};
 
-mod artefact_input;
-mod check;
-mod dictionary;
 mod diff;
 mod explain;
 mod inspect;
@@ -24,11 +21,9 @@ mod lint;
 pub(crate) mod log;
 mod manual;
 mod peek;
-mod plan;
 mod report;
 mod run;
 mod runs;
-mod schema;
 mod score;
 mod simulate;
 mod stdio;
@@ -36,22 +31,19 @@ mod summary;
 mod table;
 mod why;
 
+use diff::Comparison;
+
 /// Runs a command. Data is written to `out`.
 pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Error> {
     match command {
-        Command::Run { load, engine, publish_anyway, only_new, skip_code, lineage } => {
-            let on_failed_gate =
-                if *publish_anyway { OnFailedGate::Publish } else { OnFailedGate::Keep };
-            let arguments = run::Arguments {
-                options: RunOptions { on_failed_gate, incremental: *only_new },
-                skip_code: *skip_code,
-                lineage: lineage.as_deref(),
-            };
-            run::run(&load_for_engine(load, engine.as_deref())?, arguments, out)
+        Command::Run(arguments) => {
+            let p = load_pipeline(&arguments.load, arguments.engine.as_deref())?;
+            run::run(&p, arguments, out)
         }
-        Command::Diff { one, other, snapshot, json } => {
-            let runs = [local(one)?, local(other)?];
-            if *json { diff::json(runs, *snapshot, out) } else { diff::text(runs, *snapshot, out) }
+        Command::Diff { run_a, run_b, snapshot, json } => {
+            let comparison = Comparison::new([local(run_a)?, local(run_b)?], *snapshot)?;
+            let text = if *json { comparison.to_json() } else { comparison.describe() };
+            Ok(out.write_all(text.map_err(Error::engine("diff"))?.as_bytes())?)
         }
         Command::Report { run, out: to } => report::report(local(run)?, to, out),
         Command::Simulate(arguments) => simulate::simulate(arguments, out),
@@ -60,29 +52,32 @@ pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Er
             score::score(arguments, out)
         }
         Command::Runs(arguments) => {
-            let (Runs::List { folder, .. } | Runs::Prune { folder, .. }) = arguments;
-            local(folder)?;
+            let (Runs::List { dir, .. } | Runs::Prune { dir, .. }) = arguments;
+            local(dir)?;
             runs::runs(arguments, out)
         }
-        Command::Inspect { path, columns: true, .. } => dictionary::dictionary(local(path)?, out),
+        Command::Inspect { path, columns: true, .. } => inspect::dictionary(local(path)?, out),
         Command::Inspect { path, json: true, .. } => inspect::json(local(path)?, out),
         Command::Inspect { path, .. } => inspect::text(local(path)?, out),
-        Command::Schema { of, markdown: true } => schema::markdown(*of, out),
-        Command::Schema { of, .. } => schema::json(*of, out),
+        Command::Schema { of, markdown } => {
+            let text = match (of, markdown) {
+                (SchemaOf::Pipeline, false) => format!("{:#}\n", shape::schema::<PipelineSpec>()),
+                (SchemaOf::Pipeline, true) => shape::reference::<PipelineSpec>(),
+                (SchemaOf::Map, false) => format!("{:#}\n", shape::schema::<MapSpec>()),
+                (SchemaOf::Map, true) => shape::reference::<MapSpec>(),
+            };
+            Ok(out.write_all(text.as_bytes())?)
+        }
         Command::Completions { shell } => manual::completions(*shell, out),
-        Command::Man { to } => manual::pages(to),
-        Command::Check(load) => check::check(&load_pipeline(load)?, out),
-        Command::Explain(load) => explain::explain(&load_pipeline(load)?, out),
+        Command::Man { dir } => manual::pages(dir),
+        Command::Check(load) => explain::check(&load_pipeline(load, None)?, out),
+        Command::Explain(load) => explain::explain(&load_pipeline(load, None)?, out),
         Command::Plan { load, engine: PlannedFor::Spark, format: PlanFormat::Sql, to } => {
-            plan::plan(&load_pipeline(load)?, to.as_deref(), out)
+            explain::plan(&load_pipeline(load, None)?, to.as_deref(), out)
         }
         Command::Lint { file, manifest } => lint::lint(file, manifest.as_deref(), out),
-        Command::Why { pipeline, customer_id, overrides } => {
-            why::why(&load_named(pipeline, overrides)?, customer_id, out)
-        }
-        Command::Peek { pipeline, stage, rows, overrides } => {
-            peek::peek(&load_named(pipeline, overrides)?, *stage, *rows, out)
-        }
+        Command::Why { load, customer_id } => why::why(&load_named(load)?, customer_id, out),
+        Command::Peek { load, stage, rows } => peek::peek(&load_named(load)?, *stage, *rows, out),
     }
 }
 
@@ -97,30 +92,18 @@ fn local(path: &Path) -> Result<&Path, Error> {
     Ok(path)
 }
 
-fn load_pipeline(load: &Load) -> Result<Pipeline, Error> {
-    load_for_engine(load, None)
-}
-
-fn load_named(pipeline: &Path, overrides: &Overrides) -> Result<Pipeline, Error> {
-    load_pipeline(&Load { pipeline: Some(pipeline.to_owned()), overrides: overrides.clone() })
+fn load_named(load: &LoadNamed) -> Result<Pipeline, Error> {
+    let LoadNamed { pipeline, overrides } = load.clone();
+    load_pipeline(&Load { pipeline: Some(pipeline), overrides }, None)
 }
 
 /// A pipeline, with its engine overridden if one is named.
-fn load_for_engine(load: &Load, engine: Option<&str>) -> Result<Pipeline, Error> {
-    let Overrides { set, as_of } = load.overrides.clone();
-    let engine = engine.map(|engine| {
-        let setting = match engine {
-            "local" => "engine={}".to_owned(),
-            remote => format!("engine.spark.remote={}", Value::from(remote)),
-        };
-        ("--engine".to_owned(), setting)
+fn load_pipeline(load: &Load, engine: Option<&str>) -> Result<Pipeline, Error> {
+    let Load { pipeline, overrides: Overrides { set, as_of } } = load.clone();
+    let setting = engine.map(|engine| match engine {
+        "local" => "engine={}".to_owned(),
+        remote => format!("engine.spark.remote={}", Value::from(remote)),
     });
-    let arguments = engine.into_iter().collect();
-    let pipeline = load.pipeline.clone();
+    let arguments = setting.map(|setting| ("--engine".to_owned(), setting)).into_iter().collect();
     Ok(config::load(&Request { pipeline, arguments, set, as_of, ..Request::default() })?)
-}
-
-/// A session that shows its progress.
-fn open(p: &Pipeline) -> Session<'_> {
-    Session::open(p, log::observer())
 }

@@ -2,9 +2,10 @@
 
 use std::io::Write;
 
+use chrono::NaiveDate;
 use polars::prelude::*;
 
-use super::open;
+use super::log;
 use super::table::{draw, plain};
 use crate::cli::Stage;
 use crate::columns::{CUSTOMER_ID, DAY, ORDER_ID, REASON};
@@ -20,12 +21,15 @@ pub(super) fn peek(
     rows: usize,
     out: &mut impl Write,
 ) -> Result<(), Error> {
-    let session = open(p);
+    let session = Session::open(p, log::observer());
     let tables = match stage {
         Stage::Ingest | Stage::Clean => vec![("", lines(&session, stage, rows)?)],
         Stage::Orders => vec![("", facts(&session)?)],
-        Stage::Rfm => vec![("", measured(&session)?)],
-        Stage::Score => vec![("", scored(&session)?)],
+        Stage::Rfm => vec![("", stack(&session, "rfm", |date| Ok(session.measure(date)?.frame))?)],
+        Stage::Score => {
+            let scored = |date| Ok(session.score(session.measure(date)?)?.frame);
+            vec![("", stack(&session, "score", scored)?)]
+        }
         Stage::Segment | Stage::Model | Stage::Evaluate => modelled(&session, stage)?,
     };
     for (name, frame) in tables {
@@ -57,29 +61,15 @@ fn facts(session: &Session<'_>) -> Result<DataFrame, Error> {
     sorted.map_err(Error::engine("orders"))
 }
 
-fn measured(session: &Session<'_>) -> Result<DataFrame, Error> {
-    let parts = session.dates()?.into_iter().map(|date| Ok(session.measure(date)?.frame));
-    stack(parts, "rfm")
-}
-
-fn scored(session: &Session<'_>) -> Result<DataFrame, Error> {
-    let dates = session.dates()?.into_iter();
-    let parts = dates.map(|date| Ok(session.score(session.measure(date)?)?.frame));
-    stack(parts, "score")
-}
-
+/// The tables of a stage, of all snapshots.
 fn stack(
-    parts: impl Iterator<Item = Result<DataFrame, Error>>,
+    session: &Session<'_>,
     stage: &'static str,
+    table: impl Fn(NaiveDate) -> Result<DataFrame, Error>,
 ) -> Result<DataFrame, Error> {
     let mut all = DataFrame::empty();
-    for part in parts {
-        let part = part?;
-        if all.width() == 0 {
-            all = part;
-        } else {
-            all.vstack_mut_owned(part).map_err(Error::engine(stage))?;
-        }
+    for date in session.dates()? {
+        all.vstack_mut_owned(table(date)?).map_err(Error::engine(stage))?;
     }
     Ok(all)
 }

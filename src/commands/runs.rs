@@ -1,7 +1,6 @@
 //! `custseg runs`: lists or removes the runs of a destination.
 
 use std::io::Write;
-use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use indicatif::BinaryBytes;
@@ -14,32 +13,26 @@ use crate::publish::runs::{self, Run};
 
 pub(super) fn runs(arguments: &Runs, out: &mut impl Write) -> Result<(), Error> {
     match arguments {
-        Runs::List { folder, json } => {
-            let runs = runs::list(folder).map_err(Error::reading)?;
+        Runs::List { dir, json } => {
+            let runs = runs::list(dir).map_err(Error::reading)?;
             if *json {
                 runs.iter().try_for_each(|run| writeln!(out, "{}", to_json(run)))?;
             } else if runs.is_empty() {
-                writeln!(out, "no runs in {}", folder.display())?;
+                writeln!(out, "no runs in {}", dir.display())?;
             } else {
                 writeln!(out, "{}", draw(&runs))?;
             }
             Ok(())
         }
-        Runs::Prune { folder, keep, dry_run } => {
-            let keep = *keep as usize;
-            if *dry_run {
-                let runs = runs::list(folder).map_err(Error::reading)?;
-                report(&runs::too_old(&runs, keep), "would be removed", out)
-            } else {
-                prune(folder, keep, out)
-            }
+        Runs::Prune { dir, keep, dry_run: true } => {
+            let runs = runs::list(dir).map_err(Error::reading)?;
+            report(&runs::too_old(&runs, *keep as usize), "would be removed", out)
+        }
+        Runs::Prune { dir, keep, .. } => {
+            let removed = runs::prune_unlocked(dir, *keep as usize).map_err(Error::reading)?;
+            report(&removed.iter().collect::<Vec<_>>(), "removed", out)
         }
     }
-}
-
-fn prune(folder: &Path, keep: usize, out: &mut impl Write) -> Result<(), Error> {
-    let removed = runs::prune_unlocked(folder, keep).map_err(Error::reading)?;
-    report(&removed.iter().collect::<Vec<_>>(), "removed", out)
 }
 
 fn report(runs: &[&Run], verb: &str, out: &mut impl Write) -> Result<(), Error> {
@@ -81,20 +74,20 @@ fn to_json(run: &Run) -> Value {
 fn draw(runs: &[Run]) -> String {
     let header = ["", "run", "written", "state", "snapshots", "customer rows", "size"];
     let row = |run: &Run| {
-        let snapshots = run.manifest.as_ref().map(|manifest| manifest.snapshots.as_slice());
-        let snapshots = match snapshots {
-            None | Some([]) => String::new(),
-            Some([date]) => date.clone(),
-            Some(dates @ [first, .., last]) => format!("{} from {first} to {last}", dates.len()),
+        let manifest = run.manifest.as_ref();
+        let snapshots = match manifest.map_or(&[][..], |manifest| &manifest.snapshots) {
+            [] => String::new(),
+            [date] => date.clone(),
+            dates @ [first, .., last] => format!("{} from {first} to {last}", dates.len()),
         };
-        let rows = run.manifest.as_ref().map(|manifest| manifest.rows.segments.to_string());
+        let rows = manifest.map_or_else(String::new, |manifest| manifest.rows.segments.to_string());
         [
             if run.current { "*" } else { "" }.to_owned(),
             run.name.clone(),
             written(run),
             state(run).to_owned(),
             snapshots,
-            rows.unwrap_or_default(),
+            rows,
             BinaryBytes(run.bytes).to_string(),
         ]
     };

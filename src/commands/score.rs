@@ -4,13 +4,15 @@ use std::io::Write;
 use std::path::Path;
 
 use polars::prelude::*;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tracing::warn;
 
-use super::{artefact_input, log, stdio};
-use crate::artefact::StoredArtefact;
+use super::{log, stdio};
+use crate::artefact::{PIPELINE, StoredArtefact};
 use crate::cli::ScoreArgs;
+use crate::config::{self, Request};
 use crate::error::Error;
+use crate::pipeline::Pipeline;
 use crate::publish;
 use crate::session::Scorer;
 
@@ -23,8 +25,9 @@ pub(super) fn score(arguments: &ScoreArgs, out: &mut impl Write) -> Result<(), E
         return stdio::score_lines(&stored, out);
     }
     let overrides = overrides(arguments, &stored.pipeline()?)?;
-    let p = artefact_input::load(&stored, overrides, &arguments.set)?;
-    let scorer = Scorer::new(p, &stored, arguments.as_of)?;
+    let request =
+        Request { arguments: overrides, set: arguments.set.clone(), ..Request::default() };
+    let scorer = Scorer::new(load_pipeline(&stored, request)?, &stored, arguments.as_of)?;
     let mut frame = scorer.score_sources(log::observer())?;
     match &arguments.to {
         Some(path) => Ok(publish::to_file(path, &mut frame)?),
@@ -35,6 +38,12 @@ pub(super) fn score(arguments: &ScoreArgs, out: &mut impl Write) -> Result<(), E
             Ok(out.write_all(&text)?)
         }
     }
+}
+
+/// The artefact's pipeline, with the overrides of a request.
+pub(super) fn load_pipeline(stored: &StoredArtefact, request: Request) -> Result<Pipeline, Error> {
+    let pipeline = Some(stored.folder.join(PIPELINE));
+    Ok(config::load(&Request { pipeline, ..request })?)
 }
 
 /// Overrides that replace the pipeline's sources.
@@ -67,9 +76,7 @@ fn overrides(arguments: &ScoreArgs, pipeline: &Value) -> Result<Vec<(String, Str
 /// Paths from the working directory, as absolute paths.
 fn paths(paths: &[String]) -> Result<Value, Error> {
     let working_dir = std::env::current_dir()?;
-    let absolute: Vec<String> =
-        paths.iter().map(|path| absolute(path, &working_dir)).collect::<Result<_, _>>()?;
-    Ok(json!(absolute))
+    paths.iter().map(|path| absolute(path, &working_dir).map(Value::from)).collect()
 }
 
 fn absolute(path: &str, working_dir: &Path) -> Result<String, Error> {
@@ -81,11 +88,7 @@ fn absolute(path: &str, working_dir: &Path) -> Result<String, Error> {
         None if is_pattern => None,
         _ => Some(working_dir.join(path)),
     };
-    match absolute.as_deref().and_then(Path::to_str) {
-        Some(path) => Ok(path.to_owned()),
-        None => Err(Error::Usage(format!(
-            "`{path}` in {} is not a path in UTF-8",
-            working_dir.display()
-        ))),
-    }
+    absolute.as_deref().and_then(Path::to_str).map(str::to_owned).ok_or_else(|| {
+        Error::Usage(format!("`{path}` in {} is not a path in UTF-8", working_dir.display()))
+    })
 }

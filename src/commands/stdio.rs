@@ -5,10 +5,12 @@ use std::io::{self, BufRead, BufReader, Write};
 
 use polars::prelude::*;
 
-use super::artefact_input;
+use super::score::load_pipeline;
+use super::table::plain;
 use crate::artefact::StoredArtefact;
 use crate::columns::*;
-use crate::error::{Class, Error, StageError};
+use crate::config::{Request, SourceFiles};
+use crate::error::{Class, Error};
 use crate::rfm::Snapshots;
 use crate::session::{InputColumn, InputKind, Scorer};
 
@@ -17,25 +19,15 @@ const BUFFER: usize = 1 << 20;
 /// Text for null, as Hive and Spark write it.
 const NULL: &str = "\\N";
 
-/// A line that cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("line {line}: {reason}")]
-struct RowError {
-    /// Number of the line, from 1.
-    line: usize,
-    reason: String,
-}
-
-impl StageError for RowError {
-    const STAGE: Option<&'static str> = Some("score");
-
-    fn class(&self) -> Class {
-        Class::Data
-    }
-}
-
 pub(super) fn score_lines(stored: &StoredArtefact, out: &mut impl Write) -> Result<(), Error> {
-    let scorer = Scorer::new(artefact_input::load_without_sources(stored)?, stored, None)?;
+    // The customers are measured already: there are no source files, no cleaning and no checks.
+    let arguments =
+        ["clean", "checks"].map(|section| (section.to_owned(), format!("{section}=[]"))).to_vec();
+    let request = Request { arguments, source_files: SourceFiles::None, ..Request::default() };
+    let mut p = load_pipeline(stored, request)?;
+    // Apart from what is done to lines, of which there are none, it is the artefact's pipeline.
+    p.definition = stored.record.definition.clone();
+    let scorer = Scorer::new(p, stored, None)?;
     let columns = scorer.columns();
     let output = output_columns(&scorer);
     let mut input = BufReader::with_capacity(BUFFER, io::stdin());
@@ -47,7 +39,7 @@ pub(super) fn score_lines(stored: &StoredArtefact, out: &mut impl Write) -> Resu
         if !lines.pending.is_empty() && (is_drained || is_end) {
             let frame = lines.parse(&columns, &scorer)?;
             let snapshots = Snapshots { frame, dates: vec![scorer.as_of()], tables: Vec::new() };
-            write(&scorer.score(snapshots)?, &output, out).map_err(Error::engine("score"))??;
+            write(&scorer.score(snapshots)?, &output, out)?;
             out.flush()?;
         }
         if is_end {
@@ -79,14 +71,16 @@ impl Lines {
         if input.read_until(b'\n', &mut line)? == 0 {
             return Ok(false);
         }
-        let text = String::from_utf8(line)
-            .map_err(|_| self.error(self.pending.len(), "not UTF-8".to_owned()))?;
+        let text =
+            String::from_utf8(line).map_err(|_| self.error(self.pending.len(), "not UTF-8"))?;
         self.pending.push(text.trim_end_matches(['\n', '\r']).to_owned());
         Ok(true)
     }
 
-    fn error(&self, idx: usize, reason: String) -> RowError {
-        RowError { line: self.before + idx + 1, reason }
+    /// An error in a pending line. Lines are counted from 1.
+    fn error(&self, idx: usize, reason: &str) -> Error {
+        let source = format!("line {}: {reason}", self.before + idx + 1).into();
+        Error::Stage { stage: Some("score"), class: Class::Data, report: false, source }
     }
 
     /// The pending lines as measured customers of the artefact's snapshot.
@@ -96,13 +90,9 @@ impl Lines {
             let fields: Vec<&str> = line.split('\t').collect();
             if fields.len() != columns.len() {
                 let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-                let reason = format!(
-                    "{} fields instead of {}: {}",
-                    fields.len(),
-                    columns.len(),
-                    names.join(", ")
-                );
-                return Err(self.error(idx, reason).into());
+                let expected = format!("{}: {}", names.len(), names.join(", "));
+                let reason = format!("{} fields instead of {expected}", fields.len());
+                return Err(self.error(idx, &reason));
             }
             for (cells, field) in cells.iter_mut().zip(fields) {
                 cells.push((field != NULL).then_some(field));
@@ -114,7 +104,7 @@ impl Lines {
             parsed.push(parse_column(column, cells).map_err(|idx| {
                 let cell = cells[idx].unwrap_or(NULL);
                 let expected = column.kind.expected();
-                self.error(idx, format!("{}: expected {expected}, found `{cell}`", column.name))
+                self.error(idx, &format!("{}: expected {expected}, found `{cell}`", column.name))
             })?);
         }
         let frame = DataFrame::new(rows, parsed).map_err(Error::engine("score"))?;
@@ -149,41 +139,22 @@ fn optional<T>(
     cells: &[Option<&str>],
     parse: impl Fn(&str) -> Option<T>,
 ) -> Result<Vec<Option<T>>, usize> {
-    let parsed = cells.iter().enumerate().map(|(idx, cell)| match cell {
-        Some(cell) => parse(cell).map(Some).ok_or(idx),
-        None => Ok(None),
-    });
-    parsed.collect()
+    let cells = cells.iter().enumerate();
+    cells.map(|(idx, cell)| cell.map(|cell| parse(cell).ok_or(idx)).transpose()).collect()
 }
 
 /// Writes tab-separated rows.
-fn write(
-    frame: &DataFrame,
-    columns: &[String],
-    out: &mut impl Write,
-) -> PolarsResult<io::Result<()>> {
-    let columns: Vec<&Column> =
-        columns.iter().map(|name| frame.column(name)).collect::<PolarsResult<_>>()?;
+fn write(frame: &DataFrame, columns: &[String], out: &mut impl Write) -> Result<(), Error> {
+    let frame = frame.select(columns).map_err(Error::engine("score"))?;
     for row in 0..frame.height() {
-        let cells = columns
-            .iter()
-            .map(|column| Ok(cell(column.get(row)?)))
-            .collect::<PolarsResult<Vec<_>>>()?;
-        if let Err(error) = writeln!(out, "{}", cells.join("\t")) {
-            return Ok(Err(error));
+        let mut cells = Vec::with_capacity(frame.width());
+        for column in frame.columns() {
+            cells.push(match column.get(row).map_err(Error::engine("score"))? {
+                AnyValue::Null => NULL.to_owned(),
+                value => plain(column.name(), value),
+            });
         }
+        writeln!(out, "{}", cells.join("\t"))?;
     }
-    Ok(Ok(()))
-}
-
-fn cell(value: AnyValue<'_>) -> String {
-    // Polars has two types of text and quotes one of them.
-    if let Some(text) = value.get_str() {
-        return text.to_owned();
-    }
-    match value {
-        AnyValue::Null => NULL.to_owned(),
-        AnyValue::Float64(number) => number.to_string(),
-        other => other.to_string(),
-    }
+    Ok(())
 }

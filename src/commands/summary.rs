@@ -6,7 +6,7 @@ use std::io::Write;
 use polars::prelude::*;
 use tracing::enabled;
 
-use super::table::draw;
+use super::table::{draw, plain};
 use crate::checks;
 use crate::columns::*;
 use crate::error::Error;
@@ -132,16 +132,12 @@ fn describe_returns(returns: &DataFrame) -> PolarsResult<String> {
 
 /// A value with thousands separators. Shares are percentages, money has two decimals.
 pub(super) fn cell(name: &str, value: AnyValue<'_>) -> String {
-    if let Some(text) = value.get_str() {
-        return text.to_owned();
-    }
     match value {
-        AnyValue::Null => String::new(),
         AnyValue::Float64(share) if name == SHARE || name == MONEY_SHARE => {
             format!("{:.1} %", share * 100.0)
         }
         AnyValue::Float64(money) => separate_thousands(&format!("{money:.2}")),
-        AnyValue::Date(_) => value.to_string(),
-        other => separate_thousands(&other.to_string()),
+        value if value.is_primitive_numeric() => separate_thousands(&value.to_string()),
+        other => plain(name, other),
     }
 }

@@ -4,23 +4,23 @@ use std::io::Write;
 
 use polars::prelude::*;
 
-use super::open;
+use super::log;
 use super::table::plain;
 use crate::columns::*;
 use crate::error::Error;
 use crate::model::{Customers, FittedModel};
 use crate::pipeline::Pipeline;
 use crate::rfm::by_snapshot;
-use crate::score::Dimension;
+use crate::score::{Dimension, cuts_at};
 use crate::segment::why::{DimensionScore, NextScore, dimension_scores};
-use crate::session::SegmentedRun;
+use crate::session::{SegmentedRun, Session};
 
 /// Number of neighbours that are shown.
 const NEIGHBOURS: usize = 5;
 
 pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Result<(), Error> {
     let explaining = Pipeline { why: true, ..p.clone() };
-    let session = open(&explaining);
+    let session = Session::open(&explaining, log::observer());
     let run = SegmentedRun::collect(session.snapshots()?)?;
     let is_customer = col(CUSTOMER_ID).eq(lit(customer_id));
     let rows = run.segmented.frame.clone().lazy().filter(is_customer).collect();
@@ -32,18 +32,16 @@ pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Resu
     let assigned = session.assign(&run, &earlier)?;
     let factor = p.ingest.money.factor();
     for (date, row) in rows {
-        let row = Row(row);
-        let cuts: Vec<_> =
-            run.segmented.cuts.iter().filter(|cut| cut.snapshot == date).cloned().collect();
-        let values = row.numbers(Dimension::value)?;
-        let code = row.numbers(Dimension::score)?.map(|score| score as u8);
-        let segment = row.text(SEGMENT)?;
+        let cuts = cuts_at(&run.segmented.cuts, date);
+        let values = numbers(&row, Dimension::value)?;
+        let code = numbers(&row, Dimension::score)?.map(|score| score as u8);
+        let segment = plain(SEGMENT, value(&row, SEGMENT)?);
         writeln!(out, "customer {customer_id} at {date}: {segment}")?;
-        for score in dimension_scores(&p.segment, &cuts, values, code, factor) {
+        for score in dimension_scores(&p.segment, cuts, values, code, factor) {
             writeln!(out, "{}", describe(p, &score))?;
         }
         let map = &p.segment.name;
-        match row.number(RULE) {
+        match value(&row, RULE)?.try_extract::<f64>() {
             Ok(rule) => writeln!(out, "  rule {rule} of map {map} names {segment}")?,
             Err(_) => writeln!(out, "  no rule of map {map} matches: `otherwise` is {segment}")?,
         }
@@ -51,30 +49,21 @@ pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Resu
             writeln!(out, "  {} {}", about.description, about.action)?;
         }
         if run.segmented.dates.last() == Some(&date) {
-            assigned.trained.iter().try_for_each(|model| neighbours(model, &row.0, out))?;
+            assigned.trained.iter().try_for_each(|model| neighbours(model, &row, out))?;
         }
     }
     Ok(())
 }
 
-/// The only row of a frame.
-struct Row(DataFrame);
+/// A value of a frame with one row.
+fn value<'a>(row: &'a DataFrame, name: &str) -> Result<AnyValue<'a>, Error> {
+    row.column(name).and_then(|column| column.get(0)).map_err(Error::engine("why"))
+}
 
-impl Row {
-    fn number(&self, name: &str) -> Result<f64, Error> {
-        let value = self.0.column(name).and_then(|column| column.get(0)?.try_extract());
-        value.map_err(Error::engine("why"))
-    }
-
-    fn numbers(&self, column: fn(Dimension) -> &'static str) -> Result<[f64; 3], Error> {
-        let [r, f, m] = Dimension::ALL.map(|dimension| self.number(column(dimension)));
-        Ok([r?, f?, m?])
-    }
-
-    fn text(&self, name: &str) -> Result<String, Error> {
-        let column = self.0.column(name).map_err(Error::engine("why"))?;
-        Ok(plain(name, column.get(0).map_err(Error::engine("why"))?))
-    }
+fn numbers(row: &DataFrame, column: fn(Dimension) -> &'static str) -> Result<[f64; 3], Error> {
+    let values = Dimension::ALL.map(|dimension| value(row, column(dimension)));
+    let [r, f, m] = values.map(|value| value?.try_extract().map_err(Error::engine("why")));
+    Ok([r?, f?, m?])
 }
 
 /// The prediction of a model for a customer, and the customer's neighbours.

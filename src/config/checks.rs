@@ -8,10 +8,9 @@ use super::diagnostics::hint;
 use super::ingest_spec::CustomersSpec;
 use super::source;
 use super::spec::SnapshotsSpec;
-use super::steps::SourceNames;
 use super::validator::Validator;
 use crate::checks::{Check, Expectation, Scope, Severity};
-use crate::clean::predicate;
+use crate::clean::predicate::SourceNames;
 use crate::columns::{DAY, ORDERED_AT};
 use crate::ingest::LookupParams;
 
@@ -129,7 +128,7 @@ impl CheckCompiler<'_, '_> {
     /// A column of the lines by its user-facing name, and the source columns that it reads.
     fn column(&mut self, pointer: &str, name: &str) -> Option<(Expr, Vec<String>)> {
         let names = self.names?;
-        match predicate::column(name, &names.mapped, &names.columns, &names.money) {
+        match names.column(name) {
             Ok((expr, source)) => Some((expr, source.into_iter().collect())),
             Err(error) => {
                 let hint = hint(name, names.all());

@@ -10,11 +10,11 @@ use super::definition::{definition_json, portable, reading};
 use super::diagnostics::{Diagnostics, Kind, nearest};
 use super::ingest_spec::ColumnsSpec;
 use super::spec::*;
-use super::steps::SourceNames;
 use super::validator::Validator;
 use super::{Document, evaluate, map, models, rfm, score, source, steps};
 use crate::artefact::CutPointsRecord;
 use crate::clean::Step;
+use crate::clean::predicate::SourceNames;
 use crate::clean::steps::DuplicateKey;
 use crate::columns::{CATEGORY, PRODUCT_ID};
 use crate::ingest::{IngestParams, Money};
@@ -129,7 +129,7 @@ fn destination(to: &str, validator: &mut Validator<'_>) -> Option<Arc<dyn Destin
         return Some(Arc::new(LocalFolder::new(validator.document.base.join(to))));
     }
     let location = match ObjectLocation::parse(to) {
-        Ok(location) if location.is_writable() => location,
+        Ok(location) if !location.is_web() => location,
         Ok(_) => {
             let hint = "expected a folder, or a URL that begins with s3://, gs:// or az://";
             return validator.fail_with_hint(POINTER, "cannot publish to the web", hint);

@@ -7,7 +7,7 @@ use super::tree::escape_segment;
 use super::validator::Validator;
 use crate::columns::{FREQUENCY, MONETARY, MOVED, PSI, RECENCY_DAYS, SEGMENT};
 use crate::evaluate::ValidityParams;
-use crate::evaluate::gates::{Bound, Gate, GateMetric, Side};
+use crate::evaluate::gates::{Bound, Gate, GateMetric};
 use crate::model::metrics::Overall;
 use crate::model::{ModelParams, Protocol, Target};
 use crate::score::ScoreParams;
@@ -96,9 +96,12 @@ fn is_possible(model: &ModelParams, protocol: Protocol) -> bool {
 }
 
 fn parse_bound(text: &str) -> Option<Bound> {
-    let signs = [("<=", Side::AtMost), (">=", Side::AtLeast), ("<", Side::Less), (">", Side::More)];
-    let (rest, side) =
-        signs.into_iter().find_map(|(sign, side)| Some((text.trim().strip_prefix(sign)?, side)))?;
+    type ToBound = fn(f64) -> Bound;
+    let signs: [(&str, ToBound); 4] =
+        [("<=", Bound::AtMost), (">=", Bound::AtLeast), ("<", Bound::Less), (">", Bound::More)];
+    let (rest, bound) = signs
+        .into_iter()
+        .find_map(|(sign, bound)| Some((text.trim().strip_prefix(sign)?, bound)))?;
     let limit: f64 = rest.trim().parse().ok()?;
-    limit.is_finite().then_some(Bound { side, limit })
+    limit.is_finite().then(|| bound(limit))
 }

@@ -82,18 +82,12 @@ pub(crate) struct Document {
 }
 
 /// Loads a pipeline. Reads the YAML and the headers and footers of its sources, but no rows.
-///
-/// # Errors
-/// All problems found.
 pub fn load(request: &Request) -> Result<Pipeline, Diagnostics> {
     collect(|diagnostics| load_into(request, diagnostics))
 }
 
 /// Loads a segment map from its own file or from a pipeline that names one. The map may leave codes
 /// uncovered.
-///
-/// # Errors
-/// All problems found.
 pub fn load_map(path: &Path) -> Result<SegmentMap, Diagnostics> {
     collect(|diagnostics| map::load(path, diagnostics))
 }

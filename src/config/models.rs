@@ -13,7 +13,6 @@ use crate::model::{
     Balance, Calibration, Encoding, FeatureParams, K, KmeansParams, Missing, ModelParams, Scaling,
     Target, Tuning, Voting, Weights,
 };
-use crate::rfm::Feature;
 
 /// The valid models and clusterings; reports problems of the others.
 pub(super) fn models(
@@ -54,13 +53,7 @@ impl FeatureColumns {
         if spec.score.weights.is_some() {
             numbers.push(RFM_SCORE);
         }
-        numbers.extend(spec.rfm.features.iter().map(|feature| match feature {
-            Feature::TenureDays => TENURE_DAYS,
-            Feature::MeanGapDays => MEAN_GAP_DAYS,
-            Feature::GapDaysStd => GAP_DAYS_STD,
-            Feature::AverageOrderValue => AVERAGE_ORDER_VALUE,
-            Feature::NProducts => N_PRODUCTS,
-        }));
+        numbers.extend(spec.rfm.features.iter().map(|feature| feature.column()));
         let ratios = spec.rfm.ratios.iter();
         let ratios = ratios.map(|ratio| ratio_name(ratio.of.name(), &ratio.recent, &ratio.over));
         let shares = (1..=usize::from(spec.rfm.top_categories)).map(category_share);

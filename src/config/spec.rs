@@ -1,4 +1,4 @@
-//! The shape of a pipeline file, before its values are checked by [`super::compile`].
+//! The shape of a pipeline file, before its values are checked by `compile`.
 //!
 //! The doc comments of all `*_spec` structs are user documentation: they become the JSON Schema and
 //! the options page. Required keys still have a default, so that one run reports all problems.

@@ -6,11 +6,9 @@ use super::diagnostics::{Kind, hint};
 use super::ingest_spec::ColumnsSpec;
 use super::validator::Validator;
 use crate::checks::{Check, Expectation, Scope, Severity};
-use crate::clean::predicate::{Predicate, PredicateError};
+use crate::clean::predicate::{Predicate, PredicateError, SourceNames};
 use crate::clean::steps::{DuplicateKey, LineField, ReturnPolicy, Step};
 use crate::columns::{ORDER_ID, PRODUCT_ID, QUANTITY};
-use crate::ingest::schema_mapping::all_columns;
-use crate::ingest::{Money, Source};
 use crate::rfm::CapOutliers;
 
 /// The compiled `clean` section.
@@ -115,7 +113,7 @@ impl StepCompiler<'_, '_> {
     /// `None` if the predicate is invalid or the sources are unknown.
     fn predicate(&mut self, pointer: &str, sql: &str) -> Option<Step> {
         let names = self.names?;
-        let parsed = Predicate::parse(sql, &names.mapped, &names.columns, &names.money);
+        let parsed = Predicate::parse(sql, names);
         let report = |error: PredicateError| {
             let hint = match &error {
                 PredicateError::Unknown(name) => {
@@ -186,31 +184,5 @@ impl StepCompiler<'_, '_> {
                 self.validator.report_invalid(&format!("{pointer}/{i}"), message);
             }
         }
-    }
-}
-
-/// Column names that predicates and checks may use.
-pub(super) struct SourceNames<'a> {
-    /// The pipeline's names of the columns that at least one source maps.
-    pub(super) mapped: Vec<&'a str>,
-    /// All columns of all sources.
-    pub(super) columns: Vec<String>,
-    pub(super) money: Money,
-}
-
-impl<'a> SourceNames<'a> {
-    pub(super) fn new(sources: &'a [Source], money: &Money) -> Self {
-        let mut mapped: Vec<&str> = Vec::new();
-        for (name, _) in sources.iter().flat_map(|source| source.columns.mapped()) {
-            if !mapped.contains(&name) {
-                mapped.push(name);
-            }
-        }
-        let columns = all_columns(sources.iter().flat_map(|source| &source.set.files));
-        Self { mapped, columns, money: money.clone() }
-    }
-
-    pub(super) fn all(&self) -> impl Iterator<Item = &str> + Clone {
-        self.mapped.iter().copied().chain(self.columns.iter().map(String::as_str))
     }
 }

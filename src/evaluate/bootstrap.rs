@@ -5,7 +5,6 @@ use rayon::prelude::*;
 
 use crate::rfm::quantile::type_7;
 
-/// Bytes of a draw.
 const DRAW_BYTES: usize = 4;
 
 /// The statistic of `times` resamples of `n` customers, in order. `key` distinguishes the uses of
@@ -23,14 +22,12 @@ pub(super) fn resample<T: Send>(
         hasher.update(&(word.len() as u64).to_le_bytes()).update(word.as_bytes());
     }
     let random = hasher.finalize_xof();
-    (0..times)
-        .into_par_iter()
-        .map(|time| {
-            let mut stream = random.clone();
-            stream.set_position((time * n * DRAW_BYTES) as u64);
-            statistic(Resample { stream, n })
-        })
-        .collect()
+    let resampled = |time: usize| {
+        let mut stream = random.clone();
+        stream.set_position((time * n * DRAW_BYTES) as u64);
+        statistic(Resample { stream, n })
+    };
+    (0..times).into_par_iter().map(resampled).collect()
 }
 
 /// `n` draws with replacement from `n` customers.
@@ -58,8 +55,9 @@ impl Resample {
     }
 }
 
-/// The middle 95 % of a resampled statistic, by type-7 quantiles. `None` without resamples.
-pub(super) fn interval(mut resampled: Vec<f64>) -> Option<[f64; 2]> {
+/// The ends of the middle 95 % of a resampled statistic, by type-7 quantiles. `None` without
+/// resamples.
+pub(super) fn interval(mut resampled: Vec<f64>) -> [Option<f64>; 2] {
     resampled.sort_by(f64::total_cmp);
-    Some([type_7(&resampled, 25, 1000)?, type_7(&resampled, 975, 1000)?])
+    [25, 975].map(|i| type_7(&resampled, i, 1000))
 }

@@ -1,6 +1,6 @@
 //! Geometry of groups of points: within-cluster sums of squares, silhouettes, and internal indices.
 
-use std::cmp::Ordering;
+use std::borrow::Cow;
 
 use rayon::prelude::*;
 
@@ -53,7 +53,6 @@ impl ClusterGeometry {
         }
     }
 
-    /// Number of customers.
     pub fn len(&self) -> usize {
         self.weight.iter().sum::<f64>() as usize
     }
@@ -101,11 +100,6 @@ impl ClusterGeometry {
         lanes.iter().sum::<f64>() + rest.sum::<f64>()
     }
 
-    /// Mean distance from a point to the customers.
-    fn mean_distance(&self, point: &[f64]) -> f64 {
-        self.distance_sum(point) / self.weight.iter().sum::<f64>()
-    }
-
     /// Sum of squared distances to the centroid.
     pub fn wcss(&self) -> f64 {
         let centroid = self.centroid();
@@ -135,19 +129,15 @@ impl ClusterGeometry {
         sample
     }
 
-    /// Index of a point of this group, or where it would be inserted.
+    /// Index of a point of this group.
     fn position(&self, point: &[f64]) -> usize {
-        let compare = |idx: usize| {
-            let axes = self.axes.iter().zip(point).map(|(axis, x)| axis[idx].total_cmp(x));
-            axes.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
-        };
-        let mut low = 0;
-        let mut high = self.weight.len();
-        while low < high {
-            let middle = (low + high) / 2;
-            if compare(middle).is_lt() { low = middle + 1 } else { high = middle }
+        // Points are in lexicographic order, so every axis narrows the range of candidates.
+        let (mut start, mut end) = (0, self.weight.len());
+        for (axis, x) in self.axes.iter().zip(point) {
+            end = start + axis[start..end].partition_point(|y| y <= x);
+            start += axis[start..end].partition_point(|y| y < x);
         }
-        low
+        start
     }
 }
 
@@ -169,31 +159,24 @@ struct GroupSilhouettes {
 }
 
 impl Silhouettes {
-    /// Compares all customers, or a stratified sample above [`EXACT_LIMIT`] distinct points. `None`
+    /// Compares all customers, or a stratified sample above `EXACT_LIMIT` distinct points. `None`
     /// for fewer than two groups.
     pub fn of(geometries: &[ClusterGeometry]) -> Option<Self> {
-        if geometries.iter().filter(|geometry| !geometry.is_empty()).count() < 2 {
-            return None;
-        }
+        non_empty(geometries)?;
         let points: usize = geometries.iter().map(|geometry| geometry.weight.len()).sum();
         let n: usize = geometries.iter().map(ClusterGeometry::len).sum();
         let sampled = points > EXACT_LIMIT;
-        let samples: Vec<ClusterGeometry>;
-        let compared: &[ClusterGeometry] = if sampled {
-            let size = |group: &ClusterGeometry| (group.len() * SAMPLE / n).max(2).min(group.len());
-            samples = geometries.iter().map(|group| group.sample(size(group))).collect();
-            &samples
+        let size = |group: &ClusterGeometry| (group.len() * SAMPLE / n).max(2).min(group.len());
+        let compared: Cow<'_, [ClusterGeometry]> = if sampled {
+            geometries.iter().map(|group| group.sample(size(group))).collect()
         } else {
-            geometries
+            Cow::Borrowed(geometries)
         };
-        let groups = geometries
-            .iter()
-            .enumerate()
-            .map(|(idx, group)| GroupSilhouettes {
-                customers: group.len() as f64,
-                points: point_silhouettes(compared, idx),
-            })
-            .collect();
+        let group_silhouettes = |(idx, group): (usize, &ClusterGeometry)| GroupSilhouettes {
+            customers: group.len() as f64,
+            points: point_silhouettes(&compared, idx),
+        };
+        let groups = geometries.iter().enumerate().map(group_silhouettes).collect();
         Some(Self { groups, sampled })
     }
 
@@ -241,12 +224,9 @@ impl Silhouettes {
 
 /// Silhouette and weight of each distinct point of a group.
 fn point_silhouettes(geometries: &[ClusterGeometry], group: usize) -> Vec<(f64, f64)> {
-    let weights = geometries[group].weight.par_iter().enumerate();
-    weights
-        .map(|(idx, weight)| {
-            (silhouette(geometries, group, &geometries[group].point(idx)), *weight)
-        })
-        .collect()
+    let own = &geometries[group];
+    let weights = own.weight.par_iter().enumerate();
+    weights.map(|(i, weight)| (silhouette(geometries, group, &own.point(i)), *weight)).collect()
 }
 
 fn silhouette(geometries: &[ClusterGeometry], group: usize, point: &[f64]) -> f64 {
@@ -259,24 +239,23 @@ fn silhouette(geometries: &[ClusterGeometry], group: usize, point: &[f64]) -> f6
         .iter()
         .enumerate()
         .filter(|(other, geometry)| *other != group && !geometry.is_empty())
-        .map(|(_, geometry)| geometry.mean_distance(point))
+        .map(|(_, other)| other.distance_sum(point) / other.weight.iter().sum::<f64>())
         .fold(f64::INFINITY, f64::min);
     let larger = a.max(b);
     if larger > 0.0 && larger.is_finite() { (b - a) / larger } else { 0.0 }
 }
 
-fn non_empty(geometries: &[ClusterGeometry]) -> Vec<&ClusterGeometry> {
-    geometries.iter().filter(|geometry| !geometry.is_empty()).collect()
+/// The groups with customers. `None` if there are fewer than two.
+fn non_empty(geometries: &[ClusterGeometry]) -> Option<Vec<&ClusterGeometry>> {
+    let groups: Vec<_> = geometries.iter().filter(|geometry| !geometry.is_empty()).collect();
+    (groups.len() >= 2).then_some(groups)
 }
 
 /// The Davies–Bouldin index (1979): the mean over groups of the largest ratio of the two groups'
 /// mean distances to their centroids to the distance between these centroids. Lower is better.
 /// `None` for fewer than two groups, or if two centroids are equal.
 pub fn davies_bouldin(geometries: &[ClusterGeometry]) -> Option<f64> {
-    let geometries = non_empty(geometries);
-    if geometries.len() < 2 {
-        return None;
-    }
+    let geometries = non_empty(geometries)?;
     let centroids: Vec<Vec<f64>> = geometries.iter().map(|geometry| geometry.centroid()).collect();
     let scatter: Vec<f64> = geometries
         .iter()
@@ -297,12 +276,12 @@ pub fn davies_bouldin(geometries: &[ClusterGeometry]) -> Option<f64> {
 /// them, each by its degrees of freedom. Higher is better. `None` for fewer than two groups, or
 /// without variance within them.
 pub fn calinski_harabasz(geometries: &[ClusterGeometry]) -> Option<f64> {
-    let geometries = non_empty(geometries);
+    let geometries = non_empty(geometries)?;
     let k = geometries.len() as f64;
     let sizes: Vec<f64> = geometries.iter().map(|geometry| geometry.len() as f64).collect();
     let n: f64 = sizes.iter().sum();
     let within: f64 = geometries.iter().map(|geometry| geometry.wcss()).sum();
-    if geometries.len() < 2 || within <= 0.0 {
+    if within <= 0.0 {
         return None;
     }
     let centroids: Vec<Vec<f64>> = geometries.iter().map(|geometry| geometry.centroid()).collect();

@@ -1,36 +1,46 @@
 //! Cluster profiles, and the sweep over numbers of neighbours and clusters.
 
 use polars::prelude::*;
+use rayon::prelude::*;
 
-use super::cluster_quality::sweep_metrics;
-use super::column;
+use super::cluster_geometry::{ClusterGeometry, Silhouettes, calinski_harabasz, davies_bouldin};
 use crate::columns::*;
-use crate::model::{CandidateScore, Clustered};
+use crate::model::kmeans::Clustering;
+use crate::model::{CandidateScore, Clustered, Labels};
+use crate::tables::table_rows;
+
+table_rows! {
+    struct ClusterMean<'a> {
+        MODEL => model: &'a str,
+        CLUSTER => cluster: String,
+        CUSTOMERS => customers: u32,
+        SHARE => share: f64,
+        COLUMN => column: &'a str,
+        MEAN => mean: Option<f64>,
+    }
+
+    struct SweepMetric<'a> {
+        MODEL => model: &'a str,
+        K => k: u32,
+        METRIC => metric: &'static str,
+        VALUE => value: Option<f64>,
+        /// `None` for clusterings.
+        STANDARD_ERROR => standard_error: Option<f64>,
+        CHOSEN => chosen: bool,
+    }
+}
 
 /// The table `clusters`: the mean of every numeric column by cluster, at the newest snapshot. One
 /// row per (clustering, cluster, column), with recency, frequency, monetary value and the other
 /// numeric features of the clustering.
-///
-/// Columns: `model`, `cluster` text, `customers` u32, `share` f64, `column` text, `mean` f64.
 pub(super) fn clusters(clusterings: &[Clustered], newest: &DataFrame) -> PolarsResult<DataFrame> {
-    struct ClusterMean<'a> {
-        model: &'a str,
-        cluster: &'a str,
-        customers: usize,
-        share: f64,
-        column: &'a str,
-        mean: Option<f64>,
-    }
-
     let mut rows = Vec::new();
     for clustered in clusterings {
-        let model = &clustered.model;
-        let labels = clustered.labels();
-        let total = labels.codes.iter().flatten().count() as f64;
-        let mut names: Vec<&str> = model.names.iter().map(String::as_str).collect();
-        names.sort_unstable();
+        let params = &clustered.model.params;
+        let Labels { names, codes } = clustered.labels();
+        let total = codes.iter().flatten().count() as f64;
         let mut measured = vec![RECENCY_DAYS, FREQUENCY, MONETARY];
-        for feature in &model.params.features {
+        for feature in &params.features {
             let name = feature.column.as_str();
             let is_number =
                 newest.column(name).is_ok_and(|column| column.dtype().is_primitive_numeric());
@@ -38,32 +48,23 @@ pub(super) fn clusters(clusterings: &[Clustered], newest: &DataFrame) -> PolarsR
                 measured.push(name);
             }
         }
-        for cluster in names {
-            let is_member: Vec<bool> = labels.iter().map(|label| label == Some(cluster)).collect();
-            let customers = is_member.iter().filter(|is_member| **is_member).count();
-            for &name in &measured {
-                let values = newest.column(name)?.cast(&DataType::Float64)?;
-                let members =
-                    values.f64()?.iter().zip(&is_member).filter(|(_, is_member)| **is_member);
+        for (idx, cluster) in names.iter().enumerate() {
+            let is_member: BooleanChunked = codes.iter().map(|code| *code == Some(idx)).collect();
+            let members = newest.filter(&is_member)?;
+            for &column in &measured {
+                let values = members.column(column)?.cast(&DataType::Float64)?;
                 rows.push(ClusterMean {
-                    model: &model.params.name,
-                    cluster,
-                    customers,
-                    share: customers as f64 / total,
-                    column: name,
-                    mean: mean(members.filter_map(|(value, _)| value).collect()),
+                    model: &params.name,
+                    cluster: cluster.clone(),
+                    customers: members.height() as u32,
+                    share: members.height() as f64 / total,
+                    column,
+                    mean: mean(values.f64()?.iter().flatten().collect()),
                 });
             }
         }
     }
-    df![
-        MODEL => column(&rows, |row| row.model),
-        CLUSTER => column(&rows, |row| row.cluster),
-        CUSTOMERS => column(&rows, |row| row.customers as u32),
-        SHARE => column(&rows, |row| row.share),
-        COLUMN => column(&rows, |row| row.column),
-        MEAN => column(&rows, |row| row.mean),
-    ]
+    ClusterMean::frame(rows)
 }
 
 /// `None` without values.
@@ -76,50 +77,47 @@ fn mean(mut values: Vec<f64>) -> Option<f64> {
 /// The table `k_sweep`: one row per (model, number, metric). KNN models have the metric that chose
 /// their number of neighbours. Clusterings have `wcss`, `silhouette`, `davies_bouldin`,
 /// `calinski_harabasz` and `largest_share` (of customers in the largest cluster).
-///
-/// Columns: `model` text, `k` u32, `metric` text, `value` f64, `standard_error` f64 over the folds,
-/// null for clusterings, `chosen` bool.
 pub fn k_sweep(
     tuned: &[(String, Vec<CandidateScore>)],
     clusterings: &[Clustered],
 ) -> PolarsResult<DataFrame> {
-    struct SweepMetric<'a> {
-        model: &'a str,
-        k: usize,
-        metric: &'static str,
-        value: Option<f64>,
-        standard_error: Option<f64>,
-        chosen: bool,
-    }
-
-    let mut rows = Vec::new();
-    for (model, candidates) in tuned {
-        rows.extend(candidates.iter().map(|candidate| SweepMetric {
+    let tuned = tuned.iter().flat_map(|(model, candidates)| {
+        candidates.iter().map(|candidate| SweepMetric {
             model,
-            k: candidate.k,
+            k: candidate.k as u32,
             metric: candidate.metric,
             value: Some(candidate.value),
             standard_error: Some(candidate.standard_error),
             chosen: candidate.chosen,
-        }));
-    }
-    for clustered in clusterings {
-        let chosen = clustered.chosen_clustering().k;
-        rows.extend(sweep_metrics(clustered).into_iter().map(|(k, metric, value)| SweepMetric {
+        })
+    });
+    SweepMetric::frame(tuned.chain(clusterings.iter().flat_map(sweep_metrics)))
+}
+
+/// The metrics of every number of clusters that was tried.
+fn sweep_metrics(clustered: &Clustered) -> Vec<SweepMetric<'_>> {
+    let points = &clustered.projection.points;
+    let distinct = points.distinct();
+    let chosen = clustered.chosen_clustering().k;
+    let metrics = |&Clustering { k, ref codes, wcss, .. }: &Clustering| {
+        let geometries = ClusterGeometry::all(points, &distinct, codes, k);
+        let largest = geometries.iter().map(ClusterGeometry::len).max().unwrap_or(0);
+        let silhouette = Silhouettes::of(&geometries).map(|silhouettes| silhouettes.mean(None).0);
+        [
+            (WCSS, Some(wcss)),
+            (SILHOUETTE, silhouette),
+            (DAVIES_BOULDIN, davies_bouldin(&geometries)),
+            (CALINSKI_HARABASZ, calinski_harabasz(&geometries)),
+            (LARGEST_SHARE, Some(largest as f64 / points.len().max(1) as f64)),
+        ]
+        .map(|(metric, value)| SweepMetric {
             model: &clustered.model.params.name,
-            k,
+            k: k as u32,
             metric,
             value,
             standard_error: None,
             chosen: k == chosen,
-        }));
-    }
-    df![
-        MODEL => column(&rows, |row| row.model),
-        K => column(&rows, |row| row.k as u32),
-        METRIC => column(&rows, |row| row.metric),
-        VALUE => column(&rows, |row| row.value),
-        STANDARD_ERROR => column(&rows, |row| row.standard_error),
-        CHOSEN => column(&rows, |row| row.chosen),
-    ]
+        })
+    };
+    clustered.candidates.par_iter().flat_map_iter(metrics).collect()
 }

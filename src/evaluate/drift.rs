@@ -4,117 +4,88 @@ use chrono::NaiveDate;
 use polars::prelude::*;
 use rayon::prelude::*;
 
-use super::column;
+use super::{EvaluationInputs, SnapshotPart};
 use crate::columns::*;
-use crate::rfm::by_snapshot;
-use crate::score::{Cut, Dimension, FrozenCutPoints, cuts_at, score_counts};
-use crate::segment::{self, SegmentMap};
+use crate::score::{Dimension, cuts_at, score_counts};
+use crate::segment;
+use crate::tables::table_rows;
 
 /// Smaller shares count as this share, so that an empty score does not make the index infinite.
 const LEAST_SHARE: f64 = 1e-4;
 
-/// The cut points of a run.
-pub(super) struct CutPointHistory<'a> {
-    /// The applied cut points.
-    pub(super) cuts: &'a [Cut],
-    /// The cut points of each snapshot's own customers.
-    pub(super) refit: &'a [Cut],
-    pub(super) frozen: Option<&'a FrozenCutPoints>,
-    /// Which dimensions are scored by rank, without cut points.
-    pub(super) by_rank: [bool; 3],
-}
-
-/// A row of the table `drift`.
-struct Drift {
-    snapshot: NaiveDate,
-    baseline_snapshot: NaiveDate,
-    dimension: &'static str,
-    customers: u32,
-    psi: Option<f64>,
-    moved: Option<f64>,
-    money_moved: Option<f64>,
+table_rows! {
+    struct Drift {
+        SNAPSHOT => snapshot: NaiveDate,
+        /// The snapshot whose customers the frozen or previous cut points are from.
+        BASELINE_SNAPSHOT => baseline_snapshot: NaiveDate,
+        DIMENSION => dimension: &'static str,
+        CUSTOMERS => customers: u32,
+        PSI => psi: Option<f64>,
+        MOVED => moved: Option<f64>,
+        MONEY_MOVED => money_moved: Option<f64>,
+    }
 }
 
 /// The table `drift`: what other cut points would change. One row per (snapshot, dimension), and
 /// one per snapshot for the segment. Frozen cut points are compared with those of the snapshot
 /// itself. Otherwise the baseline is the previous snapshot, so the first snapshot has no rows.
 ///
-/// Columns: `snapshot` date, `baseline_snapshot` date (whose customers the frozen or previous cut
-/// points are from), `dimension` text (`recency_days`, `frequency`, `monetary` or `segment`),
-/// `customers` u32, `psi` f64: the population stability index of the score, Σ (a − e) ln(a / e),
-/// where a and e are the shares of customers by score at the snapshot and at the baseline, both
-/// under the baseline's cut points. Shares below 0.0001 count as 0.0001. Null for the segment.
-/// `moved` f64: share of customers with another score or segment. `money_moved` f64: their share of
-/// the money, null without money. All three are null for scores by rank.
+/// `psi` is the population stability index of the score, Σ (a − e) ln(a / e), where a and e are the
+/// shares of customers by score at the snapshot and at the baseline, both under the baseline's cut
+/// points. Shares below 0.0001 count as 0.0001. Null for the segment. `moved` is the share of
+/// customers with another score or segment, `money_moved` their share of the money, null without
+/// money. All three are null for scores by rank.
 pub(super) fn drift(
-    map: &SegmentMap,
-    history: &CutPointHistory<'_>,
-    segments: &DataFrame,
+    inputs: &EvaluationInputs<'_>,
+    parts: &[SnapshotPart],
 ) -> PolarsResult<DataFrame> {
-    let parts = by_snapshot(segments)?;
     let rows: Vec<Vec<Drift>> = (0..parts.len())
         .into_par_iter()
-        .map(|idx| history.drift_of_snapshot(map, &parts[..=idx]))
+        .map(|idx| drift_of_snapshot(inputs, &parts[idx], parts[..idx].last()))
         .collect::<PolarsResult<_>>()?;
-    let rows: Vec<Drift> = rows.into_iter().flatten().collect();
-    df![
-        SNAPSHOT => column(&rows, |row| row.snapshot),
-        BASELINE_SNAPSHOT => column(&rows, |row| row.baseline_snapshot),
-        DIMENSION => column(&rows, |row| row.dimension),
-        CUSTOMERS => column(&rows, |row| row.customers),
-        PSI => column(&rows, |row| row.psi),
-        MOVED => column(&rows, |row| row.moved),
-        MONEY_MOVED => column(&rows, |row| row.money_moved),
-    ]
+    Drift::frame(rows.into_iter().flatten())
 }
 
-impl CutPointHistory<'_> {
-    /// The rows of the last of the snapshots.
-    fn drift_of_snapshot(
-        &self,
-        map: &SegmentMap,
-        parts: &[(NaiveDate, DataFrame)],
-    ) -> PolarsResult<Vec<Drift>> {
-        let [earlier @ .., (snapshot, part)] = parts else { return Ok(Vec::new()) };
-        let (baseline_snapshot, baseline_counts, under_baseline, other) =
-            match (self.frozen, earlier.last()) {
-                (Some(frozen), _) => {
-                    let own = cuts_at(self.refit, *snapshot);
-                    let refit = segment::rescore_with(map, part.clone(), own)?;
-                    (frozen.date, frozen.counts.clone(), part.clone(), refit)
-                }
-                (None, Some((date, previous))) => {
-                    let points = cuts_at(self.cuts, *date);
-                    let rescored = segment::rescore_with(map, part.clone(), points)?;
-                    (*date, score_counts(previous)?, rescored.clone(), rescored)
-                }
-                (None, None) => return Ok(Vec::new()),
-            };
-        let counts = score_counts(&under_baseline)?;
-        let dimensions = Dimension::ALL.into_iter().map(Some).chain([None]);
-        dimensions
-            .map(|dimension| {
-                let by_rank = match dimension {
-                    Some(dimension) => self.by_rank[dimension as usize],
-                    None => self.by_rank.contains(&true),
-                };
-                let name = dimension.map_or(SEGMENT, Dimension::score);
-                let movement = if by_rank { None } else { Some(moved(part, &other, name)?) };
-                let score_psi = |dimension: Dimension| {
-                    psi(&baseline_counts[dimension as usize], &counts[dimension as usize])
-                };
-                Ok(Drift {
-                    snapshot: *snapshot,
-                    baseline_snapshot,
-                    dimension: dimension.map_or(SEGMENT, Dimension::value),
-                    customers: part.height() as u32,
-                    psi: if by_rank { None } else { dimension.map(score_psi) },
-                    moved: movement.map(|(customers, _)| customers),
-                    money_moved: movement.and_then(|(_, money)| money),
-                })
-            })
-            .collect()
-    }
+fn drift_of_snapshot(
+    inputs: &EvaluationInputs<'_>,
+    (snapshot, part): &SnapshotPart,
+    previous: Option<&SnapshotPart>,
+) -> PolarsResult<Vec<Drift>> {
+    let rescore = |cuts, date| segment::rescore_with(inputs.map, part.clone(), cuts_at(cuts, date));
+    let (baseline_snapshot, baseline_counts, under_baseline, other) =
+        match (&inputs.frozen, previous) {
+            (Some(frozen), _) => {
+                let refit = rescore(&inputs.refit, *snapshot)?;
+                (frozen.date, frozen.counts.clone(), part.clone(), refit)
+            }
+            (None, Some((date, previous))) => {
+                let rescored = rescore(&inputs.cuts, *date)?;
+                (*date, score_counts(previous)?, rescored.clone(), rescored)
+            }
+            (None, None) => return Ok(Vec::new()),
+        };
+    let counts = score_counts(&under_baseline)?;
+    let row = |dimension: Option<Dimension>| {
+        let by_rank = match dimension {
+            Some(dimension) => inputs.by_rank[dimension as usize],
+            None => inputs.by_rank.contains(&true),
+        };
+        let name = dimension.map_or(SEGMENT, Dimension::score);
+        let movement = if by_rank { None } else { Some(moved(part, &other, name)?) };
+        let score_psi = |dimension: Dimension| {
+            psi(&baseline_counts[dimension as usize], &counts[dimension as usize])
+        };
+        Ok(Drift {
+            snapshot: *snapshot,
+            baseline_snapshot,
+            dimension: dimension.map_or(SEGMENT, Dimension::value),
+            customers: part.height() as u32,
+            psi: if by_rank { None } else { dimension.map(score_psi) },
+            moved: movement.map(|(customers, _)| customers),
+            money_moved: movement.and_then(|(_, money)| money),
+        })
+    };
+    Dimension::ALL.into_iter().map(Some).chain([None]).map(row).collect()
 }
 
 /// Shares of the customers and of the money with another value in a column. The second is `None`
@@ -124,12 +95,9 @@ fn moved(part: &DataFrame, other: &DataFrame, name: &str) -> PolarsResult<(f64, 
     let differs = own.not_equal_missing(other.column(name)?.as_materialized_series())?;
     let customers = differs.num_trues() as f64 / part.height() as f64;
     let total = total_money(part)?;
-    if total == 0.0 {
-        return Ok((customers, None));
-    }
     // The sum of no values is -0.0.
-    let money = (total_money(&part.filter(&differs)?)? + 0.0) / total;
-    Ok((customers, Some(money)))
+    let money = total_money(&part.filter(&differs)?)? + 0.0;
+    Ok((customers, (total != 0.0).then(|| money / total)))
 }
 
 fn total_money(frame: &DataFrame) -> PolarsResult<f64> {

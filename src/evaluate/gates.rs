@@ -7,14 +7,12 @@ use super::Tables;
 use crate::columns::*;
 use crate::tables::TableId;
 
-/// A metric and its bound.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gate {
     pub metric: GateMetric,
     pub bound: Bound,
 }
 
-/// A metric of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GateMetric {
     /// `drift.<dimension>.<column>` at the newest snapshot.
@@ -62,47 +60,28 @@ impl GateMetric {
 
 /// The accepted values of a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Bound {
-    pub side: Side,
-    pub limit: f64,
-}
-
-/// The accepted side of a limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    Less,
-    AtMost,
-    More,
-    AtLeast,
-}
-
-impl Side {
-    /// The operator in the YAML.
-    pub fn sign(self) -> &'static str {
-        match self {
-            Self::Less => "<",
-            Self::AtMost => "<=",
-            Self::More => ">",
-            Self::AtLeast => ">=",
-        }
-    }
+pub enum Bound {
+    Less(f64),
+    AtMost(f64),
+    More(f64),
+    AtLeast(f64),
 }
 
 impl Bound {
-    fn accepts(self, value: f64) -> bool {
-        match self.side {
-            Side::Less => value < self.limit,
-            Side::AtMost => value <= self.limit,
-            Side::More => value > self.limit,
-            Side::AtLeast => value >= self.limit,
-        }
+    /// The bound in the YAML, such as `<= 0.4`, and whether it accepts a value.
+    fn check(self, value: Option<f64>) -> (String, bool) {
+        let (sign, limit, accepts): (_, _, fn(&f64, &f64) -> bool) = match self {
+            Self::Less(limit) => ("<", limit, f64::lt),
+            Self::AtMost(limit) => ("<=", limit, f64::le),
+            Self::More(limit) => (">", limit, f64::gt),
+            Self::AtLeast(limit) => (">=", limit, f64::ge),
+        };
+        (format!("{sign} {limit}"), value.is_some_and(|value| accepts(&value, &limit)))
     }
 }
 
-/// The result of a gate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GateResult {
-    /// Name of the metric.
     pub gate: String,
     /// `None` if the metric was not measured, which fails the gate.
     pub value: Option<f64>,
@@ -111,18 +90,13 @@ pub struct GateResult {
     pub passed: bool,
 }
 
-/// Evaluates every gate.
 pub fn evaluate(gates: &[Gate], tables: &Tables) -> PolarsResult<Vec<GateResult>> {
     gates
         .iter()
         .map(|Gate { metric, bound }| {
             let value = metric.value(tables)?;
-            Ok(GateResult {
-                gate: metric.name(),
-                value,
-                bound: format!("{} {}", bound.side.sign(), bound.limit),
-                passed: value.is_some_and(|value| bound.accepts(value)),
-            })
+            let (bound, passed) = bound.check(value);
+            Ok(GateResult { gate: metric.name(), value, bound, passed })
         })
         .collect()
 }

@@ -7,12 +7,11 @@ use chrono::NaiveDate;
 use polars::prelude::*;
 use rayon::prelude::*;
 
-use super::column;
+use super::{EvaluationInputs, SnapshotPart};
 use crate::columns::*;
-use crate::ingest::Money;
-use crate::rfm::by_snapshot;
-use crate::score::{Cut, cuts_at};
+use crate::score::cuts_at;
 use crate::segment::{self, SegmentMap};
+use crate::tables::table_rows;
 
 /// Indices of two segments of the map. `None` before a customer enters and after they leave.
 type Move = (Option<usize>, Option<usize>);
@@ -31,20 +30,6 @@ struct Total {
     money: i128,
 }
 
-impl Total {
-    fn add(&mut self, money: i128) {
-        self.customers += 1;
-        self.money += money;
-    }
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Totals {
-    all: Total,
-    by_behaviour: Total,
-    by_cut_points: Total,
-}
-
 /// A customer at one snapshot.
 struct Customer<'a> {
     id: &'a str,
@@ -52,83 +37,81 @@ struct Customer<'a> {
     monetary: f64,
 }
 
+table_rows! {
+    /// A row of the table `migration`. Segments are `None` for customers who are not in the
+    /// snapshot, causes if scores are by rank.
+    struct Migration<'a> {
+        FROM => from: NaiveDate,
+        TO => to: NaiveDate,
+        FROM_SEGMENT => from_segment: Option<&'a str>,
+        TO_SEGMENT => to_segment: Option<&'a str>,
+        CUSTOMERS => customers: u32,
+        /// `monetary` at `to`, or at `from` for those who left.
+        MONEY => money: f64,
+        CUSTOMERS_BY_BEHAVIOUR => customers_by_behaviour: Option<u32>,
+        CUSTOMERS_BY_CUT_POINTS => customers_by_cut_points: Option<u32>,
+        MONEY_BY_BEHAVIOUR => money_by_behaviour: Option<f64>,
+        MONEY_BY_CUT_POINTS => money_by_cut_points: Option<f64>,
+    }
+}
+
 /// The table `migration`: one row per (pair of consecutive snapshots, from segment, to segment)
-/// with customers, including those who stayed.
-///
-/// Columns: `from` and `to` date, `from_segment` and `to_segment` text, in the map's order, null
-/// for customers who are not in the snapshot; `customers` u32; `money` f64 (their `monetary` at
-/// `to`, or at `from` for those who left); `customers_by_behaviour` and `customers_by_cut_points`
-/// u32, `money_by_behaviour` and `money_by_cut_points` f64.
+/// with customers, including those who stayed. Segments are in the map's order.
 ///
 /// A customer moves *by behaviour* if the cut points of `from` would have moved them too, to any
 /// segment, or if they entered or left. They move *by cut points* if they would have stayed under
 /// those of `from`. For customers who moved, the two add up to all; customers who stayed count in
-/// neither. The four columns are null if scores are by rank.
+/// neither.
 pub(super) fn migration(
-    map: &SegmentMap,
-    cuts: &[Cut],
-    by_rank: [bool; 3],
-    segments: &DataFrame,
-    money: &Money,
+    inputs: &EvaluationInputs<'_>,
+    parts: &[SnapshotPart],
 ) -> PolarsResult<DataFrame> {
-    let parts = by_snapshot(segments)?;
-    let pairs: Vec<BTreeMap<Move, Totals>> = parts
-        .par_windows(2)
-        .map(|pair| {
-            let (from, before) = &pair[0];
-            let (_, after) = &pair[1];
-            let rescored = segment::rescore_with(map, after.clone(), cuts_at(cuts, *from))?;
-            let would_be = segment_indices(map, &rescored)?;
-            Ok(moves(&customers(map, before)?, &customers(map, after)?, &would_be, money.factor()))
-        })
-        .collect::<PolarsResult<_>>()?;
-    let rows: Vec<(NaiveDate, NaiveDate, Move, Totals)> = parts
-        .windows(2)
-        .zip(pairs)
-        .flat_map(|(pair, moves)| {
-            let dates = (pair[0].0, pair[1].0);
-            moves.into_iter().map(move |(segments, totals)| (dates.0, dates.1, segments, totals))
-        })
-        .collect();
-    let name = |segment: Option<usize>| segment.map(|idx| map.name_of(idx));
-    let major = |total: Total| total.money as f64 / money.factor();
+    let EvaluationInputs { map, cuts, by_rank, facts, .. } = inputs;
+    let factor = facts.money.factor();
     let has_causes = !by_rank.contains(&true);
-    let count_if_known = |total: Total| has_causes.then_some(total.customers);
-    let money_if_known = |total: Total| has_causes.then(|| major(total));
-    df![
-        FROM => column(&rows, |(from, ..)| *from),
-        TO => column(&rows, |(_, to, ..)| *to),
-        FROM_SEGMENT => column(&rows, |(_, _, (from, _), _)| name(*from)),
-        TO_SEGMENT => column(&rows, |(_, _, (_, to), _)| name(*to)),
-        CUSTOMERS => column(&rows, |(.., totals)| totals.all.customers),
-        MONEY => column(&rows, |(.., totals)| major(totals.all)),
-        CUSTOMERS_BY_BEHAVIOUR =>
-            column(&rows, |(.., totals)| count_if_known(totals.by_behaviour)),
-        CUSTOMERS_BY_CUT_POINTS =>
-            column(&rows, |(.., totals)| count_if_known(totals.by_cut_points)),
-        MONEY_BY_BEHAVIOUR => column(&rows, |(.., totals)| money_if_known(totals.by_behaviour)),
-        MONEY_BY_CUT_POINTS => column(&rows, |(.., totals)| money_if_known(totals.by_cut_points)),
-    ]
+    let pair_rows = |pair: &[SnapshotPart]| {
+        let (from, before) = &pair[0];
+        let (to, after) = &pair[1];
+        let rescored = segment::rescore_with(map, after.clone(), cuts_at(cuts, *from))?;
+        let would_be = segment_indices(map, &rescored)?;
+        let moves = moves(&customers(map, before)?, &customers(map, after)?, &would_be, factor);
+        let row = |((from_segment, to_segment), totals): (Move, [Total; 3])| {
+            let by_behaviour = totals[Cause::Behaviour as usize];
+            let by_cut_points = totals[Cause::CutPoints as usize];
+            Migration {
+                from: *from,
+                to: *to,
+                from_segment: from_segment.map(|idx| map.name_of(idx)),
+                to_segment: to_segment.map(|idx| map.name_of(idx)),
+                customers: totals.iter().map(|total| total.customers).sum(),
+                money: totals.iter().map(|total| total.money).sum::<i128>() as f64 / factor,
+                customers_by_behaviour: has_causes.then_some(by_behaviour.customers),
+                customers_by_cut_points: has_causes.then_some(by_cut_points.customers),
+                money_by_behaviour: has_causes.then_some(by_behaviour.money as f64 / factor),
+                money_by_cut_points: has_causes.then_some(by_cut_points.money as f64 / factor),
+            }
+        };
+        Ok(moves.into_iter().map(row).collect())
+    };
+    let rows: Vec<Vec<Migration<'_>>> =
+        parts.par_windows(2).map(pair_rows).collect::<PolarsResult<_>>()?;
+    Migration::frame(rows.into_iter().flatten())
 }
 
-/// Merges the customers of two snapshots, which are sorted by customer_id. `would_be` has the
-/// segment of each customer in `after` under the cut points of `before`.
+/// Merges the customers of two snapshots, which are sorted by customer_id, into totals by
+/// [`Cause`]. `would_be` has the segment of each customer in `after` under the cut points of
+/// `before`.
 fn moves(
     before: &[Customer<'_>],
     after: &[Customer<'_>],
     would_be: &[Option<usize>],
     money_factor: f64,
-) -> BTreeMap<Move, Totals> {
-    let mut all: BTreeMap<Move, Totals> = BTreeMap::new();
+) -> BTreeMap<Move, [Total; 3]> {
+    let mut all: BTreeMap<Move, [Total; 3]> = BTreeMap::new();
     let mut count = |segments: Move, cause: Cause, monetary: f64| {
-        let totals = all.entry(segments).or_default();
-        let money = (monetary * money_factor).round() as i128;
-        totals.all.add(money);
-        match cause {
-            Cause::Unchanged => {}
-            Cause::Behaviour => totals.by_behaviour.add(money),
-            Cause::CutPoints => totals.by_cut_points.add(money),
-        }
+        let total = &mut all.entry(segments).or_default()[cause as usize];
+        total.customers += 1;
+        total.money += (monetary * money_factor).round() as i128;
     };
     let mut earlier = before.iter().peekable();
     for (customer, would_be) in after.iter().zip(would_be) {

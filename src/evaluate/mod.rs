@@ -21,7 +21,6 @@ pub mod cluster_geometry;
 pub mod cluster_quality;
 pub mod clusters;
 pub mod comparison;
-pub mod confusion;
 mod drift;
 pub mod gates;
 mod migration;
@@ -30,11 +29,12 @@ mod profile;
 mod sensitivity;
 mod validity;
 
-/// The tables of a run.
+/// The date of a snapshot and its customers.
+type SnapshotPart = (NaiveDate, DataFrame);
+
 pub struct Tables {
     /// Every customer at every snapshot; see [`Assigned`].
     pub segments: DataFrame,
-    /// The other tables.
     pub others: BTreeMap<TableId, DataFrame>,
 }
 
@@ -60,70 +60,53 @@ pub struct EvaluationInputs<'a> {
     pub frozen: Option<FrozenCutPoints>,
     /// How validity is measured, and snapshots for it besides the published ones. `None` skips the
     /// table `validity`.
-    pub validity: Option<(ValidityParams, Vec<(NaiveDate, DataFrame)>)>,
-    /// Tables from earlier stages.
+    pub validity: Option<(ValidityParams, Vec<SnapshotPart>)>,
     pub tables: BTreeMap<TableId, DataFrame>,
 }
 
-/// Computes every table.
 pub fn evaluate(inputs: EvaluationInputs<'_>, assigned: Assigned) -> PolarsResult<Tables> {
-    let EvaluationInputs { facts, map, rfm, cuts, by_rank, .. } = &inputs;
-    let Assigned { frame: segments, evaluation_runs, tuned, clustered, .. } = &assigned;
-    let parts = by_snapshot(segments)?;
+    let Assigned { frame: segments, evaluation_runs, tuned, clustered, .. } = assigned;
+    let parts = by_snapshot(&segments)?;
+    let newest = parts.last().ok_or_else(|| polars_err!(ComputeError: "no snapshots"))?;
+    let (quality, silhouettes) = cluster_quality::cluster_quality(newest, &clustered)?;
     let mut tables = inputs.tables.clone();
     // One after another, since the order facts may be as large as the tables they are compared
     // with.
-    tables.insert(TableId::Ledger, ledger::ledger(facts)?);
-    tables.insert(
-        TableId::SegmentProfile,
-        profile::segment_profile(map, facts, rfm.window, segments)?,
-    );
-    tables.insert(TableId::Metrics, model_metrics::metrics(evaluation_runs)?);
-    tables.insert(TableId::Confusion, confusion::confusion(evaluation_runs)?);
-    let (quality, silhouettes) = cluster_quality::cluster_quality(segments, clustered)?;
-    tables.insert(TableId::ClusterQuality, quality);
-    tables.insert(TableId::Silhouettes, silhouettes);
+    tables.extend([
+        (TableId::Ledger, ledger::ledger(inputs.facts)?),
+        (TableId::SegmentProfile, profile::segment_profile(&inputs, &segments)?),
+        (TableId::Metrics, model_metrics::metrics(&evaluation_runs)?),
+        (TableId::Confusion, model_metrics::confusion(&evaluation_runs)?),
+        (TableId::ClusterQuality, quality),
+        (TableId::Silhouettes, silhouettes),
+    ]);
     if !evaluation_runs.is_empty() {
-        tables.insert(TableId::Reliability, model_metrics::reliability(evaluation_runs)?);
+        tables.insert(TableId::Reliability, model_metrics::reliability(&evaluation_runs)?);
     }
-    if !clustered.is_empty()
-        && let Some((_, newest)) = parts.last()
-    {
-        tables.insert(TableId::Clusters, clusters::clusters(clustered, newest)?);
+    if !clustered.is_empty() {
+        tables.insert(TableId::Clusters, clusters::clusters(&clustered, &newest.1)?);
     }
     if !clustered.is_empty() || !tuned.is_empty() {
-        tables.insert(TableId::KSweep, clusters::k_sweep(tuned, clustered)?);
+        tables.insert(TableId::KSweep, clusters::k_sweep(&tuned, &clustered)?);
     }
     if parts.len() > 1 {
-        let migration = migration::migration(map, cuts, *by_rank, segments, &facts.money)?;
-        tables.insert(TableId::Migration, migration);
+        tables.insert(TableId::Migration, migration::migration(&inputs, &parts)?);
     }
-    let history = drift::CutPointHistory {
-        cuts,
-        refit: &inputs.refit,
-        frozen: inputs.frozen.as_ref(),
-        by_rank: *by_rank,
-    };
-    let drift = drift::drift(map, &history, segments)?;
+    let drift = drift::drift(&inputs, &parts)?;
     if drift.height() > 0 {
         tables.insert(TableId::Drift, drift);
     }
     if let Some((params, earlier)) = &inputs.validity {
         let mut snapshots = [earlier.as_slice(), &parts].concat();
         snapshots.sort_by_key(|(date, _)| *date);
-        tables.insert(TableId::Validity, validity::validity(params, facts, map, &snapshots)?);
+        tables.insert(TableId::Validity, validity::validity(&inputs, params, &snapshots)?);
     }
     if let Some(score) = inputs.alternatives {
-        let sensitivity = sensitivity::sensitivity(rfm, score, facts, map, segments)?;
+        let sensitivity = sensitivity::sensitivity(&inputs, score, &segments, &parts)?;
         tables.insert(TableId::Sensitivity, sensitivity);
     }
-    if let Some(pairs) = &facts.pairs {
+    if let Some(pairs) = &inputs.facts.pairs {
         tables.insert(TableId::Returns, pairs.table.drop(DAY)?);
     }
-    Ok(Tables { segments: assigned.frame, others: tables })
-}
-
-/// One value per row, for a column of a table.
-fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
-    rows.iter().map(value).collect()
+    Ok(Tables { segments, others: tables })
 }

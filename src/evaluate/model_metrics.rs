@@ -1,12 +1,13 @@
-//! Metrics of the models by protocol, with their baselines, and the reliability of confidence.
+//! Metrics of the models by protocol, with their baselines, their confusion matrices, and the
+//! reliability of confidence.
 
 use polars::prelude::*;
 
 use super::bootstrap::{self, interval};
-use super::column;
 use crate::columns::*;
 use crate::model::EvaluationRun;
 use crate::model::metrics::{Overall, brier, by_label, confusion_matrix, log_loss, overall};
+use crate::tables::table_rows;
 
 /// Suffix of the baseline that always predicts the most frequent training label.
 pub const MAJORITY: &str = ":majority";
@@ -19,96 +20,109 @@ const MANY: usize = 50_000;
 /// Bins of a reliability table.
 const BINS: usize = 10;
 
-/// A row of the table `metrics`.
-struct Metric<'a> {
-    model: String,
-    protocol: &'static str,
-    metric: &'static str,
-    /// `None` for all labels.
-    label: Option<&'a str>,
-    value: f64,
-    interval: Option<[f64; 2]>,
-    customers: usize,
+table_rows! {
+    struct Metric<'a> {
+        MODEL => model: String,
+        PROTOCOL => protocol: &'static str,
+        METRIC => metric: &'static str,
+        /// `None` for all labels.
+        LABEL => label: Option<&'a str>,
+        /// `None` if undefined.
+        VALUE => value: Option<f64>,
+        /// 95 % bootstrap interval over customers. `None` if not computed.
+        LOW => low: Option<f64>,
+        HIGH => high: Option<f64>,
+        N => n: u32,
+    }
+
+    struct ConfusionCell<'a> {
+        MODEL => model: &'a str,
+        PROTOCOL => protocol: &'static str,
+        ACTUAL => actual: &'a str,
+        PREDICTED => predicted: &'a str,
+        CUSTOMERS => customers: u32,
+    }
+
+    struct ConfidenceBin<'a> {
+        MODEL => model: &'a str,
+        PROTOCOL => protocol: &'static str,
+        LOWER => lower: f64,
+        UPPER => upper: f64,
+        CUSTOMERS => customers: u32,
+        /// Mean over the customers. `None` for an empty bin, as is accuracy.
+        CONFIDENCE => confidence: Option<f64>,
+        ACCURACY => accuracy: Option<f64>,
+    }
 }
 
 /// The table `metrics`: one row per (model, protocol, metric, label). Baselines are models named
 /// `<model>:majority` and, for targets with a horizon, `<model>:persistence`.
 ///
-/// Columns: `model`, `protocol`, `metric` text, `label` text (null for all labels), `value` f64
-/// (null if undefined), `low` and `high` f64 (95 % bootstrap interval over customers, null if not
-/// computed), `n` u32 customers. Metrics over all labels: `accuracy`, `balanced_accuracy`,
-/// `macro_f1`, `weighted_f1`; except for baselines also `log_loss` and `brier` of the shares of
-/// votes, and for models that may abstain `coverage` (share with a prediction) and
-/// `answered_accuracy`. Metrics by label: `precision`, `recall`, `f1`, `support`.
+/// Metrics over all labels: `accuracy`, `balanced_accuracy`, `macro_f1`, `weighted_f1`; except for
+/// baselines also `log_loss` and `brier` of the shares of votes, and for models that may abstain
+/// `coverage` (share with a prediction) and `answered_accuracy`. Metrics by label: `precision`,
+/// `recall`, `f1`, `support`.
 pub fn metrics(evaluation_runs: &[EvaluationRun]) -> PolarsResult<DataFrame> {
-    let rows: Vec<Metric<'_>> = evaluation_runs.iter().flat_map(run_metrics).collect();
-    df![
-        MODEL => column(&rows, |row| row.model.as_str()),
-        PROTOCOL => column(&rows, |row| row.protocol),
-        METRIC => column(&rows, |row| row.metric),
-        LABEL => column(&rows, |row| row.label),
-        VALUE => column(&rows, |row| (!row.value.is_nan()).then_some(row.value)),
-        LOW => column(&rows, |row| row.interval.map(|[low, _]| low)),
-        HIGH => column(&rows, |row| row.interval.map(|[_, high]| high)),
-        N => column(&rows, |row| row.customers as u32),
-    ]
+    Metric::frame(evaluation_runs.iter().flat_map(run_metrics))
+}
+
+impl<'a> Metric<'a> {
+    /// A metric over all labels, without an interval. NaN is undefined.
+    fn new(run: &'a EvaluationRun, model: &str, metric: &'static str, value: f64) -> Self {
+        Self {
+            model: model.to_owned(),
+            protocol: run.protocol.name(),
+            metric,
+            label: None,
+            value: (!value.is_nan()).then_some(value),
+            low: None,
+            high: None,
+            n: run.actual.len() as u32,
+        }
+    }
 }
 
 /// The metrics of a model and its baselines.
 fn run_metrics(run: &EvaluationRun) -> Vec<Metric<'_>> {
     let n = run.actual.len();
-    let predicted: Vec<usize> =
-        run.predictions.iter().map(|prediction| prediction.vote.label).collect();
-    let overall_metric = |metric: &'static str, value: f64, customers: usize| Metric {
-        model: run.model.clone(),
-        protocol: run.protocol.name(),
-        metric,
-        label: None,
-        value,
-        interval: None,
-        customers,
-    };
-    let mut rows = prediction_metrics(run, run.model.clone(), &predicted);
-    rows.push(overall_metric("log_loss", log_loss(&run.actual, &run.shares), n));
-    rows.push(overall_metric("brier", brier(&run.actual, &run.shares), n));
+    let predicted = predicted_labels(run);
+    let overall_metric = |metric, value| Metric::new(run, &run.model, metric, value);
+    let mut rows = prediction_metrics(run, &run.model, &predicted);
+    rows.push(overall_metric("log_loss", log_loss(&run.actual, &run.shares)));
+    rows.push(overall_metric("brier", brier(&run.actual, &run.shares)));
     if let Some(least) = run.abstain {
         let answered: Vec<usize> =
             (0..n).filter(|&i| run.predictions[i].confidence >= least).collect();
         let right = answered.iter().filter(|&&i| predicted[i] == run.actual[i]).count() as f64;
-        rows.push(overall_metric("coverage", answered.len() as f64 / n as f64, n));
-        let accuracy = right / answered.len() as f64;
-        rows.push(overall_metric("answered_accuracy", accuracy, answered.len()));
+        rows.push(overall_metric("coverage", answered.len() as f64 / n as f64));
+        let accuracy = overall_metric("answered_accuracy", right / answered.len() as f64);
+        rows.push(Metric { n: answered.len() as u32, ..accuracy });
     }
-    let majority = vec![run.majority; n];
-    rows.extend(prediction_metrics(run, format!("{}{MAJORITY}", run.model), &majority));
-    if let Some(unchanged) = &run.persistence {
-        rows.extend(prediction_metrics(run, format!("{}{PERSISTENCE}", run.model), unchanged));
-    }
+    let baseline = |suffix: &str, predicted: &[usize]| {
+        prediction_metrics(run, &format!("{}{suffix}", run.model), predicted)
+    };
+    rows.extend(baseline(MAJORITY, &vec![run.majority; n]));
+    rows.extend(run.persistence.iter().flat_map(|labels| baseline(PERSISTENCE, labels)));
     rows
 }
 
-/// The metrics of predicted labels.
+fn predicted_labels(run: &EvaluationRun) -> Vec<usize> {
+    run.predictions.iter().map(|prediction| prediction.vote.label).collect()
+}
+
 fn prediction_metrics<'a>(
     run: &'a EvaluationRun,
-    model: String,
+    model: &str,
     predicted: &[usize],
 ) -> Vec<Metric<'a>> {
     let cells = confusion_matrix(&run.actual, predicted, run.labels.len());
     let observed = overall(&cells);
-    let resampled = resample_overall(run, &model, predicted);
-    let protocol = run.protocol.name();
-    let mut rows: Vec<Metric<'_>> = Overall::METRICS
-        .into_iter()
-        .map(|(metric, value)| Metric {
-            model: model.clone(),
-            protocol,
-            metric,
-            label: None,
-            value: value(&observed),
-            interval: interval(resampled.iter().map(value).collect()),
-            customers: run.actual.len(),
-        })
-        .collect();
+    let resampled = resample_overall(run, model, predicted);
+    let overall_metric = |(metric, value): (&'static str, fn(&Overall) -> f64)| {
+        let [low, high] = interval(resampled.iter().map(value).collect());
+        Metric { low, high, ..Metric::new(run, model, metric, value(&observed)) }
+    };
+    let mut rows: Vec<Metric<'_>> = Overall::METRICS.into_iter().map(overall_metric).collect();
     for (label, class) in run.labels.iter().zip(by_label(&cells)) {
         let values = [
             ("precision", class.precision),
@@ -117,13 +131,9 @@ fn prediction_metrics<'a>(
             ("support", f64::from(class.support)),
         ];
         rows.extend(values.into_iter().map(|(metric, value)| Metric {
-            model: model.clone(),
-            protocol,
-            metric,
-            label: Some(label.as_str()),
-            value,
-            interval: None,
-            customers: class.support as usize,
+            label: Some(label),
+            n: class.support,
+            ..Metric::new(run, model, metric, value)
         }));
     }
     rows
@@ -148,44 +158,48 @@ fn resample_overall(run: &EvaluationRun, model: &str, predicted: &[usize]) -> Ve
     })
 }
 
-/// The table `reliability`: one row per (model, protocol, bin of confidence), with ten bins of
-/// equal width. Confidence is calibrated if it equals accuracy.
-///
-/// Columns: `model`, `protocol` text, `lower` and `upper` f64, `customers` u32, `confidence` f64
-/// (mean) and `accuracy` f64, both null for an empty bin.
-pub fn reliability(evaluation_runs: &[EvaluationRun]) -> PolarsResult<DataFrame> {
-    #[derive(Clone, Copy, Default)]
-    struct Bin {
-        customers: u32,
-        confidence: f64,
-        right: u32,
-    }
-
-    impl Bin {
-        fn mean(&self, sum: f64) -> Option<f64> {
-            (self.customers > 0).then(|| sum / f64::from(self.customers))
+/// The table `confusion`: one row per (model, protocol, true label, predicted label), including
+/// empty cells.
+pub fn confusion(evaluation_runs: &[EvaluationRun]) -> PolarsResult<DataFrame> {
+    let mut rows = Vec::new();
+    for run in evaluation_runs {
+        let cells = confusion_matrix(&run.actual, &predicted_labels(run), run.labels.len());
+        for (actual, row) in run.labels.iter().zip(cells) {
+            rows.extend(run.labels.iter().zip(row).map(|(predicted, customers)| ConfusionCell {
+                model: &run.model,
+                protocol: run.protocol.name(),
+                actual,
+                predicted,
+                customers,
+            }));
         }
     }
+    ConfusionCell::frame(rows)
+}
 
-    let mut rows: Vec<(&EvaluationRun, usize, Bin)> = Vec::new();
+/// The table `reliability`: one row per (model, protocol, bin of confidence), with ten bins of
+/// equal width. Confidence is calibrated if it equals accuracy.
+pub fn reliability(evaluation_runs: &[EvaluationRun]) -> PolarsResult<DataFrame> {
+    let mut rows = Vec::new();
     for run in evaluation_runs {
-        let mut bins = [Bin::default(); BINS];
+        let mut bins: [Vec<(f64, bool)>; BINS] = Default::default();
         for (prediction, actual) in run.predictions.iter().zip(&run.actual) {
             // A bin contains its lower end. The last bin contains 1.
             let idx = ((prediction.confidence * BINS as f64) as usize).min(BINS - 1);
-            bins[idx].customers += 1;
-            bins[idx].confidence += prediction.confidence;
-            bins[idx].right += u32::from(prediction.vote.label == *actual);
+            bins[idx].push((prediction.confidence, prediction.vote.label == *actual));
         }
-        rows.extend(bins.into_iter().enumerate().map(|(idx, bin)| (run, idx, bin)));
+        rows.extend(bins.iter().enumerate().map(|(idx, bin)| {
+            let mean = |sum: f64| (!bin.is_empty()).then(|| sum / bin.len() as f64);
+            ConfidenceBin {
+                model: &run.model,
+                protocol: run.protocol.name(),
+                lower: idx as f64 / BINS as f64,
+                upper: (idx + 1) as f64 / BINS as f64,
+                customers: bin.len() as u32,
+                confidence: mean(bin.iter().map(|(confidence, _)| confidence).sum()),
+                accuracy: mean(bin.iter().filter(|(_, is_right)| *is_right).count() as f64),
+            }
+        }));
     }
-    df![
-        MODEL => column(&rows, |(run, ..)| run.model.as_str()),
-        PROTOCOL => column(&rows, |(run, ..)| run.protocol.name()),
-        LOWER => column(&rows, |(_, idx, _)| *idx as f64 / BINS as f64),
-        UPPER => column(&rows, |(_, idx, _)| (idx + 1) as f64 / BINS as f64),
-        CUSTOMERS => column(&rows, |(.., bin)| bin.customers),
-        CONFIDENCE => column(&rows, |(.., bin)| bin.mean(bin.confidence)),
-        ACCURACY => column(&rows, |(.., bin)| bin.mean(f64::from(bin.right))),
-    ]
+    ConfidenceBin::frame(rows)
 }

@@ -2,6 +2,7 @@
 
 use polars::prelude::*;
 
+use super::EvaluationInputs;
 use crate::columns::*;
 use crate::orders::OrderFacts;
 use crate::rfm::within;
@@ -10,18 +11,14 @@ use crate::segment::SegmentMap;
 /// The table `segment_profile`: one row per (snapshot, segment of the map), in the map's order.
 /// Segments without customers have zeros.
 ///
-/// Columns: `snapshot` date, `segment` text, `customers` u32, `share` f64, `orders` u32 (distinct
-/// orders, or customer-days without order ids; returns and fully returned orders do not count),
-/// `money` f64 (less returns), both within the window if there is one, `money_share` f64 (null if
-/// the snapshot's money is zero), `recency_days_mean`, `recency_days_median`, … `monetary_median`
-/// f64, `average_order_value` f64, `action` text.
+/// `orders` are distinct orders, or customer-days without order ids; returns and fully returned
+/// orders do not count. `money` is less returns. Both are within the window if there is one.
 pub(super) fn segment_profile(
-    map: &SegmentMap,
-    facts: &OrderFacts,
-    window: Option<u32>,
+    inputs: &EvaluationInputs<'_>,
     segments: &DataFrame,
 ) -> PolarsResult<DataFrame> {
     const RANK: &str = "rank";
+    let EvaluationInputs { map, facts, rfm, .. } = inputs;
     let key = [col(SNAPSHOT), col(SEGMENT)];
     let measures = [RECENCY_DAYS, FREQUENCY, MONETARY];
     let mut aggregates = vec![len().cast(DataType::UInt32).alias(CUSTOMERS)];
@@ -31,7 +28,7 @@ pub(super) fn segment_profile(
     }
     let measured = left_join(
         segments.clone().lazy().group_by(&key).agg(aggregates),
-        purchases(facts, window, segments),
+        purchases(facts, rfm.window, segments),
         &key,
     );
     let mut columns = vec![

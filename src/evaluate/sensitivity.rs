@@ -3,26 +3,12 @@
 use chrono::NaiveDate;
 use polars::prelude::*;
 
+use super::{EvaluationInputs, SnapshotPart};
 use crate::columns::*;
-use crate::orders::OrderFacts;
-use crate::rfm::{self, Frequency, Monetary, RfmError, RfmParams, by_snapshot};
+use crate::rfm::{self, Frequency, Monetary, RfmError, RfmParams};
 use crate::score::{self, Dimension, ScoreParams};
-use crate::segment::{self, SegmentMap};
+use crate::segment;
 
-const FREQUENCIES: [(Frequency, &str); 4] = [
-    (Frequency::Orders, "orders"),
-    (Frequency::Days, "days"),
-    (Frequency::Lines, "lines"),
-    (Frequency::Units, "units"),
-];
-const MONETARIES: [(Monetary, &str); 4] = [
-    (Monetary::Net, "net"),
-    (Monetary::Gross, "gross"),
-    (Monetary::MeanPerOrder, "mean_per_order"),
-    (Monetary::MeanPerDay, "mean_per_day"),
-];
-
-/// An alternative definition of one dimension.
 struct Alternative {
     dimension: Dimension,
     name: &'static str,
@@ -32,27 +18,24 @@ struct Alternative {
 /// The table `sensitivity`: one row per (snapshot, dimension, alternative definition). The same
 /// customers are scored and segmented again from the same order facts.
 ///
-/// Columns: `snapshot` date, `dimension` text, `alternative` text, `customers` u32, `score_moved`
-/// and `segment_moved` f64 (shares of customers with another score and segment), `money_moved` f64
-/// (share of the snapshot's money of customers with another segment, null without money).
+/// `score_moved` and `segment_moved` are the shares of customers with another score and segment,
+/// `money_moved` is the share of the snapshot's money of customers with another segment, null
+/// without money.
 pub(super) fn sensitivity(
-    params: &RfmParams,
+    inputs: &EvaluationInputs<'_>,
     score: &ScoreParams,
-    facts: &OrderFacts,
-    map: &SegmentMap,
     segments: &DataFrame,
+    published: &[SnapshotPart],
 ) -> PolarsResult<DataFrame> {
-    let dates: Vec<NaiveDate> = by_snapshot(segments)?.into_iter().map(|(date, _)| date).collect();
+    let dates: Vec<NaiveDate> = published.iter().map(|(date, _)| *date).collect();
     let mut parts = Vec::new();
-    for alternative in alternatives(params) {
-        let snapshots =
-            rfm::snapshots(&alternative.params, facts, None, dates.clone()).map_err(|error| {
-                match error {
-                    RfmError::Engine(error) => error,
-                    other => polars_err!(ComputeError: "{other}"),
-                }
-            })?;
-        let other = segment::segment(map, score::score(score, snapshots, None)?)?.frame;
+    for alternative in alternatives(inputs.rfm) {
+        let snapshots = rfm::snapshots(&alternative.params, inputs.facts, None, dates.clone());
+        let snapshots = snapshots.map_err(|error| match error {
+            RfmError::Engine(error) => error,
+            other => polars_err!(ComputeError: "{other}"),
+        })?;
+        let other = segment::segment(inputs.map, score::score(score, snapshots, None)?)?.frame;
         parts.push(moved(&alternative, segments, other));
     }
     // Sorted by snapshot, then in the order of the alternatives.
@@ -60,24 +43,29 @@ pub(super) fn sensitivity(
     concat(parts, UnionArgs::default())?.sort_by_exprs([col(SNAPSHOT)], order).collect()
 }
 
-fn alternatives(params: &RfmParams) -> Vec<Alternative> {
-    let frequencies = FREQUENCIES
-        .into_iter()
-        .filter(|(frequency, _)| *frequency != params.frequency)
-        .map(|(frequency, name)| Alternative {
-            dimension: Dimension::Frequency,
-            name,
-            params: RfmParams { frequency, ..params.clone() },
-        });
-    let monetaries = MONETARIES
-        .into_iter()
-        .filter(|(monetary, _)| *monetary != params.monetary)
-        .map(|(monetary, name)| Alternative {
-            dimension: Dimension::Monetary,
-            name,
-            params: RfmParams { monetary, ..params.clone() },
-        });
-    frequencies.chain(monetaries).collect()
+/// All definitions besides that of the pipeline.
+fn alternatives(params: &RfmParams) -> impl Iterator<Item = Alternative> {
+    let frequency = |name, frequency| Alternative {
+        dimension: Dimension::Frequency,
+        name,
+        params: RfmParams { frequency, ..params.clone() },
+    };
+    let monetary = |name, monetary| Alternative {
+        dimension: Dimension::Monetary,
+        name,
+        params: RfmParams { monetary, ..params.clone() },
+    };
+    let all = [
+        frequency("orders", Frequency::Orders),
+        frequency("days", Frequency::Days),
+        frequency("lines", Frequency::Lines),
+        frequency("units", Frequency::Units),
+        monetary("net", Monetary::Net),
+        monetary("gross", Monetary::Gross),
+        monetary("mean_per_order", Monetary::MeanPerOrder),
+        monetary("mean_per_day", Monetary::MeanPerDay),
+    ];
+    all.into_iter().filter(|alternative| alternative.params != *params)
 }
 
 /// The rows of one alternative, whose segments are `other`.

@@ -6,11 +6,11 @@ use polars::prelude::*;
 use rayon::prelude::*;
 
 use super::bootstrap::{interval, resample};
-use super::column;
+use super::{EvaluationInputs, SnapshotPart};
 use crate::columns::*;
 use crate::orders::OrderFacts;
 use crate::rfm::{day, measures};
-use crate::segment::SegmentMap;
+use crate::tables::table_rows;
 
 /// Checked options of `evaluate.validity`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,18 +30,29 @@ struct Behaviour {
     money: i128,
 }
 
-/// A row of the table `validity`. Money is in minor units.
-struct SegmentBehaviour<'a> {
-    snapshot: NaiveDate,
-    /// `None` for all customers.
-    segment: Option<&'a str>,
-    customers: usize,
-    buyers: usize,
-    money: i128,
-    /// Money of all customers of the snapshot.
-    total_money: i128,
-    buy_rate_interval: Option<[f64; 2]>,
-    money_mean_interval: Option<[f64; 2]>,
+table_rows! {
+    /// A row of the table `validity`. Rates, means and intervals of a segment without customers are
+    /// `None`.
+    struct SegmentBehaviour<'a> {
+        SNAPSHOT => snapshot: NaiveDate,
+        HORIZON_DAYS => horizon_days: u32,
+        /// `None` for all customers.
+        SEGMENT => segment: Option<&'a str>,
+        CUSTOMERS => customers: u32,
+        /// Customers with a purchase within the horizon that was not fully returned in it.
+        BUYERS => buyers: u32,
+        BUY_RATE => buy_rate: Option<f64>,
+        low(BUY_RATE) => buy_rate_low: Option<f64>,
+        high(BUY_RATE) => buy_rate_high: Option<f64>,
+        /// Less returns.
+        MONEY => money: f64,
+        /// Share of the money of all customers.
+        MONEY_SHARE => money_share: Option<f64>,
+        /// Per customer.
+        MONEY_MEAN => money_mean: Option<f64>,
+        low(MONEY_MEAN) => money_mean_low: Option<f64>,
+        high(MONEY_MEAN) => money_mean_high: Option<f64>,
+    }
 }
 
 impl ValidityParams {
@@ -60,22 +71,18 @@ impl ValidityParams {
 /// for all customers of a snapshot. Snapshots without a full horizon of data are skipped.
 /// `snapshots` may contain one that is not published: the one whose horizon ends at the newest.
 ///
-/// Columns: `snapshot` date, `horizon_days` u32, `segment` text, `customers` u32, `buyers` u32
-/// (customers with a purchase within the horizon that was not fully returned in it), `buy_rate` f64
-/// with `buy_rate_low` and `buy_rate_high`, `money` f64 within the horizon, less returns,
-/// `money_share` f64 of the money of all customers, `money_mean` f64 per customer, with
-/// `money_mean_low` and `money_mean_high`. The 95 % intervals are bootstrapped over the segment's
-/// customers. Rates, means and intervals of a segment without customers are null.
+/// The 95 % intervals are bootstrapped over the segment's customers.
 pub(super) fn validity(
+    inputs: &EvaluationInputs<'_>,
     params: &ValidityParams,
-    facts: &OrderFacts,
-    map: &SegmentMap,
-    snapshots: &[(NaiveDate, DataFrame)],
+    snapshots: &[SnapshotPart],
 ) -> PolarsResult<DataFrame> {
+    let EvaluationInputs { facts, map, .. } = inputs;
     // The day before the end of the horizon must be within the source.
     let source_end = facts.span()?.and_then(|(_, last)| last.succ_opt());
     let names = map.segments.iter().map(|segment| Some(segment.name.as_str()));
     let segments: Vec<Option<&str>> = [None].into_iter().chain(names).collect();
+    let factor = facts.money.factor();
     let mut rows: Vec<SegmentBehaviour<'_>> = Vec::new();
     for (snapshot, customers) in snapshots {
         let end = params.end(*snapshot);
@@ -83,76 +90,63 @@ pub(super) fn validity(
             continue;
         }
         let behaviours = behaviour(facts, customers, *snapshot, end)?;
-        rows.par_extend(
-            segments.par_iter().map(|segment| params.measure(*snapshot, *segment, &behaviours)),
-        );
+        rows.par_extend(segments.par_iter().map(|segment| {
+            SegmentBehaviour::new(params, *snapshot, *segment, &behaviours, factor)
+        }));
     }
-    let factor = facts.money.factor();
-    let major = |money: i128| money as f64 / factor;
-    let major_end =
-        |interval: Option<[f64; 2]>, end: usize| interval.map(|ends| ends[end] / factor);
-    df![
-        SNAPSHOT => column(&rows, |row| row.snapshot),
-        HORIZON_DAYS => vec![params.horizon_days; rows.len()],
-        SEGMENT => column(&rows, |row| row.segment),
-        CUSTOMERS => column(&rows, |row| row.customers as u32),
-        BUYERS => column(&rows, |row| row.buyers as u32),
-        BUY_RATE => column(&rows, |row| row.per_customer(row.buyers as f64)),
-        low(BUY_RATE) => column(&rows, |row| row.buy_rate_interval.map(|[low, _]| low)),
-        high(BUY_RATE) => column(&rows, |row| row.buy_rate_interval.map(|[_, high]| high)),
-        MONEY => column(&rows, |row| major(row.money)),
-        MONEY_SHARE => column(&rows, SegmentBehaviour::money_share),
-        MONEY_MEAN => column(&rows, |row| row.per_customer(major(row.money))),
-        low(MONEY_MEAN) => column(&rows, |row| major_end(row.money_mean_interval, 0)),
-        high(MONEY_MEAN) => column(&rows, |row| major_end(row.money_mean_interval, 1)),
-    ]
+    SegmentBehaviour::frame(rows)
 }
 
-impl SegmentBehaviour<'_> {
-    fn per_customer(&self, value: f64) -> Option<f64> {
-        (self.customers > 0).then(|| value / self.customers as f64)
-    }
-
-    fn money_share(&self) -> Option<f64> {
-        (self.total_money > 0).then(|| self.money as f64 / self.total_money as f64)
-    }
-}
-
-impl ValidityParams {
-    fn measure<'a>(
-        &self,
+impl<'a> SegmentBehaviour<'a> {
+    /// Money has `factor` minor units.
+    fn new(
+        params: &ValidityParams,
         snapshot: NaiveDate,
         segment: Option<&'a str>,
-        behaviour: &[Behaviour],
-    ) -> SegmentBehaviour<'a> {
-        let members: Vec<&Behaviour> = behaviour
+        behaviours: &[Behaviour],
+        factor: f64,
+    ) -> Self {
+        let members: Vec<&Behaviour> = behaviours
             .iter()
             .filter(|customer| segment.is_none_or(|name| customer.segment == name))
             .collect();
-        let customers = members.len();
-        let times = if customers == 0 { 0 } else { self.resamples as usize };
+        let n = members.len();
+        let times = if n == 0 { 0 } else { params.resamples as usize };
         let date = snapshot.to_string();
         let key = [date.as_str(), segment.unwrap_or("")];
-        let (rates, means) = resample(self.seed, &key, times, customers, |resample| {
+        let (rates, means) = resample(params.seed, &key, times, n, |resample| {
             let mut buyers = 0u32;
             let mut money = 0i128;
             resample.for_each(|idx| {
                 buyers += u32::from(members[idx].bought);
                 money += members[idx].money;
             });
-            (f64::from(buyers) / customers as f64, money as f64 / customers as f64)
+            (f64::from(buyers) / n as f64, money as f64 / n as f64)
         })
         .into_iter()
         .unzip();
-        SegmentBehaviour {
+        let [buy_rate_low, buy_rate_high] = interval(rates);
+        let [money_mean_low, money_mean_high] =
+            interval(means).map(|end| end.map(|money| money / factor));
+        let buyers = members.iter().filter(|customer| customer.bought).count() as u32;
+        let minor: i128 = members.iter().map(|customer| customer.money).sum();
+        let total: i128 = behaviours.iter().map(|customer| customer.money).sum();
+        let money = minor as f64 / factor;
+        let per_customer = |value: f64| (n > 0).then(|| value / n as f64);
+        Self {
             snapshot,
+            horizon_days: params.horizon_days,
             segment,
-            customers,
-            buyers: members.iter().filter(|customer| customer.bought).count(),
-            money: members.iter().map(|customer| customer.money).sum(),
-            total_money: behaviour.iter().map(|customer| customer.money).sum(),
-            buy_rate_interval: interval(rates),
-            money_mean_interval: interval(means),
+            customers: n as u32,
+            buyers,
+            buy_rate: per_customer(f64::from(buyers)),
+            buy_rate_low,
+            buy_rate_high,
+            money,
+            money_share: (total > 0).then(|| minor as f64 / total as f64),
+            money_mean: per_customer(money),
+            money_mean_low,
+            money_mean_high,
         }
     }
 }

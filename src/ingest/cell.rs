@@ -3,8 +3,6 @@
 
 use polars::prelude::*;
 
-use super::Fault;
-
 /// Index of the file among all files of the run; u32.
 pub(super) const FILE_COLUMN: &str = "custseg.source_file";
 /// Number of the row in its file, from 1 after the header; u32.
@@ -14,31 +12,21 @@ pub(super) const TEXT_COLUMN: &str = "custseg.text";
 /// Index of a bad CSV record's fault in `RECORD_FAULTS`, null for a good one; u8.
 pub(super) const FAULT_COLUMN: &str = "custseg.fault";
 
-/// Type of a line's local timestamp.
 pub(super) const DATETIME: DataType = DataType::Datetime(TimeUnit::Microseconds, None);
 
-/// Computes the code of the first fault that applies to a cell, null if none does, given the codes
-/// of all its faults.
-pub(super) type FaultCheck = Box<dyn Fn(&[u8]) -> Expr>;
-
-/// How to parse one of the pipeline's columns. Every expression reads a single cell, so equal cells
+/// How to parse one of the pipeline's columns. Both expressions read a single cell, so equal cells
 /// are parsed once.
 pub(super) struct ParsedCell {
     /// The pipeline's name.
     pub(super) name: &'static str,
     pub(super) source_column: String,
     pub(super) value: Expr,
-    pub(super) faults: Vec<Fault>,
-    pub(super) check: FaultCheck,
+    /// The code of the cell's first fault, null if it has none.
+    pub(super) fault: Expr,
 }
 
-/// All expressions over the cells of one source column.
-pub(super) struct CellExprs {
-    pub(super) source_column: String,
-    pub(super) exprs: Vec<Expr>,
-    /// Names of the expressions that are fault codes.
-    pub(super) fault_columns: Vec<String>,
-}
+/// The expressions that parse a source, by source column: value and fault code in turn.
+pub(super) type CellExprs = PlIndexMap<String, Vec<Expr>>;
 
 /// Whether a value is null or empty text.
 pub fn is_empty(value: Expr) -> Expr {
@@ -61,7 +49,6 @@ pub(super) fn fits_i64(dtype: &DataType) -> bool {
     dtype.is_integer() && ![DataType::UInt64, DataType::Int128, DataType::UInt128].contains(dtype)
 }
 
-/// Whether an expression reads a column.
 pub fn reads_column(expr: &Expr, column: &str) -> bool {
     expr.clone().meta().root_names().iter().any(|name| name == column)
 }

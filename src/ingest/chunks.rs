@@ -9,7 +9,8 @@ use std::path::Path;
 use polars::prelude::PolarsError;
 use wide::u8x32;
 
-use super::probe;
+use super::{STAGE, probe};
+use crate::error::{Class, StageError};
 
 /// Bytes to read at a time: about as many lines as a morsel of the streaming engine.
 pub(super) const CHUNK: usize = 4 << 20;
@@ -17,24 +18,47 @@ const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 /// A longer record means that the file is no CSV, or that a quote is never closed.
 const RECORD_LIMIT: usize = 16 << 20;
 
-/// Why a CSV file cannot be read to its end.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum CsvError {
+pub enum ReadError {
     #[error("cannot read `{name}`: {reason}")]
     Io { name: String, reason: String },
     /// A bad record, which begins on `line`.
     #[error("`{name}`, line {line}: {reason}")]
     Broken { name: String, line: u64, reason: String },
+    /// A lookup table that cannot be read.
+    #[error("`{name}`: {reason}")]
+    Table { name: String, reason: String },
 }
 
-impl CsvError {
-    /// Wraps the error, so that it passes through the engine.
-    pub(super) fn into_polars(self) -> PolarsError {
-        io::Error::other(self).into()
+impl From<ReadError> for PolarsError {
+    fn from(error: ReadError) -> Self {
+        io::Error::other(error).into()
+    }
+}
+
+impl StageError for ReadError {
+    const STAGE: Option<&'static str> = Some(STAGE);
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Broken { .. } | Self::Table { .. } => Class::Data,
+            Self::Io { .. } => Class::System,
+        }
+    }
+}
+
+impl ReadError {
+    pub(super) fn broken(name: &str, line: u64, reason: impl Into<String>) -> Self {
+        Self::Broken { name: name.to_owned(), line, reason: reason.into() }
     }
 
-    /// The CSV error in an error of the engine, if there is one.
-    pub fn from_polars(error: &PolarsError) -> Option<Self> {
+    pub(crate) fn table(name: &str, error: &PolarsError) -> Self {
+        Self::from_polars(error)
+            .unwrap_or_else(|| Self::Table { name: name.to_owned(), reason: error.to_string() })
+    }
+
+    /// The error that an error of the engine wraps.
+    pub(super) fn from_polars(error: &PolarsError) -> Option<Self> {
         match error {
             PolarsError::IO { error, .. } => error.get_ref()?.downcast_ref::<Self>().cloned(),
             PolarsError::Context { error, .. } => Self::from_polars(error),
@@ -59,7 +83,6 @@ pub(super) struct Chunk {
     pub(super) ambiguous: bool,
 }
 
-/// A CSV file that is being cut.
 pub(super) struct Chunks {
     name: String,
     separator: u8,
@@ -72,18 +95,18 @@ pub(super) struct Chunks {
 
 impl Chunks {
     /// Opens a file and decompresses it according to its suffix.
-    pub(super) fn open(path: &Path, name: &str, separator: u8) -> Result<Self, CsvError> {
+    pub(super) fn open(path: &Path, name: &str, separator: u8) -> Result<Self, ReadError> {
         let name = name.to_owned();
         match probe::decompressed(path, &name) {
             Ok(reader) => {
                 Ok(Self { name, separator, reader, rest: Vec::new(), record: 0, line: 1 })
             }
-            Err(error) => Err(CsvError::Io { name, reason: error.to_string() }),
+            Err(error) => Err(ReadError::Io { name, reason: error.to_string() }),
         }
     }
 
     /// The next chunk, `None` at the end of the file. It reuses the memory of `bytes`.
-    pub(super) fn next(&mut self, mut bytes: Vec<u8>) -> Result<Option<Chunk>, CsvError> {
+    pub(super) fn next(&mut self, mut bytes: Vec<u8>) -> Result<Option<Chunk>, ReadError> {
         bytes.clear();
         bytes.append(&mut self.rest);
         loop {
@@ -96,19 +119,19 @@ impl Chunks {
                 Ok(read) => read < CHUNK,
                 Err(error) => {
                     self.line += memchr::memchr_iter(b'\n', &bytes).count() as u64;
-                    return Err(self.broken(&error.to_string()));
+                    return Err(ReadError::broken(&self.name, self.line, error.to_string()));
                 }
             };
             let RecordBoundaries { mut end, mut records, lines, ambiguous, quoted } =
                 scan_record_boundaries(&bytes, self.separator);
             let too_long = bytes.len() - end > RECORD_LIMIT;
             if too_long || (at_end && quoted) {
-                self.line += lines;
-                return Err(self.broken(if too_long {
+                let reason = if too_long {
                     "a record of more than 16 MiB: no CSV, or a quote that is never closed"
                 } else {
                     "a quote that is never closed swallows the lines after it"
-                }));
+                };
+                return Err(ReadError::broken(&self.name, self.line + lines, reason));
             }
             if at_end && end < bytes.len() {
                 (end, records) = (bytes.len(), records + 1);
@@ -125,10 +148,6 @@ impl Chunks {
                 return Ok(Some(Chunk { bytes, first, records, line, ambiguous }));
             }
         }
-    }
-
-    fn broken(&self, reason: &str) -> CsvError {
-        CsvError::Broken { name: self.name.clone(), line: self.line, reason: reason.to_owned() }
     }
 }
 
@@ -216,7 +235,6 @@ pub(super) fn byte_masks(block: &[u8; 64], wanted: [u8; 3]) -> [u64; 3] {
     masks
 }
 
-/// The positions of the bits that are set.
 #[inline(always)]
 pub(super) fn set_bits(mut bits: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {

@@ -9,7 +9,7 @@ use hashbrown::HashTable;
 use polars::prelude::*;
 
 /// Collects one column of a chunk.
-#[derive(Debug)]
+#[derive(Default)]
 pub(super) struct DictBuilder {
     /// The distinct cells, concatenated. Entry 0 is the empty cell.
     bytes: Vec<u8>,
@@ -22,15 +22,9 @@ pub(super) struct DictBuilder {
 
 impl DictBuilder {
     pub(super) fn with_capacity(rows: usize) -> Self {
-        Self {
-            bytes: Vec::new(),
-            ends: vec![0],
-            entries: HashTable::new(),
-            rows: Vec::with_capacity(rows),
-        }
+        Self { ends: vec![0], rows: Vec::with_capacity(rows), ..Self::default() }
     }
 
-    /// Appends a row.
     #[inline]
     pub(super) fn push(&mut self, cell: &[u8]) {
         let index = match self.rows.last() {

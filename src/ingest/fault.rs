@@ -1,7 +1,5 @@
 //! Reasons for which a row of the source cannot be parsed, and their codes.
 
-use super::push_unique;
-
 /// Two declared formats read a timestamp differently. The run fails: no format can be preferred.
 pub const AMBIGUOUS_TIMESTAMP: &str =
     "ordered_at ambiguous: two declared formats read it differently";
@@ -29,27 +27,31 @@ pub struct Fault {
     pub cell: Option<&'static str>,
 }
 
-impl Fault {
-    pub(super) fn in_row(reason: &str) -> Self {
-        Self { reason: reason.to_owned(), cell: None }
-    }
-
-    pub(super) fn in_cell(cell: &'static str, reason: &str) -> Self {
-        Self { reason: reason.to_owned(), cell: Some(cell) }
-    }
-
-    pub(super) fn missing(cell: &str) -> Self {
-        Self { reason: format!("{cell} missing"), cell: None }
-    }
-}
-
 /// All faults of a run without duplicates. The code of a fault is its index.
 #[derive(Debug, Default)]
 pub(super) struct FaultList(pub(super) Vec<Fault>);
 
 impl FaultList {
-    pub(super) fn add(&mut self, fault: Fault) {
-        push_unique(&mut self.0, fault);
+    /// Adds a fault unless the list has it. Returns its code.
+    fn add(&mut self, fault: Fault) -> u8 {
+        let known = self.0.iter().position(|known| *known == fault);
+        let code = known.unwrap_or_else(|| {
+            self.0.push(fault);
+            self.0.len() - 1
+        });
+        code as u8
+    }
+
+    pub(super) fn in_row(&mut self, reason: &str) -> u8 {
+        self.add(Fault { reason: reason.to_owned(), cell: None })
+    }
+
+    pub(super) fn in_cell(&mut self, cell: &'static str, reason: &str) -> u8 {
+        self.add(Fault { reason: reason.to_owned(), cell: Some(cell) })
+    }
+
+    pub(super) fn missing(&mut self, cell: &str) -> u8 {
+        self.in_row(&format!("{cell} missing"))
     }
 
     #[expect(clippy::expect_used, reason = "the list is built from the same sources as the plan")]

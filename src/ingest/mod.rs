@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 pub mod cell;
 mod chunks;
 mod dict_column;
-mod error;
 pub mod fault;
 pub mod lookup;
 pub mod numbers;
@@ -27,12 +26,11 @@ pub mod source;
 mod text;
 mod workbook;
 
-pub use chunks::CsvError;
-pub use error::scan_error;
+pub use chunks::ReadError;
 pub use fault::Fault;
-pub use lookup::{LookupError, LookupParams, LookupTable};
+pub use lookup::{LookupParams, LookupTable};
 pub use rates::Rates;
-pub use scan::{PromisedRows, Reading, lines};
+pub use scan::{PromisedRows, Reading, lines, scan_error};
 pub use source::{
     Columns, FileSet, Format, LineAmount, NumberFormat, OnBadRow, Source, SourceFile, TextFormat,
 };
@@ -40,7 +38,6 @@ pub use source::{
 /// The stage's name in the ledger and the rejects.
 pub const STAGE: &str = "ingest";
 
-/// Checked options of `ingest`.
 #[derive(Debug, Clone)]
 pub struct IngestParams {
     /// At least one.
@@ -152,11 +149,4 @@ pub struct Lines {
     pub kept: Vec<(String, String)>,
     /// The rows that the plan must return.
     pub promised: PromisedRows,
-}
-
-/// Appends an item unless the list has an equal one.
-fn push_unique<T: PartialEq>(items: &mut Vec<T>, item: T) {
-    if !items.contains(&item) {
-        items.push(item);
-    }
 }

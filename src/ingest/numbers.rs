@@ -2,10 +2,11 @@
 
 use polars::prelude::*;
 
-use super::cell::{FaultCheck, ParsedCell, fits_i64, is_empty, is_text};
-use super::fault::{Fault, MONEY_LIMIT};
+use super::cell::{ParsedCell, fits_i64, is_empty, is_text};
+use super::fault::{FaultList, MONEY_LIMIT};
 use super::outcomes::{fault_codes, map_column};
 use super::{Format, NumberFormat, Source};
+use crate::columns::QUANTITY;
 
 /// How far a price may lie from a whole number of minor units. Beyond it, the price has more
 /// decimals than `money.scale`.
@@ -28,15 +29,13 @@ fn number(column: &str, source: &Source) -> Expr {
         Some(mark) => without_thousands(trimmed, *mark, *decimal),
         None => trimmed,
     };
-    let pointed = if *decimal == '.' {
-        ungrouped
-    } else {
-        // Null if there is a point: it is no mark of this format, and 1.000 is ambiguous.
-        let without_point = ungrouped.clone().str().contains_literal(lit(".")).not();
-        let replaced = ungrouped.str().replace_all(lit(decimal.to_string()), lit("."), true);
-        when(without_point).then(replaced).otherwise(lit(NULL))
-    };
-    pointed.cast(DataType::Float64)
+    if *decimal == '.' {
+        return ungrouped.cast(DataType::Float64);
+    }
+    // Null if there is a point: it is no mark of this format, and 1.000 is ambiguous.
+    let without_point = ungrouped.clone().str().contains_literal(lit(".")).not();
+    let pointed = ungrouped.str().replace_all(lit(decimal.to_string()), lit("."), true);
+    when(without_point).then(pointed).otherwise(lit(NULL)).cast(DataType::Float64)
 }
 
 /// Removes the marks between thousands. Null if they do not separate groups of three digits: with
@@ -66,9 +65,14 @@ fn rounded(floats: &Float64Chunked, round: impl Fn(f64) -> f64) -> Column {
     whole.into_column()
 }
 
-/// A whole number of units.
-pub(super) fn whole_number(name: &'static str, column: &str, source: &Source) -> ParsedCell {
-    let fault = |x: f64| (x.round_ties_even() != x || x.abs() > MONEY_LIMIT).then_some(1);
+/// A whole number of units. `missing` is the code of an empty cell, `None` if it is accepted.
+pub(super) fn quantity(
+    column: &str,
+    source: &Source,
+    missing: Option<u8>,
+    faults: &mut FaultList,
+) -> ParsedCell {
+    let malformed = faults.in_cell(QUANTITY, "quantity not a whole number");
     let value = map_column(number(column, source), DataType::Int64, |numbers| {
         if fits_i64(numbers.dtype()) {
             numbers.cast(&DataType::Int64)
@@ -76,16 +80,10 @@ pub(super) fn whole_number(name: &'static str, column: &str, source: &Source) ->
             Ok(rounded(numbers.cast(&DataType::Float64)?.f64()?, |x| x))
         }
     });
-    ParsedCell {
-        name,
-        source_column: column.to_owned(),
-        value,
-        faults: vec![
-            Fault::missing(name),
-            Fault::in_cell(name, &format!("{name} not a whole number")),
-        ],
-        check: number_check(column, source, fault),
-    }
+    let fault = number_fault(column, source, (missing, malformed), move |x| {
+        (x.round_ties_even() != x || x.abs() > MONEY_LIMIT).then_some(malformed)
+    });
+    ParsedCell { name: QUANTITY, source_column: column.to_owned(), value, fault }
 }
 
 /// Money in minor units: round(x · 10^scale), half to even.
@@ -94,61 +92,53 @@ pub(super) fn minor_units(
     column: &str,
     source: &Source,
     factor: f64,
+    faults: &mut FaultList,
 ) -> ParsedCell {
-    let fault = move |x: f64| {
-        let scaled = x * factor;
-        let too_fine = (scaled - scaled.round_ties_even()).abs() > MINOR_TOLERANCE;
-        if scaled.is_nan() {
-            Some(1)
-        } else {
-            (scaled.abs() > MONEY_LIMIT || too_fine).then_some(2)
-        }
-    };
+    let missing = faults.missing(name);
+    let malformed = faults.in_cell(name, &format!("{name} not a number"));
+    let out_of_range =
+        faults.in_cell(name, &format!("{name} out of range or finer than money.scale"));
     let value = map_column(number(column, source), DataType::Int64, move |numbers| {
         let numbers = numbers.cast(&DataType::Float64)?;
         Ok(rounded(numbers.f64()?, |x| (x * factor).round_ties_even()))
     });
-    ParsedCell {
-        name,
-        source_column: column.to_owned(),
-        value,
-        faults: vec![
-            Fault::missing(name),
-            Fault::in_cell(name, &format!("{name} not a number")),
-            Fault::in_cell(name, &format!("{name} out of range or finer than money.scale")),
-        ],
-        check: number_check(column, source, fault),
-    }
+    let fault = number_fault(column, source, (Some(missing), malformed), move |x| {
+        let scaled = x * factor;
+        let too_fine = (scaled - scaled.round_ties_even()).abs() > MINOR_TOLERANCE;
+        if scaled.is_nan() {
+            Some(malformed)
+        } else {
+            (scaled.abs() > MONEY_LIMIT || too_fine).then_some(out_of_range)
+        }
+    });
+    ParsedCell { name, source_column: column.to_owned(), value, fault }
 }
 
-/// Checks numbers. A null is a missing cell (index 0), or not a number (1) if its cell has text.
-/// `fault` returns the index of a value's fault.
-fn number_check(
+/// The fault codes of numbers. A null is a missing cell, or malformed if its cell has text. `fault`
+/// returns the code of a number.
+fn number_fault(
     column: &str,
     source: &Source,
-    fault: impl Fn(f64) -> Option<usize> + Clone + Send + Sync + 'static,
-) -> FaultCheck {
-    let number = number(column, source);
+    (missing, malformed): (Option<u8>, u8),
+    fault: impl Fn(f64) -> Option<u8> + Send + Sync + 'static,
+) -> Expr {
     let is_text = is_text(source.set.dtype(column));
-    let if_null = Some(usize::from(is_text));
-    let column = column.to_owned();
-    Box::new(move |codes| {
-        let (fault, all_codes) = (fault.clone(), codes.to_vec());
-        let check = map_column(number.clone(), DataType::UInt8, move |numbers| {
-            Ok(if fits_i64(numbers.dtype()) {
-                let numbers = numbers.cast(&DataType::Int64)?;
-                fault_codes(numbers.i64()?, &all_codes, |x| x.map_or(if_null, |x| fault(x as f64)))
-            } else {
-                let numbers = numbers.cast(&DataType::Float64)?;
-                fault_codes(numbers.f64()?, &all_codes, |x| x.map_or(if_null, &fault))
-            })
-        });
-        if is_text {
-            when(is_empty(col(&column))).then(lit(codes[0])).otherwise(check)
+    let if_null = if is_text { Some(malformed) } else { missing };
+    let codes = map_column(number(column, source), DataType::UInt8, move |numbers| {
+        Ok(if fits_i64(numbers.dtype()) {
+            let numbers = numbers.cast(&DataType::Int64)?;
+            fault_codes(numbers.i64()?, |x| x.map_or(if_null, |x| fault(x as f64)))
         } else {
-            check
-        }
-    })
+            let numbers = numbers.cast(&DataType::Float64)?;
+            fault_codes(numbers.f64()?, |x| x.map_or(if_null, &fault))
+        })
+    });
+    if is_text {
+        let missing = missing.map_or(lit(NULL).cast(DataType::UInt8), lit);
+        when(is_empty(col(column))).then(missing).otherwise(codes)
+    } else {
+        codes
+    }
 }
 
 #[cfg(test)]

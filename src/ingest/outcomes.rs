@@ -9,19 +9,17 @@ use polars::prelude::*;
 /// at most seven reasons.
 const NO_FAULT: u8 = u8::MAX;
 
-/// Computes the fault code of every value. `fault` returns an index into `codes`. If no value is at
-/// fault, the column takes no memory.
+/// The fault code of every value. If no value is at fault, the column takes no memory.
 pub(super) fn fault_codes<T: PolarsNumericType>(
     values: &ChunkedArray<T>,
-    codes: &[u8],
-    fault: impl Fn(Option<T::Native>) -> Option<usize>,
+    fault: impl Fn(Option<T::Native>) -> Option<u8>,
 ) -> Column {
     let all_good = |slice: &[T::Native]| slice.iter().all(|value| fault(Some(*value)).is_none());
     if values.null_count() == 0 && values.data_views().all(all_good) {
         return Column::full_null(values.name().clone(), values.len(), &DataType::UInt8);
     }
-    let code = |value| fault(value).and_then(|index| codes.get(index).copied());
-    values.iter().map(code).collect::<UInt8Chunked>().with_name(values.name().clone()).into_column()
+    let codes: UInt8Chunked = values.iter().map(fault).collect();
+    codes.with_name(values.name().clone()).into_column()
 }
 
 /// Maps a column to one of another type. Polars runs `Expr::map` on threads of its own, which is
@@ -72,13 +70,11 @@ fn first_code(predicates: &[Column], codes: &[u8]) -> PolarsResult<Column> {
             for_each_true(matches, |row| outcomes[row] = *code);
         }
     }
-    Ok(match outcomes {
-        None => Column::full_null(name, rows, &DataType::UInt8),
-        Some(outcomes) => {
-            let codes = outcomes.into_iter().map(|code| (code != NO_FAULT).then_some(code));
-            codes.collect::<UInt8Chunked>().with_name(name).into_column()
-        }
-    })
+    let Some(outcomes) = outcomes else {
+        return Ok(Column::full_null(name, rows, &DataType::UInt8));
+    };
+    let codes = outcomes.into_iter().map(|code| (code != NO_FAULT).then_some(code));
+    Ok(codes.collect::<UInt8Chunked>().with_name(name).into_column())
 }
 
 /// Calls a function with the index of every row in which a predicate is true.
@@ -119,14 +115,14 @@ mod tests {
 
     #[test]
     fn codes_only_the_values_at_fault() {
-        let fault = |x: Option<i64>| x.map_or(Some(0), |x| (x > 5).then_some(1));
+        let fault = |x: Option<i64>| x.map_or(Some(3), |x| (x > 5).then_some(4));
         for (values, expected) in [
             (vec![Some(1), Some(5)], vec![None, None]),
             (vec![Some(1), Some(6)], vec![None, Some(4)]),
             (vec![None, Some(6), Some(2)], vec![Some(3), Some(4), None]),
         ] {
             let values: Int64Chunked = values.into_iter().collect();
-            let codes = fault_codes(&values, &[3, 4], fault);
+            let codes = fault_codes(&values, fault);
             assert_eq!(codes.u8().unwrap().iter().collect::<Vec<_>>(), expected);
         }
     }

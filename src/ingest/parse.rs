@@ -5,11 +5,12 @@ use std::ops::RangeInclusive;
 use chrono::{NaiveDate, NaiveTime};
 use polars::prelude::*;
 
-use super::cell::{DATETIME, FaultCheck, ParsedCell, is_empty_cell};
-use super::fault::{AMBIGUOUS_TIMESTAMP, FOREIGN_CURRENCY, Fault, MONEY_LIMIT};
-use super::numbers::{minor_units, whole_number};
+use super::cell::{DATETIME, ParsedCell, is_empty_cell};
+use super::fault::{
+    AMBIGUOUS_TIMESTAMP, AMOUNT_OUT_OF_RANGE, FOREIGN_CURRENCY, FaultList, MONEY_LIMIT,
+};
 use super::outcomes::{fault_codes, first_match, map_column, map_columns};
-use super::{Format, IngestParams, LineAmount, Source, workbook};
+use super::{Format, IngestParams, LineAmount, Source, numbers, workbook};
 use crate::columns::{AMOUNT, CURRENCY, ORDERED_AT, QUANTITY, UNIT_PRICE};
 
 /// Years that an order can be from. Others are two-digit years and placeholders for "never".
@@ -17,60 +18,56 @@ pub const YEARS: RangeInclusive<i32> = 1900..=2199;
 const FIRST_DAY: NaiveDate = NaiveDate::from_yo_opt(*YEARS.start(), 1).expect("a valid date");
 const END_DAY: NaiveDate = NaiveDate::from_yo_opt(*YEARS.end() + 1, 1).expect("a valid date");
 
-/// The columns of a source that can fail to parse, in the order in which their faults apply.
-pub(super) fn parsed_cells(params: &IngestParams, source: &Source) -> Vec<ParsedCell> {
-    let mut parsed = line_amount(params, source);
-    parsed.push(ordered_at(params, source));
-    parsed.extend(source.columns.currency.as_ref().map(|column| currency(params, source, column)));
+/// The columns of a source that can fail to parse, in the order in which their faults apply. The
+/// faults are added to the list.
+pub(super) fn parsed_cells(
+    params: &IngestParams,
+    source: &Source,
+    faults: &mut FaultList,
+) -> Vec<ParsedCell> {
+    let factor = params.money.factor();
+    let mut parsed = Vec::new();
+    match &source.columns.line_amount {
+        LineAmount::Priced { quantity, unit_price } => {
+            let missing = faults.missing(QUANTITY);
+            parsed.push(numbers::quantity(quantity, source, Some(missing), faults));
+            parsed.push(numbers::minor_units(UNIT_PRICE, unit_price, source, factor, faults));
+            faults.in_row(AMOUNT_OUT_OF_RANGE);
+        }
+        LineAmount::Amount { amount, quantity } => {
+            if let Some(column) = quantity {
+                parsed.push(numbers::quantity(column, source, None, faults));
+            }
+            parsed.push(numbers::minor_units(AMOUNT, amount, source, factor, faults));
+        }
+    }
+    parsed.push(ordered_at(params, source, faults));
+    if let Some(column) = &source.columns.currency {
+        parsed.push(currency(params, source, column, faults));
+    }
     parsed
 }
 
 /// Currency of a line's money. Without rates, any other currency than the pipeline's is a fault.
-fn currency(params: &IngestParams, source: &Source, column: &str) -> ParsedCell {
+fn currency(
+    params: &IngestParams,
+    source: &Source,
+    column: &str,
+    faults: &mut FaultList,
+) -> ParsedCell {
     let value = col(column).cast(DataType::String).str().strip_chars(lit(NULL));
-    let mut faults = vec![Fault::missing(CURRENCY)];
-    let mut predicates = vec![is_empty_cell(column, source.set.dtype(column))];
-    if let (None, Some(own)) = (&params.rates, &params.money.currency) {
-        faults.push(Fault::in_cell(CURRENCY, FOREIGN_CURRENCY));
-        predicates.push(value.clone().neq(lit(own.as_str())).fill_null(lit(false)));
-    }
-    let check = Box::new(move |codes: &[u8]| {
-        first_match(codes.iter().copied().zip(predicates.iter().cloned()).collect())
-    });
-    ParsedCell { name: CURRENCY, source_column: column.to_owned(), value, faults, check }
-}
-
-/// Quantity, price and amount, as far as they are mapped.
-fn line_amount(params: &IngestParams, source: &Source) -> Vec<ParsedCell> {
-    let factor = params.money.factor();
-    match &source.columns.line_amount {
-        LineAmount::Priced { quantity, unit_price } => vec![
-            whole_number(QUANTITY, quantity, source),
-            minor_units(UNIT_PRICE, unit_price, source, factor),
-        ],
-        LineAmount::Amount { amount, quantity } => {
-            let quantity = quantity.iter().map(|column| optional_quantity(column, source));
-            quantity.chain([minor_units(AMOUNT, amount, source, factor)]).collect()
-        }
-    }
-}
-
-/// The quantity beside an amount: an empty cell is accepted, a malformed one is a fault.
-fn optional_quantity(column: &str, source: &Source) -> ParsedCell {
-    let mut parsed = whole_number(QUANTITY, column, source);
     let is_missing = is_empty_cell(column, source.set.dtype(column));
-    let check = parsed.check;
-    parsed.faults.remove(0);
-    parsed.check = Box::new(move |codes| {
-        // The check's first code is that of a missing cell, which does not occur here.
-        let codes = [&[u8::MAX], codes].concat();
-        when(is_missing.clone()).then(lit(NULL).cast(DataType::UInt8)).otherwise(check(&codes))
-    });
-    parsed
+    let mut predicates = vec![(faults.missing(CURRENCY), is_missing)];
+    if let (None, Some(own)) = (&params.rates, &params.money.currency) {
+        let is_foreign = value.clone().neq(lit(own.as_str())).fill_null(lit(false));
+        predicates.push((faults.in_cell(CURRENCY, FOREIGN_CURRENCY), is_foreign));
+    }
+    let fault = first_match(predicates);
+    ParsedCell { name: CURRENCY, source_column: column.to_owned(), value, fault }
 }
 
 /// Local time of the line.
-fn ordered_at(params: &IngestParams, source: &Source) -> ParsedCell {
+fn ordered_at(params: &IngestParams, source: &Source, faults: &mut FaultList) -> ParsedCell {
     let column = &source.columns.ordered_at;
     // All files of a source have one type here: the configuration is checked for it.
     let dtype = source.set.dtype(column);
@@ -85,18 +82,14 @@ fn ordered_at(params: &IngestParams, source: &Source) -> ParsedCell {
         (Format::Parquet, _) => (col(column).cast(DATETIME), Vec::new()),
     };
     let years = format!("ordered_at before {} or after {}", YEARS.start(), YEARS.end());
-    ParsedCell {
-        name: ORDERED_AT,
-        source_column: column.clone(),
-        check: timestamp_check(value.clone(), text_faults),
-        value,
-        faults: vec![
-            Fault::missing(ORDERED_AT),
-            Fault::in_cell(ORDERED_AT, "ordered_at not in any declared format"),
-            Fault::in_cell(ORDERED_AT, AMBIGUOUS_TIMESTAMP),
-            Fault::in_cell(ORDERED_AT, &years),
-        ],
-    }
+    let codes = [
+        faults.missing(ORDERED_AT),
+        faults.in_cell(ORDERED_AT, "ordered_at not in any declared format"),
+        faults.in_cell(ORDERED_AT, AMBIGUOUS_TIMESTAMP),
+        faults.in_cell(ORDERED_AT, &years),
+    ];
+    let fault = timestamp_fault(value.clone(), text_faults, codes);
+    ParsedCell { name: ORDERED_AT, source_column: column.clone(), value, fault }
 }
 
 /// A timestamp by the first declared format that matches, and the predicates of its faults: the
@@ -118,23 +111,21 @@ fn timestamp_of_text(source: &Source, column: &str) -> (Expr, Vec<Expr>) {
     (first.clone(), vec![is_empty, first.is_null(), ambiguous])
 }
 
-/// Checks timestamps: first for faults of their text, then for nulls and the range [`YEARS`].
-fn timestamp_check(timestamp: Expr, text_faults: Vec<Expr>) -> FaultCheck {
+/// The fault codes of timestamps: those of their text, then of nulls and the range [`YEARS`].
+fn timestamp_fault(timestamp: Expr, text_faults: Vec<Expr>, codes: [u8; 4]) -> Expr {
     let micros = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc().timestamp_micros();
     let valid = micros(FIRST_DAY)..micros(END_DAY);
-    Box::new(move |codes| {
-        let (valid, all_codes) = (valid.clone(), codes.to_vec());
-        let in_range = map_column(timestamp.clone(), DataType::UInt8, move |timestamps| {
-            let timestamps = timestamps.to_physical_repr();
-            Ok(fault_codes(timestamps.i64()?, &all_codes, |timestamp| match timestamp {
-                None => Some(0),
-                Some(micros) => (!valid.contains(&micros)).then_some(3),
-            }))
-        });
-        let text_faults = text_faults.iter().cloned().zip(codes).rev();
-        text_faults.fold(in_range, |otherwise, (predicate, code)| {
-            when(predicate).then(lit(*code)).otherwise(otherwise)
-        })
+    let [missing, .., out_of_range] = codes;
+    let in_range = map_column(timestamp, DataType::UInt8, move |timestamps| {
+        let timestamps = timestamps.to_physical_repr();
+        Ok(fault_codes(timestamps.i64()?, |timestamp| match timestamp {
+            None => Some(missing),
+            Some(micros) => (!valid.contains(&micros)).then_some(out_of_range),
+        }))
+    });
+    let text_faults = text_faults.into_iter().zip(codes).rev();
+    text_faults.fold(in_range, |otherwise, (predicate, code)| {
+        when(predicate).then(lit(code)).otherwise(otherwise)
     })
 }
 
@@ -150,10 +141,7 @@ pub(super) fn amount_out_of_range([quantity, price]: [Expr; 2], code: u8) -> Exp
             return Ok(Column::full_null(name, quantities.len(), &DataType::UInt8));
         }
         let lines = quantities.iter().zip(prices.iter());
-        let codes = lines.map(|line| {
-            matches!(line, (Some(quantity), Some(price)) if exceeds(quantity, price))
-                .then_some(code)
-        });
+        let codes = lines.map(|(quantity, price)| exceeds(quantity?, price?).then_some(code));
         Ok(codes.collect::<UInt8Chunked>().with_name(name).into_column())
     })
 }

@@ -9,8 +9,7 @@ use encoding_rs::Encoding;
 use flate2::read::MultiGzDecoder;
 use glob::PatternError;
 use polars::prelude::{
-    DataType, ParquetReader, PlSmallStr, PolarsError, Schema, SchemaExt, SchemaNamesAndDtypes,
-    SerReader,
+    DataType, ParquetReader, PolarsResult, Schema, SchemaExt, SchemaNamesAndDtypes, SerReader,
 };
 
 use super::{Format, SourceFile, workbook};
@@ -20,7 +19,6 @@ use crate::temp::TempPath;
 /// A longer header means that the file is no CSV.
 const HEADER_LIMIT: u64 = 1 << 20;
 
-/// Why a source cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     #[error("`{pattern}` is not a valid path pattern: {source}")]
@@ -40,13 +38,11 @@ pub enum ProbeError {
     Suffix { name: String },
     #[error("cannot read `{name}`: {source}")]
     Io { name: String, source: io::Error },
-    /// The content is not what the suffix promises.
     #[error("`{name}` cannot be read as {format}: {reason}")]
     Broken { name: String, format: &'static str, reason: String },
 }
 
 impl Format {
-    /// Name for messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Csv => "CSV",
@@ -55,10 +51,6 @@ impl Format {
         }
     }
 
-    /// The format of a file with this name.
-    ///
-    /// # Errors
-    /// A suffix that is not supported.
     pub fn from_name(name: &str) -> Result<Self, ProbeError> {
         let lower = name.to_lowercase();
         if [".csv", ".csv.gz", ".csv.zst"].iter().any(|suffix| lower.ends_with(suffix)) {
@@ -72,30 +64,15 @@ impl Format {
         }
     }
 
-    fn broken(self, name: &str, reason: impl ToString) -> ProbeError {
-        let (name, reason) = (name.to_owned(), reason.to_string());
-        ProbeError::Broken { name, format: self.name(), reason }
+    fn broken(self, name: &str, reason: impl Into<String>) -> ProbeError {
+        ProbeError::Broken { name: name.to_owned(), format: self.name(), reason: reason.into() }
     }
-}
-
-/// A file of a source.
-#[derive(Debug)]
-pub struct ProbedFile {
-    pub path: PathBuf,
-    /// Path relative to the base, or URL.
-    pub name: String,
-    /// Temporary folder of a downloaded file.
-    pub fetched: Option<Arc<TempPath>>,
 }
 
 /// The files of a path, folder, glob or URL, sorted by name. Remote files are downloaded. A folder
 /// means every file below it with a supported suffix. Names that begin with `.` or `_` are skipped,
-/// since Spark writes its metadata under such names.
-///
-/// # Errors
-/// An invalid pattern, a pattern without a match, a folder that cannot be listed, or a failed
-/// download.
-pub fn files(pattern: &str, base: &Path) -> Result<Vec<ProbedFile>, ProbeError> {
+/// since Spark writes its metadata under such names. The files have no columns yet.
+pub fn files(pattern: &str, base: &Path) -> Result<Vec<SourceFile>, ProbeError> {
     if let Some(scheme) = remote::unsupported_scheme(pattern) {
         return Err(ProbeError::Scheme(scheme.to_owned()));
     }
@@ -104,7 +81,7 @@ pub fn files(pattern: &str, base: &Path) -> Result<Vec<ProbedFile>, ProbeError> 
     }
     let probed = |path: PathBuf| {
         let name = path.strip_prefix(base).unwrap_or(&path).display().to_string();
-        ProbedFile { path, name, fetched: None }
+        SourceFile::new(path, name)
     };
     Ok(local_files(pattern, base)?.into_iter().map(probed).collect())
 }
@@ -114,16 +91,18 @@ fn is_table(name: &str) -> bool {
     Format::from_name(name).is_ok() && !name.starts_with(['.', '_'])
 }
 
-fn remote_files(url: &str) -> Result<Vec<ProbedFile>, ProbeError> {
-    let temp = TempPath::folder()
-        .map_err(|source| ProbeError::Io { name: url.to_owned(), source })
-        .map(Arc::new)?;
+fn remote_files(url: &str) -> Result<Vec<SourceFile>, ProbeError> {
+    let temp =
+        TempPath::folder().map_err(|source| ProbeError::Io { name: url.to_owned(), source })?;
     let files = remote::fetch(url, temp.path(), is_table).map_err(ProbeError::Remote)?;
     if files.is_empty() {
         return Err(ProbeError::NothingRemote(url.to_owned()));
     }
-    let probed =
-        |Fetched { path, url }| ProbedFile { path, name: url, fetched: Some(temp.clone()) };
+    let fetched = Some(Arc::new(temp));
+    let probed = |Fetched { path, url }| SourceFile {
+        fetched: fetched.clone(),
+        ..SourceFile::new(path, url)
+    };
     Ok(files.into_iter().map(probed).collect())
 }
 
@@ -163,51 +142,39 @@ fn local_files(pattern: &str, base: &Path) -> Result<Vec<PathBuf>, ProbeError> {
     Ok(files)
 }
 
-/// Reads the header or footer of one file.
-///
-/// # Errors
-/// A file that cannot be opened or does not have the format of its suffix.
+/// Reads the columns and the number of rows from the header or footer of a file, which must have
+/// the format of its suffix.
 pub fn probe(
-    file: ProbedFile,
+    mut file: SourceFile,
     separator: u8,
     encoding: &'static Encoding,
 ) -> Result<(Format, SourceFile), ProbeError> {
-    let ProbedFile { path, name, fetched } = file;
-    let format = Format::from_name(&name)?;
+    let SourceFile { path, name, .. } = &file;
+    let format = Format::from_name(name)?;
     let io_error = |source| ProbeError::Io { name: name.clone(), source };
-    let file = File::open(&path).map_err(io_error)?;
-    if file.metadata().map_err(io_error)?.len() == 0 {
-        return Err(format.broken(&name, "the file is empty"));
+    let content = File::open(path).map_err(io_error)?;
+    if content.metadata().map_err(io_error)?.len() == 0 {
+        return Err(format.broken(name, "the file is empty"));
     }
-    let (columns, rows) = match format {
-        Format::Csv => {
-            let columns = csv_header(&path, &name, separator, encoding);
-            (columns.map_err(|reason| format.broken(&name, reason))?, None)
-        }
-        Format::Parquet => {
-            let (columns, rows) =
-                parquet_footer(file).map_err(|error| format.broken(&name, error))?;
-            (columns, Some(rows))
-        }
-        Format::Xlsx => {
-            let columns = workbook::header(&path)
-                .and_then(|names| text_columns(names.iter().map(String::as_str)));
-            (columns.map_err(|reason| format.broken(&name, reason))?, None)
-        }
+    let probed = match format {
+        Format::Csv => csv_header(path, name, separator, encoding).map(|columns| (columns, None)),
+        Format::Parquet => parquet_footer(content).map_err(|error| error.to_string()),
+        Format::Xlsx => workbook::header(path)
+            .and_then(|names| text_columns(names.iter().map(String::as_str)))
+            .map(|columns| (columns, None)),
     };
-    Ok((format, SourceFile { path, name, columns, rows, fetched }))
+    (file.columns, file.rows) = probed.map_err(|reason| format.broken(name, reason))?;
+    Ok((format, file))
 }
 
-/// Names and types of columns.
 type Columns = Vec<(String, DataType)>;
 
-/// The columns and the number of rows.
-fn parquet_footer(file: File) -> Result<(Columns, u64), PolarsError> {
+fn parquet_footer(file: File) -> PolarsResult<(Columns, Option<u64>)> {
     let mut reader = ParquetReader::new(file);
     let schema = Schema::from_arrow_schema(reader.schema()?.as_ref());
     let columns = schema.iter_names_and_dtypes();
     let columns = columns.map(|(name, dtype)| (name.to_string(), dtype.clone())).collect();
-    Ok((columns, reader.num_rows()? as u64))
+    Ok((columns, Some(reader.num_rows()? as u64)))
 }
 
 fn csv_header(
@@ -262,8 +229,4 @@ pub(super) fn decompressed(path: &Path, name: &str) -> io::Result<Box<dyn Read +
     } else {
         Box::new(file)
     })
-}
-
-pub(super) fn schema_of(columns: &[(String, DataType)]) -> Schema {
-    columns.iter().map(|(name, dtype)| (PlSmallStr::from_str(name), dtype.clone())).collect()
 }

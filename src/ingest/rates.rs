@@ -4,7 +4,6 @@
 //! to the day before the next one. It is a whole number of 10^-10, so a conversion is exact up to
 //! one rounding a line, half away from zero.
 
-use std::fs::File;
 use std::path::Path;
 
 use chrono::{Datelike, NaiveDate};
@@ -24,7 +23,6 @@ const HEADER: [&str; 3] = ["date", "currency", "rate"];
 /// The day whose rate converts a line.
 const RATE_DAY: &str = "rate_day";
 
-/// A checked table of rates.
 #[derive(Debug, Clone)]
 pub struct Rates {
     /// The file, for the manifest's inputs.
@@ -38,14 +36,11 @@ pub struct Rates {
     last: NaiveDate,
 }
 
-/// A currency's rate from a day on.
+/// Currency, first day, rate.
 type DatedRate = (String, NaiveDate, i64);
 
 impl Rates {
-    /// Reads a table of rates into the currency `own`.
-    ///
-    /// # Errors
-    /// What is wrong with the file, with its row number.
+    /// Reads a table of rates into the currency `own`. Errors have the row number.
     pub fn read(path: &Path, name: &str, own: &str) -> Result<Self, String> {
         let mut rates = read_rates(path, own)?;
         rates.sort();
@@ -55,13 +50,7 @@ impl Rates {
         }
         let last = rates.iter().map(|(_, day, _)| *day).max().ok_or("the table has no rates")?;
         let daily = daily(&rates, last).map_err(|error| error.to_string())?;
-        let file = SourceFile {
-            path: path.to_owned(),
-            name: name.to_owned(),
-            columns: Vec::new(),
-            rows: None,
-            fetched: None,
-        };
+        let file = SourceFile::new(path.to_owned(), name.to_owned());
         Ok(Self { file, own: own.to_owned(), daily, last })
     }
 
@@ -74,18 +63,18 @@ impl Rates {
         let rate = when(is_own).then(lit(ONE)).otherwise(col(RATE));
         let wide = |value: Expr| value.cast(DataType::Int128);
         let product = wide(col(MONEY)) * wide(col(RATE));
-        let is_negative = product.clone().lt(lit(0));
-        let negated = |value: Expr| wide(lit(0)) - value;
-        let size = when(is_negative.clone()).then(negated(product.clone())).otherwise(product);
-        let rounded = (size * wide(lit(2)) + wide(lit(ONE))).floor_div(wide(lit(2 * ONE)));
-        let money = when(is_negative).then(negated(rounded.clone())).otherwise(rounded.clone());
+        let doubled = product.clone().abs() * wide(lit(2));
+        let rounded = (doubled + wide(lit(ONE))).floor_div(wide(lit(2 * ONE)));
+        let is_negative = product.lt(lit(0));
+        let whole = rounded.clone().cast(DataType::Int64);
+        let money = when(is_negative).then(-whole.clone()).otherwise(whole);
         let is_good = col(REASON).is_null();
         let reason = when(is_good.clone().and(col(RATE).is_null()))
             .then(lit(code(NO_RATE)))
             .when(is_good.clone().and(rounded.gt(wide(lit(MONEY_LIMIT as i64)))))
             .then(lit(code(MONEY_OUT_OF_RANGE)))
             .otherwise(col(REASON));
-        let money = when(is_good).then(money.cast(DataType::Int64)).otherwise(lit(0i64));
+        let money = when(is_good).then(money).otherwise(lit(0i64));
         let keys = [col(CURRENCY), col(RATE_DAY)];
         lines
             .with_column(day.alias(RATE_DAY))
@@ -97,8 +86,7 @@ impl Rates {
 }
 
 fn read_rates(path: &Path, own: &str) -> Result<Vec<DatedRate>, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    let mut reader = csv::Reader::from_reader(file);
+    let mut reader = csv::Reader::from_path(path).map_err(|error| error.to_string())?;
     let header = reader.headers().map_err(|error| error.to_string())?;
     let columns = HEADER
         .map(|column| header.iter().position(|name| name.trim_start_matches('\u{feff}') == column));
@@ -161,14 +149,10 @@ mod tests {
 
     #[test]
     fn parses_rates_exactly() {
-        let cases = [
-            ("1", Some(ONE)),
-            ("0.85", Some(8_500_000_000)),
-            ("1.", Some(ONE)),
-            ("0.0000000001", Some(1)),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(parse_rate(text), expected, "{text}");
+        for (text, expected) in
+            [("1", ONE), ("0.85", 8_500_000_000), ("1.", ONE), ("0.0000000001", 1)]
+        {
+            assert_eq!(parse_rate(text), Some(expected), "{text}");
         }
         for text in ["0", "-1", "", ".5", "1e3", "0.00000000001", "NaN", "10000000"] {
             assert_eq!(parse_rate(text), None, "{text}");

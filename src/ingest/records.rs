@@ -4,20 +4,19 @@
 //! quoting, or with bytes that are not in the declared encoding, take the strict path, which uses
 //! the `csv` crate and is slower.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::cmp::Ordering;
 
 use csv::{ByteRecord, ReaderBuilder};
 use encoding_rs::{Encoding, UTF_8};
 
-use super::chunks::{Chunk, CsvError, byte_masks, for_each_block, set_bits};
+use super::chunks::{Chunk, ReadError, byte_masks, for_each_block, set_bits};
 
 /// Indices into `RECORD_FAULTS`.
 const TOO_FEW: usize = 0;
 const TOO_MANY: usize = 1;
 const UNDECODABLE: usize = 2;
 
-/// A record that cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BadRecord {
     /// Index among the records of the chunk.
@@ -30,7 +29,6 @@ pub(super) struct BadRecord {
     pub(super) text: String,
 }
 
-/// Dialect and width of the records of a file.
 pub(super) struct CsvDialect<'a> {
     /// Name of the file, for errors.
     pub(super) name: &'a str,
@@ -46,12 +44,12 @@ pub(super) fn read(
     chunk: &Chunk,
     dialect: &CsvDialect<'_>,
     wanted: &[usize],
-    mut keep: impl FnMut(usize, &[u8]),
-) -> Result<Vec<BadRecord>, CsvError> {
+    keep: impl FnMut(usize, &[u8]),
+) -> Result<Vec<BadRecord>, ReadError> {
     let text = if chunk.ambiguous { None } else { decode(dialect.encoding, &chunk.bytes) };
     match text {
         Some(text) => fast_path(text.as_bytes(), chunk, dialect, wanted, keep),
-        None => strict_path(chunk, dialect, wanted, &mut keep),
+        None => strict_path(chunk, dialect, wanted, keep),
     }
 }
 
@@ -90,12 +88,12 @@ fn fast_path(
     dialect: &CsvDialect<'_>,
     wanted: &[usize],
     mut keep: impl FnMut(usize, &[u8]),
-) -> Result<Vec<BadRecord>, CsvError> {
+) -> Result<Vec<BadRecord>, ReadError> {
     let (mut open, mut index) = (OpenRecord::default(), 0);
     let (mut bad, mut buffer) = (Vec::new(), Vec::new());
     // Line of the bytes at `counted`.
     let (mut line, mut counted) = (chunk.line, 0);
-    let mut finish_record = |open: &mut OpenRecord, at: usize| -> Result<(), CsvError> {
+    let mut finish_record = |open: &mut OpenRecord, at: usize| -> Result<(), ReadError> {
         let carriage = usize::from(at > open.start && bytes[at - 1] == b'\r');
         let end = at - carriage;
         if end > open.start {
@@ -111,9 +109,11 @@ fn fast_path(
                 Some(fault) => {
                     line += memchr::memchr_iter(b'\n', &bytes[counted..open.start]).count() as u64;
                     counted = open.start;
-                    let fields: Vec<Vec<u8>> = (0..open.ends.len())
-                        .map(|position| field(bytes, open, position, &mut buffer).to_vec())
-                        .collect();
+                    let text_of = |position| {
+                        let field = field(bytes, open, position, &mut buffer);
+                        String::from_utf8_lossy(field).into_owned()
+                    };
+                    let fields: Vec<String> = (0..open.ends.len()).map(text_of).collect();
                     bad.push(bad_record(&fields, index, line, fault, dialect)?);
                     (0..wanted.len()).for_each(|idx| keep(idx, b""));
                 }
@@ -167,7 +167,6 @@ fn field<'a>(
     }
 }
 
-/// Replaces doubled quotes by single ones.
 fn unescaped<'a>(field: &[u8], buffer: &'a mut Vec<u8>) -> &'a [u8] {
     buffer.clear();
     let mut is_second = false;
@@ -182,32 +181,26 @@ fn unescaped<'a>(field: &[u8], buffer: &'a mut Vec<u8>) -> &'a [u8] {
 
 /// A bad record, or an error if its width is wrong because a quote spans several lines.
 fn bad_record(
-    fields: &[impl AsRef<[u8]>],
+    fields: &[impl Borrow<str>],
     index: usize,
     line: u64,
     fault: usize,
     dialect: &CsvDialect<'_>,
-) -> Result<BadRecord, CsvError> {
-    if fault != UNDECODABLE && fields.iter().any(|field| field.as_ref().contains(&b'\n')) {
-        let reason = "a quote that is not closed on its line swallows the lines after it";
-        return Err(broken(dialect, line, reason));
-    }
-    let fields: Vec<_> =
-        fields.iter().map(|field| String::from_utf8_lossy(field.as_ref())).collect();
+) -> Result<BadRecord, ReadError> {
     let text = fields.join(&char::from(dialect.separator).to_string());
+    if fault != UNDECODABLE && text.contains('\n') {
+        let reason = "a quote that is not closed on its line swallows the lines after it";
+        return Err(ReadError::broken(dialect.name, line, reason));
+    }
     Ok(BadRecord { index, line, fault, text })
-}
-
-fn broken(dialect: &CsvDialect<'_>, line: u64, reason: &str) -> CsvError {
-    CsvError::Broken { name: dialect.name.to_owned(), line, reason: reason.to_owned() }
 }
 
 fn strict_path(
     chunk: &Chunk,
     dialect: &CsvDialect<'_>,
     wanted: &[usize],
-    keep: &mut impl FnMut(usize, &[u8]),
-) -> Result<Vec<BadRecord>, CsvError> {
+    mut keep: impl FnMut(usize, &[u8]),
+) -> Result<Vec<BadRecord>, ReadError> {
     let mut records = ReaderBuilder::new()
         .delimiter(dialect.separator)
         .flexible(true)
@@ -217,36 +210,33 @@ fn strict_path(
     loop {
         let line = chunk.line + records.position().line() - 1;
         let read = records.read_byte_record(&mut record);
-        if !read.map_err(|error| broken(dialect, line, &error.to_string()))? {
-            break;
+        if !read.map_err(|error| ReadError::broken(dialect.name, line, error.to_string()))? {
+            return Ok(bad);
         }
-        let decoded: Option<Vec<Cow<'_, str>>> =
-            record.iter().map(|field| decode(dialect.encoding, field)).collect();
-        match (width_fault(record.len(), dialect.width), decoded) {
+        let mut undecodable = None;
+        let decoded = record.iter().map(|field| {
+            decode(dialect.encoding, field).unwrap_or_else(|| {
+                undecodable = Some(UNDECODABLE);
+                String::from_utf8_lossy(field)
+            })
+        });
+        let fields: Vec<Cow<'_, str>> = decoded.collect();
+        match width_fault(fields.len(), dialect.width).or(undecodable) {
             _ if chunk.first == 0 && index == 0 => {}
-            (None, Some(fields)) => {
+            None => {
                 for (idx, position) in wanted.iter().enumerate() {
                     keep(idx, fields[*position].as_bytes());
                 }
             }
-            (fault, _) => {
-                let fields: Vec<Cow<'_, [u8]>> = record
-                    .iter()
-                    .map(|field| match decode(dialect.encoding, field) {
-                        Some(Cow::Owned(text)) => text.into_bytes().into(),
-                        _ => field.into(),
-                    })
-                    .collect();
+            Some(fault) => {
                 let line =
                     record.position().map_or(line, |position| chunk.line + position.line() - 1);
-                let fault = fault.unwrap_or(UNDECODABLE);
                 bad.push(bad_record(&fields, index, line, fault, dialect)?);
                 (0..wanted.len()).for_each(|idx| keep(idx, b""));
             }
         }
         index += 1;
     }
-    Ok(bad)
 }
 
 #[cfg(test)]
@@ -254,7 +244,7 @@ mod tests {
     use encoding_rs::UTF_8;
     use proptest::prelude::*;
 
-    use super::super::chunks::{Chunk, CsvError, scan_record_boundaries};
+    use super::super::chunks::{Chunk, ReadError, scan_record_boundaries};
     use super::{BadRecord, CsvDialect, fast_path, strict_path};
 
     const CELL: &str = "a|bb||\"x,y\"|\"\"|\"q\"\"r\"|\"\"\"\"|\"n\nm\"|é|[a-z]{55,70}";
@@ -262,7 +252,7 @@ mod tests {
     type Outcome = (Vec<(usize, Vec<u8>)>, Result<Vec<BadRecord>, String>);
 
     fn outcome(
-        read: impl FnOnce(&mut dyn FnMut(usize, &[u8])) -> Result<Vec<BadRecord>, CsvError>,
+        read: impl FnOnce(&mut dyn FnMut(usize, &[u8])) -> Result<Vec<BadRecord>, ReadError>,
     ) -> Outcome {
         let mut cells = Vec::new();
         let bad = read(&mut |idx, cell| cells.push((idx, cell.to_vec())));
@@ -289,7 +279,7 @@ mod tests {
             let chunk = Chunk { bytes, first: 1, records, line: 2, ambiguous: false };
             let dialect = CsvDialect { name: "x.csv", separator: b',', encoding: UTF_8, width: 2 };
             let fast = outcome(|keep| fast_path(&chunk.bytes, &chunk, &dialect, &[1, 0], keep));
-            let strict = outcome(|mut keep| strict_path(&chunk, &dialect, &[1, 0], &mut keep));
+            let strict = outcome(|keep| strict_path(&chunk, &dialect, &[1, 0], keep));
             if fast.1.is_ok() && strict.1.is_ok() {
                 prop_assert_eq!(fast.0.len(), 2 * records);
                 prop_assert_eq!(fast, strict);

@@ -8,7 +8,8 @@ use polars::prelude::*;
 use super::cell::{FILE_COLUMN, ROW_COLUMN};
 use super::schema_mapping::RowMapper;
 use super::text::{CsvScan, ReadCount};
-use super::{FileSet, Format, IngestParams, Lines, SourceFile, probe, workbook};
+use super::{FileSet, Format, IngestParams, Lines, ReadError, SourceFile, workbook};
+use crate::error::Error;
 use crate::progress::ScanObserver;
 
 /// How much of the source a plan covers.
@@ -29,10 +30,8 @@ pub struct PromisedRows {
 }
 
 impl PromisedRows {
-    /// Compares with the rows that arrived: the engine must not lose a chunk.
-    ///
-    /// # Errors
-    /// A message with both numbers if they differ.
+    /// Compares with the rows that arrived: the engine must not lose a chunk. An error has both
+    /// numbers.
     pub fn reconcile(&self, arrived: u64) -> Result<(), String> {
         let promised = self.rows + self.records.iter().map(|count| count.records()).sum::<u64>();
         if promised == arrived {
@@ -44,22 +43,17 @@ impl PromisedRows {
 }
 
 /// The plan of all lines of all files.
-///
-/// # Errors
-/// A Parquet file that cannot be scanned, or a workbook that cannot be read.
 pub fn lines(
     params: &IngestParams,
     reading: Reading,
     observer: Arc<dyn ScanObserver>,
 ) -> PolarsResult<Lines> {
     let mapper = RowMapper::new(params);
-    let files = params
-        .sources
-        .iter()
-        .flat_map(|source| source.set.files.iter().map(move |file| (source, file)));
+    let parsed = mapper.sources.iter();
+    let files = parsed.flat_map(|parsed| parsed.source.set.files.iter().map(move |f| (parsed, f)));
     let (mut plans, mut promised) = (Vec::new(), PromisedRows::default());
-    for (idx, (source, file)) in files.enumerate() {
-        let file_idx = lit(idx as u32).cast(DataType::UInt32).alias(FILE_COLUMN);
+    for ((parsed, file), idx) in files.zip(0u32..) {
+        let source = parsed.source;
         let cells = match source.set.format {
             Format::Csv => {
                 let count = Arc::new(ReadCount::default());
@@ -68,7 +62,7 @@ pub fn lines(
                     file: file.clone(),
                     text: source.set.text.clone(),
                     texts: mapper.text_columns(source, file),
-                    cells: mapper.cell_exprs(source),
+                    cells: parsed.exprs(),
                     count,
                     observer: observer.clone(),
                 }
@@ -78,13 +72,13 @@ pub fn lines(
                 let wanted = |name: &str| params.reads(source, name);
                 let (plan, height) = rows(&source.set, file, wanted, reading)?;
                 promised.rows += height;
-                mapper.parse(plan, source)
+                plan.with_columns(parsed.exprs().into_values().flatten().collect::<Vec<_>>())
             }
         };
-        plans.push(mapper.map_rows(cells.with_column(file_idx), source, file));
+        let cells = cells.with_column(lit(idx).cast(DataType::UInt32).alias(FILE_COLUMN));
+        plans.push(mapper.map_rows(cells, parsed, file));
     }
-    let mut frame =
-        concat(plans, UnionArgs { rechunk: false, maintain_order: false, ..Default::default() })?;
+    let mut frame = concat(plans, UnionArgs { maintain_order: false, ..Default::default() })?;
     if let Some(rates) = &params.rates {
         frame = rates.convert(frame, |reason| mapper.faults.code(reason));
     }
@@ -107,13 +101,30 @@ pub(super) fn rows(
     }
     let frame = match reading {
         Reading::Rows => {
-            let names = file.columns.iter().map(|(name, _)| name.as_str());
-            let wanted: Vec<&str> = names.filter(|name| wanted(name)).collect();
-            workbook::frame(&file.path, &wanted)
-                .map_err(|reason| polars_err!(ComputeError: "{reason}"))?
+            workbook::frame(file, wanted).map_err(|reason| polars_err!(ComputeError: "{reason}"))?
         }
-        Reading::Headers => DataFrame::empty_with_schema(&probe::schema_of(&file.columns)),
+        Reading::Headers => {
+            let columns = file.columns.iter();
+            let schema = columns.map(|(name, dtype)| (name.as_str().into(), dtype.clone()));
+            DataFrame::empty_with_schema(&schema.collect())
+        }
     };
     let height = frame.height() as u64;
     Ok((frame.lazy().with_row_index(ROW_COLUMN, Some(1)), height))
+}
+
+/// Converts an error of the scan. Names the files, and separates faults of the data from those of
+/// the machine.
+pub fn scan_error(params: &IngestParams) -> impl FnOnce(PolarsError) -> Error + '_ {
+    move |source| match source {
+        _ if let Some(error) = ReadError::from_polars(&source) => error.into(),
+        PolarsError::IO { .. } => Error::Engine { stage: "orders", source },
+        _ => {
+            let files: Vec<&str> = params.files().map(|file| file.name.as_str()).collect();
+            // The lines after the first are advice about options of Polars.
+            let message = source.to_string();
+            let reason = message.lines().next().unwrap_or("");
+            Error::Data(format!("{}: {reason}", files.join(", ")))
+        }
+    }
 }

@@ -5,15 +5,11 @@
 use polars::prelude::*;
 
 use super::cell::{
-    CellExprs, DATETIME, FAULT_COLUMN, FILE_COLUMN, ROW_COLUMN, TEXT_COLUMN, common_type, fits_i64,
+    CellExprs, DATETIME, FAULT_COLUMN, FILE_COLUMN, ParsedCell, ROW_COLUMN, TEXT_COLUMN,
+    common_type, fits_i64,
 };
-use super::fault::{
-    AMOUNT_OUT_OF_RANGE, Fault, FaultList, MONEY_OUT_OF_RANGE, NO_RATE, RECORD_FAULTS,
-};
-use super::{
-    Format, IngestParams, LineAmount, RejectColumns, Source, SourceFile, outcomes, parse,
-    push_unique,
-};
+use super::fault::{AMOUNT_OUT_OF_RANGE, FaultList, MONEY_OUT_OF_RANGE, NO_RATE, RECORD_FAULTS};
+use super::{Format, IngestParams, LineAmount, RejectColumns, Source, SourceFile, outcomes, parse};
 use crate::columns::{
     AMOUNT, CATEGORY, CURRENCY, CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID,
     QUANTITY, REASON, SOURCE_FILE, SOURCE_ROW, TEXT, UNIT_PRICE,
@@ -41,123 +37,93 @@ fn fault_name(column: &str) -> String {
 
 /// The union of all files' columns, in the order of their first occurrence.
 pub fn all_columns<'a>(files: impl Iterator<Item = &'a SourceFile>) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for (column, _) in files.flat_map(|file| &file.columns) {
-        if !names.contains(column) {
-            names.push(column.clone());
-        }
-    }
-    names
+    let names = files.flat_map(|file| &file.columns).map(|(name, _)| name);
+    names.collect::<PlIndexSet<_>>().into_iter().cloned().collect()
 }
 
-/// All faults that the rows of a run can have.
-fn all_faults(params: &IngestParams) -> FaultList {
-    let mut faults = FaultList::default();
-    for parsed in params.sources.iter().flat_map(|source| parse::parsed_cells(params, source)) {
-        parsed.faults.into_iter().for_each(|fault| faults.add(fault));
-        if parsed.name == UNIT_PRICE {
-            faults.add(Fault::in_row(AMOUNT_OUT_OF_RANGE));
-        }
-    }
-    if params.rates.is_some() {
-        faults.add(Fault::in_cell(CURRENCY, NO_RATE));
-        faults.add(Fault::in_cell(CURRENCY, MONEY_OUT_OF_RANGE));
-    }
-    if params.sources.iter().any(|source| source.set.format == Format::Csv) {
-        RECORD_FAULTS.iter().for_each(|reason| faults.add(Fault::in_row(reason)));
-    }
-    faults
+pub(super) struct ParsedSource<'a> {
+    pub(super) source: &'a Source,
+    cells: Vec<ParsedCell>,
 }
 
-/// Maps the rows of source files to lines.
+impl ParsedSource<'_> {
+    pub(super) fn exprs(&self) -> CellExprs {
+        let mut columns = CellExprs::default();
+        for ParsedCell { name, source_column, value, fault } in &self.cells {
+            let exprs =
+                [value.clone().alias(value_name(name)), fault.clone().alias(fault_name(name))];
+            columns.entry(source_column.clone()).or_default().extend(exprs);
+        }
+        columns
+    }
+}
+
 pub(super) struct RowMapper<'a> {
     params: &'a IngestParams,
+    pub(super) sources: Vec<ParsedSource<'a>>,
+    /// All faults that the rows can have.
     pub(super) faults: FaultList,
     /// Source columns to carry.
     pub(super) carried: Vec<String>,
     /// The pipeline's columns whose unparsed cells are carried.
-    cells: Vec<&'static str>,
+    cells: PlIndexSet<&'static str>,
     /// Columns that the rejects keep: name in the rejects, name in the plan.
     pub(super) kept: Vec<(String, String)>,
 }
 
 impl<'a> RowMapper<'a> {
     pub(super) fn new(params: &'a IngestParams) -> Self {
-        let faults = all_faults(params);
-        let mut cells = Vec::new();
-        if params.rejects == RejectColumns::Mapped {
-            let mapped = params.sources.iter().flat_map(|source| source.columns.mapped());
-            mapped.for_each(|(name, _)| push_unique(&mut cells, name));
+        let mut faults = FaultList::default();
+        let mut parsed = |source| {
+            let cells = parse::parsed_cells(params, source, &mut faults);
+            ParsedSource { source, cells }
+        };
+        let sources = params.sources.iter().map(&mut parsed).collect();
+        if params.rates.is_some() {
+            faults.in_cell(CURRENCY, NO_RATE);
+            faults.in_cell(CURRENCY, MONEY_OUT_OF_RANGE);
         }
-        let kept_cells = cells.iter().map(|name| ((*name).to_owned(), cell_name(name))).collect();
-        let faulty = faults.0.iter().filter_map(|fault| fault.cell);
-        faulty.for_each(|name| push_unique(&mut cells, name));
-        let all = all_columns(params.files());
-        let kept = match params.rejects {
-            RejectColumns::Reasons => Vec::new(),
-            RejectColumns::Mapped => kept_cells,
+        if params.sources.iter().any(|source| source.set.format == Format::Csv) {
+            for reason in RECORD_FAULTS {
+                faults.in_row(reason);
+            }
+        }
+        let mut all = all_columns(params.files());
+        let mut cells = PlIndexSet::default();
+        let mut kept = Vec::new();
+        match params.rejects {
+            RejectColumns::Reasons => {}
+            RejectColumns::Mapped => {
+                let mapped = params.sources.iter().flat_map(|source| source.columns.mapped());
+                cells.extend(mapped.map(|(name, _)| name));
+                kept.extend(cells.iter().map(|name| ((*name).to_owned(), cell_name(name))));
+            }
             RejectColumns::Raw => {
-                all.iter().map(|name| (format!("raw_{name}"), carried_name(name))).collect()
-            }
-        };
-        let carried = if params.reads_all_columns() {
-            all
-        } else {
-            all.into_iter().filter(|name| params.inspected.contains(name)).collect()
-        };
-        Self { params, faults, carried, cells, kept }
-    }
-
-    /// Parses the cells of a file. The result has the columns that [`Self::map_rows`] reads.
-    pub(super) fn parse(&self, frame: LazyFrame, source: &Source) -> LazyFrame {
-        let columns = self.cell_exprs(source).into_iter();
-        frame.with_columns(columns.flat_map(|column| column.exprs).collect::<Vec<_>>())
-    }
-
-    /// The expressions that parse the cells of a source, by source column.
-    pub(super) fn cell_exprs(&self, source: &Source) -> Vec<CellExprs> {
-        let mut columns: Vec<CellExprs> = Vec::new();
-        for parsed in parse::parsed_cells(self.params, source) {
-            let codes: Vec<u8> =
-                parsed.faults.iter().map(|fault| self.faults.code(&fault.reason)).collect();
-            let fault_column = fault_name(parsed.name);
-            let exprs = [
-                parsed.value.alias(value_name(parsed.name)),
-                (parsed.check)(&codes).alias(&fault_column),
-            ];
-            match columns.iter_mut().find(|known| known.source_column == parsed.source_column) {
-                Some(column) => {
-                    column.exprs.extend(exprs);
-                    column.fault_columns.push(fault_column);
-                }
-                None => columns.push(CellExprs {
-                    source_column: parsed.source_column,
-                    exprs: exprs.into(),
-                    fault_columns: vec![fault_column],
-                }),
+                kept.extend(all.iter().map(|name| (format!("raw_{name}"), carried_name(name))));
             }
         }
-        columns
+        cells.extend(faults.0.iter().filter_map(|fault| fault.cell));
+        if !params.reads_all_columns() {
+            all.retain(|name| params.inspected.contains(name));
+        }
+        Self { params, sources, faults, carried: all, cells, kept }
     }
 
     /// Columns of a file whose text is read for every row, not only for rows with a fault.
     pub(super) fn text_columns(&self, source: &Source, file: &SourceFile) -> Vec<String> {
-        let is_text = |name: &str| match name {
-            CUSTOMER_ID | ORDER_ID | CURRENCY => true,
-            PRODUCT_ID | CATEGORY => !self.params.unread.contains(&name),
-            _ => false,
+        let is_text = |name: &str| {
+            [CUSTOMER_ID, ORDER_ID, CURRENCY, PRODUCT_ID, CATEGORY].contains(&name)
+                && !self.params.unread.contains(&name)
         };
         let keeps_mapped = self.params.rejects == RejectColumns::Mapped;
         let mapped = source.columns.mapped().into_iter();
         let mapped = mapped.filter(|(name, _)| keeps_mapped || is_text(name));
-        let mut columns: Vec<String> = Vec::new();
-        for name in mapped.map(|(_, column)| column).chain(self.carried.iter().map(String::as_str))
-        {
-            if file.dtype(name).is_some() {
-                push_unique(&mut columns, name.to_owned());
-            }
-        }
-        columns
+        let columns: PlIndexSet<&str> = mapped
+            .map(|(_, column)| column)
+            .chain(self.carried.iter().map(String::as_str))
+            .filter(|column| file.dtype(column).is_some())
+            .collect();
+        columns.into_iter().map(str::to_owned).collect()
     }
 
     /// The plan of one file's lines, from its parsed cells. All sources get the same columns in the
@@ -165,22 +131,17 @@ impl<'a> RowMapper<'a> {
     pub(super) fn map_rows(
         &self,
         frame: LazyFrame,
-        source: &Source,
+        parsed: &ParsedSource<'_>,
         file: &SourceFile,
     ) -> LazyFrame {
-        let mut selected = vec![
-            col(FILE_COLUMN).alias(SOURCE_FILE),
-            col(ROW_COLUMN).alias(SOURCE_ROW),
-            self.identity(CUSTOMER_ID, source, file),
-            self.identity(ORDER_ID, source, file),
-        ];
-        for name in [PRODUCT_ID, CATEGORY] {
+        let source = parsed.source;
+        let mut selected =
+            vec![col(FILE_COLUMN).alias(SOURCE_FILE), col(ROW_COLUMN).alias(SOURCE_ROW)];
+        for name in [CUSTOMER_ID, ORDER_ID, PRODUCT_ID, CATEGORY] {
             if !self.params.unread.contains(&name) {
                 selected.push(self.identity(name, source, file));
             }
         }
-        let parsed: Vec<&str> =
-            parse::parsed_cells(self.params, source).iter().map(|parsed| parsed.name).collect();
         for (name, dtype) in [
             (QUANTITY, DataType::Int64),
             (UNIT_PRICE, DataType::Int64),
@@ -188,8 +149,8 @@ impl<'a> RowMapper<'a> {
             (ORDERED_AT, DATETIME),
             (CURRENCY, DataType::String),
         ] {
-            let value =
-                if parsed.contains(&name) { col(value_name(name)) } else { lit(NULL).cast(dtype) };
+            let is_parsed = parsed.cells.iter().any(|cell| cell.name == name);
+            let value = if is_parsed { col(value_name(name)) } else { lit(NULL).cast(dtype) };
             selected.push(value.alias(name));
         }
         let text = match source.set.format {
@@ -197,11 +158,11 @@ impl<'a> RowMapper<'a> {
             Format::Parquet | Format::Xlsx => lit(NULL).cast(DataType::String),
         };
         selected.push(text.alias(TEXT));
-        selected.push(self.reason(source, &parsed).alias(REASON));
+        selected.push(self.reason(parsed).alias(REASON));
         for name in &self.cells {
-            let dtypes = self.params.sources.iter().filter_map(|source| {
-                source.columns.source_name(name).and_then(|column| source.set.dtype(column))
-            });
+            let sources = self.params.sources.iter();
+            let dtypes =
+                sources.filter_map(|source| source.set.dtype(source.columns.source_name(name)?));
             let column = source.columns.source_name(name);
             selected.push(typed(column, file, &common_type(dtypes)).alias(cell_name(name)));
         }
@@ -220,41 +181,35 @@ impl<'a> RowMapper<'a> {
             .with_column(parse::local_day(col(ORDERED_AT)).alias(DAY))
     }
 
-    /// The code of a row's first fault: that of its record, then those of its cells in the order of
-    /// the `parsed` columns.
-    fn reason(&self, source: &Source, parsed: &[&str]) -> Expr {
+    /// The code of a row's first fault: that of its record, then those of its cells.
+    fn reason(&self, parsed: &ParsedSource<'_>) -> Expr {
         let mut codes: Vec<Expr> = Vec::new();
-        if source.set.format == Format::Csv {
+        if parsed.source.set.format == Format::Csv {
             let predicates = RECORD_FAULTS.iter().zip(0u8..).map(|(reason, index)| {
                 (self.faults.code(reason), col(FAULT_COLUMN).eq(lit(index)))
             });
             codes.push(outcomes::first_match(predicates.collect()));
         }
-        for name in parsed {
-            codes.push(col(fault_name(name)));
-            if *name == UNIT_PRICE {
+        for cell in &parsed.cells {
+            codes.push(col(fault_name(cell.name)));
+            if cell.name == UNIT_PRICE {
                 let values = [QUANTITY, UNIT_PRICE].map(|name| col(value_name(name)));
                 let code = self.faults.code(AMOUNT_OUT_OF_RANGE);
                 codes.push(parse::amount_out_of_range(values, code));
             }
         }
-        let none = || lit(NULL).cast(DataType::UInt8);
-        codes.into_iter().reduce(Expr::fill_null).unwrap_or_else(none)
+        codes.into_iter().reduce(Expr::fill_null).unwrap_or(lit(NULL))
     }
 
     /// An id. It keeps the sources' type up to the group-by, where integers are cheaper than text.
     /// Floats become integers: pandas writes integer columns with gaps as floats. If the types of
     /// the sources differ, or do not fit i64, the id becomes text.
     fn identity(&self, name: &str, source: &Source, file: &SourceFile) -> Expr {
-        let dtypes: Vec<&DataType> = self
-            .params
-            .sources
-            .iter()
-            .filter_map(|source| Some((source, source.columns.source_name(name)?)))
-            .flat_map(|(source, column)| {
-                source.set.files.iter().filter_map(move |file| file.dtype(column))
-            })
-            .collect();
+        let in_source = |source: &'a Source| {
+            let column = source.columns.source_name(name);
+            source.set.files.iter().filter_map(move |file| file.dtype(column?))
+        };
+        let dtypes: Vec<&DataType> = self.params.sources.iter().flat_map(in_source).collect();
         let is_number = |dtype: &&DataType| dtype.is_float() || fits_i64(dtype);
         let all_numbers = !dtypes.is_empty() && dtypes.iter().all(is_number);
         let target = if all_numbers { DataType::Int64 } else { DataType::String };

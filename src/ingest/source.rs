@@ -13,7 +13,6 @@ use crate::columns::{
 };
 use crate::temp::TempPath;
 
-/// One source of transactions.
 #[derive(Debug, Clone)]
 pub struct Source {
     /// Every file has the mapped columns in usable types.
@@ -33,7 +32,6 @@ pub struct FileSet {
 /// Format of CSV, and of timestamps and numbers in the text cells of workbooks.
 #[derive(Debug, Clone)]
 pub struct TextFormat {
-    /// Separator of CSV fields.
     pub separator: u8,
     pub encoding: &'static Encoding,
     /// Formats of timestamps, in the order in which they are tried.
@@ -46,13 +44,11 @@ pub struct TextFormat {
 pub enum Format {
     /// `.csv`, `.csv.gz` or `.csv.zst`.
     Csv,
-    /// `.parquet`.
     Parquet,
     /// `.xlsx`: the first sheet.
     Xlsx,
 }
 
-/// One source file, with the columns of its header or footer.
 #[derive(Debug, Clone)]
 pub struct SourceFile {
     pub path: PathBuf,
@@ -66,10 +62,8 @@ pub struct SourceFile {
     pub fetched: Option<Arc<TempPath>>,
 }
 
-/// Format of numbers in text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NumberFormat {
-    /// Decimal point.
     pub decimal: char,
     /// Mark between groups of three digits.
     pub thousands: Option<char>,
@@ -86,7 +80,6 @@ pub enum OnBadRow {
     Fail,
 }
 
-/// Names of the mapped source columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
     pub customer_id: String,
@@ -94,7 +87,6 @@ pub struct Columns {
     pub ordered_at: String,
     pub product_id: Option<String>,
     pub line_amount: LineAmount,
-    /// Currency of the line's money.
     pub currency: Option<String>,
     pub category: Option<String>,
 }
@@ -102,21 +94,23 @@ pub struct Columns {
 impl Columns {
     /// The mapped columns: the pipeline's name and the source's.
     pub fn mapped(&self) -> Vec<(&'static str, &str)> {
-        let money = match &self.line_amount {
-            LineAmount::Priced { unit_price, .. } => (UNIT_PRICE, Some(unit_price.as_str())),
-            LineAmount::Amount { amount, .. } => (AMOUNT, Some(amount.as_str())),
+        let (quantity, money) = match &self.line_amount {
+            LineAmount::Priced { quantity, unit_price } => {
+                (Some(quantity), (UNIT_PRICE, Some(unit_price)))
+            }
+            LineAmount::Amount { quantity, amount } => (quantity.as_ref(), (AMOUNT, Some(amount))),
         };
         let all = [
-            (CUSTOMER_ID, Some(self.customer_id.as_str())),
-            (ORDER_ID, self.order_id.as_deref()),
-            (ORDERED_AT, Some(self.ordered_at.as_str())),
-            (PRODUCT_ID, self.product_id.as_deref()),
-            (QUANTITY, self.line_amount.quantity()),
+            (CUSTOMER_ID, Some(&self.customer_id)),
+            (ORDER_ID, self.order_id.as_ref()),
+            (ORDERED_AT, Some(&self.ordered_at)),
+            (PRODUCT_ID, self.product_id.as_ref()),
+            (QUANTITY, quantity),
             money,
-            (CURRENCY, self.currency.as_deref()),
-            (CATEGORY, self.category.as_deref()),
+            (CURRENCY, self.currency.as_ref()),
+            (CATEGORY, self.category.as_ref()),
         ];
-        all.into_iter().filter_map(|(name, source)| Some((name, source?))).collect()
+        all.into_iter().filter_map(|(name, source)| Some((name, source?.as_str()))).collect()
     }
 
     /// The source column that is mapped to one of the pipeline's.
@@ -134,15 +128,6 @@ pub enum LineAmount {
     Amount { amount: String, quantity: Option<String> },
 }
 
-impl LineAmount {
-    pub fn quantity(&self) -> Option<&str> {
-        match self {
-            Self::Priced { quantity, .. } => Some(quantity),
-            Self::Amount { quantity, .. } => quantity.as_deref(),
-        }
-    }
-}
-
 impl FileSet {
     /// Type of a column in the first file that has it.
     pub fn dtype(&self, column: &str) -> Option<&DataType> {
@@ -151,6 +136,10 @@ impl FileSet {
 }
 
 impl SourceFile {
+    pub(super) fn new(path: PathBuf, name: String) -> Self {
+        Self { path, name, columns: Vec::new(), rows: None, fetched: None }
+    }
+
     pub(super) fn dtype(&self, column: &str) -> Option<&DataType> {
         self.columns.iter().find(|(name, _)| name == column).map(|(_, dtype)| dtype)
     }

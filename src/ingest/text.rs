@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use polars::prelude::*;
 
 use super::cell::{CellExprs, FAULT_COLUMN, ROW_COLUMN, TEXT_COLUMN};
-use super::chunks::{CHUNK, Chunk, Chunks, CsvError};
+use super::chunks::{CHUNK, Chunk, Chunks, ReadError};
 use super::dict_column::{DictBuilder, DictColumn};
 use super::fault::RECORD_FAULTS;
 use super::records::{self, BadRecord, CsvDialect};
@@ -23,14 +23,13 @@ const REQUEST_ROWS: usize = 100_000;
 /// Assumed compression ratio. The last request row reads what exceeds it.
 const COMPRESSION_RATIO: u64 = 64;
 
-/// What to read of a CSV file.
 pub(super) struct CsvScan {
     pub(super) file: SourceFile,
     pub(super) text: TextFormat,
     /// Source columns to return as text.
     pub(super) texts: Vec<String>,
     /// Source columns to parse. Their text is returned only in chunks with a fault.
-    pub(super) cells: Vec<CellExprs>,
+    pub(super) cells: CellExprs,
     pub(super) count: Arc<ReadCount>,
     pub(super) observer: Arc<dyn ScanObserver>,
 }
@@ -39,7 +38,7 @@ pub(super) struct CsvScan {
 #[derive(Debug, Default)]
 pub(super) struct ReadCount {
     records: AtomicU64,
-    first_bad: Mutex<Option<(u64, CsvError)>>,
+    first_bad: Mutex<Option<(u64, ReadError)>>,
 }
 
 impl ReadCount {
@@ -48,8 +47,7 @@ impl ReadCount {
         self.records.load(Ordering::Relaxed)
     }
 
-    /// The error of the first bad record.
-    pub(super) fn first_bad(&self) -> Option<CsvError> {
+    pub(super) fn first_bad(&self) -> Option<ReadError> {
         lock(&self.first_bad).as_ref().map(|(_, error)| error.clone())
     }
 
@@ -57,20 +55,9 @@ impl ReadCount {
         let mut first = lock(&self.first_bad);
         if first.as_ref().is_none_or(|(earlier, _)| row < *earlier) {
             let reason = format!("row {row} has {}: {}", RECORD_FAULTS[bad.fault], bad.text);
-            *first =
-                Some((row, CsvError::Broken { name: name.to_owned(), line: bad.line, reason }));
+            *first = Some((row, ReadError::broken(name, bad.line, reason)));
         }
     }
-}
-
-/// The cells of a chunk by column: the texts, then the parsed columns.
-struct ChunkCells {
-    /// Number of the first row in its file, from 1.
-    first_row: u64,
-    rows: usize,
-    columns: Vec<DictBuilder>,
-    /// Bad records. Their index is that of the row.
-    bad: Vec<BadRecord>,
 }
 
 impl CsvScan {
@@ -78,21 +65,17 @@ impl CsvScan {
     /// [`FAULT_COLUMN`], the texts, and for each parsed column its text and expressions.
     pub(super) fn plan(self) -> PolarsResult<LazyFrame> {
         let size = std::fs::metadata(&self.file.path)?.len();
-        let is_compressed = !self.file.name.to_lowercase().ends_with(".csv");
-        let ratio = if is_compressed { COMPRESSION_RATIO } else { 1 };
-        let chunks = size.saturating_mul(ratio) / CHUNK as u64 + 1;
-        let height = usize::try_from(chunks)
-            .unwrap_or(usize::MAX)
-            .saturating_mul(REQUEST_ROWS)
-            .min(IdxSize::MAX as usize);
+        let is_plain = self.file.name.to_lowercase().ends_with(".csv");
+        let ratio = if is_plain { 1 } else { COMPRESSION_RATIO };
+        let chunks = size.saturating_mul(ratio) as usize / CHUNK + 1;
+        let height = chunks.saturating_mul(REQUEST_ROWS).min(IdxSize::MAX as usize);
         let name = format!("chunk requests for {}", self.file.name);
         let requests = Column::full_null(name.into(), height, &DataType::Null);
         let requests = DataFrame::new(height, vec![requests])?.lazy();
-        let columns = self.column_names().map(|_| DictBuilder::with_capacity(0)).collect();
-        let no_cells = ChunkCells { first_row: 1, rows: 0, columns, bad: Vec::new() };
-        let empty = self.frame(no_cells)?;
+        let feed = Feed::default();
+        let empty = self.frame(Chunk { first: 1, ..Chunk::default() }, &feed)?;
         let schema = empty.schema().clone();
-        let (feed, passed) = (Feed::default(), AtomicUsize::new(0));
+        let passed = AtomicUsize::new(0);
         let read = move |requests: DataFrame| {
             let before = passed.fetch_add(requests.height(), Ordering::Relaxed);
             let mut frame = empty.clone();
@@ -108,24 +91,23 @@ impl CsvScan {
 
     /// The frame of the next chunk, `None` at the end of the file.
     fn next(&self, feed: &Feed) -> PolarsResult<Option<DataFrame>> {
-        let open = || Chunks::open(&self.file.path, &self.file.name, self.text.separator);
-        let chunk = feed.next(open).map_err(CsvError::into_polars)?;
-        let Some(chunk) = chunk else { return Ok(None) };
-        let cells = self.cells_of(&chunk)?;
-        self.count.records.fetch_add(cells.rows as u64, Ordering::Relaxed);
-        for bad in &cells.bad {
-            self.count.add_bad(cells.first_row + bad.index as u64, bad, &self.file.name);
-        }
-        self.observer.bytes_read(chunk.bytes.len());
-        feed.reuse(chunk.bytes);
-        self.frame(cells).map(Some)
+        let spare = lock(&feed.spare).pop().unwrap_or_default();
+        let chunk = match &mut *lock(&feed.chunks) {
+            Some(chunks) => chunks.next(spare)?,
+            none => {
+                let SourceFile { path, name, .. } = &self.file;
+                none.insert(Chunks::open(path, name, self.text.separator)?).next(spare)?
+            }
+        };
+        chunk.map(|chunk| self.frame(chunk, feed)).transpose()
     }
 
     fn column_names(&self) -> impl Iterator<Item = &String> {
-        self.texts.iter().chain(self.cells.iter().map(|column| &column.source_column))
+        self.texts.iter().chain(self.cells.keys())
     }
 
-    fn cells_of(&self, chunk: &Chunk) -> PolarsResult<ChunkCells> {
+    /// Reads a chunk, and returns its memory to the feed as soon as its cells are copied.
+    fn frame(&self, chunk: Chunk, feed: &Feed) -> PolarsResult<DataFrame> {
         let position = |column: &String| {
             let position = self.file.columns.iter().position(|(name, _)| name == column);
             position.ok_or_else(|| polars_err!(ColumnNotFound: "{column}"))
@@ -134,7 +116,8 @@ impl CsvScan {
         // The header is record 0 and no row.
         let header = usize::from(chunk.first == 0);
         let rows = chunk.records - header;
-        let mut columns: Vec<DictBuilder> =
+        let first_row = chunk.first.max(1);
+        let mut builders: Vec<DictBuilder> =
             positions.iter().map(|_| DictBuilder::with_capacity(rows)).collect();
         let dialect = CsvDialect {
             name: &self.file.name,
@@ -142,40 +125,44 @@ impl CsvScan {
             encoding: self.text.encoding,
             width: self.file.columns.len(),
         };
-        let read = records::read(chunk, &dialect, &positions, |idx, cell| columns[idx].push(cell));
-        let mut bad = read.map_err(CsvError::into_polars)?;
-        bad.iter_mut().for_each(|bad| bad.index -= header);
-        Ok(ChunkCells { first_row: chunk.first.max(1), rows, columns, bad })
-    }
-
-    fn frame(&self, cells: ChunkCells) -> PolarsResult<DataFrame> {
-        let ChunkCells { first_row, rows, columns: builders, bad } = cells;
+        let push = |idx: usize, cell: &[u8]| builders[idx].push(cell);
+        let mut bad = records::read(&chunk, &dialect, &positions, push)?;
+        self.count.records.fetch_add(rows as u64, Ordering::Relaxed);
+        for bad in &mut bad {
+            bad.index -= header;
+            self.count.add_bad(first_row + bad.index as u64, bad, &self.file.name);
+        }
+        self.observer.bytes_read(chunk.bytes.len());
+        lock(&feed.spare).push(chunk.bytes);
         let numbers: Result<Vec<u32>, _> =
             (first_row..first_row + rows as u64).map(u32::try_from).collect();
         let numbers = numbers
             .map_err(|_| polars_err!(ComputeError: "more than 4,294,967,295 records in a file"))?;
         let dicts = builders.into_iter().zip(self.column_names());
-        let dicts = dicts
-            .map(|(builder, name)| builder.finish(name))
-            .collect::<PolarsResult<Vec<DictColumn>>>()?;
+        let dicts: PolarsResult<Vec<DictColumn>> =
+            dicts.map(|(builder, name)| builder.finish(name)).collect();
+        let dicts = dicts?;
         let (texts, parsed) = dicts.split_at(self.texts.len());
         let mut columns = vec![Column::new(ROW_COLUMN.into(), numbers)];
         columns.extend(bad_record_columns(&bad, rows)?);
         for text in texts {
             columns.push(text.expand(&text.distinct)?);
         }
-        for (cells, dict) in self.cells.iter().zip(parsed) {
+        for ((name, exprs), dict) in self.cells.iter().zip(parsed) {
             let distinct = &dict.distinct;
             let values = DataFrame::new(distinct.len(), vec![distinct.clone()])?
                 .lazy()
-                .select(&cells.exprs)
+                .select(exprs)
                 .collect()?;
-            if !self.texts.contains(&cells.source_column) {
-                columns.push(if has_fault(cells, &values) {
+            if !self.texts.contains(name) {
+                // Values and fault codes alternate. The first cell is empty and has no text.
+                let filled = values.slice(1, values.height());
+                let mut codes = filled.columns().iter().skip(1).step_by(2);
+                let has_fault = codes.any(|codes| codes.null_count() < codes.len());
+                columns.push(if has_fault {
                     dict.expand(distinct)?
                 } else {
-                    let name = cells.source_column.as_str().into();
-                    Column::full_null(name, rows, &DataType::String)
+                    Column::full_null(name.as_str().into(), rows, &DataType::String)
                 });
             }
             for column in values.columns() {
@@ -184,15 +171,6 @@ impl CsvScan {
         }
         DataFrame::new(rows, columns)
     }
-}
-
-/// Whether a distinct cell has a fault. The first one is the empty cell, which has no text to keep.
-fn has_fault(cells: &CellExprs, values: &DataFrame) -> bool {
-    let values = values.slice(1, values.height());
-    cells
-        .fault_columns
-        .iter()
-        .any(|column| values.column(column).is_ok_and(|codes| codes.null_count() < codes.len()))
 }
 
 /// Chunks that a range of the request rows requests. The last row requests all that are left.
@@ -211,23 +189,6 @@ struct Feed {
     chunks: Mutex<Option<Chunks>>,
     /// Memory of chunks that were read.
     spare: Mutex<Vec<Vec<u8>>>,
-}
-
-impl Feed {
-    fn next(
-        &self,
-        open: impl FnOnce() -> Result<Chunks, CsvError>,
-    ) -> Result<Option<Chunk>, CsvError> {
-        let spare = lock(&self.spare).pop().unwrap_or_default();
-        match &mut *lock(&self.chunks) {
-            Some(chunks) => chunks.next(spare),
-            none => none.insert(open()?).next(spare),
-        }
-    }
-
-    fn reuse(&self, bytes: Vec<u8>) {
-        lock(&self.spare).push(bytes);
-    }
 }
 
 /// Locks a mutex. Its value is valid even if another thread panicked.

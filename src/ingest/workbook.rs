@@ -10,13 +10,12 @@ use std::path::Path;
 use calamine::{DataRef, Reader, Xlsx, XlsxCellReader, XlsxError, open_workbook};
 use polars::prelude::*;
 
+use super::SourceFile;
+
 /// Format of the timestamps that [`frame`] writes. Excel's are exact to the millisecond.
 pub(super) const TIMESTAMP_FORMAT: &str = "%Y-%m-%dT%H:%M:%S%.3f";
 
 /// Names of the columns: the first row of the first sheet.
-///
-/// # Errors
-/// A description of what is wrong with the workbook.
 pub(super) fn header(path: &Path) -> Result<Vec<String>, String> {
     with_cells(path, |cells| {
         let mut names: Vec<String> = Vec::new();
@@ -41,19 +40,15 @@ pub(super) fn header(path: &Path) -> Result<Vec<String>, String> {
 }
 
 /// The rows of the first sheet: the wanted columns as text, null for empty cells.
-///
-/// # Errors
-/// A description of what is wrong with the workbook.
-pub(super) fn frame(path: &Path, wanted: &[&str]) -> Result<DataFrame, String> {
-    let builder = |name: &String| {
-        wanted.contains(&name.as_str()).then(|| StringChunkedBuilder::new(name.as_str().into(), 0))
+pub(super) fn frame(file: &SourceFile, wanted: impl Fn(&str) -> bool) -> Result<DataFrame, String> {
+    let builder = |(name, _): &(String, DataType)| {
+        wanted(name).then(|| StringChunkedBuilder::new(name.as_str().into(), 0))
     };
-    let mut columns: Vec<Option<StringChunkedBuilder>> =
-        header(path)?.iter().map(builder).collect();
+    let mut columns: Vec<Option<StringChunkedBuilder>> = file.columns.iter().map(builder).collect();
     // Rows appended to each column.
     let mut lengths = vec![0u32; columns.len()];
     let mut height = 0u32;
-    with_cells(path, |cells| {
+    with_cells(&file.path, |cells| {
         while let Some(cell) = cells.next_cell().map_err(|error| error.to_string())? {
             let (row, column) = cell.get_position();
             let Some(Some(builder)) = columns.get_mut(column as usize) else { continue };
@@ -98,14 +93,15 @@ fn text(value: &DataRef<'_>) -> Option<String> {
         DataRef::Int(x) => x.to_string(),
         // The shortest text that parses to the same float. Whole numbers have no point.
         DataRef::Float(x) => x.to_string(),
-        DataRef::String(text) => text.clone(),
+        DataRef::String(text) | DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => {
+            text.clone()
+        }
         DataRef::SharedString(text) => (*text).to_owned(),
         DataRef::Bool(x) => x.to_string(),
         DataRef::DateTime(timestamp) => {
             let (year, month, day, hour, minute, second, milli) = timestamp.to_ymd_hms_milli();
             format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}")
         }
-        DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => text.clone(),
         DataRef::Error(error) => format!("{error:?}"),
     })
 }

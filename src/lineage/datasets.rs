@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use polars::prelude::{DataFrame, DataType};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::facet;
+use super::{State, facet};
 use crate::columns::*;
-use crate::evaluate::Tables;
 use crate::ingest::{FileSet, LineAmount, Source};
-use crate::manifest::Output;
 use crate::pipeline::Pipeline;
 use crate::session::Scanned;
 use crate::tables::TableId;
 
 /// Identity of a data set.
+#[derive(Serialize)]
 struct Dataset {
     namespace: String,
     name: String,
@@ -62,19 +62,17 @@ fn schema<'a>(columns: impl Iterator<Item = (&'a str, &'a DataType)>) -> Value {
 }
 
 /// The inputs of a run: the sources of transactions and the customers' source.
-pub(super) fn inputs(p: &Pipeline, scanned: Option<&Scanned<'_>>) -> Vec<Value> {
+pub(super) fn inputs(p: &Pipeline, state: &State<'_>) -> Vec<Value> {
     let input = |set: &FileSet, facets: Value| {
-        let Dataset { namespace, name } = Dataset::source(set);
         let columns = set.files[0].columns.iter().map(|(name, dtype)| (name.as_str(), dtype));
-        json!({
-            "namespace": namespace,
-            "name": name,
-            "facets": { "schema": schema(columns) },
-            "inputFacets": facets,
-        })
+        let mut input = json!(Dataset::source(set));
+        input["facets"] = json!({ "schema": schema(columns) });
+        input["inputFacets"] = facets;
+        input
     };
-    let sources = p.ingest.sources.iter().map(|Source { set, .. }| {
-        input(set, scanned.map_or_else(|| json!({}), |scanned| quality_facets(p, set, scanned)))
+    let sources = p.ingest.sources.iter().map(|Source { set, .. }| match state {
+        State::Running(scanned) => input(set, quality_facets(p, set, scanned)),
+        _ => input(set, json!({})),
     });
     let customers = p.ingest.customers.iter().map(|customers| input(&customers.set, json!({})));
     sources.chain(customers).collect()
@@ -83,8 +81,8 @@ pub(super) fn inputs(p: &Pipeline, scanned: Option<&Scanned<'_>>) -> Vec<Value> 
 /// Size of a source of transactions, and the results of the checks.
 fn quality_facets(p: &Pipeline, set: &FileSet, scanned: &Scanned<'_>) -> Value {
     let in_set = |path: &str| set.files.iter().any(|file| file.name == path);
-    let bytes: u64 =
-        scanned.inputs.iter().filter(|input| in_set(&input.path)).map(|input| input.bytes).sum();
+    let files = scanned.inputs.iter().filter(|input| in_set(&input.path));
+    let bytes: u64 = files.map(|input| input.bytes).sum();
     let mut metrics = json!({ "bytes": bytes, "fileCount": set.files.len(), "columnMetrics": {} });
     // The count is that of all sources together.
     if p.ingest.sources.len() == 1 {
@@ -104,36 +102,28 @@ fn quality_facets(p: &Pipeline, set: &FileSet, scanned: &Scanned<'_>) -> Value {
     })
 }
 
-/// The outputs of a run: its tables, by their paths below `current`.
-pub(super) fn outputs(
-    p: &Pipeline,
-    run_id: &str,
-    files: &[Output],
-    tables: Option<&Tables>,
-) -> Vec<Value> {
+/// The outputs of a complete run: its tables, by their paths below `current`.
+pub(super) fn outputs(p: &Pipeline, state: &State<'_>) -> Vec<Value> {
+    let State::Complete { run_id, outputs, tables } = *state else { return Vec::new() };
     // Rows and bytes by table. The files of the segments, one a snapshot, are one table.
     let mut sizes: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-    for file in files {
+    for file in outputs {
         let Some(file_rows) = file.rows else { continue };
         let name = file.path.split_once('/').map_or(file.path.as_str(), |(folder, _)| folder);
         let (rows, bytes) = sizes.entry(name.trim_end_matches(".parquet")).or_insert((0, 0));
         *rows += file_rows;
         *bytes += file.bytes;
     }
-    let Dataset { namespace, name } = match p.publish.to.local_folder() {
-        Some(folder) => Dataset::local(folder),
-        None => Dataset::remote(&p.publish.to.url()),
-    };
+    let local = p.publish.to.local_folder().map(Dataset::local);
+    let folder = local.unwrap_or_else(|| Dataset::remote(&p.publish.to.url()));
     let output = |(table, (rows, bytes)): (&str, (usize, usize))| {
         let version = json!({ "datasetVersion": run_id });
-        let mut facets =
-            json!({ "version": facet("1-0-1", "DatasetVersionDatasetFacet", version) });
-        if let Some(frame) =
-            tables.zip(TableId::named(table)).and_then(|(tables, id)| tables.get(id))
-        {
+        let version = facet("1-0-1", "DatasetVersionDatasetFacet", version);
+        let mut facets = json!({ "version": version });
+        if let Some(frame) = TableId::named(table).and_then(|id| tables?.get(id)) {
             let columns = frame.columns().iter();
-            facets["schema"] =
-                schema(columns.map(|column| (column.name().as_str(), column.dtype())));
+            let columns = columns.map(|column| (column.name().as_str(), column.dtype()));
+            facets["schema"] = schema(columns);
             if table == TableId::Segments.name() {
                 facets["columnLineage"] = column_lineage(p, frame);
             }
@@ -141,8 +131,8 @@ pub(super) fn outputs(
         let statistics = json!({ "rowCount": rows, "size": bytes });
         let statistics = facet("1-0-1", "OutputStatisticsOutputDatasetFacet", statistics);
         json!({
-            "namespace": namespace,
-            "name": format!("{name}/current/{table}"),
+            "namespace": folder.namespace,
+            "name": format!("{}/current/{table}", folder.name),
             "facets": facets,
             "outputFacets": { "outputStatistics": statistics },
         })
@@ -152,13 +142,12 @@ pub(super) fn outputs(
 
 fn column_lineage(p: &Pipeline, segments: &DataFrame) -> Value {
     let fields = segments.get_column_names().into_iter().map(|column| {
-        let inputs: Vec<Value> = input_fields(p, column)
-            .into_iter()
-            .map(|(set, field)| {
-                let Dataset { namespace, name } = Dataset::source(set);
-                json!({ "namespace": namespace, "name": name, "field": field })
-            })
-            .collect();
+        let input = |(set, field)| {
+            let mut input = json!(Dataset::source(set));
+            input["field"] = json!(field);
+            input
+        };
+        let inputs: Vec<Value> = input_fields(p, column).into_iter().map(input).collect();
         (column.to_string(), json!({ "inputFields": inputs }))
     });
     let fields: Map<String, Value> = fields.collect();

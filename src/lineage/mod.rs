@@ -13,44 +13,38 @@ use crate::session::Scanned;
 mod datasets;
 
 const SPEC: &str = "https://openlineage.io/spec";
+const PRODUCER: &str = concat!("https://crates.io/crates/custseg/", env!("CARGO_PKG_VERSION"));
 
-/// The run of the events.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Run {
+pub(crate) struct Run {
     /// UUID of this attempt. A retry gets another one.
-    pub id: String,
-    /// Namespace of the job.
-    pub namespace: String,
-    pub parent: Option<Parent>,
+    pub(crate) id: String,
+    pub(crate) namespace: String,
+    pub(crate) parent: Option<Parent>,
 }
 
 /// The run that started a run, such as an Airflow task.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parent {
+pub(crate) struct Parent {
     /// Namespace of its job.
-    pub namespace: String,
-    pub job: String,
-    /// UUID.
-    pub run: String,
+    pub(crate) namespace: String,
+    pub(crate) job: String,
+    pub(crate) run: String,
 }
 
 impl Parent {
     /// Parses `namespace/job/uuid`, the format of Airflow's `lineage_parent_id`. The job may have
     /// slashes.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (rest, run) = text.rsplit_once('/')?;
         let (namespace, job) = rest.split_once('/')?;
         let is_complete = [namespace, job, run].iter().all(|part| !part.is_empty());
-        is_complete.then(|| Self {
-            namespace: namespace.to_owned(),
-            job: job.to_owned(),
-            run: run.to_owned(),
-        })
+        let [namespace, job, run] = [namespace, job, run].map(str::to_owned);
+        is_complete.then_some(Self { namespace, job, run })
     }
 }
 
-/// State of a run.
-pub enum State<'a> {
+pub(crate) enum State<'a> {
     Start,
     /// The source is read and its checks passed.
     Running(&'a Scanned<'a>),
@@ -62,20 +56,20 @@ pub enum State<'a> {
         /// The tables, if this run computed them.
         tables: Option<&'a Tables>,
     },
-    /// The run failed with this message.
+    /// With the error's message.
     Fail(&'a str),
-    /// The run was stopped with this message.
+    /// With the reason of the stop.
     Abort(&'a str),
 }
 
 /// The event of a state. `time` is an ISO 8601 timestamp.
-pub fn event(p: &Pipeline, run: &Run, state: &State<'_>, time: &str) -> Value {
-    let (event_type, message) = match *state {
-        State::Start => ("START", None),
-        State::Running(_) => ("RUNNING", None),
-        State::Complete { .. } => ("COMPLETE", None),
-        State::Fail(message) => ("FAIL", Some(message)),
-        State::Abort(message) => ("ABORT", Some(message)),
+pub(crate) fn event(p: &Pipeline, run: &Run, state: &State<'_>, time: &str) -> Value {
+    let event_type = match state {
+        State::Start => "START",
+        State::Running(_) => "RUNNING",
+        State::Complete { .. } => "COMPLETE",
+        State::Fail(_) => "FAIL",
+        State::Abort(_) => "ABORT",
     };
     let engine = json!({ "name": "custseg", "version": env!("CARGO_PKG_VERSION") });
     let engine = facet("1-1-0", "ProcessingEngineRunFacet", engine);
@@ -85,22 +79,15 @@ pub fn event(p: &Pipeline, run: &Run, state: &State<'_>, time: &str) -> Value {
             json!({ "run": { "runId": run }, "job": { "namespace": namespace, "name": job } });
         facets.insert("parent".to_owned(), facet("1-0-1", "ParentRunFacet", parent));
     }
-    if let Some(message) = message {
+    if let State::Fail(message) | State::Abort(message) = state {
         let error = json!({ "message": message, "programmingLanguage": "Rust" });
         facets.insert("errorMessage".to_owned(), facet("1-0-0", "ErrorMessageRunFacet", error));
     }
-    let (scanned, outputs) = match *state {
-        State::Running(scanned) => (Some(scanned), Vec::new()),
-        State::Complete { run_id, outputs, tables } => {
-            (None, datasets::outputs(p, run_id, outputs, tables))
-        }
-        _ => (None, Vec::new()),
-    };
     let job_type = json!({ "processingType": "BATCH", "integration": "CUSTSEG", "jobType": "JOB" });
     json!({
         "eventType": event_type,
         "eventTime": time,
-        "producer": producer(),
+        "producer": PRODUCER,
         "schemaURL": format!("{SPEC}/2-0-2/OpenLineage.json#/$defs/RunEvent"),
         "run": { "runId": run.id, "facets": facets },
         "job": {
@@ -108,19 +95,15 @@ pub fn event(p: &Pipeline, run: &Run, state: &State<'_>, time: &str) -> Value {
             "name": p.name,
             "facets": { "jobType": facet("2-0-4", "JobTypeJobFacet", job_type) },
         },
-        "inputs": datasets::inputs(p, scanned),
-        "outputs": outputs,
+        "inputs": datasets::inputs(p, state),
+        "outputs": datasets::outputs(p, state),
     })
-}
-
-fn producer() -> String {
-    format!("https://crates.io/crates/custseg/{}", env!("CARGO_PKG_VERSION"))
 }
 
 /// Adds the producer and the URL of the schema to the fields of a facet.
 fn facet(version: &str, name: &str, fields: Value) -> Value {
     let mut facet = json!({
-        "_producer": producer(),
+        "_producer": PRODUCER,
         "_schemaURL": format!("{SPEC}/facets/{version}/{name}.json#/$defs/{name}"),
     });
     if let (Value::Object(facet), Value::Object(fields)) = (&mut facet, fields) {

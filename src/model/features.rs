@@ -16,7 +16,6 @@ pub struct FeatureParams {
     pub missing: Missing,
 }
 
-/// How values become numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Encoding {
     Number {
@@ -79,7 +78,6 @@ impl Customers {
         Ok(Self { raw: raw.collect::<PolarsResult<_>>()?, ids: text(frame, CUSTOMER_ID)? })
     }
 
-    /// Selects rows by index, in the order of the indices.
     pub fn select(&self, indices: &[usize]) -> Self {
         Self {
             ids: indices.iter().map(|&i| self.ids.value(i)).collect(),

@@ -29,10 +29,8 @@ pub struct Prediction {
 }
 
 impl FittedModel {
-    /// Fits to labelled customers. A `calibrator` fitted earlier is reused.
-    ///
-    /// # Errors
-    /// At most `k` customers, or a missing value of a required feature.
+    /// Fits to labelled customers. A `calibrator` fitted earlier is reused. Fails on at most `k`
+    /// customers, and on a missing value of a required feature.
     pub fn fit(
         params: &ModelParams,
         k: usize,

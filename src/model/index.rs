@@ -113,7 +113,8 @@ fn kd_tree(points: &PointMatrix) -> Option<Box<dyn EuclideanTree>> {
     fn tree<const K: usize>(points: &PointMatrix) -> Box<dyn EuclideanTree> {
         Box::new(KdTree::<K>::new(points.values().as_chunks().0))
     }
-    let constructors: [fn(&PointMatrix) -> Box<dyn EuclideanTree>; 12] = [
+    type Constructor = fn(&PointMatrix) -> Box<dyn EuclideanTree>;
+    let constructors: [Constructor; 12] = [
         tree::<1>, tree::<2>, tree::<3>, tree::<4>, tree::<5>, tree::<6>, tree::<7>, tree::<8>,
         tree::<9>, tree::<10>, tree::<11>, tree::<12>,
     ];

@@ -16,7 +16,7 @@ use super::{Labels, ModelError};
 use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
 use crate::rfm::quantile::type_7;
 
-/// Of a start.
+/// Maximum number of iterations of a start.
 const MAX_ROUNDS: usize = 300;
 
 /// A cluster above this share of the customers is reported: the clustering separates almost none,
@@ -35,7 +35,6 @@ pub struct KmeansParams {
     pub chosen: Option<usize>,
     /// Number of starts, at least 1.
     pub restarts: u32,
-    /// Seed of the first start.
     pub seed: u64,
 }
 
@@ -47,7 +46,6 @@ pub struct Clustering {
     pub wcss: f64,
     /// Cluster of each point.
     pub codes: Vec<usize>,
-    /// Number of points of each cluster.
     sizes: Vec<f64>,
     pub centroids: Vec<Vec<f64>>,
 }
@@ -71,8 +69,7 @@ pub struct ClusterModel {
     pub names: Vec<String>,
 }
 
-/// # Errors
-/// Fewer distinct customers than clusters, or a missing value of a required feature.
+/// Fails on fewer distinct customers than clusters, and on a missing value of a required feature.
 pub fn cluster(params: &KmeansParams, newest: &DataFrame) -> Result<Clustered, ModelError> {
     let customers = Customers::from_frame(&params.features, newest)?;
     let space = Space::fit(&params.name, &params.features, &customers)?;
@@ -82,11 +79,8 @@ pub fn cluster(params: &KmeansParams, newest: &DataFrame) -> Result<Clustered, M
     let [lowest, highest] = params.clusters;
     let required = params.chosen.unwrap_or(lowest);
     if n_distinct < required {
-        return Err(ModelError::TooManyClusters {
-            model: params.name.clone(),
-            k: required,
-            customers: n_distinct,
-        });
+        let model = params.name.clone();
+        return Err(ModelError::TooManyClusters { model, k: required, customers: n_distinct });
     }
     let failed = |reason: String| ModelError::Smartcore { model: params.name.clone(), reason };
     let mut candidates = Vec::new();

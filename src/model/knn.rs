@@ -53,7 +53,7 @@ pub struct Knn {
 /// A point to classify, and its row in the training set if it is part of it.
 pub type Query<'a> = (&'a [f64], Option<usize>);
 
-/// Reused between queries.
+/// Buffers reused between queries.
 #[derive(Default)]
 struct Buffers {
     hits: Vec<PointDistance>,
@@ -173,7 +173,7 @@ impl Knn {
 
     /// Counts the votes of neighbours, nearest first. Overwrites `votes`.
     pub fn vote(&self, neighbours: &[Neighbour], votes: &mut Votes) -> Vote {
-        let has_exact = neighbours.first().is_some_and(|(distance, _)| *distance == 0.0);
+        let any_exact = neighbours.iter().any(|(distance, _)| *distance == 0.0);
         let n_labels = self.divisors.len();
         let Votes { shares: weights, nearest } = votes;
         weights.clear();
@@ -183,7 +183,7 @@ impl Knn {
         for (rank, &(distance, row)) in neighbours.iter().enumerate() {
             let weight = match self.voting.weights {
                 Weights::Uniform => 1.0,
-                Weights::Distance if has_exact => f64::from(distance == 0.0),
+                Weights::Distance if any_exact => f64::from(distance == 0.0),
                 Weights::Distance => 1.0 / distance,
             };
             let label = self.labels[row];

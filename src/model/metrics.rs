@@ -1,6 +1,5 @@
 //! Classification metrics.
 
-/// Metrics over all classes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Overall {
     pub accuracy: f64,
@@ -12,9 +11,12 @@ pub struct Overall {
     pub weighted_f1: f64,
 }
 
+/// Name of a metric, and its value.
+type NamedMetric = (&'static str, fn(&Overall) -> f64);
+
 impl Overall {
     /// Published names and values, in the order of [`super::SelectionMetric`].
-    pub const METRICS: [(&'static str, fn(&Self) -> f64); 4] = [
+    pub const METRICS: [NamedMetric; 4] = [
         ("accuracy", |overall| overall.accuracy),
         ("balanced_accuracy", |overall| overall.balanced_accuracy),
         ("macro_f1", |overall| overall.macro_f1),

@@ -1,4 +1,4 @@
-//! `model`: [`Segmented`] → [`Assigned`]. Fits and evaluates KNN models and K-means clusterings,
+//! `model`: `Segmented` → [`Assigned`]. Fits and evaluates KNN models and K-means clusterings,
 //! and adds their predictions to the newest snapshot. Tables of metrics are built by `evaluate`.
 
 use std::collections::HashMap;
@@ -63,7 +63,6 @@ pub struct ModelParams {
     /// Share of each label's customers to hold out, within 0..1. Unused if the target has a
     /// horizon.
     pub holdout: f64,
-    /// Seed of the splits.
     pub seed: u64,
 }
 
@@ -77,10 +76,9 @@ pub enum K {
     Tuned(Tuning),
 }
 
-/// Result of the stage.
 #[derive(Default)]
 pub struct Assigned {
-    /// The table of [`Segmented`] with four more columns a model: `<model>_label` text, and
+    /// The table of `Segmented` with four more columns a model: `<model>_label` text, and
     /// `<model>_confidence`, `<model>_margin` and `<model>_novelty` f64. They are null in all
     /// snapshots but the newest. Labels are also null if the model abstains.
     pub frame: DataFrame,
@@ -138,9 +136,7 @@ pub struct EvaluationRun {
 }
 
 /// Clusters the newest snapshot, trains and evaluates each model, and predicts the newest snapshot.
-///
-/// # Errors
-/// Too few customers for `k`, missing values of required features, or too short a history.
+/// Fails on too few customers, missing values of required features, and too short a history.
 pub fn assign(
     models: &[ModelParams],
     clusterings: &[KmeansParams],

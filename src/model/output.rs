@@ -6,7 +6,6 @@ use polars::prelude::*;
 
 use crate::columns;
 
-/// Output of a model for one customer.
 pub(super) struct ModelOutput<'a> {
     pub(super) label: Option<&'a str>,
     pub(super) confidence: Option<f64>,

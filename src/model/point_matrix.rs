@@ -17,7 +17,6 @@ pub struct PointMatrix {
 pub struct Projection {
     /// In the order of the customers.
     pub points: PointMatrix,
-    /// Whether each customer has a point.
     pub has_point: Vec<bool>,
 }
 
@@ -108,7 +107,6 @@ impl Distinct {
         &self.rows[self.starts[id] as usize..self.starts[id + 1] as usize]
     }
 
-    /// Members of every distinct point.
     pub fn iter(&self) -> impl Iterator<Item = &[u32]> {
         (0..self.count()).map(|id| self.members(id))
     }

@@ -23,7 +23,6 @@ impl Samples {
         Self { labels: codes.iter().flatten().copied().collect(), customers, names: names.clone() }
     }
 
-    /// Selects rows by index, in the order of the indices.
     pub fn select(&self, indices: &[usize]) -> Self {
         Self {
             customers: self.customers.select(indices),

@@ -23,7 +23,7 @@ pub struct Space {
     pub axes: Vec<Axes>,
 }
 
-/// Scaling and encoding of one feature. Serialised in artefacts.
+/// Scaling and encoding of one feature, as serialised in artefacts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Axes {
     /// Column of the segments table.
@@ -41,10 +41,8 @@ pub struct Axes {
 }
 
 impl Space {
-    /// Fits to training customers.
-    ///
-    /// # Errors
-    /// A missing value of a feature with [`Missing::Fail`], or a numeric feature without any value.
+    /// Fits to training customers. Fails on a missing value of a [`Missing::Fail`] feature, and on
+    /// a numeric feature without any value.
     pub fn fit(
         model: &str,
         features: &[FeatureParams],
@@ -85,9 +83,7 @@ impl Space {
     }
 
     /// Points of customers. Customers without a value of a [`Missing::Drop`] feature have none.
-    ///
-    /// # Errors
-    /// A missing value of a feature with [`Missing::Fail`].
+    /// Fails on a missing value of a [`Missing::Fail`] feature.
     pub fn project(&self, customers: &Customers) -> Result<Projection, ModelError> {
         let chunks: Vec<Result<_, ModelError>> = (0..customers.ids.len())
             .into_par_iter()
@@ -212,7 +208,6 @@ impl Axes {
         Ok(Self { centre, spread, fill, indicator, ..unscaled })
     }
 
-    /// Number of axes.
     fn width(&self, feature: &FeatureParams) -> usize {
         let is_one_hot = feature.encoding == Encoding::OneHot;
         usize::from(self.indicator) + if is_one_hot { self.levels.len() } else { 1 }
@@ -257,7 +252,6 @@ mod tests {
         Customers { ids: ["0", "1", "2"].into_iter().collect(), raw: vec![Raw::Texts(texts)] }
     }
 
-    /// Points of `queries` in the space fitted to `train`.
     fn points(
         feature: FeatureParams,
         train: &Customers,

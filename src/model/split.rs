@@ -40,7 +40,6 @@ pub fn majority(labels: &[usize]) -> usize {
     (0..counts.len()).rev().max_by_key(|label| counts[*label]).unwrap_or(0)
 }
 
-/// Number of customers by label code.
 pub(super) fn label_counts(labels: &[usize], n_labels: usize) -> Vec<usize> {
     let mut counts = vec![0; n_labels];
     labels.iter().for_each(|label| counts[*label] += 1);

@@ -21,12 +21,10 @@ pub(super) struct Trainer<'a> {
     pub(super) clusters: &'a HashMap<String, Labels>,
 }
 
-/// A snapshot with the labels of its customers.
 struct LabelledSnapshot<'a> {
     date: NaiveDate,
     frame: &'a DataFrame,
     labels: Labels,
-    /// The customers that have a label.
     samples: Samples,
 }
 

@@ -45,19 +45,15 @@ pub enum SelectionMetric {
 #[derive(Debug, Clone, PartialEq)]
 pub struct CandidateScore {
     pub k: usize,
-    /// Name of the selection metric.
     pub metric: &'static str,
     /// Mean over the folds.
     pub value: f64,
-    /// Standard error of the mean.
     pub standard_error: f64,
     pub chosen: bool,
 }
 
 /// Returns the chosen k and the scores of all candidates that leave enough neighbours in each fold.
-///
-/// # Errors
-/// Too few customers for every candidate, or a missing value of a required feature.
+/// Fails if no candidate does, and on a missing value of a required feature.
 pub fn tune(
     params: &ModelParams,
     tuning: &Tuning,

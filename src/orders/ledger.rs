@@ -29,7 +29,8 @@ pub fn ledger(facts: &OrderFacts) -> PolarsResult<DataFrame> {
     );
     // Slot i counts what reason i removes; the last slot counts what is accepted.
     let rows = rows?;
-    let listed: Vec<usize> = (0..n).filter(|&i| facts.reasons[i].declared || rows[i] > 0).collect();
+    let listed: Vec<usize> =
+        (0..n).filter(|&i| facts.reasons[i].position.is_some() || rows[i] > 0).collect();
     let mut steps = vec!["raw"];
     let mut reasons = vec![None];
     for &i in &listed {

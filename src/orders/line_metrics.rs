@@ -28,7 +28,6 @@ pub struct MetricValues {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MetricValue {
-    /// Number of lines.
     pub lines: u64,
     /// The first of these lines: index of the file, and row in the file.
     pub first: Option<(u32, u32)>,
@@ -45,12 +44,9 @@ impl MetricValue {
     }
 }
 
-fn count_name(idx: usize) -> String {
-    format!("metric.{idx}")
-}
-
-fn first_name(idx: usize) -> String {
-    format!("metric.{idx}.first")
+/// Names of the columns with the number of lines and the first line number of a metric.
+fn column_names(idx: usize) -> [String; 2] {
+    [format!("metric.{idx}"), format!("metric.{idx}.first")]
 }
 
 /// Columns of the group-by for the rowwise metrics.
@@ -60,9 +56,10 @@ pub(super) fn aggregates(metrics: &[LineMetric]) -> Vec<(Expr, Aggregate)> {
         if let LineMetric::Lines(predicate) = metric {
             let is_true = predicate.clone().fill_null(lit(false));
             let first = when(is_true.clone()).then(line_number()).otherwise(lit(NULL));
-            let count = is_true.cast(DataType::UInt32).alias(count_name(idx));
-            aggregates.push((count, Aggregate::Sum));
-            aggregates.push((first.alias(first_name(idx)), Aggregate::Min));
+            let [count_name, first_name] = column_names(idx);
+            let count = is_true.cast(DataType::UInt32);
+            aggregates.push((count.alias(count_name), Aggregate::Sum));
+            aggregates.push((first.alias(first_name), Aggregate::Min));
         }
     }
     aggregates
@@ -83,14 +80,13 @@ pub(super) fn comparisons(metrics: &[LineMetric], lines: &LazyFrame) -> Vec<Lazy
 
 /// One row: the number of duplicates, and the line number of the first.
 fn count_duplicates(lines: LazyFrame, columns: &[Expr]) -> LazyFrame {
-    let names: Vec<String> = (0..columns.len()).map(count_name).collect();
-    let mut selected: Vec<Expr> = columns
-        .iter()
-        .zip(&names)
-        .map(|(column, name)| column.clone().alias(name.as_str()))
-        .collect();
-    selected.push(line_number().alias(LINE));
-    let keys: Vec<Expr> = names.iter().map(|name| col(name.as_str())).collect();
+    let mut selected = vec![line_number().alias(LINE)];
+    let mut keys = Vec::with_capacity(columns.len());
+    for (idx, column) in columns.iter().enumerate() {
+        let name = format!("key.{idx}");
+        keys.push(col(name.as_str()));
+        selected.push(column.clone().alias(name));
+    }
     let any_empty = keys.iter().cloned().map(is_empty).reduce(Expr::or).unwrap_or(lit(false));
     lines
         .select(selected)
@@ -115,8 +111,9 @@ pub(super) fn split(
     for (idx, metric) in metrics.iter().enumerate() {
         values.push(match metric {
             LineMetric::Lines(_) => {
-                let counts = facts.drop_in_place(&count_name(idx))?;
-                let firsts = facts.drop_in_place(&first_name(idx))?;
+                let [count_name, first_name] = column_names(idx);
+                let counts = facts.drop_in_place(&count_name)?;
+                let firsts = facts.drop_in_place(&first_name)?;
                 sum_values(&facts, &counts, &firsts)?
             }
             LineMetric::Duplicates { .. } => {

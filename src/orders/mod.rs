@@ -2,15 +2,13 @@
 //! rejected rows. All later stages work on small tables in memory and never read the source again.
 
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 
 use chrono::NaiveDate;
 use polars::prelude::*;
 
 use crate::clean::{MarkedLines, Pairs, Reason, ReturnPolicy, line_number, returns};
-use crate::columns::{
-    CATEGORY, CUSTOMER_ID, DAY, LINE, LINES, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY,
-    REASON, RETURNED, RETURNED_ON, SOURCE_FILE, SOURCE_ROW, UNITS,
-};
+use crate::columns::*;
 use crate::ingest::Money;
 use crate::progress::{ScanObserver, Silent};
 
@@ -23,7 +21,7 @@ pub use line_metrics::{LineMetric, MetricValues};
 pub use rejects::{Rejects, first_reject};
 
 use pre_aggregate::Aggregate;
-use rejects::RejectsWriter;
+use rejects::{RejectsTable, RejectsWriter};
 
 /// The lines aggregated by order and day.
 ///
@@ -65,9 +63,7 @@ pub struct ExtraAggregates {
 
 pub struct ScanOptions<'a> {
     pub money: &'a Money,
-    /// Whether the source has order ids.
     pub has_orders: bool,
-    /// The returns and their purchases, if returns are matched.
     pub pairs: Option<Pairs>,
     pub extra: ExtraAggregates,
     pub observer: Arc<dyn ScanObserver>,
@@ -126,16 +122,15 @@ pub fn candidates(lines: &MarkedLines, with_returns: DataFrame) -> PolarsResult<
 }
 
 /// The columns in which a return equals its purchase.
-const MATCH_KEY: [&str; 2] = [returns::CANDIDATE[0], returns::CANDIDATE[1]];
+const MATCH_KEY: [&str; 2] = [CUSTOMER_ID, PRODUCT_ID];
 
 /// Accepted lines with the columns of [`returns::CANDIDATE`].
 fn match_candidates(lines: &MarkedLines) -> LazyFrame {
-    let accepted = lines.frame.clone().filter(col(REASON).is_null());
-    let marked =
-        accepted.with_columns([line_number().alias(LINE), lines.is_return().alias(RETURNED)]);
     // All lines without a product belong to one product. An empty cell is the same as null.
-    let product = col(PRODUCT_ID).cast(DataType::String).fill_null(lit("")).alias(PRODUCT_ID);
-    marked.with_column(product).select(returns::CANDIDATE.map(col))
+    let product = col(PRODUCT_ID).cast(DataType::String).fill_null(lit(""));
+    let added = [line_number().alias(LINE), lines.is_return().alias(RETURNED), product];
+    let accepted = lines.frame.clone().filter(col(REASON).is_null());
+    accepted.with_columns(added).select(returns::CANDIDATE.map(col))
 }
 
 /// The first lines of a plan, sorted by file and row. A plan returns lines in any order.
@@ -164,7 +159,9 @@ pub fn explain(
     extra: ExtraAggregates,
     rejects: &Rejects<'_>,
 ) -> PolarsResult<String> {
-    let select_lines = |columns| rejects::explain_diverted(rejects, lines, columns);
+    let table = Arc::new(RejectsTable::new(rejects, lines)?);
+    let frame = lines.frame.clone();
+    let select_lines = |columns| Ok(table.divert_rejected(frame, columns, sync_channel(0).0));
     let plans = plans(lines, metrics, extra, Arc::new(Silent), select_lines)?;
     LazyFrame::explain_all(plans, OptFlags::default())
 }
@@ -183,7 +180,9 @@ pub fn scan(
     let select_lines = |columns| {
         let frame = lines.frame.clone();
         Ok(match &writer {
-            Some(writer) => writer.divert_rejected(frame, columns),
+            Some(writer) => {
+                writer.table.clone().divert_rejected(frame, columns, writer.batches.clone())
+            }
             None => frame,
         })
     };
@@ -197,7 +196,6 @@ pub fn scan(
     }
 }
 
-/// Builds the order facts from the results of [`plans`].
 fn build_facts(
     frames: Vec<DataFrame>,
     lines: MarkedLines,
@@ -205,16 +203,12 @@ fn build_facts(
     metrics: &[LineMetric],
 ) -> PolarsResult<OrderFacts> {
     let mut frames = frames.into_iter();
-    let (mut frame, metrics) = line_metrics::split(&mut frames, metrics)?;
-    cast_to_text(&mut frame, &[CUSTOMER_ID, ORDER_ID])?;
-    let mut products = None;
-    if options.extra.products {
-        cast_to_text(products.insert(next_frame(&mut frames)?), &[CUSTOMER_ID])?;
-    }
-    let mut categories = None;
-    if options.extra.categories {
-        cast_to_text(categories.insert(next_frame(&mut frames)?), &[CUSTOMER_ID, CATEGORY])?;
-    }
+    let (frame, metrics) = line_metrics::split(&mut frames, metrics)?;
+    let frame = cast_to_text(frame, &[CUSTOMER_ID, ORDER_ID])?;
+    let mut next = |text: &[&str]| cast_to_text(next_frame(&mut frames)?, text);
+    let products = options.extra.products.then(|| next(&[CUSTOMER_ID])).transpose()?;
+    let categories =
+        options.extra.categories.then(|| next(&[CUSTOMER_ID, CATEGORY])).transpose()?;
     // An order is a return as a whole, so marking the groups costs less than marking the lines.
     let frame = frame.lazy().with_column(lines.is_return().alias(RETURNED));
     let frame = match &options.pairs {
@@ -236,22 +230,21 @@ fn build_facts(
 
 /// Casts columns to text in a single chunk. Ids are compared by row index, which is slower across
 /// chunks.
-fn cast_to_text(frame: &mut DataFrame, names: &[&str]) -> PolarsResult<()> {
+fn cast_to_text(mut frame: DataFrame, names: &[&str]) -> PolarsResult<DataFrame> {
     for name in names {
         let text = frame.column(name)?.rechunk().cast(&DataType::String)?;
         frame.with_column(text)?;
     }
-    Ok(())
+    Ok(frame)
 }
 
 /// Adds the day on which the last unit of an order was returned.
 fn with_returned_on(facts: LazyFrame, pairs: &Pairs) -> PolarsResult<LazyFrame> {
     let keys = [col(CUSTOMER_ID), col(ORDER_ID)];
     let purchases = facts.clone().filter(col(REASON).is_null().and(col(RETURNED).not()));
-    let returned =
-        pairs.fully_returned(purchases.group_by(keys.clone()).agg([col(UNITS).sum()]))?;
-    let days = returned.select([col(CUSTOMER_ID), col(ORDER_ID), col(DAY).alias(RETURNED_ON)]);
-    Ok(facts.join(days, keys.clone(), keys, JoinArgs::new(JoinType::Left)))
+    let bought = purchases.group_by(keys.clone()).agg([col(UNITS).sum()]);
+    let returned = pairs.fully_returned(bought)?.rename([DAY], [RETURNED_ON], true);
+    Ok(facts.join(returned, keys.clone(), keys, JoinArgs::new(JoinType::Left)))
 }
 
 impl OrderFacts {

@@ -13,13 +13,11 @@ use crate::columns::{REASON, SOURCE_FILE, SOURCE_ROW, STEP, TEXT};
 use crate::error_keeping_file::ErrorKeepingFile;
 use crate::ingest::{self, outcomes, schema_mapping};
 
-/// Destination and metadata of the rejected rows.
+/// The Parquet file for the rejected rows, and the metadata of its footer.
 pub struct Rejects<'a> {
-    /// Parquet file to write.
     pub path: &'a Path,
     /// Names of the source files, in the order of `source_file`.
     pub files: Vec<&'a str>,
-    /// Key-value metadata of the Parquet footer.
     pub metadata: KeyValueMetadata,
 }
 
@@ -33,13 +31,12 @@ const QUEUE_LENGTH: usize = 16;
 /// A second consumer of the scan could do the same, but costs 10 % of the scan even without
 /// rejects.
 pub(super) struct RejectsWriter {
-    table: Arc<RejectsTable>,
-    batches: SyncSender<Option<DataFrame>>,
+    pub(super) table: Arc<RejectsTable>,
+    pub(super) batches: SyncSender<Option<DataFrame>>,
     thread: JoinHandle<PolarsResult<()>>,
 }
 
 impl RejectsWriter {
-    /// Creates the file and starts the thread.
     pub(super) fn create(rejects: &Rejects<'_>, lines: &MarkedLines) -> PolarsResult<Self> {
         let table = Arc::new(RejectsTable::new(rejects, lines)?);
         let schema = lines.frame.clone().collect_schema()?;
@@ -58,63 +55,16 @@ impl RejectsWriter {
         Ok(Self { table, batches, thread })
     }
 
-    /// Selects `columns` of the lines, and sends rejected lines to the writer as they pass.
-    pub(super) fn divert_rejected(&self, lines: LazyFrame, columns: Vec<PlSmallStr>) -> LazyFrame {
-        divert_rejected(lines, columns, self.table.clone(), self.batches.clone())
-    }
-
     /// Runs `meanwhile` while the writer finishes, and waits for both.
     pub(super) fn finish<T>(self, meanwhile: impl FnOnce() -> PolarsResult<T>) -> PolarsResult<T> {
         // The plan may outlive its execution and keep the channel open, so the end is sent. If the
         // writer has stopped, `join` returns its error.
         let _ = self.batches.send(None);
         let result = meanwhile();
-        let written = self
-            .thread
-            .join()
-            .map_err(|_| polars_err!(ComputeError: "the rejects writer thread panicked"))?;
+        let panicked = |_| polars_err!(ComputeError: "the rejects writer thread panicked");
         // If the writer fails, the scan fails too, with a less specific error.
-        written.and(result)
+        self.thread.join().map_err(panicked)?.and(result)
     }
-}
-
-/// The plan of [`RejectsWriter::divert_rejected`], to be displayed and not run.
-pub(super) fn explain_diverted(
-    rejects: &Rejects<'_>,
-    lines: &MarkedLines,
-    columns: Vec<PlSmallStr>,
-) -> PolarsResult<LazyFrame> {
-    let table = Arc::new(RejectsTable::new(rejects, lines)?);
-    Ok(divert_rejected(lines.frame.clone(), columns, table, sync_channel(0).0))
-}
-
-fn divert_rejected(
-    lines: LazyFrame,
-    columns: Vec<PlSmallStr>,
-    table: Arc<RejectsTable>,
-    batches: SyncSender<Option<DataFrame>>,
-) -> LazyFrame {
-    let mut selected: Vec<PlSmallStr> = Vec::new();
-    for column in columns.into_iter().chain(table.columns_read().map(PlSmallStr::from)) {
-        if !selected.contains(&column) {
-            selected.push(column);
-        }
-    }
-    let send_rejected = move |lines: DataFrame| {
-        let rejected = table.rejected(&lines)?;
-        if rejected.height() > 0 {
-            batches
-                .send(Some(rejected))
-                .map_err(|_| polars_err!(ComputeError: "the rejects writer thread has stopped"))?;
-        }
-        Ok(lines)
-    };
-    lines.select(selected.into_iter().map(col).collect::<Vec<_>>()).map(
-        send_rejected,
-        OptFlags::STREAMING,
-        None,
-        Some("REJECTS"),
-    )
 }
 
 /// Writes batches with the schema of `empty` as a Parquet file. A row group has at least
@@ -145,7 +95,7 @@ fn write_batches(
 }
 
 /// Converts rejected lines to rows of the rejects.
-struct RejectsTable {
+pub(super) struct RejectsTable {
     /// Step and text of each reason, by its code.
     steps: Column,
     reasons: Column,
@@ -159,7 +109,7 @@ struct RejectsTable {
 }
 
 impl RejectsTable {
-    fn new(rejects: &Rejects<'_>, lines: &MarkedLines) -> PolarsResult<Self> {
+    pub(super) fn new(rejects: &Rejects<'_>, lines: &MarkedLines) -> PolarsResult<Self> {
         let faults = lines.reasons.iter().take_while(|reason| reason.step == ingest::STAGE);
         Ok(Self {
             steps: enum_column(STEP, lines.reasons.iter().map(|reason| reason.step.as_str()))?,
@@ -170,6 +120,27 @@ impl RejectsTable {
         })
     }
 
+    /// Selects `columns` of the lines, and sends rejected lines to the writer as they pass.
+    pub(super) fn divert_rejected(
+        self: Arc<Self>,
+        lines: LazyFrame,
+        columns: Vec<PlSmallStr>,
+        batches: SyncSender<Option<DataFrame>>,
+    ) -> LazyFrame {
+        let read = self.columns_read().map(PlSmallStr::from);
+        let selected: PlIndexSet<PlSmallStr> = columns.into_iter().chain(read).collect();
+        let lines = lines.select(selected.into_iter().map(col).collect::<Vec<_>>());
+        let stopped = |_| polars_err!(ComputeError: "the rejects writer thread has stopped");
+        let send_rejected = move |lines: DataFrame| {
+            let rejected = self.rejected(&lines)?;
+            if rejected.height() > 0 {
+                batches.send(Some(rejected)).map_err(stopped)?;
+            }
+            Ok(lines)
+        };
+        lines.map(send_rejected, OptFlags::STREAMING, None, Some("REJECTS"))
+    }
+
     /// The columns of the lines that the rejects require, possibly with duplicates.
     fn columns_read(&self) -> impl Iterator<Item = &str> {
         let cells = self.cells.iter().flatten().map(String::as_str);
@@ -177,7 +148,6 @@ impl RejectsTable {
         [REASON, SOURCE_FILE, SOURCE_ROW, TEXT].into_iter().chain(cells).chain(kept)
     }
 
-    /// The rejected rows among some lines.
     fn rejected(&self, lines: &DataFrame) -> PolarsResult<DataFrame> {
         let mut rows = Vec::new();
         let is_rejected = lines.column(REASON)?.is_not_null();
@@ -238,12 +208,7 @@ fn decode(values: &Column, codes: &Column) -> PolarsResult<Column> {
 /// An enum column, which Parquet stores as text with a dictionary.
 fn enum_column<'a>(name: &str, values: impl Iterator<Item = &'a str>) -> PolarsResult<Column> {
     let values: Vec<&str> = values.collect();
-    let mut categories: Vec<&str> = Vec::new();
-    for value in &values {
-        if !categories.contains(value) {
-            categories.push(value);
-        }
-    }
+    let categories: PlIndexSet<&str> = values.iter().copied().collect();
     let dtype = DataType::from_frozen_categories(FrozenCategories::new(categories)?);
     Column::new(name.into(), values).cast(&dtype)
 }
@@ -289,20 +254,16 @@ mod tests {
             2 => 1 << 31,
             _ => row,
         };
-        let text = |row: u32| {
-            let long = "a text of more than twelve bytes, ".repeat(row as usize % 5);
-            row.is_multiple_of(3).then_some(long)
-        };
+        let long = |row: u32| "a text of more than twelve bytes, ".repeat(row as usize % 5);
+        let text = |row: u32| row.is_multiple_of(3).then(|| long(row));
         let numbers = Column::new(SOURCE_ROW.into(), (0..rows).map(number).collect::<Vec<_>>());
         let texts = Column::new(TEXT.into(), (0..rows).map(text).collect::<Vec<_>>());
         let steps = enum_column(STEP, (0..rows).map(|row| ["a", "b"][row as usize % 2])).unwrap();
         let frame = DataFrame::new(rows as usize, vec![steps, numbers, texts]).unwrap();
         let mut file = Vec::new();
         let metadata = KeyValueMetadata::from_static(Vec::new());
-        let batches = [(0, 1), (1, 998), (999, 0), (999, 1)]
-            .into_iter()
-            .map(|(offset, length)| frame.slice(offset, length));
-        write_batches(&mut file, &frame.clear(), metadata, batches, 1).unwrap();
+        let batches = [frame.slice(0, 1), frame.slice(1, 998), frame.clear(), frame.slice(999, 1)];
+        write_batches(&mut file, &frame.clear(), metadata, batches.into_iter(), 1).unwrap();
         let read = ParquetReader::new(std::io::Cursor::new(file)).finish().unwrap();
         assert!(read.equals_missing(&frame), "{read}");
     }

@@ -23,22 +23,13 @@ pub trait Destination: Debug + Send + Sync {
     fn commit(&self, staging: &Staging) -> Result<(), PublishError>;
 
     /// Keeps the files of a failed run where readers do not look. Returns their folder or URL.
-    ///
-    /// # Errors
-    /// A failed write.
     fn keep_failed(&self, staging: &Staging) -> Result<PathBuf, PublishError>;
 
     /// Removes the oldest runs so that `keep` stay, never the current one. Failed runs are counted
     /// apart. The staging of a run that is being published proves that the lock is held.
-    ///
-    /// # Errors
-    /// A failed removal.
     fn prune(&self, staging: &Staging, keep: usize) -> Result<(), PublishError>;
 
     /// The run that readers see, if its files are complete.
-    ///
-    /// # Errors
-    /// A store that does not respond.
     fn current(&self) -> Result<Option<Published>, PublishError>;
 
     /// Folder or URL of the destination.

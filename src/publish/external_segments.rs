@@ -8,9 +8,6 @@ use crate::tables::TableId;
 
 /// As [`super::publish`], for segments that are already in the staging folder: one folder per
 /// snapshot with one or more files. There is no file of rejects.
-///
-/// # Errors
-/// A file that cannot be written or does not read back.
 pub(crate) fn publish_external(publication: Publication<'_>) -> Result<Manifest, PublishError> {
     let outputs = segments(publication.staging.path())?;
     finish(publication, outputs)

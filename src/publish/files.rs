@@ -51,9 +51,6 @@ pub(super) fn create_folders(below: &Path, file: &Path) -> Result<(), PublishErr
 }
 
 /// The suffix of a file that can be written: `csv` or `parquet`.
-///
-/// # Errors
-/// Another suffix.
 pub(crate) fn writable_suffix(path: &Path) -> Result<&str, PublishError> {
     let suffix = path.extension().and_then(|suffix| suffix.to_str());
     match suffix {
@@ -64,9 +61,6 @@ pub(crate) fn writable_suffix(path: &Path) -> Result<&str, PublishError> {
 
 /// Writes a table into one file, CSV or Parquet by its suffix. An existing file is replaced in one
 /// step.
-///
-/// # Errors
-/// Another suffix, or a path that cannot be written.
 pub(crate) fn to_file(path: &Path, frame: &mut DataFrame) -> Result<(), PublishError> {
     let suffix = writable_suffix(path)?;
     replace_file(path, |file| {
@@ -80,9 +74,6 @@ pub(crate) fn to_file(path: &Path, frame: &mut DataFrame) -> Result<(), PublishE
 }
 
 /// Writes a text into a file. An existing file is replaced in one step.
-///
-/// # Errors
-/// A path that cannot be written.
 pub(crate) fn text_to_file(path: &Path, text: &str) -> Result<(), PublishError> {
     replace_file(path, |file| file.write_all(text.as_bytes()).map_err(at(path)))
 }

@@ -28,9 +28,6 @@ pub(crate) fn footer_metadata(
 }
 
 /// Decodes every page of a file and compares columns and rows with the table that was written.
-///
-/// # Errors
-/// The first difference, or a file that cannot be read.
 pub(super) fn verify(
     folder: &Path,
     name: &str,

@@ -44,15 +44,12 @@ pub use object_store::ObjectStore;
 pub use published::Published;
 use published::segments_file;
 
-/// File of the page.
 const REPORT: &str = "report.html";
 
 /// The artefact and its files, before they are written into its folder.
 #[derive(Debug, Clone)]
 pub(crate) struct ArtefactFiles {
-    /// Text files by name.
     pub(crate) texts: Vec<(String, Vec<u8>)>,
-    /// Tables by file name.
     pub(crate) tables: Vec<(String, DataFrame)>,
     /// The record, still without the hashes of the tables.
     pub(crate) record: Artefact,
@@ -61,7 +58,6 @@ pub(crate) struct ArtefactFiles {
 /// Checked options of `publish`.
 #[derive(Debug, Clone)]
 pub struct PublishParams {
-    /// Where runs are published.
     pub to: Arc<dyn Destination>,
     /// Number of runs that stay, including the current one. `None` keeps all.
     pub keep_runs: Option<usize>,
@@ -70,50 +66,20 @@ pub struct PublishParams {
 /// Why a run could not be published.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// Another run is writing to the destination.
     #[error("another run is writing to {}; nothing was changed", .0.display())]
     Locked(PathBuf),
-    /// Error of the operating system.
     #[error("{}: {source}", path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// The error.
-        source: io::Error,
-    },
-    /// Polars could not write a table.
+    Io { path: PathBuf, source: io::Error },
     #[error("cannot write {}: {source}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// The error.
-        source: PolarsError,
-    },
+    Write { path: PathBuf, source: PolarsError },
     /// A written file does not read back as what was written.
     #[error("{} does not read back: {reason}", path.display())]
-    Unverified {
-        /// The file.
-        path: PathBuf,
-        /// The difference.
-        reason: String,
-    },
+    Unverified { path: PathBuf, reason: String },
     /// The ledger and the file of the rejects disagree.
     #[error("the ledger counts {ledger} rejected rows, but {} has {file}; nothing was published", TableId::Rejects.file())]
-    Unreconciled {
-        /// Rejected rows of the ledger.
-        ledger: i64,
-        /// Rows of the file.
-        file: usize,
-    },
-    /// A file that is not Parquet.
+    Unreconciled { ledger: i64, file: usize },
     #[error("{} is not a Parquet file: {reason}", path.display())]
-    NotParquet {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        reason: String,
-    },
-    /// A folder without runs.
+    NotParquet { path: PathBuf, reason: String },
     #[error("{} has no runs; expected the folder that a pipeline publishes to", .0.display())]
     NoRuns(PathBuf),
     /// A file name with a suffix that cannot be written.
@@ -122,7 +88,6 @@ pub enum PublishError {
     /// A gate failed. The run is kept for inspection.
     #[error("a gate failed; nothing was published\n{}  the run is kept in {}", gates::describe(results), folder.display())]
     Gates {
-        /// Results of all gates.
         results: Vec<GateResult>,
         /// Folder or URL of the failed run.
         folder: PathBuf,
@@ -130,15 +95,8 @@ pub enum PublishError {
     /// An object store failed or could not be reached.
     #[error(transparent)]
     Remote(#[from] RemoteError),
-    /// The page of a run could not be drawn.
     #[error("{}: {source}", path.display())]
-    Report {
-        /// The page, or the run.
-        path: PathBuf,
-        /// The error.
-        source: ReportError,
-    },
-    /// Polars failed.
+    Report { path: PathBuf, source: ReportError },
     #[error(transparent)]
     Engine(#[from] PolarsError),
 }
@@ -282,9 +240,6 @@ fn prune(params: &PublishParams, staging: &Staging) {
 
 /// Keeps the checks, the ledger, the rejects and a page of a run whose checks failed. Returns their
 /// folder or URL.
-///
-/// # Errors
-/// A file that cannot be written.
 pub(crate) fn keep_failed_checks(
     staging: Staging,
     params: &PublishParams,

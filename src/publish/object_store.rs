@@ -29,15 +29,11 @@ pub struct ObjectStore {
     url: String,
     location: ObjectLocation,
     local: LocalFolder,
-    /// Keeps the temporary folder.
     _temp: Arc<TempPath>,
 }
 
 impl ObjectStore {
     /// A location, with its URL without a final slash.
-    ///
-    /// # Errors
-    /// No temporary folder.
     pub fn new(url: String, location: ObjectLocation) -> std::io::Result<Self> {
         let temp = TempPath::folder()?;
         let local = LocalFolder::new(temp.path().to_owned());

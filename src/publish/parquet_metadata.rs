@@ -13,17 +13,14 @@ use serde::Serialize;
 
 use super::{PublishError, at};
 
-/// Summary of a file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct FileMetadata {
     pub(crate) rows: i64,
-    /// Size of the file.
     pub(crate) bytes: u64,
     pub(crate) created_by: Option<String>,
     /// Key-value metadata, without the schema of Arrow, which is binary.
     pub(crate) metadata: Vec<(String, String)>,
     pub(crate) row_groups: Vec<RowGroup>,
-    /// The leaf columns.
     pub(crate) columns: Vec<ColumnMetadata>,
 }
 

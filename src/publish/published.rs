@@ -19,15 +19,11 @@ use crate::tables::TableId;
 pub struct Published {
     /// The folder, without links.
     pub folder: PathBuf,
-    /// The manifest.
     pub manifest: Manifest,
 }
 
 impl Published {
     /// Opens a run's own folder, or the `current` run of a pipeline's destination.
-    ///
-    /// # Errors
-    /// No manifest, or one of another format.
     pub fn open(path: &Path) -> Result<Self, PublishError> {
         let current = path.join("current");
         let folder = if current.exists() { current } else { path.to_owned() };
@@ -51,9 +47,6 @@ impl Published {
     }
 
     /// The customers of a snapshot, with the column `snapshot` first.
-    ///
-    /// # Errors
-    /// A file that cannot be read.
     pub fn segments(&self, date: NaiveDate) -> Result<DataFrame, PublishError> {
         let file = segments_file(date);
         let mut frame =
@@ -75,9 +68,6 @@ impl Published {
     }
 
     /// A table, if the run has it.
-    ///
-    /// # Errors
-    /// A file that cannot be read.
     pub fn table(&self, id: TableId) -> Result<Option<DataFrame>, PublishError> {
         let file = id.file();
         if self.folder.join(&file).is_file() { self.read(&file).map(Some) } else { Ok(None) }

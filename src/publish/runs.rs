@@ -41,9 +41,6 @@ pub(super) fn is_run(name: &str) -> bool {
 }
 
 /// The runs of a destination, newest first.
-///
-/// # Errors
-/// A folder that cannot be read.
 pub(crate) fn list(to: &Path) -> Result<Vec<Run>, PublishError> {
     let runs = to.join("runs");
     if !runs.is_dir() {

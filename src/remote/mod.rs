@@ -16,10 +16,8 @@ mod secret;
 mod store;
 
 pub(crate) use secret::masked;
-pub use store::ObjectLocation;
-pub(crate) use store::{Object, is_remote};
+pub(crate) use store::{Object, ObjectLocation, is_remote};
 
-/// Number of concurrent transfers.
 const CONCURRENCY: usize = 8;
 /// A download fails if no data arrives for this long. The stores' own requests time out earlier.
 const STALL_TIMEOUT: Duration = Duration::from_secs(120);
@@ -49,12 +47,10 @@ pub enum RemoteError {
     Local { path: PathBuf, source: std::io::Error },
 }
 
-/// A downloaded file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fetched {
     /// Its URL, without credentials and query.
     pub(crate) url: String,
-    /// The local copy.
     pub(crate) path: PathBuf,
 }
 

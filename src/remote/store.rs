@@ -75,11 +75,8 @@ impl ObjectLocation {
         Ok(Self { url, key, store })
     }
 
-    pub(crate) fn is_writable(&self) -> bool {
-        !self.is_web()
-    }
-
-    fn is_web(&self) -> bool {
+    /// Web files cannot be written.
+    pub(crate) fn is_web(&self) -> bool {
         matches!(self.url.scheme(), "http" | "https")
     }
 
@@ -105,30 +102,29 @@ impl ObjectLocation {
         if self.is_web() {
             return Ok(vec![file_name(self.url.path()).to_owned()]);
         }
-        if let Some(wildcard) = self.key.find(WILDCARDS) {
-            let pattern = glob::Pattern::new(&self.key).map_err(|error| RemoteError::Url {
-                url: self.url_of(&self.key),
-                reason: error.to_string(),
-            })?;
-            let folder = self.key[..wildcard].rsplit_once('/').map_or("", |(folder, _)| folder);
-            let options = glob::MatchOptions {
-                require_literal_separator: true,
-                ..glob::MatchOptions::default()
-            };
-            let keys = self.keys_in(folder).await?;
-            return Ok(keys.filter(|key| pattern.matches_with(key, options)).collect());
-        }
-        let is_folder = self.key.is_empty() || self.key.ends_with('/');
-        if !is_folder && self.exists(&self.key).await? {
+        let wildcard = self.key.find(WILDCARDS);
+        let is_object = wildcard.is_none() && !self.key.is_empty() && !self.key.ends_with('/');
+        if is_object && self.exists(&self.key).await? {
             return Ok(vec![self.key.clone()]);
         }
-        let keys = self.keys_in(self.key.trim_end_matches('/')).await?;
-        Ok(keys.filter(|key| is_wanted(file_name(key))).collect())
-    }
-
-    async fn keys_in(&self, folder: &str) -> Result<impl Iterator<Item = String>, RemoteError> {
-        let objects = self.objects_in(folder).await?;
-        Ok(objects.into_iter().map(|object| object.location.to_string()))
+        let pattern = glob::Pattern::new(&self.key).map_err(|error| RemoteError::Url {
+            url: self.url_of(&self.key),
+            reason: error.to_string(),
+        })?;
+        let options = glob::MatchOptions { require_literal_separator: true, ..Default::default() };
+        let folder = match wildcard {
+            Some(start) => self.key[..start].rsplit_once('/').map_or("", |(folder, _)| folder),
+            None => self.key.trim_end_matches('/'),
+        };
+        let objects = self.objects_in(folder).await?.into_iter();
+        let keys = objects.map(|object| object.location.to_string()).filter(|key| {
+            if wildcard.is_some() {
+                pattern.matches_with(key, options)
+            } else {
+                is_wanted(file_name(key))
+            }
+        });
+        Ok(keys.collect())
     }
 
     async fn objects_in(&self, folder: &str) -> Result<Vec<ObjectMeta>, RemoteError> {
@@ -162,11 +158,8 @@ impl ObjectLocation {
         let root = object_path(&self.key).to_string();
         let relative = |object: ObjectMeta| {
             let key = object.location.as_ref().strip_prefix(&root)?.trim_start_matches('/');
-            Some(Object {
-                key: key.to_owned(),
-                bytes: object.size,
-                modified: object.last_modified.timestamp(),
-            })
+            let modified = object.last_modified.timestamp();
+            Some(Object { key: key.to_owned(), bytes: object.size, modified })
         };
         Ok(objects.into_iter().filter_map(relative).collect())
     }
@@ -214,11 +207,7 @@ impl ObjectLocation {
         }
         if let Some(response) = reason.strip_prefix(STATUS) {
             let (status, body) = response.split_once(": ").unwrap_or((response, ""));
-            let detail = match xml_code(body) {
-                Some(code) => code,
-                None if self.is_web() => "",
-                None => body,
-            };
+            let detail = xml_code(body).unwrap_or(if self.is_web() { "" } else { body });
             reason = format!("server returned {status} {detail}").trim_end().to_owned();
         }
         RemoteError::Store { url: self.url_of(key), reason }
@@ -241,11 +230,8 @@ fn object_path(key: &str) -> ObjectPath {
 }
 
 fn open(url: &Url) -> object_store::Result<Arc<dyn ObjectStore>> {
-    let retry = RetryConfig {
-        max_retries: 4,
-        retry_timeout: Duration::from_secs(30),
-        ..RetryConfig::default()
-    };
+    let retry_timeout = Duration::from_secs(30);
+    let retry = RetryConfig { max_retries: 4, retry_timeout, ..RetryConfig::default() };
     let bucket = format!("{}://{}", url.scheme(), url.authority());
     Ok(match url.scheme() {
         "s3" => Arc::new(AmazonS3Builder::from_env().with_url(bucket).with_retry(retry).build()?),
@@ -274,9 +260,8 @@ struct WebConnector;
 
 impl HttpConnector for WebConnector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        ReqwestConnector::default()
-            .connect(options)
-            .map(|client| HttpClient::new(WebClient(client)))
+        let client = ReqwestConnector::default().connect(options)?;
+        Ok(HttpClient::new(WebClient(client)))
     }
 }
 

@@ -11,10 +11,8 @@ use charts_rs::{
     add_theme, get_theme,
 };
 
-use super::series::{Axis, Bars, Data};
-
-/// An error of the chart library.
-pub(super) type ChartError = charts_rs::Error;
+/// Inline SVG with escaped text, or why it could not be drawn.
+pub(super) type Drawn = Result<String, charts_rs::Error>;
 
 const THEME: &str = "custseg";
 /// Labels and values; matched by `page.css`.
@@ -43,7 +41,49 @@ const COLORS: [&str; MAX_SERIES] = [
     "#6a7f2b", "#757d87", "#a360a8", "#4a7d9c",
 ];
 
+/// How bars of several series share a category.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bars {
+    SideBySide,
+    Stacked,
+}
+
+/// One series of a chart.
+#[derive(Debug)]
+pub(super) struct Data {
+    pub(super) name: String,
+    pub(super) values: Vec<Option<f64>>,
+    /// Position in the palette. `None` for the position of the series in its chart.
+    pub(super) color: Option<usize>,
+    /// From faint to full colour, 0 to 1.
+    pub(super) shade: f64,
+    /// Ends of an error bar for each value; empty for none.
+    pub(super) bounds: Vec<Option<(f64, f64)>>,
+    pub(super) dashed: bool,
+}
+
 impl Data {
+    pub(super) fn new(name: &str, values: impl IntoIterator<Item = Option<f64>>) -> Self {
+        Self {
+            name: name.to_owned(),
+            values: values.into_iter().collect(),
+            color: None,
+            shade: 1.0,
+            bounds: Vec::new(),
+            dashed: false,
+        }
+    }
+
+    /// A dashed straight line, to compare another series with.
+    pub(super) fn reference(name: &str, ends: [f64; 2]) -> Self {
+        Self { color: Some(9), dashed: true, ..Self::new(name, ends.map(Some)) }
+    }
+
+    /// Adds an error bar to each value.
+    pub(super) fn with_bounds(self, bounds: impl IntoIterator<Item = Option<(f64, f64)>>) -> Self {
+        Self { bounds: bounds.into_iter().collect(), ..self }
+    }
+
     fn color(&self, index: usize) -> Color {
         // An opacity of a third is the faintest that is visible on a dark page too.
         let opacity = 85.0 + 170.0 * self.shade.clamp(0.0, 1.0);
@@ -60,7 +100,6 @@ impl Data {
             name: self.name.clone(),
             data: self.values.iter().map(|value| single(*value)).collect(),
             index: Some(index),
-            label_show: self.labelled,
             error_bar: (!self.bounds.is_empty()).then(|| SeriesBand {
                 lower: band(|ends| ends.0),
                 upper: band(|ends| ends.1),
@@ -72,7 +111,37 @@ impl Data {
     }
 }
 
+/// Title, number format and range of an axis. Formats contain `{c}`, or `{t}` for thousands
+/// separators.
+#[derive(Debug, Clone)]
+pub(super) struct Axis {
+    pub(super) title: String,
+    pub(super) format: &'static str,
+    /// Format of the values beside bars.
+    pub(super) label: &'static str,
+    pub(super) min: Option<f64>,
+    pub(super) max: Option<f64>,
+}
+
 impl Axis {
+    pub(super) fn new(title: impl Into<String>) -> Self {
+        Self { title: title.into(), format: "{t}", label: "{t}", min: None, max: None }
+    }
+
+    /// Percentages from 0 on.
+    pub(super) fn percent(title: impl Into<String>) -> Self {
+        Self { format: "{c} %", label: "{c} %", min: Some(0.0), ..Self::new(title) }
+    }
+
+    /// Values from 0 to 1.
+    pub(super) fn unit(title: impl Into<String>) -> Self {
+        Self { format: "{c}", label: "{:.2}", ..Self::new(title) }.range(0.0, 1.0)
+    }
+
+    pub(super) fn range(self, min: f64, max: f64) -> Self {
+        Self { min: Some(min), max: Some(max), ..self }
+    }
+
     /// Applies title, format and range to the chart's value axis.
     fn apply(&self, configs: &mut [YAxisConfig], largest: f64) {
         let Some(axis) = configs.first_mut() else { return };
@@ -176,13 +245,9 @@ fn largest(data: &[Data], bars: Bars) -> f64 {
 }
 
 /// Horizontal bars, the first category at the top.
-pub(super) fn horizontal_bars(
-    categories: &[&str],
-    data: &[Data],
-    axis: &Axis,
-) -> Result<String, ChartError> {
+pub(super) fn horizontal_bars(categories: &[&str], data: &[Data], axis: &Axis) -> Drawn {
     let series = data.iter().enumerate().map(|(index, data)| {
-        let mut series = data.series(index);
+        let mut series = charts_rs::Series { label_show: true, ..data.series(index) };
         series.data.reverse();
         series
     });
@@ -199,14 +264,13 @@ pub(super) fn horizontal_bars(
     chart.svg()
 }
 
-/// Vertical bars.
 pub(super) fn bars(
     categories: &[impl AsRef<str>],
     data: &[Data],
     x_title: &str,
     axis: &Axis,
     bars: Bars,
-) -> Result<String, ChartError> {
+) -> Drawn {
     let series = data.iter().enumerate().map(|(index, data)| charts_rs::Series {
         stack: (bars == Bars::Stacked).then(|| "all".to_owned()),
         ..data.series(index)
@@ -224,12 +288,7 @@ pub(super) fn bars(
 }
 
 /// A line over labelled candidates, such as numbers of clusters.
-pub(super) fn sweep(
-    labels: &[String],
-    data: Data,
-    x_title: &str,
-    axis: &Axis,
-) -> Result<String, ChartError> {
+pub(super) fn sweep(labels: &[String], data: Data, x_title: &str, axis: &Axis) -> Drawn {
     let series = charts_rs::Series { symbol: Some(Symbol::Circle(4.0, None)), ..data.series(0) };
     let mut chart = LineChart::new_with_theme(vec![series], labels.to_vec(), theme());
     let data = [data];
@@ -240,12 +299,7 @@ pub(super) fn sweep(
 }
 
 /// Lines over numeric x values, one list of these for each series.
-pub(super) fn lines(
-    x: &[Vec<f64>],
-    data: &[Data],
-    x_axis: &Axis,
-    axis: &Axis,
-) -> Result<String, ChartError> {
+pub(super) fn lines(x: &[Vec<f64>], data: &[Data], x_axis: &Axis, axis: &Axis) -> Drawn {
     let series = data.iter().enumerate().zip(x).map(|((index, data), x)| charts_rs::Series {
         x_values: Some(x.clone()),
         category: Some(SeriesCategory::Line),
@@ -263,7 +317,7 @@ pub(super) fn lines(
 }
 
 /// A waterfall from the first value to the last one. The values between them are differences.
-pub(super) fn waterfall(steps: &[(String, f64)], axis: &Axis) -> Result<String, ChartError> {
+pub(super) fn waterfall(steps: &[(String, f64)], axis: &Axis) -> Drawn {
     let last = steps.len().saturating_sub(1);
     // The library neither rotates nor shortens the labels of a waterfall.
     let max_chars = (WIDTH - 60.0) as usize * 2 / (13 * steps.len().max(1));
@@ -290,12 +344,7 @@ fn shorten(name: &str, max_chars: usize) -> String {
 }
 
 /// A heatmap of row-major cells, the first row at the top.
-pub(super) fn heatmap(
-    x: &[String],
-    y: &[String],
-    cells: &[f64],
-    x_title: &str,
-) -> Result<String, ChartError> {
+pub(super) fn heatmap(x: &[String], y: &[String], cells: &[f64], x_title: &str) -> Drawn {
     let rows = cells.chunks(x.len().max(1)).rev().flatten();
     let data: Vec<(usize, f32)> = rows.map(|value| *value as f32).enumerate().collect();
     let largest = data.iter().map(|(_, value)| *value).fold(f32::MIN_POSITIVE, f32::max);

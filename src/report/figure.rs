@@ -1,16 +1,14 @@
 //! The contents of a page: sections of figures, each with a caption, a chart and a table.
 
-use super::chart::{self, ChartError};
+use super::chart::{self, Drawn};
 use super::grid::Row;
 use super::{format, slug};
 use crate::columns::CUSTOMERS;
 
 #[derive(Debug)]
 pub(super) struct Section {
-    /// Anchor of the section.
     pub(super) id: &'static str,
     pub(super) title: &'static str,
-    /// Introduction below the title.
     pub(super) lead: String,
     pub(super) figures: Vec<Figure>,
 }
@@ -18,32 +16,24 @@ pub(super) struct Section {
 /// A chart with its numbers.
 #[derive(Debug)]
 pub(super) struct Figure {
-    /// Anchor of the figure.
     pub(super) id: String,
     pub(super) title: String,
     /// What the chart shows, in one to three sentences.
     pub(super) caption: String,
     /// `None` for a table without a chart.
-    pub(super) chart: Option<Chart>,
+    pub(super) chart: Option<Drawn>,
     pub(super) table: Table,
-}
-
-#[derive(Debug)]
-pub(super) enum Chart {
-    /// Inline SVG with escaped text.
-    Svg(String),
-    /// Why the chart could not be drawn.
-    Failed(String),
 }
 
 impl Figure {
     pub(super) fn new(
         id: &str,
-        title: impl Into<String>,
+        title: &str,
         caption: impl Into<String>,
-        table: Table,
+        table: impl Into<Table>,
     ) -> Self {
-        Self { id: id.to_owned(), title: title.into(), caption: caption.into(), chart: None, table }
+        let [id, title] = [id, title].map(str::to_owned);
+        Self { id, title, caption: caption.into(), chart: None, table: table.into() }
     }
 
     /// Adds the name of a model to the anchor and to the title.
@@ -58,9 +48,8 @@ impl Figure {
     }
 
     /// Adds a chart, if any. If it could not be drawn, the page shows the reason and the table.
-    pub(super) fn with_chart(self, svg: impl Into<Option<Result<String, ChartError>>>) -> Self {
-        let failed = |error: ChartError| Chart::Failed(error.to_string());
-        Self { chart: svg.into().map(|svg| svg.map_or_else(failed, Chart::Svg)), ..self }
+    pub(super) fn with_chart(self, chart: impl Into<Option<Drawn>>) -> Self {
+        Self { chart: chart.into(), ..self }
     }
 }
 
@@ -112,72 +101,75 @@ impl Kind {
     }
 }
 
-/// A column of a table: its heading, and the cell of each item.
-pub(super) struct TableColumn<'a, T> {
-    heading: Heading,
-    cell: Box<dyn Fn(&T) -> Cell + 'a>,
+/// A table under construction, with one row per item.
+pub(super) struct TableOf<T> {
+    items: Vec<T>,
+    table: Table,
 }
 
-/// A column of text.
-pub(super) fn text_of<'a, T>(
-    title: &str,
-    term: &str,
-    value: impl Fn(&T) -> String + 'a,
-) -> TableColumn<'a, T> {
-    let heading = Heading { title: title.to_owned(), term: term.to_owned(), numeric: false };
-    let cell = move |item: &T| Cell { shown: value(item), exact: None, numeric: false };
-    TableColumn { heading, cell: Box::new(cell) }
-}
+impl<T> TableOf<T> {
+    pub(super) fn new(items: impl IntoIterator<Item = T>) -> Self {
+        let items: Vec<T> = items.into_iter().collect();
+        let rows = items.iter().map(|_| Vec::new()).collect();
+        Self { items, table: Table { columns: Vec::new(), rows } }
+    }
 
-/// A column of numbers.
-pub(super) fn number_of<'a, T, N: Into<Option<f64>>>(
-    title: &str,
-    term: &str,
-    kind: Kind,
-    value: impl Fn(&T) -> N + 'a,
-) -> TableColumn<'a, T> {
-    cells_of(title, term, move |item| kind.cell(value(item).into()))
-}
-
-/// A column of numbers of several kinds.
-pub(super) fn cells_of<'a, T>(
-    title: &str,
-    term: &str,
-    cell: impl Fn(&T) -> Cell + 'a,
-) -> TableColumn<'a, T> {
-    let heading = Heading { title: title.to_owned(), term: term.to_owned(), numeric: true };
-    TableColumn { heading, cell: Box::new(cell) }
-}
-
-/// A text column of a published table; null is blank.
-pub(super) fn text<'a>(title: &str, column: &str) -> TableColumn<'a, Row<'a>> {
-    let name = column.to_owned();
-    text_of(title, column, move |row: &Row<'_>| row.text(&name).unwrap_or("").to_owned())
-}
-
-/// A numeric column of a published table.
-pub(super) fn number<'a>(title: &str, column: &str, kind: Kind) -> TableColumn<'a, Row<'a>> {
-    let name = column.to_owned();
-    number_of(title, column, kind, move |row: &Row<'_>| row.number(&name))
-}
-
-impl<T> TableColumn<'_, T> {
-    /// Replaces the glossary term.
-    pub(super) fn with_term(mut self, term: &str) -> Self {
-        self.heading.term = term.to_owned();
+    fn column(mut self, heading: Heading, cell: impl Fn(&T) -> Cell) -> Self {
+        self.table.columns.push(heading);
+        for (row, item) in self.table.rows.iter_mut().zip(&self.items) {
+            row.push(cell(item));
+        }
         self
+    }
+
+    pub(super) fn text_of<S: Into<String>>(
+        self,
+        title: &str,
+        term: &str,
+        text: impl Fn(&T) -> S,
+    ) -> Self {
+        let heading = Heading { title: title.to_owned(), term: term.to_owned(), numeric: false };
+        let cell = |item: &T| Cell { shown: text(item).into(), exact: None, numeric: false };
+        self.column(heading, cell)
+    }
+
+    pub(super) fn number_of<N: Into<Option<f64>>>(
+        self,
+        title: &str,
+        term: &str,
+        kind: Kind,
+        number: impl Fn(&T) -> N,
+    ) -> Self {
+        self.cells(title, term, |item| kind.cell(number(item).into()))
+    }
+
+    /// Adds a column of numbers of several kinds.
+    pub(super) fn cells(self, title: &str, term: &str, cell: impl Fn(&T) -> Cell) -> Self {
+        let heading = Heading { title: title.to_owned(), term: term.to_owned(), numeric: true };
+        self.column(heading, cell)
     }
 }
 
-impl Table {
-    /// A table with one row per item.
-    pub(super) fn new<T>(
-        items: impl IntoIterator<Item = T>,
-        columns: Vec<TableColumn<'_, T>>,
-    ) -> Self {
-        let cells = |item| columns.iter().map(|column| (column.cell)(&item)).collect();
-        let rows = items.into_iter().map(cells).collect();
-        Self { columns: columns.into_iter().map(|column| column.heading).collect(), rows }
+impl TableOf<Row<'_>> {
+    /// Adds a text column of a published table; null is blank.
+    pub(super) fn text(self, title: &str, column: &str) -> Self {
+        self.text_of(title, column, |row| row.text(column).unwrap_or(""))
+    }
+
+    /// Adds a numeric column of a published table.
+    pub(super) fn number(self, title: &str, column: &str, kind: Kind) -> Self {
+        self.number_as(title, column, column, kind)
+    }
+
+    /// Adds a numeric column with another glossary term than its name.
+    pub(super) fn number_as(self, title: &str, term: &str, column: &str, kind: Kind) -> Self {
+        self.number_of(title, term, kind, |row| row.number(column))
+    }
+}
+
+impl<T> From<TableOf<T>> for Table {
+    fn from(table: TableOf<T>) -> Self {
+        table.table
     }
 }
 
@@ -212,15 +204,16 @@ impl Matrix {
     /// `corner` and `term` describe the labels of the rows.
     pub(super) fn table(&self, corner: &str, term: &str) -> Table {
         let [y, x] = &self.names;
-        let mut columns = vec![text_of(corner, term, |row: &usize| y[*row].clone())];
-        columns.extend(x.iter().enumerate().map(|(index, name)| {
-            number_of(name, "", Kind::Count, move |row: &usize| self.counts[row * x.len() + index])
-        }));
-        Table::new(0..y.len(), columns)
+        let count = |row: usize, index: usize| self.counts[row * x.len() + index];
+        let table = TableOf::new(0..y.len()).text_of(corner, term, |row| y[*row].as_str());
+        let add = |table: TableOf<usize>, (index, name): (usize, &String)| {
+            table.number_of(name, "", Kind::Count, |row| count(*row, index))
+        };
+        x.iter().enumerate().fold(table, add).into()
     }
 
     /// `None` if a heatmap has no room for the labels.
-    pub(super) fn heatmap(&self, x_title: &str) -> Option<Result<String, ChartError>> {
+    pub(super) fn heatmap(&self, x_title: &str) -> Option<Drawn> {
         let [y, x] = &self.names;
         let has_room = x.len() <= chart::MAX_HEATMAP_LABELS;
         has_room.then(|| chart::heatmap(x, y, &self.counts, x_title))

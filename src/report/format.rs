@@ -24,7 +24,6 @@ pub(super) fn decimals(value: f64, decimals: usize) -> String {
     if value < 0.0 && !is_zero { format!("−{digits}") } else { digits }
 }
 
-/// A whole number.
 pub(super) fn count(value: f64) -> String {
     decimals(value, 0)
 }
@@ -60,7 +59,6 @@ pub(super) struct Money {
 }
 
 impl Money {
-    /// Decimals of exact amounts.
     pub(super) fn decimals(&self) -> usize {
         self.scale.min(2)
     }
@@ -74,11 +72,7 @@ impl Money {
 
     /// A title with the currency: `money, GBP`.
     pub(super) fn title(&self, title: &str) -> String {
-        if self.currency.is_empty() {
-            title.to_owned()
-        } else {
-            format!("{title}, {}", self.currency)
-        }
+        format!("{title}, {}", self.currency).trim_end_matches(", ").to_owned()
     }
 
     /// Divisor and name of the unit for amounts up to `largest`: `million GBP`.
@@ -119,7 +113,7 @@ mod tests {
     #[test]
     fn money_is_rounded_in_summaries_and_exact_in_tables() {
         let money = Money { scale: 3, currency: "GBP".to_owned() };
-        assert_eq!(money.decimals(), 2);
+        assert_eq!(decimals(8_911_407.904, money.decimals()), "8,911,407.90");
         assert_eq!(money.round(8_911_407.904), "8,911,408 GBP");
         assert_eq!(money.unit(8_911_407.9), (1e6, "million GBP".to_owned()));
         assert_eq!(Money::default().round(12.0), "12");

@@ -1,5 +1,7 @@
 //! The glossary at the end of the page.
 
+use std::collections::BTreeSet;
+
 use super::figure::{Heading, Section};
 use super::slug;
 use crate::columns;
@@ -7,7 +9,6 @@ use crate::tables::TableId;
 
 #[derive(Debug)]
 pub(super) struct Definition {
-    /// Anchor of the definition.
     pub(super) id: String,
     pub(super) term: String,
     pub(super) meaning: String,
@@ -16,21 +17,21 @@ pub(super) struct Definition {
 /// Terms that table headings do not use.
 const MODEL_TERMS: [&str; 5] = ["recovery", "holdout", "out_of_time", "majority", "persistence"];
 
-/// The meaning of a term that is no column, of a column in one table (`ledger.money`), or of a column.
+/// The meaning of a term, of a column in one table (`ledger.money`), or of a column.
 fn meaning(term: &str) -> Option<&'static str> {
     let meaning = match term {
         "recovery" => {
-            "A protocol. The labels are computed from the same features that the model uses, and the \
-             model is tested on customers that it was not trained on. The result shows how well the \
-             model reproduces the rules. It is not a forecast."
+            "A protocol. The labels are computed from the same features that the model uses, and \
+             the model is tested on customers that it was not trained on. The result shows how \
+             well the model reproduces the rules. It is not a forecast."
         }
         "holdout" => {
-            "A protocol. The labels come from another source, or from features that the rules do not \
-             use. The model is tested on customers that it was not trained on."
+            "A protocol. The labels come from another source, or from features that the rules do \
+             not use. The model is tested on customers that it was not trained on."
         }
         "out_of_time" => {
-            "A protocol. The model is trained on one pair of snapshots and tested on a later pair. All \
-             labels of the test are later than the training data."
+            "A protocol. The model is trained on one pair of snapshots and tested on a later pair. \
+             All labels of the test are later than the training data."
         }
         "majority" => "A baseline: always the most frequent label of the training customers.",
         "persistence" => "A baseline for forecasts: every customer keeps today’s label.",
@@ -49,16 +50,16 @@ fn meaning(term: &str) -> Option<&'static str> {
              votes adds a large penalty."
         }
         "brier" => {
-            "Squared difference between the shares of votes and the truth, summed over the labels and \
-             averaged over the customers. 0 to 2, lower is better."
+            "Squared difference between the shares of votes and the truth, summed over the labels \
+             and averaged over the customers. 0 to 2, lower is better."
         }
         "precision" => "Of the customers predicted to have a label, the share that has it.",
         "recall" => "Of the customers that have a label, the share predicted to have it.",
         "f1" => "Harmonic mean of precision and recall, 0 to 1.",
         "support" => "Test customers that have the label.",
         "pareto" => {
-            "Customers sorted by monetary value, highest first, and the share of all money that the \
-             first of them spent."
+            "Customers sorted by monetary value, highest first, and the share of all money that \
+             the first of them spent."
         }
         "silhouette plot" => {
             "Silhouette of each customer: (b − a) / max(a, b). a is the mean distance to the \
@@ -92,12 +93,10 @@ pub(super) fn glossary(sections: &[Section]) -> Vec<Definition> {
         .iter()
         .flat_map(|section| &section.figures)
         .flat_map(|figure| &figure.table.columns);
-    let mut terms: Vec<&str> = headings.map(|heading| heading.term.as_str()).collect();
+    let mut terms: BTreeSet<&str> = headings.map(|heading| heading.term.as_str()).collect();
     if sections.iter().any(|section| section.id == "models") {
         terms.extend(MODEL_TERMS);
     }
-    terms.sort_unstable();
-    terms.dedup();
     let definitions = terms.into_iter().filter_map(|term| {
         let meaning = meaning(term)?.replace('`', "");
         Some(Definition { id: id(term), term: term.to_owned(), meaning })

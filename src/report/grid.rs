@@ -65,6 +65,7 @@ pub(super) struct Sweep<'a> {
     pub(super) rows: Vec<Row<'a>>,
     /// The tried numbers, in order.
     pub(super) ks: Vec<f64>,
+    pub(super) chosen: Option<f64>,
 }
 
 impl<'a> Sweep<'a> {
@@ -72,7 +73,9 @@ impl<'a> Sweep<'a> {
         let rows = sweep.rows_with(MODEL, model);
         let mut ks: Vec<f64> = rows.iter().filter_map(|row| row.number(K)).collect();
         ks.dedup();
-        Self { model, rows, ks }
+        let chosen = rows.iter().find(|row| row.number(CHOSEN) == Some(1.0));
+        let chosen = chosen.and_then(|row| row.number(K));
+        Self { model, rows, ks, chosen }
     }
 
     pub(super) fn value(&self, k: f64, metric: &str) -> Option<f64> {
@@ -80,18 +83,14 @@ impl<'a> Sweep<'a> {
         rows.find(|row| row.number(K) == Some(k) && row.is(METRIC, metric))?.number(VALUE)
     }
 
-    pub(super) fn chosen(&self) -> Option<f64> {
-        self.rows.iter().find(|row| row.number(CHOSEN) == Some(1.0))?.number(K)
-    }
-
     /// Text of a table cell.
-    pub(super) fn yes_if_chosen(&self, k: Option<f64>) -> String {
-        if k == self.chosen() { "yes".to_owned() } else { String::new() }
+    pub(super) fn yes_if_chosen(&self, k: f64) -> &'static str {
+        if self.chosen == Some(k) { "yes" } else { "" }
     }
 
     /// Label of a number in a chart.
     pub(super) fn label(&self, k: f64) -> String {
-        if self.chosen() == Some(k) { format!("{k} (chosen)") } else { k.to_string() }
+        if self.chosen == Some(k) { format!("{k} (chosen)") } else { k.to_string() }
     }
 }
 
@@ -100,9 +99,4 @@ pub(super) fn distinct<'a>(rows: impl IntoIterator<Item = Row<'a>>, column: &str
     let mut seen = HashSet::new();
     let texts = rows.into_iter().filter_map(|row| row.text(column));
     texts.filter(|text| seen.insert(*text)).collect()
-}
-
-/// The numbers of a column.
-pub(super) fn numbers(column: &Column) -> PolarsResult<Vec<Option<f64>>> {
-    Ok(column.cast(&DataType::Float64)?.f64()?.iter().collect())
 }

@@ -2,10 +2,10 @@
 
 use polars::prelude::*;
 
-use super::figure::{Figure, Kind, Section, Table, number, text};
+use super::chart::{self, Axis};
+use super::figure::{Figure, Kind, Section, Table, TableOf};
 use super::grid::Row;
-use super::series::Axis;
-use super::{Source, chart, format};
+use super::{Source, format};
 use crate::columns::*;
 use crate::tables::TableId;
 
@@ -27,27 +27,18 @@ pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
     );
     let (unit, unit_name) = if read < 1e7 { (1.0, "") } else { format::unit(read) };
     let row_steps = steps(&rows, [ROWS, ROWS_LEFT], unit);
+    let row_chart = chart::waterfall(&row_steps, &Axis::new(format!("{unit_name}rows")));
     let money_left = rows.iter().filter_map(|row| row.number(MONEY_LEFT));
-    let (unit, money_unit) = source.money.unit(money_left.map(f64::abs).fold(0.0, f64::max));
+    let (unit, unit_name) = source.money.unit(money_left.map(f64::abs).fold(0.0, f64::max));
     let money_steps = steps(&rows, [MONEY, MONEY_LEFT], unit);
+    let money_chart = chart::waterfall(&money_steps, &Axis::new(unit_name));
     let table = table(&rows, source);
-    let figures = vec![
-        Figure::new(
-            "ledger-rows",
-            "Rows",
-            "From the rows read to the rows accepted. Removed rows are red.",
-            table.clone(),
-        )
-        .with_chart(chart::waterfall(&row_steps, &Axis::new(format!("{unit_name}rows")))),
-        Figure::new(
-            "ledger-money",
-            "Money",
-            "The same steps in money. Removed money is red, added money is green: the total rises \
-             when rows of returns are removed.",
-            table,
-        )
-        .with_chart(chart::waterfall(&money_steps, &Axis::new(money_unit))),
-    ];
+    let caption = "From the rows read to the rows accepted. Removed rows are red.";
+    let row_figure = Figure::new("ledger-rows", "Rows", caption, table.clone());
+    let caption = "The same steps in money. Removed money is red, added money is green: the total \
+                   rises when rows of returns are removed.";
+    let money_figure = Figure::new("ledger-money", "Money", caption, table);
+    let figures = vec![row_figure.with_chart(row_chart), money_figure.with_chart(money_chart)];
     Ok(Some(Section { id: "ledger", title: "Rows read and rows accepted", lead, figures }))
 }
 
@@ -77,16 +68,15 @@ fn steps(rows: &[Row<'_>], [removed, left]: [&str; 2], unit: f64) -> Vec<(String
 
 fn table(rows: &[Row<'_>], source: &Source<'_>) -> Table {
     let money = Kind::Decimals(source.money.decimals());
-    let columns = vec![
-        text("step", STEP),
-        text("reason", REASON),
-        number("rows removed", ROWS, Kind::Count).with_term("ledger.rows"),
-        number("customers lost", CUSTOMERS, Kind::Count).with_term("ledger.customers"),
-        number("orders lost", ORDERS, Kind::Count).with_term("ledger.orders"),
-        number(&source.money.title("money removed"), MONEY, money).with_term("ledger.money"),
-        number("rows left", ROWS_LEFT, Kind::Count),
-        number("customers left", CUSTOMERS_LEFT, Kind::Count),
-        number(&source.money.title("money left"), MONEY_LEFT, money),
-    ];
-    Table::new(rows.iter().copied(), columns)
+    TableOf::new(rows.iter().copied())
+        .text("step", STEP)
+        .text("reason", REASON)
+        .number_as("rows removed", "ledger.rows", ROWS, Kind::Count)
+        .number_as("customers lost", "ledger.customers", CUSTOMERS, Kind::Count)
+        .number_as("orders lost", "ledger.orders", ORDERS, Kind::Count)
+        .number_as(&source.money.title("money removed"), "ledger.money", MONEY, money)
+        .number("rows left", ROWS_LEFT, Kind::Count)
+        .number("customers left", CUSTOMERS_LEFT, Kind::Count)
+        .number(&source.money.title("money left"), MONEY_LEFT, money)
+        .into()
 }

@@ -14,7 +14,6 @@ use crate::columns::{FREQUENCY, MONETARY};
 use crate::manifest::Manifest;
 use crate::tables::TableId;
 
-mod certainty;
 mod chart;
 mod clusters;
 mod figure;
@@ -24,17 +23,16 @@ mod grid;
 mod ledger;
 mod models;
 mod segments;
-mod series;
 mod summary;
 mod time;
 mod values;
 
-use figure::{Chart, Section};
+use figure::Section;
 use format::Money;
 pub(crate) use format::separate_thousands;
 use glossary::Definition;
 use grid::Grid;
-use summary::{Alert, Fact};
+use summary::Fact;
 
 /// Tables that the page shows, besides the segments.
 pub(crate) const TABLES: [TableId; 14] = [
@@ -77,7 +75,7 @@ pub(crate) struct Source<'a> {
 impl<'a> Source<'a> {
     /// Takes the manifest of a run, its tables among [`TABLES`], and the segments of its newest
     /// snapshot.
-    pub fn new(
+    pub(crate) fn new(
         manifest: &'a Manifest,
         tables: BTreeMap<TableId, DataFrame>,
         newest: DataFrame,
@@ -117,7 +115,7 @@ impl<'a> Source<'a> {
 struct Page<'a> {
     pipeline: &'a str,
     snapshot: &'a str,
-    alerts: Vec<Alert>,
+    alerts: Vec<(&'static str, String)>,
     facts: Vec<Fact>,
     provenance: Vec<(&'static str, String)>,
     sections: Vec<Section>,
@@ -125,9 +123,6 @@ struct Page<'a> {
 }
 
 /// Draws the page of a run as HTML.
-///
-/// # Errors
-/// A table that another version of custseg wrote.
 pub(crate) fn page(source: &Source<'_>) -> Result<String, ReportError> {
     let sections = [
         ledger::section(source)?,

@@ -2,10 +2,10 @@
 
 use polars::prelude::*;
 
-use super::figure::*;
-use super::grid::{Grid, Row, Sweep, distinct};
-use super::series::{Axis, Bars, Data};
-use super::{Source, certainty, chart};
+use super::chart::{self, Axis, Bars, Data};
+use super::figure::{Figure, Kind, Matrix, Section, TableOf};
+use super::grid::{Grid, Sweep, distinct};
+use super::{Source, format};
 use crate::columns::*;
 use crate::tables::TableId;
 
@@ -18,24 +18,24 @@ const METRICS: [(&str, &str); 6] = [
     ("log_loss", "log loss"),
     ("brier", "Brier score"),
 ];
-/// Metrics of one label with their titles.
-const LABEL_METRICS: [(&str, &str); 3] =
-    [("precision", "precision"), ("recall", "recall"), ("f1", "F1")];
-pub(super) const DECIMALS: Kind = Kind::Decimals(3);
+const MAIN_METRICS: [(&str, &str); 2] = [METRICS[0], METRICS[2]];
+/// Customers in each half of the table of certainty.
+const SHOWN_CUSTOMERS: usize = 5;
+const DECIMALS: Kind = Kind::Decimals(3);
 
 pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
     let Some(metrics) = source.grid(TableId::Metrics)? else { return Ok(None) };
     let confusion = source.grid(TableId::Confusion)?;
     let reliability = source.grid(TableId::Reliability)?;
     let sweep = source.grid(TableId::KSweep)?;
-    let mut figures = comparisons(&metrics);
+    let mut figures = Vec::from(comparisons(&metrics));
     for name in distinct(metrics.rows(), MODEL).into_iter().filter(|name| !name.contains(':')) {
         let protocol = protocol(&metrics, name).replace('_', " ");
         let model = Model { name, protocol, source };
         figures.extend(confusion.as_ref().map(|confusion| model.confusion(confusion)));
         figures.extend(reliability.as_ref().map(|reliability| model.reliability(reliability)));
         figures.push(model.label_metrics(&metrics));
-        figures.extend(certainty::figure(&model)?);
+        figures.extend(model.certainty()?);
         figures.extend(sweep.as_ref().and_then(|sweep| model.tuning(sweep)));
     }
     let lead = "There are three ways to test a model, and their results mean different things. \
@@ -52,94 +52,61 @@ fn protocol<'a>(metrics: &'a Grid, model: &str) -> &'a str {
 }
 
 /// All models with their metrics over all labels, each followed by its baselines.
-fn comparisons(metrics: &Grid) -> Vec<Figure> {
+fn comparisons(metrics: &Grid) -> [Figure; 2] {
     let models = distinct(metrics.rows(), MODEL);
     let number = |model: &str, metric: &str, column: &str| {
         metrics.find(&[(MODEL, model), (METRIC, metric)])?.number(column)
     };
-    let series = |metric: &str, title: &str| {
-        let bounds = models
-            .iter()
-            .map(|model| Some((number(model, metric, LOW)?, number(model, metric, HIGH)?)));
-        let values = models.iter().map(|model| number(model, metric, VALUE));
-        Data::new(title, values).with_bounds(bounds)
+    let table = |shown: &[(&str, &str)], with_interval: &[&str]| {
+        let table = TableOf::new(models.iter().copied())
+            .text_of("model or baseline", MODEL, |model| *model)
+            .text_of("protocol", PROTOCOL, |model| protocol(metrics, model));
+        let table = shown.iter().fold(table, |table, (metric, title)| {
+            let table =
+                table.number_of(title, metric, DECIMALS, |model| number(model, metric, VALUE));
+            if !with_interval.contains(metric) {
+                return table;
+            }
+            table
+                .number_of("from", "interval", DECIMALS, |model| number(model, metric, LOW))
+                .number_of("to", "interval", DECIMALS, |model| number(model, metric, HIGH))
+        });
+        table.number_of("customers", N, Kind::Count, |model| number(model, "accuracy", N))
     };
-    let column = |title: &str, term: &str, metric: &'static str, column: &'static str| {
-        number_of(title, term, DECIMALS, move |model: &&str| number(model, metric, column))
-    };
-    let table = |metrics_columns| {
-        let mut columns = vec![
-            text_of("model or baseline", MODEL, |model: &&str| (*model).to_owned()),
-            text_of("protocol", PROTOCOL, |model: &&str| protocol(metrics, model).to_owned()),
-        ];
-        columns.extend(metrics_columns);
-        columns.push(number_of("customers", N, Kind::Count, |model: &&str| {
-            number(model, "accuracy", N)
-        }));
-        Table::new(models.iter().copied(), columns)
-    };
-    let mut all_columns = Vec::new();
-    for (metric, title) in METRICS {
-        all_columns.push(column(title, metric, metric, VALUE));
-        // Some metrics have no interval.
-        if models.iter().any(|model| number(model, metric, LOW).is_some()) {
-            all_columns.push(column("from", "interval", metric, LOW));
-            all_columns.push(column("to", "interval", metric, HIGH));
-        }
-    }
-    let short_columns = vec![
-        column("accuracy", "accuracy", "accuracy", VALUE),
-        column("macro F1", "macro_f1", "macro_f1", VALUE),
-    ];
-    let data = [series("accuracy", "accuracy"), series("macro_f1", "macro F1")];
+    let has_interval =
+        |metric: &&str| models.iter().any(|model| number(model, metric, LOW).is_some());
+    let with_interval: Vec<&str> =
+        METRICS.iter().map(|(metric, _)| *metric).filter(has_interval).collect();
+    let data = MAIN_METRICS.map(|(metric, title)| {
+        let value = |column| models.iter().map(move |model| number(model, metric, column));
+        let bounds = value(LOW).zip(value(HIGH)).map(|(low, high)| low.zip(high));
+        Data::new(title, value(VALUE)).with_bounds(bounds)
+    });
     let names = models.iter().map(|model| match model.split_once(':') {
         Some((_, baseline)) => baseline.to_owned(),
         None => format!("{model} ({})", protocol(metrics, model).replace('_', " ")),
     });
     let names: Vec<String> = names.collect();
-    vec![
-        Figure::new(
-            "protocols",
-            "Models and baselines by protocol",
-            "Accuracy and macro F1 of each model with 95 % intervals, followed by its baselines: \
-             the most frequent label (majority) and, for forecasts, the label of today \
-             (persistence).",
-            table(all_columns),
-        )
-        .with_chart(chart::bars(
-            &names,
-            &data,
-            "",
-            &Axis::unit("0 to 1"),
-            Bars::SideBySide,
-        )),
-        Figure::new(
-            "protocols-short",
-            "Main results",
-            "A model is useful only if it is better than its baselines. Do not compare results of \
-             different protocols.",
-            table(short_columns),
-        ),
-    ]
+    let chart = chart::bars(&names, &data, "", &Axis::unit("0 to 1"), Bars::SideBySide);
+    let title = "Models and baselines by protocol";
+    let caption = "Accuracy and macro F1 of each model with 95 % intervals, followed by its \
+                   baselines: the most frequent label (majority) and, for forecasts, the label of \
+                   today (persistence).";
+    let all = Figure::new("protocols", title, caption, table(&METRICS, &with_interval));
+    let caption = "A model is useful only if it is better than its baselines. Do not compare \
+                   results of different protocols.";
+    let main = Figure::new("protocols-short", "Main results", caption, table(&MAIN_METRICS, &[]));
+    [all.with_chart(chart), main]
 }
 
 /// One model, with what its figures have in common.
-pub(super) struct Model<'a> {
-    pub(super) name: &'a str,
+struct Model<'a> {
+    name: &'a str,
     protocol: String,
-    pub(super) source: &'a Source<'a>,
+    source: &'a Source<'a>,
 }
 
 impl Model<'_> {
-    pub(super) fn figure(&self, id: &str, title: &str, caption: String, table: Table) -> Figure {
-        Figure::new(id, title, caption, table).of_model(self.name)
-    }
-
-    /// Minimum confidence for a label, if the pipeline sets one.
-    pub(super) fn min_confidence(&self) -> Option<f64> {
-        self.source.manifest.min_confidence(self.name)
-    }
-
     fn confusion(&self, confusion: &Grid) -> Figure {
         let rows = confusion.rows_with(MODEL, self.name);
         let columns = [ACTUAL, PREDICTED];
@@ -152,30 +119,32 @@ impl Model<'_> {
             "Customers by actual label (rows) and predicted label (columns), protocol {}.",
             self.protocol
         );
-        if let Some(min) = self.min_confidence() {
+        if let Some(min) = self.source.manifest.min_confidence(self.name) {
             caption += &format!(
                 " The model gives no label below a confidence of {min}; this table contains all \
                  predictions."
             );
         }
         let table = matrix.table("actual label", ACTUAL);
-        self.figure("confusion", "actual and predicted labels", caption, table)
+        Figure::new("confusion", "actual and predicted labels", caption, table)
+            .of_model(self.name)
             .with_chart(matrix.heatmap("predicted label"))
     }
 
     fn label_metrics(&self, metrics: &Grid) -> Figure {
-        let column = |title: &str, metric: &'static str, kind| {
-            number_of(title, metric, kind, move |label: &&str| {
-                metrics.find(&[(MODEL, self.name), (LABEL, label), (METRIC, metric)])?.number(VALUE)
-            })
+        let value = |label: &str, metric: &str| {
+            metrics.find(&[(MODEL, self.name), (LABEL, label), (METRIC, metric)])?.number(VALUE)
         };
-        let mut columns = vec![text_of("label", LABEL, |label: &&str| (*label).to_owned())];
-        columns.extend(LABEL_METRICS.map(|(metric, title)| column(title, metric, DECIMALS)));
-        columns.push(column("customers", "support", Kind::Count));
         let labels = distinct(metrics.rows_with(MODEL, self.name), LABEL);
+        let table = TableOf::new(labels)
+            .text_of("label", LABEL, |label| *label)
+            .number_of("precision", "precision", DECIMALS, |label| value(label, "precision"))
+            .number_of("recall", "recall", DECIMALS, |label| value(label, "recall"))
+            .number_of("F1", "f1", DECIMALS, |label| value(label, "f1"))
+            .number_of("customers", "support", Kind::Count, |label| value(label, "support"));
         let caption =
             format!("Precision, recall and F1 of each label, protocol {}.", self.protocol);
-        self.figure("labels", "quality by label", caption, Table::new(labels, columns))
+        Figure::new("labels", "quality by label", caption, table).of_model(self.name)
     }
 
     fn reliability(&self, reliability: &Grid) -> Figure {
@@ -187,26 +156,26 @@ impl Model<'_> {
             Data::new(self.name, accuracy.into_iter().map(Some)),
             Data::reference("ideal", [0.0, 1.0]),
         ];
-        let columns = vec![
-            number("confidence from", LOWER, Kind::Decimals(1)).with_term("reliability.lower"),
-            number("to", UPPER, Kind::Decimals(1)).with_term("reliability.upper"),
-            number("customers", CUSTOMERS, Kind::Count),
-            number("mean confidence", CONFIDENCE, DECIMALS),
-            number("share correct", ACCURACY, DECIMALS),
-        ];
         let x_axis = Axis::unit("confidence");
         let y_axis = Axis::unit("share of correct predictions");
+        let chart = chart::lines(&[confidence, vec![0.0, 1.0]], &data, &x_axis, &y_axis);
         let caption = "Share of correct predictions by confidence. Below the dashed line, the \
                        model is too confident.";
-        let table = Table::new(rows, columns);
-        self.figure("reliability", "confidence and accuracy", caption.to_owned(), table)
-            .with_chart(chart::lines(&[confidence, vec![0.0, 1.0]], &data, &x_axis, &y_axis))
+        let table = TableOf::new(rows)
+            .number_as("confidence from", "reliability.lower", LOWER, Kind::Decimals(1))
+            .number_as("to", "reliability.upper", UPPER, Kind::Decimals(1))
+            .number("customers", CUSTOMERS, Kind::Count)
+            .number("mean confidence", CONFIDENCE, DECIMALS)
+            .number("share correct", ACCURACY, DECIMALS);
+        Figure::new("reliability", "confidence and accuracy", caption, table)
+            .of_model(self.name)
+            .with_chart(chart)
     }
 
     /// The choice of the number of neighbours. `None` if it is fixed.
     fn tuning(&self, sweep: &Grid) -> Option<Figure> {
         let sweep = Sweep::new(self.name, sweep);
-        let chosen = sweep.chosen()?;
+        let chosen = sweep.chosen?;
         let metric = sweep.rows.first()?.text(METRIC)?;
         let known = METRICS.iter().find(|(name, _)| *name == metric);
         let title = known.map_or(metric, |(_, title)| title);
@@ -216,20 +185,63 @@ impl Model<'_> {
             Some((100.0 * (value - error), 100.0 * (value + error)))
         });
         let data = Data::new(title, values).with_bounds(bounds);
-        let columns = vec![
-            number("neighbours", K, Kind::Count),
-            number(title, VALUE, Kind::Decimals(4)).with_term(metric),
-            number("standard error", STANDARD_ERROR, Kind::Decimals(4)),
-            text_of("chosen", CHOSEN, |row: &Row<'_>| sweep.yes_if_chosen(row.number(K))),
-        ];
+        let table = TableOf::new(sweep.rows.iter().copied())
+            .number("neighbours", K, Kind::Count)
+            .number_as(title, metric, VALUE, Kind::Decimals(4))
+            .number("standard error", STANDARD_ERROR, Kind::Decimals(4))
+            .text_of("chosen", CHOSEN, |row| row.number(K).map_or("", |k| sweep.yes_if_chosen(k)));
         let caption = format!(
             "Mean {title} in cross-validation on the training customers, with one standard error \
              on each side. The model uses {chosen} neighbours."
         );
         let axis = Axis { format: "{c} %", ..Axis::new(title) };
-        let table = Table::new(sweep.rows.iter().copied(), columns);
         let labels: Vec<String> = sweep.ks.iter().map(|k| sweep.label(*k)).collect();
-        let figure = self.figure("tuning", "number of neighbours", caption, table);
-        Some(figure.with_chart(chart::sweep(&labels, data, "neighbours", &axis)))
+        let chart = chart::sweep(&labels, data, "neighbours", &axis);
+        let figure = Figure::new("tuning", "number of neighbours", caption, table);
+        Some(figure.of_model(self.name).with_chart(chart))
+    }
+
+    /// The customers with the highest and the lowest confidence.
+    fn certainty(&self) -> PolarsResult<Option<Figure>> {
+        let newest = &self.source.newest;
+        let label_column = &label(self.name);
+        let Ok(labels) = newest.column(label_column) else { return Ok(None) };
+        let measures = [confidence(self.name), margin(self.name), novelty(self.name)];
+        let [confidence, margin, novelty] = &measures;
+        // Ties: nearest to the training customers, then first row.
+        let order = SortMultipleOptions::default()
+            .with_order_descending_multi([true, true, false])
+            .with_nulls_last(true)
+            .with_maintain_order(true);
+        let ranked = newest
+            .select([CUSTOMER_ID, SEGMENT, label_column, confidence, margin, novelty])?
+            .drop_nulls(Some(&[confidence]))?
+            .sort(&measures, order)?;
+        let last = ranked.height().saturating_sub(SHOWN_CUSTOMERS).min(SHOWN_CUSTOMERS);
+        let shown = ranked.head(Some(SHOWN_CUSTOMERS)).vstack(&ranked.tail(Some(last)))?;
+        let customers = Grid::new(&shown)?;
+        let table = TableOf::new(customers.rows())
+            .text("customer", CUSTOMER_ID)
+            .text("segment", SEGMENT)
+            .text_of("predicted label", label_column, |row| {
+                row.text(label_column).unwrap_or("(no label)")
+            })
+            .number("confidence", confidence, DECIMALS)
+            .number("margin", margin, DECIMALS)
+            .number("novelty", novelty, DECIMALS);
+        let mut caption = format!(
+            "The {SHOWN_CUSTOMERS} customers with the highest and the {SHOWN_CUSTOMERS} with the \
+             lowest confidence at {}. Of equal customers, the first by customer id are listed.",
+            self.source.snapshot
+        );
+        if self.source.manifest.min_confidence(self.name).is_some() {
+            caption += &format!(
+                " The model gives no label to {} of {} customers.",
+                format::count(labels.null_count() as f64),
+                format::count(newest.height() as f64)
+            );
+        }
+        let figure = Figure::new("certain", "most and least certain customers", caption, table);
+        Ok(Some(figure.of_model(self.name)))
     }
 }

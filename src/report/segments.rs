@@ -2,10 +2,10 @@
 
 use polars::prelude::*;
 
-use super::figure::{Figure, Kind, Section, Table, number, text, text_of};
+use super::chart::{self, Axis, Bars, Data};
+use super::figure::{Figure, Kind, Section, TableOf};
 use super::grid::{Grid, Row};
-use super::series::{Axis, Bars, Data};
-use super::{Source, chart, format, values};
+use super::{Source, format, values};
 use crate::columns::*;
 use crate::tables::TableId;
 
@@ -44,55 +44,42 @@ fn name<'a>(row: &Row<'a>) -> &'a str {
 
 fn sizes(rows: &[Row<'_>], source: &Source<'_>) -> Figure {
     let names: Vec<&str> = rows.iter().map(name).collect();
-    let money = Kind::Decimals(source.money.decimals());
     let percent = |column| rows.iter().map(move |row| row.percent(column));
-    let data = [
-        Data::new("customers", percent(SHARE)).labelled(),
-        Data::new("money", percent(MONEY_SHARE)).labelled(),
-    ];
-    let columns = vec![
-        text("segment", SEGMENT),
-        number("customers", CUSTOMERS, Kind::Count),
-        number("share", SHARE, Kind::Share),
-        number(&source.money.title("money"), MONEY, money),
-        number("share of money", MONEY_SHARE, Kind::Share),
-        number("orders", ORDERS, Kind::Count),
-    ];
-    Figure::new(
-        "segment-sizes",
-        "Customers and money",
-        "Each segment’s share of the customers and of the money.",
-        Table::new(rows.iter().copied(), columns),
-    )
-    .with_chart(chart::horizontal_bars(&names, &data, &Axis::percent("share of total")))
+    let data = [Data::new("customers", percent(SHARE)), Data::new("money", percent(MONEY_SHARE))];
+    let money = Kind::Decimals(source.money.decimals());
+    let table = TableOf::new(rows.iter().copied())
+        .text("segment", SEGMENT)
+        .number("customers", CUSTOMERS, Kind::Count)
+        .number("share", SHARE, Kind::Share)
+        .number(&source.money.title("money"), MONEY, money)
+        .number("share of money", MONEY_SHARE, Kind::Share)
+        .number("orders", ORDERS, Kind::Count);
+    let caption = "Each segment’s share of the customers and of the money.";
+    Figure::new("segment-sizes", "Customers and money", caption, table)
+        .with_chart(chart::horizontal_bars(&names, &data, &Axis::percent("share of total")))
 }
 
 fn profiles(rows: &[Row<'_>], source: &Source<'_>) -> Figure {
     let frequency = source.frequency();
     let money = Kind::Decimals(source.money.decimals());
     let title = |title| source.money.title(title);
-    let columns = vec![
-        text("segment", SEGMENT),
-        number("customers", CUSTOMERS, Kind::Count),
-        number("days since last order", &median_of(RECENCY_DAYS), Kind::Decimals(0))
-            .with_term(RECENCY_DAYS),
-        number(&format!("{frequency} per customer"), &mean_of(FREQUENCY), Kind::Decimals(1))
-            .with_term(FREQUENCY),
-        number(&title("monetary value, mean"), &mean_of(MONETARY), money).with_term(MONETARY),
-        number(&title("monetary value, median"), &median_of(MONETARY), money).with_term(MONETARY),
-        number(&title("money per order"), AVERAGE_ORDER_VALUE, money),
-        text("recommended action", ACTION),
-    ];
-    Figure::new(
-        "segment-profile",
-        "Segment profiles and recommended actions",
-        format!(
-            "Days are the median and {frequency} the mean over the customers of a segment. \
-             Monetary value is {}.",
-            values::monetary(source)
-        ),
-        Table::new(rows.iter().copied(), columns),
-    )
+    let [days, orders] = [median_of(RECENCY_DAYS), mean_of(FREQUENCY)];
+    let [mean, median] = [mean_of(MONETARY), median_of(MONETARY)];
+    let table = TableOf::new(rows.iter().copied())
+        .text("segment", SEGMENT)
+        .number("customers", CUSTOMERS, Kind::Count)
+        .number_as("days since last order", RECENCY_DAYS, &days, Kind::Decimals(0))
+        .number_as(&format!("{frequency} per customer"), FREQUENCY, &orders, Kind::Decimals(1))
+        .number_as(&title("monetary value, mean"), MONETARY, &mean, money)
+        .number_as(&title("monetary value, median"), MONETARY, &median, money)
+        .number(&title("money per order"), AVERAGE_ORDER_VALUE, money)
+        .text("recommended action", ACTION);
+    let caption = format!(
+        "Days are the median and {frequency} the mean over the customers of a segment. Monetary \
+         value is {}.",
+        values::monetary(source)
+    );
+    Figure::new("segment-profile", "Segment profiles and recommended actions", caption, table)
 }
 
 /// Purchases after the newest snapshot with a complete horizon.
@@ -108,17 +95,17 @@ fn later_purchases(validity: &Grid, source: &Source<'_>) -> Option<Figure> {
     let rates = segments.iter().map(|row| row.percent(BUY_RATE));
     let data = Data::new("bought", rates).with_bounds(bounds);
     let money = Kind::Decimals(source.money.decimals());
-    let columns = vec![
-        text_of("segment", SEGMENT, |row: &Row<'_>| row.text(SEGMENT).unwrap_or("all").to_owned()),
-        number("customers", CUSTOMERS, Kind::Count),
-        number("bought", BUY_RATE, Kind::Share),
-        number("from", &low_rate, Kind::Share).with_term("interval"),
-        number("to", &high_rate, Kind::Share).with_term("interval"),
-        number(&source.money.title("money per customer"), MONEY_MEAN, money),
-        number("from", &low(MONEY_MEAN), money).with_term("interval"),
-        number("to", &high(MONEY_MEAN), money).with_term("interval"),
-        number("share of money", MONEY_SHARE, Kind::Share).with_term("validity.money_share"),
-    ];
+    let [low_money, high_money] = [low(MONEY_MEAN), high(MONEY_MEAN)];
+    let table = TableOf::new(rows)
+        .text_of("segment", SEGMENT, |row| row.text(SEGMENT).unwrap_or("all"))
+        .number("customers", CUSTOMERS, Kind::Count)
+        .number("bought", BUY_RATE, Kind::Share)
+        .number_as("from", "interval", &low_rate, Kind::Share)
+        .number_as("to", "interval", &high_rate, Kind::Share)
+        .number(&source.money.title("money per customer"), MONEY_MEAN, money)
+        .number_as("from", "interval", &low_money, money)
+        .number_as("to", "interval", &high_money, money)
+        .number_as("share of money", "validity.money_share", MONEY_SHARE, Kind::Share);
     let caption = format!(
         "Share of each segment at {snapshot} that bought in the next {days} days, with 95 % \
          intervals. The more the segments differ, the more useful the segmentation is."
@@ -127,24 +114,18 @@ fn later_purchases(validity: &Grid, source: &Source<'_>) -> Option<Figure> {
     let axis = Axis::percent(format!("bought within {days} days")).range(0.0, 100.0);
     let has_room = names.len() <= 2 * chart::MAX_SERIES;
     let chart = has_room.then(|| chart::bars(&names, &[data], "", &axis, Bars::SideBySide));
-    let table = Table::new(rows, columns);
     Some(Figure::new("validity", "Later purchases", caption, table).with_chart(chart))
 }
 
 /// Effect of other definitions of frequency or monetary value.
 fn alternatives(sensitivity: &Grid, source: &Source<'_>) -> Figure {
-    let columns = vec![
-        text("dimension", DIMENSION),
-        text("alternative definition", ALTERNATIVE),
-        number("changed score", SCORE_MOVED, Kind::Share),
-        number("changed segment", SEGMENT_MOVED, Kind::Share),
-        number("their share of money", MONEY_MOVED, Kind::Share),
-    ];
-    Figure::new(
-        "sensitivity",
-        "Alternative definitions",
-        "Share of customers that would have another score or another segment if a dimension were \
-         defined differently.",
-        Table::new(sensitivity.rows_with(SNAPSHOT, source.snapshot), columns),
-    )
+    let table = TableOf::new(sensitivity.rows_with(SNAPSHOT, source.snapshot))
+        .text("dimension", DIMENSION)
+        .text("alternative definition", ALTERNATIVE)
+        .number("changed score", SCORE_MOVED, Kind::Share)
+        .number("changed segment", SEGMENT_MOVED, Kind::Share)
+        .number("their share of money", MONEY_MOVED, Kind::Share);
+    let caption = "Share of customers that would have another score or another segment if a \
+                   dimension were defined differently.";
+    Figure::new("sensitivity", "Alternative definitions", caption, table)
 }

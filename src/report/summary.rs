@@ -14,27 +14,17 @@ use crate::tables::TableId;
 /// Rows of the provenance list.
 const MAX_PROVENANCE: usize = 12;
 
-/// A message at the top of the page.
-#[derive(Debug)]
-pub(super) struct Alert {
-    /// CSS class: `failed`, `warning` or `note`.
-    pub(super) level: &'static str,
-    pub(super) text: String,
-}
-
-/// A key figure.
 #[derive(Debug)]
 pub(super) struct Fact {
     pub(super) name: &'static str,
     pub(super) shown: String,
-    /// The unrounded number.
     pub(super) exact: f64,
 }
 
-/// Failed gates and checks, warnings, and notes.
-pub(super) fn alerts(source: &Source<'_>) -> PolarsResult<Vec<Alert>> {
+/// Failed gates and checks, warnings, and notes, each with its CSS class.
+pub(super) fn alerts(source: &Source<'_>) -> PolarsResult<Vec<(&'static str, String)>> {
     let mut alerts = Vec::new();
-    let mut add = |level, text: String| alerts.push(Alert { level, text });
+    let mut add = |class, text| alerts.push((class, text));
     let Manifest { gates, checks, .. } = source.manifest;
     for gate in gates.iter().filter(|gate| !gate.passed) {
         add("failed", failed_gate(gate));
@@ -57,11 +47,11 @@ pub(super) fn alerts(source: &Source<'_>) -> PolarsResult<Vec<Alert>> {
     if alerts.is_empty() {
         let [checks, gates] =
             [(checks.len(), "check"), (gates.len(), "gate")].map(|(n, noun)| all_passed(n, noun));
-        alerts.push(Alert { level: "note", text: format!("No warnings: {checks}, {gates}.") });
+        alerts.push(("note", format!("No warnings: {checks}, {gates}.")));
     }
     if let Some(bins) = source.grid(TableId::ScoreBins)? {
         let notes = empty_bins(&bins, source.snapshot).into_iter();
-        alerts.extend(notes.map(|text| Alert { level: "note", text }));
+        alerts.extend(notes.map(|text| ("note", text)));
     }
     Ok(alerts)
 }

@@ -2,10 +2,10 @@
 
 use polars::prelude::*;
 
-use super::figure::{Figure, Kind, Matrix, Section, Table, number, number_of, text, text_of};
+use super::Source;
+use super::chart::{self, Axis, Bars, Data};
+use super::figure::{Figure, Kind, Matrix, Section, TableOf};
 use super::grid::{Grid, Row, distinct};
-use super::series::{Axis, Bars, Data};
-use super::{Source, chart};
 use crate::columns::*;
 use crate::tables::TableId;
 
@@ -63,21 +63,16 @@ fn shares(profile: &Grid, segments: &[&str], dates: &[&str]) -> Figure {
         });
         data.push(Data::new("all others", sums));
     }
-    let mut columns = vec![text_of("snapshot", SNAPSHOT, |date: &&str| (*date).to_owned())];
-    columns.extend(segments.iter().map(|segment| {
-        number_of(segment, "", Kind::Share, move |date: &&str| share(date, segment))
-    }));
-    let table = Table::new(dates.iter().copied().rev().take(MAX_ROWS), columns);
+    let newest = TableOf::new(dates.iter().copied().rev().take(MAX_ROWS));
+    let table = newest.text_of("snapshot", SNAPSHOT, |date| *date);
+    let table = segments.iter().fold(table, |table, segment| {
+        table.number_of(segment, "", Kind::Share, |date| share(date, segment))
+    });
     let axis = Axis::percent("share of customers").range(0.0, 100.0);
+    let chart = chart::bars(dates, &data, "snapshot", &axis, Bars::Stacked);
     let caption =
         format!("Share of each segment at each snapshot.{}", truncation_note(dates.len()));
-    Figure::new("time-shares", "Segments over time", caption, table).with_chart(chart::bars(
-        dates,
-        &data,
-        "snapshot",
-        &axis,
-        Bars::Stacked,
-    ))
+    Figure::new("time-shares", "Segments over time", caption, table).with_chart(chart)
 }
 
 /// A sentence for tables with more than [`MAX_ROWS`] rows.
@@ -107,12 +102,10 @@ fn migrations(migration: &Grid, segments: &[&str], source: &Source<'_>) -> Optio
     Some(Figure::new("migration", "Changes of segment", caption, table).with_chart(heatmap))
 }
 
-/// A snapshot with its customers who changed by behaviour, by cut points, and not at all.
-type Changes<'a> = (&'a str, [f64; 3]);
-
 /// Changes of segment by cause. `None` if the causes are unknown.
 fn causes(migration: &Grid) -> Option<Figure> {
-    let mut changes: Vec<Changes<'_>> = Vec::new();
+    // Snapshots with their customers who changed by behaviour, by cut points, and not at all.
+    let mut changes: Vec<(&str, [f64; 3])> = Vec::new();
     for row in migration.rows() {
         let (Some(date), Some(from), Some(to)) =
             (row.text(TO), row.text(FROM_SEGMENT), row.text(TO_SEGMENT))
@@ -133,26 +126,21 @@ fn causes(migration: &Grid) -> Option<Figure> {
     }
     let dates: Vec<&str> = changes.iter().map(|(date, _)| *date).collect();
     let series = |title, cause: usize| {
-        let percent = |(_, counts): &Changes<'_>| {
+        let percent = |(_, counts): &(&str, [f64; 3])| {
             Some(100.0 * counts[cause] / counts.iter().sum::<f64>().max(1.0))
         };
         Data::new(title, changes.iter().map(percent))
     };
     let data = [series("by behaviour", 0), series("by cut points", 1)];
-    let count = |title: &str, term: &str, cause: usize| {
-        number_of(title, term, Kind::Count, move |(_, counts): &&Changes<'_>| counts[cause])
-    };
-    let columns = vec![
-        text_of("snapshot", TO, |(date, _): &&Changes<'_>| (*date).to_owned()),
-        count("changed by behaviour", CUSTOMERS_BY_BEHAVIOUR, 0),
-        count("changed by cut points", CUSTOMERS_BY_CUT_POINTS, 1),
-        count("unchanged", "", 2),
-    ];
+    let table = TableOf::new(changes.iter().rev().take(MAX_ROWS))
+        .text_of("snapshot", TO, |(date, _)| *date)
+        .number_of("changed by behaviour", CUSTOMERS_BY_BEHAVIOUR, Kind::Count, |(_, n)| n[0])
+        .number_of("changed by cut points", CUSTOMERS_BY_CUT_POINTS, Kind::Count, |(_, n)| n[1])
+        .number_of("unchanged", "", Kind::Count, |(_, n)| n[2]);
     let caption = format!(
         "Customers of both snapshots who changed segment, by cause.{}",
         truncation_note(dates.len())
     );
-    let table = Table::new(changes.iter().rev().take(MAX_ROWS), columns);
     let axis = Axis::percent("share of customers");
     let chart = chart::bars(&dates, &data, "snapshot", &axis, Bars::Stacked);
     Some(Figure::new("causes", "Causes of the changes", caption, table).with_chart(chart))
@@ -160,20 +148,20 @@ fn causes(migration: &Grid) -> Option<Figure> {
 
 /// How many customers would have another score under the cut points of an earlier snapshot.
 fn cut_point_drift(drift: &Grid) -> Figure {
-    let columns = vec![
-        text("snapshot", SNAPSHOT),
-        text("cut points of", BASELINE_SNAPSHOT),
-        text("dimension", DIMENSION),
-        number("PSI", PSI, Kind::Decimals(4)),
-        number("changed score", MOVED, Kind::Share),
-        number("their share of money", MONEY_MOVED, Kind::Share),
-    ];
-    let rows: Vec<Row<'_>> = drift.rows().collect();
+    let mut newest_first: Vec<Row<'_>> = drift.rows().collect();
+    newest_first.reverse();
     let caption = format!(
         "Share of customers who would have another score under the cut points of the snapshot \
          before, or under the frozen cut points.{}",
-        truncation_note(rows.len())
+        truncation_note(newest_first.len())
     );
+    let table = TableOf::new(newest_first.into_iter().take(MAX_ROWS))
+        .text("snapshot", SNAPSHOT)
+        .text("cut points of", BASELINE_SNAPSHOT)
+        .text("dimension", DIMENSION)
+        .number("PSI", PSI, Kind::Decimals(4))
+        .number("changed score", MOVED, Kind::Share)
+        .number("their share of money", MONEY_MOVED, Kind::Share);
     let dates = distinct(drift.rows(), SNAPSHOT);
     let series = |dimension| {
         let moved = dates.iter().map(|date| {
@@ -186,12 +174,6 @@ fn cut_point_drift(drift: &Grid) -> Figure {
     };
     let data = [RECENCY_DAYS, FREQUENCY, MONETARY].map(series);
     let axis = Axis::percent("customers with a changed score");
-    let table = Table::new(rows.into_iter().rev().take(MAX_ROWS), columns);
-    Figure::new("drift", "Drift of the cut points", caption, table).with_chart(chart::bars(
-        &dates,
-        &data,
-        "snapshot",
-        &axis,
-        Bars::SideBySide,
-    ))
+    let chart = chart::bars(&dates, &data, "snapshot", &axis, Bars::SideBySide);
+    Figure::new("drift", "Drift of the cut points", caption, table).with_chart(chart)
 }

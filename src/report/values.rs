@@ -2,10 +2,10 @@
 
 use polars::prelude::*;
 
-use super::figure::{Figure, Kind, Section, Table, cells_of, number, number_of, text};
-use super::grid::{Grid, Row, numbers};
-use super::series::{Axis, Bars, Data};
-use super::{Source, chart, format};
+use super::chart::{self, Axis, Bars, Data};
+use super::figure::{Figure, Kind, Section, Table, TableOf};
+use super::grid::{Grid, Row};
+use super::{Source, format};
 use crate::columns::*;
 use crate::score::Dimension;
 use crate::tables::TableId;
@@ -36,7 +36,8 @@ pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
 
 /// A column of the customers without null.
 fn column(source: &Source<'_>, name: &str) -> PolarsResult<Vec<f64>> {
-    Ok(numbers(source.newest.column(name)?)?.into_iter().flatten().collect())
+    let column = source.newest.column(name)?.cast(&DataType::Float64)?;
+    Ok(column.f64()?.iter().flatten().collect())
 }
 
 /// Number of scores of a dimension: the requested bins, even if the best of them are empty.
@@ -64,23 +65,16 @@ fn score_heatmaps(bins: &Grid, source: &Source<'_>) -> PolarsResult<[Figure; 2]>
     }
     let means: Vec<f64> =
         sums.iter().zip(&customers).map(|(sum, n): (&f64, &f64)| sum / n.max(1.0)).collect();
+    let score_pair = |cell: usize| (n_recency - cell / n_frequency, cell % n_frequency + 1);
     let mean = |cell: &usize| (customers[*cell] > 0.0).then_some(means[*cell]);
-    let columns = vec![
-        number_of("recency score", R_SCORE, Kind::Count, |cell: &usize| {
-            (n_recency - cell / n_frequency) as f64
-        }),
-        number_of("frequency score", F_SCORE, Kind::Count, |cell: &usize| {
-            (cell % n_frequency + 1) as f64
-        }),
-        number_of("customers", CUSTOMERS, Kind::Count, |cell: &usize| customers[*cell]),
-        number_of(
-            &source.money.title("monetary value, mean"),
-            MONETARY,
-            Kind::Decimals(source.money.decimals()),
-            mean,
-        ),
-    ];
-    let table = Table::new(0..customers.len(), columns);
+    let mean_title = source.money.title("monetary value, mean");
+    let money = Kind::Decimals(source.money.decimals());
+    let table = TableOf::new(0..customers.len())
+        .number_of("recency score", R_SCORE, Kind::Count, |cell| score_pair(*cell).0 as f64)
+        .number_of("frequency score", F_SCORE, Kind::Count, |cell| score_pair(*cell).1 as f64)
+        .number_of("customers", CUSTOMERS, Kind::Count, |cell| customers[*cell])
+        .number_of(&mean_title, MONETARY, money, mean);
+    let table = Table::from(table);
     let largest = means.iter().copied().fold(0.0, f64::max);
     let (unit, unit_name) = if largest < 1e6 {
         (1.0, source.money.currency.clone())
@@ -92,23 +86,14 @@ fn score_heatmaps(bins: &Grid, source: &Source<'_>) -> PolarsResult<[Figure; 2]>
     let x: Vec<String> = (1..=n_frequency).map(|score| format!("F {score}")).collect();
     let y: Vec<String> = (1..=n_recency).rev().map(|score| format!("R {score}")).collect();
     let heatmap = |cells: &[f64]| chart::heatmap(&x, &y, cells, "frequency score");
-    Ok([
-        Figure::new(
-            "cells-customers",
-            "Customers by recency and frequency",
-            "Number of customers by recency and frequency score. The best customers are at the \
-             top right, the lost ones at the bottom left.",
-            table.clone(),
-        )
-        .with_chart(heatmap(&customers)),
-        Figure::new(
-            "cells-money",
-            "Monetary value by recency and frequency",
-            format!("Mean monetary value per customer{unit_note}. 0 means no customers."),
-            table,
-        )
-        .with_chart(heatmap(&scaled)),
-    ])
+    let title = "Customers by recency and frequency";
+    let caption = "Number of customers by recency and frequency score. The best customers are at \
+                   the top right, the lost ones at the bottom left.";
+    let count_figure = Figure::new("cells-customers", title, caption, table.clone());
+    let title = "Monetary value by recency and frequency";
+    let caption = format!("Mean monetary value per customer{unit_note}. 0 means no customers.");
+    let money_figure = Figure::new("cells-money", title, caption, table);
+    Ok([count_figure.with_chart(heatmap(&customers)), money_figure.with_chart(heatmap(&scaled))])
 }
 
 /// Concentration of money. `None` if monetary value is a mean, or if the total is not positive.
@@ -136,24 +121,21 @@ pub(super) fn pareto(source: &Source<'_>) -> PolarsResult<Option<Figure>> {
     let x: Vec<f64> = tenths.chain((2..=100).map(f64::from)).collect();
     let y: Vec<f64> = x.iter().map(|x| 100.0 * money_share(x / 100.0)).collect();
     // With returns, the first customers may have more than 100 %.
-    let highest = y.iter().copied().fold(100.0, f64::max);
+    let max = y.iter().all(|share| *share <= 100.0).then_some(100.0);
     let data = [
         Data::new("monetary value", y.into_iter().map(Some)),
         Data::reference("equal distribution", [0.0, 100.0]),
     ];
-    let columns = vec![
-        number_of("customers, highest value first", "pareto", Kind::Share, |share| *share),
-        number_of("share of monetary value", "pareto", Kind::Share, |x: &f64| money_share(*x)),
-    ];
+    let table = TableOf::new(PARETO_SHARES)
+        .number_of("customers, highest value first", "pareto", Kind::Share, |share| *share)
+        .number_of("share of monetary value", "pareto", Kind::Share, |share| money_share(*share));
     let caption = format!(
         "The top 20 % of the customers have {} of all monetary value. Monetary value is {}.",
         format::share(money_share(0.2)),
         monetary(source)
     );
     let x_axis = Axis::percent("share of customers, highest value first").range(0.0, 100.0);
-    let y_axis = Axis::percent("share of monetary value");
-    let y_axis = if highest > 100.0 { y_axis } else { y_axis.range(0.0, 100.0) };
-    let table = Table::new(PARETO_SHARES, columns);
+    let y_axis = Axis { max, ..Axis::percent("share of monetary value") };
     let figure = Figure::new("pareto", "Concentration of monetary value", caption, table);
     Ok(Some(figure.with_chart(chart::lines(&[x, vec![0.0, 100.0]], &data, &x_axis, &y_axis))))
 }
@@ -183,20 +165,16 @@ fn distribution(dimension: Dimension, bins: &Grid, source: &Source<'_>) -> Polar
         Dimension::Frequency => ("Frequency", source.frequency().to_owned()),
         Dimension::Monetary => ("Monetary value", source.money.title("monetary value")),
     };
-    let counts = &counts_by_score;
-    let mut columns = vec![
-        number_of(&format!("{x_title} from"), dimension.value(), Kind::Short, |bar: &usize| {
-            edges[*bar]
-        }),
-        number_of("customers", CUSTOMERS, Kind::Count, |bar: &usize| {
-            counts.iter().map(|counts| counts[*bar]).sum::<f64>()
-        }),
-    ];
-    columns.extend((0..highest).rev().map(|index| {
-        let count = move |bar: &usize| counts[index][*bar];
-        number_of(&format!("score {}", index + 1), dimension.score(), Kind::Count, count)
-    }));
-    let table = Table::new(0..edges.len(), columns);
+    let from_title = format!("{x_title} from");
+    let count = |score: usize, bar: usize| counts_by_score[score - 1][bar];
+    let all = |bar: &usize| counts_by_score.iter().map(|counts| counts[*bar]).sum::<f64>();
+    let table = TableOf::new(0..edges.len())
+        .number_of(&from_title, dimension.value(), Kind::Short, |bar| edges[*bar])
+        .number_of("customers", CUSTOMERS, Kind::Count, all);
+    let table = (1..=highest).rev().fold(table, |table, score| {
+        let title = format!("score {score}");
+        table.number_of(&title, dimension.score(), Kind::Count, |bar| count(score, *bar))
+    });
     let mut caption = format!(
         "Customers by {x_title}. Each bar starts at the value of its label, and its shade shows \
          the score."
@@ -206,7 +184,7 @@ fn distribution(dimension: Dimension, bins: &Grid, source: &Source<'_>) -> Polar
         caption += &format!(" Of the {requested} requested scores, {effective} have customers.");
     }
     let labels: Vec<String> = edges.iter().map(|edge| abbreviate(*edge)).collect();
-    let axis = Axis::amount("customers");
+    let axis = Axis { min: Some(0.0), ..Axis::new("customers") };
     let chart = chart::bars(&labels, &data, &x_title, &axis, Bars::Stacked);
     let id = format!("values-{}", dimension.value());
     Ok(Figure::new(&id, title, caption, table).with_chart(chart))
@@ -219,28 +197,17 @@ pub(super) fn missing_scores(bin: Row<'_>) -> Option<(f64, f64)> {
 }
 
 fn cut_points(bins: &Grid, source: &Source<'_>) -> Figure {
-    let bound = |title: &str, name: &'static str| {
-        cells_of(title, name, move |row: &Row<'_>| {
-            let is_money = row.is(DIMENSION, MONETARY);
-            let money = Kind::Decimals(source.money.decimals());
-            let kind = if is_money { money } else { Kind::Short };
-            kind.cell(row.number(name))
-        })
-    };
-    let columns = vec![
-        text("dimension", DIMENSION),
-        number("score", SCORE, Kind::Count),
-        bound("from", LOWER),
-        bound("to", UPPER),
-        number("customers", CUSTOMERS, Kind::Count),
-    ];
-    Figure::new(
-        "cuts",
-        "Cut points",
-        "The range of values and the number of customers of each score. The lowest and the highest \
-         range are open.",
-        Table::new(bins.rows_with(SNAPSHOT, source.snapshot), columns),
-    )
+    let money = Kind::Decimals(source.money.decimals());
+    let kind = |row: &Row<'_>| if row.is(DIMENSION, MONETARY) { money } else { Kind::Short };
+    let table = TableOf::new(bins.rows_with(SNAPSHOT, source.snapshot))
+        .text("dimension", DIMENSION)
+        .number("score", SCORE, Kind::Count)
+        .cells("from", LOWER, |row| kind(row).cell(row.number(LOWER)))
+        .cells("to", UPPER, |row| kind(row).cell(row.number(UPPER)))
+        .number("customers", CUSTOMERS, Kind::Count);
+    let caption = "The range of values and the number of customers of each score. The lowest and \
+                   the highest range are open.";
+    Figure::new("cuts", "Cut points", caption, table)
 }
 
 /// The definition of monetary value, to complete "Monetary value is …".

@@ -16,7 +16,6 @@ pub enum SnapshotDates {
 /// Dates at a fixed interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grid {
-    /// The first date.
     pub from: NaiveDate,
     pub every: Interval,
     /// The last possible date. If `None`, the grid ends with the day after the last accepted line,

@@ -7,12 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::measures::{self, Frequency, Monetary};
-use super::{RfmParams, by_snapshot, day, days_before, within};
-use crate::columns::{
-    AVERAGE_ORDER_VALUE, CATEGORY, CUSTOMER_ID, DAY, FREQUENCY, GAP_DAYS_STD, IS_EFFECTIVE,
-    MEAN_GAP_DAYS, MONETARY, MONEY, N_PRODUCTS, PLACE, SNAPSHOT, TENURE_DAYS, category_share,
-    ratio_name,
-};
+use super::{RfmParams, by_snapshot, day, days_before, join_customers, within};
+use crate::columns::*;
 use crate::ingest::Money;
 use crate::orders::OrderFacts;
 
@@ -25,6 +21,40 @@ pub enum Feature {
     GapDaysStd,
     AverageOrderValue,
     NProducts,
+}
+
+impl Feature {
+    pub fn column(self) -> &'static str {
+        match self {
+            Self::TenureDays => TENURE_DAYS,
+            Self::MeanGapDays => MEAN_GAP_DAYS,
+            Self::GapDaysStd => GAP_DAYS_STD,
+            Self::AverageOrderValue => AVERAGE_ORDER_VALUE,
+            Self::NProducts => N_PRODUCTS,
+        }
+    }
+
+    /// The column as an aggregate; `None` for [`n_products`], which the order facts do not contain.
+    pub(super) fn aggregate(self, as_of: NaiveDate, facts: &OrderFacts) -> Option<Expr> {
+        let value = match self {
+            // Whole calendar days from the first line to the snapshot; i32, at least 1.
+            Self::TenureDays => {
+                (day(as_of) - col(DAY).min()).dt().total_days(false).cast(DataType::Int32)
+            }
+            // f64, null for a single purchase day.
+            Self::MeanGapDays => purchase_gaps().mean(),
+            // Of the sample; f64, null for fewer than three purchase days.
+            Self::GapDaysStd => purchase_gaps().std(1),
+            // As in `monetary: mean_per_order`; f64, null without an effective order.
+            Self::AverageOrderValue => {
+                let orders = measures::frequency(Frequency::Orders, facts);
+                let mean = measures::monetary(Monetary::MeanPerOrder, facts);
+                when(orders.gt(lit(0u32))).then(mean).otherwise(lit(NULL))
+            }
+            Self::NProducts => return None,
+        };
+        Some(value.alias(self.column()))
+    }
 }
 
 /// The share of a recent period in a longer period, both in days before the snapshot.
@@ -63,11 +93,11 @@ impl Ratio {
     pub(super) fn share(&self, as_of: NaiveDate, facts: &OrderFacts) -> Expr {
         let total = |days: u32| {
             let is_in_period = days_before(day(as_of)).lt_eq(lit(i64::from(days)));
-            let total = match self.of {
+            match self.of {
                 RatioOf::Monetary => money_if(is_in_period),
                 RatioOf::Frequency => measures::orders_if(is_in_period, facts),
-            };
-            total.cast(DataType::Float64)
+            }
+            .cast(DataType::Float64)
         };
         share(total(self.recent), total(self.over)).alias(self.column())
     }
@@ -82,34 +112,11 @@ fn money_if(condition: Expr) -> Expr {
     when(condition).then(col(MONEY)).otherwise(lit(0i64).cast(DataType::Int128)).sum()
 }
 
-/// Whole calendar days from the customer's first line to the snapshot; i32, at least 1.
-pub fn tenure_days(as_of: NaiveDate) -> Expr {
-    (day(as_of) - col(DAY).min()).dt().total_days(false).cast(DataType::Int32).alias(TENURE_DAYS)
-}
-
-/// Mean of the days between successive purchase days; f64, null for a single purchase day.
-pub fn mean_gap_days() -> Expr {
-    purchase_gaps().mean().alias(MEAN_GAP_DAYS)
-}
-
-/// Sample standard deviation of the days between successive purchase days; f64, null for fewer than
-/// three purchase days.
-pub fn gap_days_std() -> Expr {
-    purchase_gaps().std(1).alias(GAP_DAYS_STD)
-}
-
 /// Days between successive days with an effective purchase.
 fn purchase_gaps() -> Expr {
     let day = when(col(IS_EFFECTIVE)).then(col(DAY).cast(DataType::Int32)).otherwise(lit(NULL));
     let days = day.drop_nulls().unique().sort(SortOptions::default());
     days.diff(lit(1), Default::default()).cast(DataType::Float64)
-}
-
-/// Money per order as in `monetary: mean_per_order`; f64, null without an effective order.
-pub fn average_order_value(facts: &OrderFacts) -> Expr {
-    let orders = measures::frequency(Frequency::Orders, facts);
-    let mean = measures::monetary(Monetary::MeanPerOrder, facts);
-    when(orders.gt(lit(0u32))).then(mean).otherwise(lit(NULL)).alias(AVERAGE_ORDER_VALUE)
 }
 
 /// Distinct products that each customer bought before the snapshot; u32. `products` has one row per
@@ -120,8 +127,7 @@ pub(super) fn n_products(products: LazyFrame, as_of: NaiveDate) -> LazyFrame {
 }
 
 /// Adds each customer's share of money in the best-selling categories: `category_1_share` and on,
-/// f64, null if the customer's money in `sold` is not positive. Returns the frame and the table
-/// `top_categories`.
+/// f64, null if the customer's money in `sold` is not positive. Returns the table `top_categories`.
 ///
 /// Categories are ranked by money and then by name, at each snapshot, so later sales do not change
 /// an earlier snapshot. `sold` has one row per (customer, category, day) of accepted lines that are
@@ -130,9 +136,9 @@ pub(super) fn n_products(products: LazyFrame, as_of: NaiveDate) -> LazyFrame {
 pub(super) fn top_categories(
     params: &RfmParams,
     sold: &DataFrame,
-    frame: &DataFrame,
+    frame: &mut DataFrame,
     money: &Money,
-) -> PolarsResult<(DataFrame, DataFrame)> {
+) -> PolarsResult<DataFrame> {
     let mut parts = Vec::new();
     let mut tables = Vec::new();
     for (date, customers) in by_snapshot(frame)? {
@@ -142,10 +148,9 @@ pub(super) fn top_categories(
             Some(names) => names.clone(),
             None => top.column(CATEGORY)?.str()?.iter().flatten().map(str::to_owned).collect(),
         };
-        let key = [col(CUSTOMER_ID)];
-        let shares = sold.group_by(key.clone()).agg(category_shares(&names, params.top_categories));
-        let left = JoinArgs::new(JoinType::Left);
-        parts.push(customers.lazy().join(shares, key.clone(), key, left));
+        let shares = category_shares(&names, params.top_categories);
+        let shares = sold.group_by([col(CUSTOMER_ID)]).agg(shares);
+        parts.push(join_customers(customers.lazy(), shares, JoinType::Left));
         let ranks: Vec<u32> = (1..=top.height() as u32).collect();
         top.with_column(Column::new(PLACE.into(), ranks))?;
         tables.push(top.lazy().select([
@@ -155,9 +160,9 @@ pub(super) fn top_categories(
             money.major(col(MONEY)).alias(MONEY),
         ]));
     }
-    let frame = concat(parts, UnionArgs::default())?
-        .sort([SNAPSHOT, CUSTOMER_ID], SortMultipleOptions::default());
-    Ok((frame.collect()?, concat(tables, UnionArgs::default())?.collect()?))
+    let customers = concat(parts, UnionArgs::default())?;
+    *frame = customers.sort([SNAPSHOT, CUSTOMER_ID], Default::default()).collect()?;
+    concat(tables, UnionArgs::default())?.collect()
 }
 
 /// The `limit` categories with the most money: `category`, and `money` in minor units.

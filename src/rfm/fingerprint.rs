@@ -9,10 +9,7 @@ use polars::prelude::*;
 use rayon::prelude::*;
 
 use super::RfmParams;
-use crate::columns::{
-    CATEGORY, CUSTOMER_ID, DAY, LINES, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, REASON, RETURNED,
-    RETURNED_ON, UNITS,
-};
+use crate::columns::*;
 use crate::ingest::LookupTable;
 use crate::orders::OrderFacts;
 
@@ -46,10 +43,8 @@ pub fn fingerprints(
         let first = window.map_or(i32::MIN, |days| as_of.saturating_sub(days));
         let counts =
             |event: &&Event| event.day < as_of && event.windowed_day.is_none_or(|day| day >= first);
-        let sum = events
-            .iter()
-            .filter(counts)
-            .fold(attributes, |sum, event| sum.wrapping_add(event.hash));
+        let hashes = events.iter().filter(counts).map(|event| event.hash);
+        let sum = hashes.fold(attributes, u64::wrapping_add);
         blake3::hash(&sum.to_le_bytes()).to_hex()[..32].to_owned()
     };
     Ok(dates.par_iter().map(fingerprint).collect())
@@ -57,48 +52,40 @@ pub fn fingerprints(
 
 fn events(params: &RfmParams, facts: &OrderFacts) -> PolarsResult<Vec<Event>> {
     // The first line of a customer counts for `min_history_days` even outside the window.
-    let windowed = |day: i32| (params.min_history_days == 0).then_some(day);
-    let frame = &facts.frame;
-    let is_accepted: Vec<bool> =
-        frame.column(REASON)?.is_null().iter().map(|is_null| is_null == Some(true)).collect();
-    let row_days: Vec<i32> =
-        days(frame, DAY)?.into_iter().map(|day| day.unwrap_or(i32::MIN)).collect();
+    let windowed = (params.min_history_days == 0).then_some(DAY);
+    let accepted = facts.accepted().collect()?;
     let columns = [CUSTOMER_ID, ORDER_ID, DAY, LINES, UNITS, MONEY, ORDERED_AT, RETURNED];
-    let mut events = Vec::with_capacity(frame.height());
-    for (row, hash) in row_hashes(frame, &columns)?.into_iter().enumerate() {
-        if is_accepted[row] {
-            events.push(Event { day: row_days[row], windowed_day: windowed(row_days[row]), hash });
-        }
-    }
+    let mut events = Vec::with_capacity(accepted.height());
+    add_events(&mut events, &accepted, &columns, DAY, windowed)?;
     // The full return of an order is an event of its own, on its own day.
-    let return_days = days(frame, RETURNED_ON)?;
-    if return_days.iter().any(Option::is_some) {
-        let hashes = row_hashes(frame, &[CUSTOMER_ID, ORDER_ID, DAY, RETURNED_ON])?;
-        for (row, hash) in hashes.into_iter().enumerate() {
-            if let Some(day) = return_days[row]
-                && is_accepted[row]
-            {
-                events.push(Event { day, windowed_day: windowed(row_days[row]), hash });
-            }
-        }
-    }
+    let returned = accepted.filter(&accepted.column(RETURNED_ON)?.is_not_null())?;
+    let columns = [CUSTOMER_ID, ORDER_ID, DAY, RETURNED_ON];
+    add_events(&mut events, &returned, &columns, RETURNED_ON, windowed)?;
     if let Some(products) = &facts.products {
-        let hashes = row_hashes(products, &[CUSTOMER_ID, PRODUCT_ID, DAY])?;
-        for (hash, day) in hashes.into_iter().zip(days(products, DAY)?) {
-            events.push(Event { day: day.unwrap_or(i32::MIN), windowed_day: None, hash });
-        }
+        add_events(&mut events, products, &[CUSTOMER_ID, PRODUCT_ID, DAY], DAY, None)?;
     }
     if let Some(sold) = &facts.categories {
-        let hashes = row_hashes(sold, &[CUSTOMER_ID, CATEGORY, DAY, MONEY])?;
-        for (hash, day) in hashes.into_iter().zip(days(sold, DAY)?) {
-            events.push(Event { day: day.unwrap_or(i32::MIN), windowed_day: day, hash });
-        }
+        add_events(&mut events, sold, &[CUSTOMER_ID, CATEGORY, DAY, MONEY], DAY, Some(DAY))?;
     }
     Ok(events)
 }
 
-fn days(frame: &DataFrame, name: &str) -> PolarsResult<Vec<Option<i32>>> {
-    Ok(frame.column(name)?.date()?.physical().iter().collect())
+/// Adds an event per row: the hash over `columns`, on the date in the column `day`.
+fn add_events(
+    events: &mut Vec<Event>,
+    frame: &DataFrame,
+    columns: &[&str],
+    day: &str,
+    windowed_day: Option<&str>,
+) -> PolarsResult<()> {
+    let days = |name: &str| PolarsResult::Ok(frame.column(name)?.date()?.physical());
+    let mut windowed_days = windowed_day.map(days).transpose()?.map(|days| days.iter());
+    for (hash, day) in row_hashes(frame, columns)?.into_iter().zip(days(day)?.iter()) {
+        let windowed_day = windowed_days.as_mut().and_then(Iterator::next).flatten();
+        // Accepted lines always have a day.
+        events.push(Event { day: day.unwrap_or(i32::MIN), windowed_day, hash });
+    }
+    Ok(())
 }
 
 /// One hash per row over the named columns.

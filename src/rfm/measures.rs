@@ -8,10 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::day;
 use crate::clean::ReturnPolicy;
-use crate::columns::{
-    DAY, FREQUENCY, IS_EFFECTIVE, LAST_ORDER_AT, LINES, MONETARY, MONEY, ORDER_ID, ORDERED_AT,
-    RECENCY_DAYS, RETURNED, RETURNED_MONEY, RETURNED_ON, UNITS,
-};
+use crate::columns::*;
 use crate::ingest::Money;
 use crate::orders::OrderFacts;
 
@@ -81,11 +78,8 @@ pub fn frequency(definition: Frequency, facts: &OrderFacts) -> Expr {
 /// of gross money if returns are `separate`.
 pub fn monetary(definition: Monetary, facts: &OrderFacts) -> Expr {
     let money = &facts.money;
-    let is_gross = match definition {
-        Monetary::Net => false,
-        Monetary::Gross => true,
-        Monetary::MeanPerOrder | Monetary::MeanPerDay => facts.returns == ReturnPolicy::Separate,
-    };
+    let is_gross = definition == Monetary::Gross
+        || (definition != Monetary::Net && facts.returns == ReturnPolicy::Separate);
     let sum = if is_gross { on_purchases(col(MONEY)).sum() } else { col(MONEY).sum() };
     let mean_per = |unit: Frequency| {
         let count = frequency(unit, facts).cast(DataType::Float64);
@@ -140,9 +134,8 @@ fn distinct(value: Expr, facts: &OrderFacts) -> Expr {
 /// again, because Polars 0.55.2 computes filters inside an aggregate incorrectly (#29322). `value`
 /// must not be null.
 fn distinct_if(condition: Expr, value: Expr) -> Expr {
-    let values_and_null =
-        when(condition.clone()).then(value).otherwise(lit(NULL)).n_unique().cast(DataType::Int64);
-    values_and_null - condition.not().max().cast(DataType::Int64)
+    let values_and_null = when(condition.clone()).then(value).otherwise(lit(NULL)).n_unique();
+    values_and_null.cast(DataType::Int64) - condition.not().max().cast(DataType::Int64)
 }
 
 /// Distinct effective orders of rows that fulfil a condition.

@@ -6,11 +6,7 @@ use chrono::NaiveDate;
 use polars::prelude::*;
 
 use crate::clean::ReturnPolicy;
-use crate::columns::{
-    AVERAGE_ORDER_VALUE, CATEGORY, CUSTOMER_ID, DAY, FREQUENCY, GAP_DAYS_STD, LAST_ORDER_AT,
-    MEAN_GAP_DAYS, MONETARY, N_PRODUCTS, PRODUCT_ID, RECENCY_DAYS, RETURNED_MONEY, SNAPSHOT,
-    TENURE_DAYS, category_share,
-};
+use crate::columns::*;
 use crate::error::{Class, StageError};
 use crate::ingest::{LookupParams, LookupTable};
 use crate::orders::{OrderFacts, ledger};
@@ -90,16 +86,9 @@ pub struct Snapshots {
 #[derive(Debug, thiserror::Error)]
 pub enum RfmError {
     #[error("no line is left to measure:{reasons}")]
-    NothingAccepted {
-        /// Rejected rows by reason.
-        reasons: String,
-    },
+    NothingAccepted { reasons: String },
     #[error("snapshot {date}: no accepted line is earlier; the first is on {first}")]
-    TooEarly {
-        date: NaiveDate,
-        /// Day of the first accepted line.
-        first: NaiveDate,
-    },
+    TooEarly { date: NaiveDate, first: NaiveDate },
     #[error("`rfm.snapshots` starts on {from}, after its end {until}")]
     EmptyGrid { from: NaiveDate, until: NaiveDate },
     #[error("snapshot {date}: no customer is left within `rfm.window` and `rfm.min_history_days`")]
@@ -112,10 +101,7 @@ impl StageError for RfmError {
     const STAGE: Option<&'static str> = Some("rfm");
 
     fn class(&self) -> Class {
-        match self {
-            Self::Engine(_) => Class::System,
-            _ => Class::Data,
-        }
+        if matches!(self, Self::Engine(_)) { Class::System } else { Class::Data }
     }
 }
 
@@ -149,30 +135,27 @@ pub fn snapshots(
         return Ok(Snapshots { frame: DataFrame::empty(), dates, tables: Vec::new() });
     }
     let plans: Vec<LazyFrame> = dates.iter().map(|&date| snapshot(params, facts, date)).collect();
-    let mut frame = concat(plans, UnionArgs::default())?
-        .collect()?
-        .sort([SNAPSHOT, CUSTOMER_ID], SortMultipleOptions::default())?;
+    let frame = concat(plans, UnionArgs::default())?.collect()?;
+    let mut frame = frame.sort([SNAPSHOT, CUSTOMER_ID], Default::default())?;
     let parts = by_snapshot(&frame)?;
     if let Some(&date) = dates.iter().find(|date| parts.iter().all(|(part, _)| part != *date)) {
         return Err(RfmError::NoCustomers { date });
     }
     let mut tables = Vec::new();
     if let Some(cap) = &params.cap {
-        let (capped, outliers) = outliers::cap(cap, params.fitted.limit, &frame)?;
-        frame = capped;
+        let outliers = outliers::cap(cap, params.fitted.limit, &mut frame)?;
         tables.push((TableId::Outliers, outliers));
     }
     if let Some(sold) = &facts.categories
         && params.top_categories > 0
     {
-        let (with_shares, top) = features::top_categories(params, sold, &frame, &facts.money)?;
-        frame = with_shares;
+        let top = features::top_categories(params, sold, &mut frame, &facts.money)?;
         tables.push((TableId::TopCategories, top));
     }
     if let Some(customers) = customers {
         let attributes = customers.frame.clone().lazy();
         frame = join_customers(frame.lazy(), attributes, JoinType::Left)
-            .sort([SNAPSHOT, CUSTOMER_ID], SortMultipleOptions::default())
+            .sort([SNAPSHOT, CUSTOMER_ID], Default::default())
             .collect()?;
     }
     Ok(Snapshots { frame, dates, tables })
@@ -185,7 +168,7 @@ fn join_customers(left: LazyFrame, right: LazyFrame, how: JoinType) -> LazyFrame
 
 /// Number of customers in the snapshots that the customers' source does not contain.
 pub fn count_unknown(snapshots: &DataFrame, customers: &LookupTable) -> PolarsResult<u32> {
-    let ids = snapshots.clone().lazy().select([col(CUSTOMER_ID)]);
+    let ids = snapshots.select([CUSTOMER_ID])?.lazy();
     let ids = ids.unique_generic(None, UniqueKeepStrategy::Any);
     let unknown = join_customers(ids, customers.frame.clone().lazy(), JoinType::Anti).collect()?;
     Ok(u32::try_from(unknown.height()).unwrap_or(u32::MAX))
@@ -202,13 +185,8 @@ pub fn column_names(
     if returns == ReturnPolicy::Separate {
         names.push(RETURNED_MONEY);
     }
-    names.extend(params.features.iter().filter_map(|feature| match feature {
-        Feature::TenureDays => Some(TENURE_DAYS),
-        Feature::MeanGapDays => Some(MEAN_GAP_DAYS),
-        Feature::GapDaysStd => Some(GAP_DAYS_STD),
-        Feature::AverageOrderValue => Some(AVERAGE_ORDER_VALUE),
-        Feature::NProducts => None,
-    }));
+    let aggregates = params.features.iter().filter(|feature| **feature != Feature::NProducts);
+    names.extend(aggregates.map(|feature| feature.column()));
     let mut names: Vec<String> = names.into_iter().map(str::to_owned).collect();
     names.extend(params.ratios.iter().map(Ratio::column));
     if params.features.contains(&Feature::NProducts) {
@@ -230,13 +208,8 @@ fn snapshot(params: &RfmParams, facts: &OrderFacts, as_of: NaiveDate) -> LazyFra
     if facts.returns == ReturnPolicy::Separate {
         measures.push(measures::returned_money(&facts.money));
     }
-    measures.extend(params.features.iter().filter_map(|feature| match feature {
-        Feature::TenureDays => Some(features::tenure_days(as_of)),
-        Feature::MeanGapDays => Some(features::mean_gap_days()),
-        Feature::GapDaysStd => Some(features::gap_days_std()),
-        Feature::AverageOrderValue => Some(features::average_order_value(facts)),
-        Feature::NProducts => None,
-    }));
+    let features = params.features.iter();
+    measures.extend(features.filter_map(|feature| feature.aggregate(as_of, facts)));
     measures.extend(params.ratios.iter().map(|ratio| ratio.share(as_of, facts)));
     let accepted = facts.accepted();
     let counted = accepted

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{by_snapshot, quantile::type_7};
-use crate::columns::{CUSTOMERS, EXCESS_MONEY, LIMIT, MONETARY, QUANTILE, SNAPSHOT};
+use crate::columns::*;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CapOutliers {
@@ -25,7 +25,7 @@ pub enum CapPolicy {
     Winsorise,
 }
 
-/// Applies the policy to `frame`, and returns it with the table `outliers`.
+/// Applies the policy to `frame`, and returns the table `outliers`.
 ///
 /// The table has one row per snapshot: `snapshot` date, `quantile` f64, `limit` f64 (type 7, or
 /// `fitted_limit` if given), `customers` u32 above the limit, and `excess_money` f64, the sum of
@@ -33,8 +33,8 @@ pub enum CapPolicy {
 pub(super) fn cap(
     params: &CapOutliers,
     fitted_limit: Option<f64>,
-    frame: &DataFrame,
-) -> PolarsResult<(DataFrame, DataFrame)> {
+    frame: &mut DataFrame,
+) -> PolarsResult<DataFrame> {
     let mut parts = Vec::new();
     let mut dates = Vec::new();
     let (mut limits, mut customers, mut excess_money) = (Vec::new(), Vec::new(), Vec::new());
@@ -57,13 +57,12 @@ pub(super) fn cap(
             CapPolicy::Winsorise => part.lazy().with_column(capped),
         });
     }
-    let quantile = vec![f64::from(params.millionths) / 1e6; dates.len()];
-    let table = df![
-        SNAPSHOT => dates,
-        QUANTILE => quantile,
+    *frame = concat(parts, UnionArgs::default())?.collect()?;
+    df![
+        SNAPSHOT => &dates,
+        QUANTILE => vec![f64::from(params.millionths) / 1e6; dates.len()],
         LIMIT => limits,
         CUSTOMERS => customers,
         EXCESS_MONEY => excess_money,
-    ]?;
-    Ok((concat(parts, UnionArgs::default())?.collect()?, table))
+    ]
 }

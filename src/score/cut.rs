@@ -10,24 +10,13 @@ use crate::rfm::quantile::type_7;
 /// Ascending cut points, one fewer than bins. Equal cut points leave a bin empty.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CutPoints {
-    points: Vec<f64>,
-    upper: bool,
+    /// −∞ if even the lowest value is above a cut point.
+    pub points: Vec<f64>,
+    /// Whether a value equal to a cut point is in the upper bin.
+    pub upper: bool,
 }
 
 impl CutPoints {
-    /// No cut points: all customers have the same score.
-    pub const NONE: Self = Self { points: Vec::new(), upper: false };
-
-    /// `points` are ascending. With `upper`, a value equal to a cut point is in the upper bin.
-    pub fn new(points: Vec<f64>, upper: bool) -> Self {
-        Self { points, upper }
-    }
-
-    /// Whether a value equal to a cut point is in the upper bin.
-    pub fn upper(&self) -> bool {
-        self.upper
-    }
-
     /// Cut points of a dimension from its values, in any order and without NaN. Without values, and
     /// for [`Method::Rank`] and [`Method::RankQcut`], which split equal values, there are none.
     pub(super) fn fit(
@@ -71,23 +60,15 @@ impl CutPoints {
         Self { points, upper: params.method == Method::RRfm }
     }
 
-    /// Ascending; −∞ if even the lowest value is above a cut point.
-    pub fn points(&self) -> &[f64] {
-        &self.points
-    }
-
-    /// The score of a value, u8, from 1 to the number of bins. Reversed for recency.
-    pub fn score_expr(&self, value: Expr, dimension: Dimension) -> Expr {
-        let value = value.cast(DataType::Float64);
+    /// The score of a dimension's value, from 1 to the number of bins. Reversed for recency.
+    pub fn score_expr(&self, dimension: Dimension) -> Expr {
+        let value = col(dimension.value()).cast(DataType::Float64);
         let is_above = |point: &f64| {
             let (value, point) = (value.clone(), lit(*point));
             if self.upper { value.gt_eq(point) } else { value.gt(point) }
         };
-        let bin = self
-            .points
-            .iter()
-            .map(|point| is_above(point).cast(DataType::UInt8))
-            .fold(lit(0u8), |bin, is_above| bin + is_above);
+        let add = |bin: Expr, point: &f64| bin + is_above(point).cast(DataType::UInt8);
+        let bin = self.points.iter().fold(lit(0u8), add);
         if dimension.reversed() { lit(self.points.len() as u8 + 1) - bin } else { bin + lit(1u8) }
     }
 

@@ -28,30 +28,20 @@ pub struct FrozenCutPoints {
 }
 
 impl FrozenCutPoints {
-    /// Freezes the cut points of one snapshot of a scored table. Fails if the table does not contain
-    /// the snapshot.
+    /// The cut points of one snapshot of a scored table. Fails if the table has no such snapshot.
     pub fn new(frame: &DataFrame, cuts: &[Cut], date: NaiveDate) -> PolarsResult<Self> {
         let parts = by_snapshot(frame)?;
-        let (_, part) = parts
-            .iter()
-            .find(|(snapshot, _)| *snapshot == date)
-            .ok_or_else(|| polars_err!(ComputeError: "no snapshot {date}"))?;
-        Ok(Self {
-            date,
-            points: cuts_at(cuts, date).map(Clone::clone),
-            counts: score_counts(part)?,
-        })
-    }
-
-    /// The cut points of one dimension, applied to `snapshot`.
-    pub(super) fn cut(&self, snapshot: NaiveDate, dimension: Dimension) -> Cut {
-        Cut { snapshot, dimension, points: self.points[dimension as usize].clone() }
+        let part = parts.iter().find(|(snapshot, _)| *snapshot == date);
+        let (_, part) = part.ok_or_else(|| polars_err!(ComputeError: "no snapshot {date}"))?;
+        let counts = score_counts(part)?;
+        Ok(Self { date, points: cuts_at(cuts, date).map(Clone::clone), counts })
     }
 }
 
-/// The cut points of one snapshot. A dimension without an entry has [`CutPoints::NONE`].
+/// The cut points of one snapshot. A dimension without an entry has none, so that all customers
+/// have the same score.
 pub fn cuts_at(cuts: &[Cut], date: NaiveDate) -> [&CutPoints; 3] {
-    const NONE: &CutPoints = &CutPoints::NONE;
+    const NONE: &CutPoints = &CutPoints { points: Vec::new(), upper: false };
     Dimension::ALL.map(|dimension| {
         let cut = cuts.iter().find(|cut| cut.snapshot == date && cut.dimension == dimension);
         cut.map_or(NONE, |cut| &cut.points)
@@ -64,9 +54,7 @@ pub fn score_counts(frame: &DataFrame) -> PolarsResult<[Vec<u32>; 3]> {
     for (counts, dimension) in all.iter_mut().zip(Dimension::ALL) {
         for score in frame.column(dimension.score())?.u8()?.iter().flatten() {
             let idx = usize::from(score.max(1)) - 1;
-            if counts.len() <= idx {
-                counts.resize(idx + 1, 0);
-            }
+            counts.resize(counts.len().max(idx + 1), 0);
             counts[idx] += 1;
         }
     }

@@ -6,7 +6,7 @@ use polars::prelude::*;
 
 use crate::columns::*;
 use crate::rfm::{Snapshots, by_snapshot};
-use crate::tables::TableId;
+use crate::tables::{TableId, table_rows};
 
 pub mod cut;
 pub mod frozen;
@@ -25,7 +25,6 @@ pub struct ScoreParams {
     pub cut_points: CutPointSource,
 }
 
-/// Options of one dimension.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DimensionParams {
     pub method: Method,
@@ -84,22 +83,12 @@ impl Dimension {
     /// All dimensions, in the order of a code's digits.
     pub const ALL: [Self; 3] = [Self::Recency, Self::Frequency, Self::Monetary];
 
-    /// Column of the value.
     pub fn value(self) -> &'static str {
-        match self {
-            Self::Recency => RECENCY_DAYS,
-            Self::Frequency => FREQUENCY,
-            Self::Monetary => MONETARY,
-        }
+        [RECENCY_DAYS, FREQUENCY, MONETARY][self as usize]
     }
 
-    /// Column of the score.
     pub fn score(self) -> &'static str {
-        match self {
-            Self::Recency => R_SCORE,
-            Self::Frequency => F_SCORE,
-            Self::Monetary => M_SCORE,
-        }
+        [R_SCORE, F_SCORE, M_SCORE][self as usize]
     }
 
     /// Whether low values are better.
@@ -153,28 +142,24 @@ pub fn score(
                 Some(score) => observed(&frame, options, dimension, score.clone())?,
                 None => CutPoints::fit(options, dimension, values),
             };
-            let own = Cut { snapshot, dimension, points };
-            let applied = frozen.map_or_else(|| own.clone(), |cuts| cuts.cut(snapshot, dimension));
+            let applied = frozen.map_or(&points, |frozen| &frozen.points[dimension as usize]);
             let score = match rank_score {
                 Some(score) if frozen.is_none() => score,
-                _ => applied.points.score_expr(col(dimension.value()), dimension),
+                _ => applied.score_expr(dimension),
             };
             scores.push(score.cast(DataType::UInt8).alias(dimension.score()));
-            refit.push(own);
-            cuts.push(applied);
+            cuts.push(Cut { snapshot, dimension, points: applied.clone() });
+            refit.push(Cut { snapshot, dimension, points });
         }
         plans.push(frame.lazy().with_columns(scores));
     }
     let bins = params.dimensions.each_ref().map(|dimension| dimension.bins);
     let mut frame = concat(plans, UnionArgs::default())?.with_column(code(bins));
-    if let Some([r, f, m]) = params.weights {
-        let weighted = |dimension: Dimension, weight: f64| {
-            col(dimension.score()).cast(DataType::Float64) * lit(weight)
-        };
-        let sum = weighted(Dimension::Recency, r)
-            + weighted(Dimension::Frequency, f)
-            + weighted(Dimension::Monetary, m);
-        frame = frame.with_column(sum.alias(RFM_SCORE));
+    if let Some(weights) = params.weights {
+        let [r, f, m] = Dimension::ALL.map(|dimension| {
+            col(dimension.score()).cast(DataType::Float64) * lit(weights[dimension as usize])
+        });
+        frame = frame.with_column((r + f + m).alias(RFM_SCORE));
     }
     let Snapshots { dates, tables, .. } = snapshots;
     Ok(Scored { frame: frame.collect()?, dates, cuts, refit, bins, tables })
@@ -197,7 +182,7 @@ fn observed(
         let passed = if dimension.reversed() { params.bins - score } else { score - 1 };
         points[usize::from(passed)..].iter_mut().for_each(|point| *point = point.max(value));
     }
-    Ok(CutPoints::new(points, false))
+    Ok(CutPoints { points, upper: false })
 }
 
 /// The three scores as text, separated by hyphens if a score may have two digits.
@@ -207,11 +192,22 @@ fn code(bins: [u8; 3]) -> Expr {
     concat_str(digits, separator, false).alias(RFM_CODE)
 }
 
+table_rows! {
+    /// A row of the table `score_bins`. The method sets which end is inclusive: `quantile` is
+    /// lower < value ≤ upper, `r_rfm` is lower ≤ value < upper.
+    struct Bin {
+        SNAPSHOT => snapshot: NaiveDate,
+        DIMENSION => dimension: &'static str,
+        SCORE => score: u8,
+        LOWER => lower: Option<f64>,
+        UPPER => upper: Option<f64>,
+        CUSTOMERS => customers: u32,
+        REQUESTED_BINS => requested: u8,
+        EFFECTIVE_BINS => effective: u8,
+    }
+}
+
 /// The table `score_bins`: one row per (snapshot, dimension, score), including empty bins.
-///
-/// Columns: `snapshot` date, `dimension` text, `score` u8, `lower` and `upper` f64 (null for an
-/// open end), `customers` u32, `requested_bins` u8, `effective_bins` u8. The method sets which end
-/// is inclusive: `quantile` is lower < value ≤ upper, `r_rfm` is lower ≤ value < upper.
 pub fn score_bins(scored: &Scored) -> PolarsResult<DataFrame> {
     let counts: Vec<(NaiveDate, [Vec<u32>; 3])> = by_snapshot(&scored.frame)?
         .iter()
@@ -227,49 +223,33 @@ pub fn bins_from_counts(
     bins: [u8; 3],
     counts: &[(NaiveDate, [Vec<u32>; 3])],
 ) -> PolarsResult<DataFrame> {
-    struct Bin<'a> {
-        cut: &'a Cut,
-        score: u8,
-        /// Index of the bin from the lowest values.
-        idx: usize,
-        customers: u32,
-        requested: u8,
-        effective: u8,
-    }
-
-    impl Bin<'_> {
-        fn cut_point(&self, idx: Option<usize>) -> Option<f64> {
-            let point = self.cut.points.points().get(idx?).copied()?;
-            point.is_finite().then_some(point)
-        }
-    }
-
     let mut rows = Vec::new();
-    for cut in cuts {
-        let requested = bins[cut.dimension as usize];
+    for &Cut { snapshot, dimension, ref points } in cuts {
+        let requested = bins[dimension as usize];
         let mut customers = counts
             .iter()
-            .find(|(date, _)| *date == cut.snapshot)
-            .map_or_else(Vec::new, |(_, counts)| counts[cut.dimension as usize].clone());
+            .find(|(date, _)| *date == snapshot)
+            .map_or_else(Vec::new, |(_, counts)| counts[dimension as usize].clone());
         customers.resize(usize::from(requested), 0);
         let effective = customers.iter().filter(|count| **count > 0).count() as u8;
+        let point = |idx: usize| points.points.get(idx).copied().filter(|x| x.is_finite());
         // If bins were merged, the best score is the number of remaining bins.
-        let best = cut.points.points().len() as u8 + 1;
+        let best = points.points.len() as u8 + 1;
         for (score, customers) in (1..=requested).zip(customers) {
             let from_lowest =
-                if cut.dimension.reversed() { best.wrapping_sub(score) } else { score - 1 };
+                if dimension.reversed() { best.wrapping_sub(score) } else { score - 1 };
             let idx = usize::from(from_lowest);
-            rows.push(Bin { cut, score, idx, customers, requested, effective });
+            rows.push(Bin {
+                snapshot,
+                dimension: dimension.value(),
+                score,
+                lower: idx.checked_sub(1).and_then(point),
+                upper: point(idx),
+                customers,
+                requested,
+                effective,
+            });
         }
     }
-    df![
-        SNAPSHOT => rows.iter().map(|bin| bin.cut.snapshot).collect::<Vec<_>>(),
-        DIMENSION => rows.iter().map(|bin| bin.cut.dimension.value()).collect::<Vec<_>>(),
-        SCORE => rows.iter().map(|bin| bin.score).collect::<Vec<_>>(),
-        LOWER => rows.iter().map(|bin| bin.cut_point(bin.idx.checked_sub(1))).collect::<Vec<_>>(),
-        UPPER => rows.iter().map(|bin| bin.cut_point(Some(bin.idx))).collect::<Vec<_>>(),
-        CUSTOMERS => rows.iter().map(|bin| bin.customers).collect::<Vec<_>>(),
-        REQUESTED_BINS => rows.iter().map(|bin| bin.requested).collect::<Vec<_>>(),
-        EFFECTIVE_BINS => rows.iter().map(|bin| bin.effective).collect::<Vec<_>>(),
-    ]
+    Bin::frame(rows)
 }

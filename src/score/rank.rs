@@ -9,13 +9,14 @@ use super::{Dimension, DimensionParams, Method};
 pub(super) fn score(params: &DimensionParams, dimension: Dimension, n: usize) -> Option<Expr> {
     let n = n as i64;
     let bins = i64::from(params.bins);
+    let descending = params.method == Method::Rank && dimension.reversed();
+    let options = RankOptions { method: RankMethod::Ordinal, descending };
+    // Zero-based.
+    let rank = col(dimension.value()).rank(options, None).cast(DataType::Int64) - lit(1i64);
     match params.method {
         Method::Rank => {
             // n-tiles, as SQL's NTILE from the worst customer to the best: the first n mod bins
             // tiles have one more customer.
-            let descending = dimension.reversed();
-            let rank =
-                ordinal_rank(dimension, RankOptions { method: RankMethod::Ordinal, descending });
             let size = n / bins;
             let larger = n % bins;
             let in_larger = lit(larger * (size + 1));
@@ -28,18 +29,11 @@ pub(super) fn score(params: &DimensionParams, dimension: Dimension, n: usize) ->
         Method::RankQcut => {
             // pandas.qcut over rank(method="first"): type-7 quantiles of 1..n; a rank equal to a
             // cut point is in the lower bin.
-            let options = RankOptions { method: RankMethod::Ordinal, descending: false };
-            let rank = ordinal_rank(dimension, options) * lit(bins);
-            let bin = (1..bins)
-                .map(|i| rank.clone().gt(lit(i * (n - 1))).cast(DataType::UInt8))
-                .fold(lit(0u8), |bin, is_above| bin + is_above);
+            let rank = rank * lit(bins);
+            let is_above = |i: i64| rank.clone().gt(lit(i * (n - 1))).cast(DataType::UInt8);
+            let bin = (1..bins).map(is_above).fold(lit(0u8), |bin, is_above| bin + is_above);
             Some(if dimension.reversed() { lit(params.bins) - bin } else { bin + lit(1u8) })
         }
         _ => None,
     }
-}
-
-/// Zero-based rank, i64.
-fn ordinal_rank(dimension: Dimension, options: RankOptions) -> Expr {
-    col(dimension.value()).rank(options, None).cast(DataType::Int64) - lit(1i64)
 }

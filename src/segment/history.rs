@@ -3,13 +3,11 @@
 use chrono::NaiveDate;
 use polars::prelude::*;
 
-use crate::columns::{
-    CUSTOMER_ID, PREVIOUS_SEGMENT, SEGMENT, SEGMENT_SINCE, SNAPSHOT, SNAPSHOTS_IN_SEGMENT,
-};
+use crate::columns::*;
 
 /// The segments of the previous snapshot, sorted by customer_id.
 #[derive(Debug, Default)]
-pub struct History {
+pub(crate) struct History {
     ids: StringChunked,
     segments: StringChunked,
     stays: Vec<Stay>,
@@ -24,14 +22,14 @@ struct Stay {
 
 impl History {
     /// Adds three columns after `segment` to the customers of one snapshot, which are sorted by
-    /// customer_id: `previous_segment` text, the segment at the previous snapshot, null for customers
-    /// who were not in it; `segment_since` date, the first of the consecutive snapshots in the
-    /// segment; and `snapshots_in_segment` u32, their number, at least 1. Snapshots must be added in
-    /// ascending order.
-    pub fn add(&mut self, mut frame: DataFrame) -> PolarsResult<DataFrame> {
-        let Some(date) = frame.column(SNAPSHOT)?.date()?.as_date_iter().next().flatten() else {
-            return Err(polars_err!(ComputeError: "a snapshot without customers"));
-        };
+    /// customer_id: `previous_segment` text, the segment at the previous snapshot, null for
+    /// customers who were not in it; `segment_since` date, the first of the consecutive snapshots
+    /// in the segment; and `snapshots_in_segment` u32, their number, at least 1. Snapshots must be
+    /// added in ascending order.
+    pub(crate) fn add(&mut self, mut frame: DataFrame) -> PolarsResult<DataFrame> {
+        let date = frame.column(SNAPSHOT)?.date()?.as_date_iter().next().flatten();
+        let since =
+            date.ok_or_else(|| polars_err!(ComputeError: "a snapshot without customers"))?;
         let ids = frame.column(CUSTOMER_ID)?.str()?.clone();
         let segments = frame.column(SEGMENT)?.str()?.clone();
         let mut previous_segments = Vec::with_capacity(ids.len());
@@ -47,21 +45,16 @@ impl History {
                 Some(((_, other), stay)) if other == segment => {
                     Stay { snapshots: stay.snapshots + 1, ..*stay }
                 }
-                _ => Stay { since: date, snapshots: 1 },
+                _ => Stay { since, snapshots: 1 },
             });
         }
         drop(previous);
         let since: Vec<NaiveDate> = stays.iter().map(|stay| stay.since).collect();
         let snapshots: Vec<u32> = stays.iter().map(|stay| stay.snapshots).collect();
-        let columns = [
-            Column::new(PREVIOUS_SEGMENT.into(), previous_segments),
-            Column::new(SEGMENT_SINCE.into(), since),
-            Column::new(SNAPSHOTS_IN_SEGMENT.into(), snapshots),
-        ];
         let after = frame.try_get_column_index(SEGMENT)? + 1;
-        for (i, column) in columns.into_iter().enumerate() {
-            frame.insert_column(after + i, column)?;
-        }
+        frame.insert_column(after, Column::new(PREVIOUS_SEGMENT.into(), previous_segments))?;
+        frame.insert_column(after + 1, Column::new(SEGMENT_SINCE.into(), since))?;
+        frame.insert_column(after + 2, Column::new(SNAPSHOTS_IN_SEGMENT.into(), snapshots))?;
         *self = Self { ids, segments, stays };
         Ok(frame)
     }

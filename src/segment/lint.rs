@@ -4,7 +4,7 @@ use super::map::{Code, Rule, SegmentMap};
 
 /// The findings of [`lint`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Findings {
+pub(crate) struct Findings {
     /// The inspected codes: all codes of the map's bins, or those that a run reached.
     pub codes: Vec<Code>,
     /// Codes that no rule matches, even if `otherwise` sets their segment.
@@ -22,31 +22,24 @@ pub struct Findings {
 ///
 /// A rule with a predicate on values may or may not match, so it neither covers codes nor shadows
 /// rules, but its segment is reachable.
-pub fn lint(map: &SegmentMap, reached: impl Fn(Code) -> bool) -> Findings {
+pub(crate) fn lint(map: &SegmentMap, reached: impl Fn(Code) -> bool) -> Findings {
     let codes: Vec<Code> = map.codes().filter(|code| reached(*code)).collect();
-    let covered = |code: Code| matching(map, code).any(|(_, rule)| rule.values.is_none());
-    let select = |wanted: &dyn Fn(Code) -> bool| -> Vec<Code> {
-        codes.iter().copied().filter(|code| wanted(*code)).collect()
+    let mut uncovered = codes.clone();
+    uncovered.retain(|code| matching(map, *code).all(|(_, rule)| rule.values.is_some()));
+    let mut overlapping = codes.clone();
+    overlapping.retain(|code| matching(map, *code).count() > 1);
+    let deciding: Vec<_> = codes.iter().flat_map(|code| deciding(map, *code)).collect();
+    let is_shadowed = |rule: &usize| deciding.iter().all(|(other, _)| other != rule);
+    let is_unreachable = |segment: &usize| {
+        let is_otherwise = map.otherwise == Some(*segment) && !uncovered.is_empty();
+        !is_otherwise && deciding.iter().all(|(_, rule)| rule.segment != *segment)
     };
-    let uncovered = select(&|code| !covered(code));
-    let overlapping = select(&|code| matching(map, code).count() > 1);
-    let mut effective = vec![false; map.rules.len()];
-    let mut reachable = vec![false; map.segments.len()];
-    for (idx, rule) in codes.iter().flat_map(|code| deciding(map, *code)) {
-        effective[idx] = true;
-        reachable[rule.segment] = true;
-    }
-    if let Some(segment) = map.otherwise
-        && !uncovered.is_empty()
-    {
-        reachable[segment] = true;
-    }
     Findings {
+        shadowed: (0..map.rules.len()).filter(is_shadowed).collect(),
+        unreachable: (0..map.segments.len()).filter(is_unreachable).collect(),
         codes,
         uncovered,
         overlapping,
-        shadowed: positions_of_false(&effective),
-        unreachable: positions_of_false(&reachable),
     }
 }
 
@@ -58,8 +51,4 @@ fn matching(map: &SegmentMap, code: Code) -> impl Iterator<Item = (usize, &Rule)
 fn deciding(map: &SegmentMap, code: Code) -> impl Iterator<Item = (usize, &Rule)> {
     let unconditional = matching(map, code).position(|(_, rule)| rule.values.is_none());
     matching(map, code).take(unconditional.map_or(usize::MAX, |position| position + 1))
-}
-
-fn positions_of_false(flags: &[bool]) -> Vec<usize> {
-    (0..flags.len()).filter(|idx| !flags[*idx]).collect()
 }

@@ -2,10 +2,10 @@
 
 use polars::prelude::Expr;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// Scores of recency, frequency and monetary value.
-pub type Code = [u8; 3];
+pub(crate) type Code = [u8; 3];
 
 /// A checked map: its rules refer to its own segments and bins.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -38,7 +38,6 @@ pub struct SegmentDef {
 /// A segment with conditions, all of which must be true.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Rule {
-    /// Index of the segment.
     pub segment: usize,
     /// Inclusive ranges of the recency, frequency and monetary scores.
     pub ranges: [[u8; 2]; 3],
@@ -52,31 +51,24 @@ pub struct Rule {
 }
 
 /// A predicate on the values behind the scores.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(transparent)]
 pub struct Values {
     /// The predicate as the user wrote it.
     pub sql: String,
     /// The predicate over the columns of the snapshots.
+    #[serde(skip)]
     pub holds: Expr,
-}
-
-impl Serialize for Values {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.sql.serialize(serializer)
-    }
 }
 
 impl Rule {
     /// Whether the rule matches a code, regardless of its predicate on values.
     pub fn matches(&self, code: Code) -> bool {
         let [_, f, m] = code;
-        let in_ranges = self
-            .ranges
-            .iter()
-            .zip(code)
-            .all(|([low, high], score)| (*low..=*high).contains(&score));
-        let in_fm_sum = self.fm_sum.is_none_or(|[low, high]| (low..=high).contains(&(f + m)));
-        in_ranges && in_fm_sum && self.codes.as_ref().is_none_or(|codes| codes.contains(&code))
+        let is_within = |[low, high]: [u8; 2], score: u8| (low..=high).contains(&score);
+        self.ranges.into_iter().zip(code).all(|(range, score)| is_within(range, score))
+            && self.fm_sum.is_none_or(|range| is_within(range, f + m))
+            && self.codes.as_ref().is_none_or(|codes| codes.contains(&code))
     }
 }
 
@@ -88,22 +80,14 @@ impl SegmentMap {
     /// Index of the segment of a code: that of the first matching rule without a predicate on
     /// values, else `otherwise`.
     pub fn segment_of(&self, code: Code) -> Option<usize> {
-        self.rules
-            .iter()
-            .find(|rule| rule.values.is_none() && rule.matches(code))
-            .map(|rule| rule.segment)
-            .or(self.otherwise)
+        let decides = |rule: &&Rule| rule.values.is_none() && rule.matches(code);
+        self.rules.iter().find(decides).map(|rule| rule.segment).or(self.otherwise)
     }
 
     /// Every code of the map's bins, starting with 1-1-1.
     pub fn codes(&self) -> impl Iterator<Item = Code> + use<> {
         let n = self.bins;
         (1..=n).flat_map(move |r| (1..=n).flat_map(move |f| (1..=n).map(move |m| [r, f, m])))
-    }
-
-    /// Codes without a segment.
-    pub fn uncovered_codes(&self) -> Vec<Code> {
-        self.codes().filter(|&code| self.segment_of(code).is_none()).collect()
     }
 
     /// A code as in the column `rfm_code`.

@@ -5,16 +5,17 @@ use chrono::NaiveDate;
 use polars::prelude::*;
 
 use crate::columns::*;
-use crate::score::{Cut, CutPoints, Dimension, Scored};
+use crate::rfm::by_snapshot;
+use crate::score::{Cut, CutPoints, Dimension, Scored, cuts_at};
 use crate::tables::TableId;
 
 mod history;
-pub mod lint;
-pub mod map;
-pub mod why;
+pub(crate) mod lint;
+pub(crate) mod map;
+pub(crate) mod why;
 
-pub use history::History;
-pub use map::{Rule, SegmentDef, SegmentMap, Values};
+pub(crate) use history::History;
+pub(crate) use map::{Code, Rule, SegmentDef, SegmentMap, Values};
 
 /// Every customer with their segment.
 #[derive(Debug, Clone, Default)]
@@ -29,7 +30,7 @@ pub struct Segmented {
 }
 
 /// Casts and sorts segments that a cluster wrote to the types and order of this module.
-pub fn normalise(mut segments: LazyFrame) -> PolarsResult<DataFrame> {
+pub(crate) fn normalise(mut segments: LazyFrame) -> PolarsResult<DataFrame> {
     let names: Vec<PlSmallStr> = segments.collect_schema()?.iter_names().cloned().collect();
     let table = TableId::Segments.table();
     let typed: Vec<Expr> =
@@ -38,20 +39,20 @@ pub fn normalise(mut segments: LazyFrame) -> PolarsResult<DataFrame> {
 }
 
 /// Assigns every customer to the segment of the first rule that matches.
-pub fn segment(map: &SegmentMap, scored: Scored) -> PolarsResult<Segmented> {
+pub(crate) fn segment(map: &SegmentMap, scored: Scored) -> PolarsResult<Segmented> {
     let Scored { frame, dates, cuts, .. } = scored;
     let frame = frame.lazy().with_column(segment_name(map)).collect()?;
     Ok(Segmented { frame, dates, cuts })
 }
 
 /// The same customers, scored and assigned by other cut points.
-pub fn rescore_with(
+pub(crate) fn rescore_with(
     map: &SegmentMap,
     frame: DataFrame,
     points: [&CutPoints; 3],
 ) -> PolarsResult<DataFrame> {
     let scores = Dimension::ALL.map(|dimension| {
-        let score = points[dimension as usize].score_expr(col(dimension.value()), dimension);
+        let score = points[dimension as usize].score_expr(dimension);
         score.cast(DataType::UInt8).alias(dimension.score())
     });
     frame.lazy().with_columns(scores).with_column(segment_name(map)).collect()
@@ -73,7 +74,7 @@ fn first_match(map: &SegmentMap, otherwise: Expr, value: impl Fn(usize, &Rule) -
 /// Adds why each customer is in their segment: `rule` u32, the number of the matching rule from 1,
 /// and for each dimension `…_to_next` f64 and `…_next_segment` text. Money has `money_factor` minor
 /// units.
-pub fn explain(
+pub(crate) fn explain(
     map: &SegmentMap,
     segmented: Segmented,
     money_factor: f64,
@@ -81,71 +82,62 @@ pub fn explain(
     let no_rule = lit(NULL).cast(DataType::UInt32);
     let rule = first_match(map, no_rule, |idx, _| lit(idx as u32 + 1)).alias(RULE);
     let mut frame = segmented.frame.clone().lazy().with_column(rule).collect()?;
-    let dates: Vec<Option<NaiveDate>> = frame.column(SNAPSHOT)?.date()?.as_date_iter().collect();
-    let [r, f, m] = Dimension::ALL;
-    let values =
-        [numbers(&frame, r.value())?, numbers(&frame, f.value())?, numbers(&frame, m.value())?];
-    let scores =
-        [numbers(&frame, r.score())?, numbers(&frame, f.score())?, numbers(&frame, m.score())?];
-    let mut changes: [Vec<Option<f64>>; 3] = Default::default();
-    let mut next_segments: [Vec<Option<&str>>; 3] = Default::default();
-    let mut snapshot = None;
-    let mut cuts: Vec<Cut> = Vec::new();
-    for (row, date) in dates.into_iter().enumerate() {
-        if snapshot != date {
-            snapshot = date;
-            cuts =
-                segmented.cuts.iter().filter(|cut| Some(cut.snapshot) == date).cloned().collect();
-        }
-        let code = scores.each_ref().map(|scores| scores[row] as u8);
-        let values = values.each_ref().map(|values| values[row]);
-        for score in why::dimension_scores(map, &cuts, values, code, money_factor) {
-            let position = score.dimension as usize;
-            changes[position].push(score.next.as_ref().map(|next| next.change));
-            let segment = score.next.and_then(|next| next.segment);
-            next_segments[position].push(segment.map(|idx| map.name_of(idx)));
+    type Next<'a> = (Vec<Option<f64>>, Vec<Option<&'a str>>);
+    let mut next: [Next<'_>; 3] = Default::default();
+    for (date, part) in by_snapshot(&frame)? {
+        let cuts = cuts_at(&segmented.cuts, date);
+        let values = numbers(&part, Dimension::value)?;
+        let scores = numbers(&part, Dimension::score)?;
+        for (values, scores) in values.into_iter().zip(scores) {
+            let code = scores.map(|score| score as u8);
+            for score in why::dimension_scores(map, cuts, values, code, money_factor) {
+                let (changes, segments) = &mut next[score.dimension as usize];
+                changes.push(score.next.as_ref().map(|next| next.change));
+                let segment = score.next.and_then(|next| next.segment);
+                segments.push(segment.map(|idx| map.name_of(idx)));
+            }
         }
     }
-    for ((dimension, changes), segments) in
-        Dimension::ALL.into_iter().zip(changes).zip(next_segments)
-    {
+    for (dimension, (changes, segments)) in Dimension::ALL.into_iter().zip(next) {
         frame.with_column(Column::new(to_next(dimension.value()).into(), changes))?;
         frame.with_column(Column::new(next_segment(dimension.value()).into(), segments))?;
     }
     Ok(Segmented { frame, ..segmented })
 }
 
-/// A column as f64. Fails if a value is null.
-fn numbers(frame: &DataFrame, name: &str) -> PolarsResult<Vec<f64>> {
-    let column = frame.column(name)?.cast(&DataType::Float64)?;
-    let values = column.f64()?.iter();
-    values
-        .map(|value| value.ok_or_else(|| polars_err!(ComputeError: "`{name}` has a null value")))
-        .collect()
+/// A column of each dimension by row, as f64. Fails if a value is null.
+fn numbers(
+    frame: &DataFrame,
+    column: fn(Dimension) -> &'static str,
+) -> PolarsResult<Vec<[f64; 3]>> {
+    let mut rows = vec![[0.0; 3]; frame.height()];
+    for dimension in Dimension::ALL {
+        let name = column(dimension);
+        let values = frame.column(name)?.cast(&DataType::Float64)?;
+        for (row, value) in rows.iter_mut().zip(values.f64()?.iter()) {
+            let null = || polars_err!(ComputeError: "`{name}` has a null value");
+            row[dimension as usize] = value.ok_or_else(null)?;
+        }
+    }
+    Ok(rows)
 }
 
 fn matches(rule: &Rule) -> Expr {
-    let score = |dimension: Dimension| col(dimension.score());
-    let conditions =
-        Dimension::ALL
-            .into_iter()
-            .zip(rule.ranges)
-            .map(|(dimension, range)| is_within(score(dimension), range))
-            .chain(rule.fm_sum.map(|range| {
-                is_within(score(Dimension::Frequency) + score(Dimension::Monetary), range)
-            }))
-            .chain(rule.codes.as_ref().map(|codes| {
-                codes.iter().map(is_code).reduce(Expr::or).unwrap_or_else(|| lit(false))
-            }))
-            .chain(rule.values.as_ref().map(|values| values.holds.clone().fill_null(lit(false))));
-    conditions.reduce(Expr::and).unwrap_or_else(|| lit(true))
+    let [r, f, m] = Dimension::ALL
+        .map(|dimension| is_within(col(dimension.score()), rule.ranges[dimension as usize]));
+    let fm_sum = rule.fm_sum.map(|range| is_within(col(F_SCORE) + col(M_SCORE), range));
+    let any_of = |codes: &Vec<Code>| codes.iter().map(is_code).fold(lit(false), Expr::or);
+    let codes = rule.codes.as_ref().map(any_of);
+    let values = rule.values.as_ref().map(|values| values.holds.clone().fill_null(lit(false)));
+    [fm_sum, codes, values].into_iter().flatten().fold(r.and(f).and(m), Expr::and)
 }
 
 fn is_within(value: Expr, [low, high]: [u8; 2]) -> Expr {
     value.clone().gt_eq(lit(low)).and(value.lt_eq(lit(high)))
 }
 
-fn is_code([r, f, m]: &[u8; 3]) -> Expr {
-    let is = |dimension: Dimension, score: u8| col(dimension.score()).eq(lit(score));
-    is(Dimension::Recency, *r).and(is(Dimension::Frequency, *f)).and(is(Dimension::Monetary, *m))
+fn is_code(code: &Code) -> Expr {
+    let [r, f, m] =
+        Dimension::ALL.map(|dimension| col(dimension.score()).eq(lit(code[dimension as usize])));
+    r.and(f).and(m)
 }

@@ -32,9 +32,6 @@ pub(crate) struct FittedParams {
 
 impl FittedParams {
     /// The parameters of a run. Its cut points are the frozen ones, or those of its newest snapshot.
-    ///
-    /// # Errors
-    /// A run without snapshots.
     pub(crate) fn new(
         p: &Pipeline,
         run: &SegmentedRun,
@@ -78,7 +75,6 @@ impl FittedParams {
         })
     }
 
-    /// Cut points alone.
     #[cfg(feature = "spark")]
     pub(crate) fn of_cut_points(frozen: &FrozenCutPoints) -> Self {
         let cut_points = Some(CutPointsRecord::from(frozen));
@@ -87,9 +83,6 @@ impl FittedParams {
 }
 
 /// The files of the artefact.
-///
-/// # Errors
-/// Exchange rates or labels that can no longer be read.
 pub(crate) fn artefact_files(
     p: &Pipeline,
     fitted: FittedParams,

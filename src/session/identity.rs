@@ -29,9 +29,6 @@ pub(crate) fn run_id(p: &Pipeline, inputs: &[Input]) -> String {
 }
 
 /// Size and hash of every input file, each once.
-///
-/// # Errors
-/// A file that cannot be read.
 pub(crate) fn input_files(p: &Pipeline) -> Result<Vec<Input>, Error> {
     let customers = p.ingest.customers.iter().flat_map(|customers| &customers.set.files);
     let rates = p.ingest.rates.iter().map(|rates| &rates.file);

@@ -12,7 +12,6 @@ use crate::tables::TableId;
 
 /// An earlier run, and its snapshots that are still valid.
 pub(crate) struct ReusableSnapshots {
-    /// The run.
     pub(crate) run: Published,
     /// Dates of the valid snapshots, ascending.
     pub(crate) dates: Vec<NaiveDate>,
@@ -37,9 +36,6 @@ impl ReusableSnapshots {
     }
 
     /// A valid snapshot with its measures. Scores and segments are computed again.
-    ///
-    /// # Errors
-    /// Files of the earlier run that cannot be read.
     pub(crate) fn measured(&self, p: &Pipeline, date: NaiveDate) -> Result<Snapshots, Error> {
         let engine = || Error::engine("rfm");
         let frame = self.run.segments(date)?;

@@ -1,6 +1,6 @@
 //! A session over a pipeline: the stages in order, each computed once and only if needed.
 //!
-//! Side inputs and order facts are computed once. After them, [`Session::snapshots`] yields the
+//! Side inputs and order facts are computed once. After them, `Session::snapshots` yields the
 //! snapshots one by one: measured, scored and named. Models and evaluation take what they need from
 //! the session. [`run()`] is a session and a destination. The commands `peek`, `why`, `explain` and
 //! `score` are a session up to a stage.
@@ -94,15 +94,11 @@ impl<'p> Session<'p> {
         Self { rejects: Some(path), ..self }
     }
 
-    /// The pipeline.
     pub fn pipeline(&self) -> &'p Pipeline {
         self.p
     }
 
     /// `ingest`: the tables besides the transactions.
-    ///
-    /// # Errors
-    /// A file that cannot be read.
     pub(crate) fn side_inputs(&self) -> Result<&SideInputs, Error> {
         get_or_compute(&self.side_inputs, || SideInputs::read(self.p))
     }
@@ -120,9 +116,6 @@ impl<'p> Session<'p> {
     }
 
     /// `checks`: the result of every check.
-    ///
-    /// # Errors
-    /// As [`Self::facts`].
     pub(crate) fn check_results(&self) -> Result<Vec<CheckResult>, Error> {
         let facts = self.facts()?;
         let _span = info_span!("checks").entered();
@@ -144,9 +137,6 @@ impl<'p> Session<'p> {
     }
 
     /// The snapshot dates, each with a hash of all rows that the snapshot depends on.
-    ///
-    /// # Errors
-    /// As [`Self::dates`].
     pub(crate) fn fingerprints(&self) -> Result<SnapshotFingerprints, Error> {
         let facts = self.facts()?;
         let _span = info_span!("rfm").entered();
@@ -164,9 +154,6 @@ impl<'p> Session<'p> {
     }
 
     /// `rfm`: the customers of one snapshot with their measures.
-    ///
-    /// # Errors
-    /// A snapshot without customers.
     pub(crate) fn measure(&self, date: NaiveDate) -> Result<Snapshots, Error> {
         let facts = self.facts()?;
         let customers = self.customers()?;
@@ -177,9 +164,6 @@ impl<'p> Session<'p> {
     }
 
     /// `score`: the scores of measured customers.
-    ///
-    /// # Errors
-    /// As [`Self::frozen`].
     pub(crate) fn score(&self, snapshots: Snapshots) -> Result<Scored, Error> {
         let frozen = self.frozen()?;
         let _span = info_span!("score", rows = snapshots.frame.height()).entered();
@@ -205,15 +189,12 @@ impl<'p> Session<'p> {
             SnapshotDates::Given(vec![date]).within(first, last)?;
         }
         let scored = score::score(&self.p.score, self.measure(date)?, None);
-        let frozen = scored
-            .and_then(|scored| FrozenCutPoints::new(&scored.frame, &scored.cuts, date));
+        let frozen =
+            scored.and_then(|scored| FrozenCutPoints::new(&scored.frame, &scored.cuts, date));
         frozen.map(Some).map_err(Error::engine("score"))
     }
 
     /// The snapshots, one by one: measured, scored and named.
-    ///
-    /// # Errors
-    /// As [`Self::dates`].
     pub(crate) fn snapshots(&self) -> Result<SnapshotStream<'_, 'p>, Error> {
         Ok(SnapshotStream::new(self, self.dates()?, None))
     }
@@ -229,9 +210,6 @@ impl<'p> Session<'p> {
 
     /// Snapshots that are not published but needed by validity and models before the newest one.
     /// Snapshots before the first line of the source, and those without customers, are left out.
-    ///
-    /// # Errors
-    /// As [`Self::facts`].
     pub(crate) fn earlier_snapshots(
         &self,
         published: &[NaiveDate],
@@ -289,9 +267,6 @@ impl<'p> Session<'p> {
     }
 
     /// `evaluate`: the tables besides the segments.
-    ///
-    /// # Errors
-    /// As [`Self::facts`].
     pub(crate) fn evaluate(
         &self,
         run: SegmentedRun,

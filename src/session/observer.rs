@@ -7,11 +7,8 @@ use crate::progress::{ScanObserver, Silent};
 /// What is known once the source is read and its checks passed.
 #[derive(Debug)]
 pub struct Scanned<'a> {
-    /// The input files.
     pub inputs: &'a [Input],
-    /// Rows of all sources.
     pub rows: u64,
-    /// Results of the checks.
     pub checks: &'a [CheckResult],
 }
 

@@ -19,24 +19,19 @@ use crate::publish::{self, OnFailedGate, Publication, Published, Staging};
 use crate::rfm;
 use crate::score::Cut;
 
-/// Options of one run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RunOptions {
-    /// What to do if a gate fails.
     pub on_failed_gate: OnFailedGate,
     /// Compute only the snapshots that have changed since the published run.
     pub incremental: bool,
 }
 
-/// Result of a run.
 pub enum Outcome {
     /// Equal inputs, definition and version have been published already.
     UpToDate(Box<Published>),
     /// A new run is published.
     Published {
-        /// The record of the run.
         manifest: Box<Manifest>,
-        /// Its tables.
         tables: Tables,
         /// Snapshots that were reused from the run before.
         reused: Vec<NaiveDate>,
@@ -105,9 +100,6 @@ fn is_up_to_date(run: &Published, run_id: &str, options: RunOptions) -> bool {
 }
 
 /// Fails the run if a check failed whose severity is `fail`. Its ledger and rejects are kept then.
-///
-/// # Errors
-/// A failed check.
 pub(crate) fn check(
     p: &Pipeline,
     results: &[CheckResult],

@@ -23,17 +23,12 @@ use crate::publish;
 /// Tables besides the transactions.
 #[derive(Debug, Default)]
 pub(crate) struct SideInputs {
-    /// Customers' attributes.
     pub(crate) customers: Option<LookupTable>,
     /// Labels by the model that learns them.
     pub(crate) labels: BTreeMap<String, LookupTable>,
 }
 
 impl SideInputs {
-    /// Reads all tables.
-    ///
-    /// # Errors
-    /// A file that cannot be read.
     pub(crate) fn read(p: &Pipeline) -> Result<Self, Error> {
         let _span = info_span!("ingest").entered();
         let customers = p.ingest.customers.as_ref();
@@ -70,9 +65,6 @@ impl SideInputs {
 
 impl Session<'_> {
     /// `ingest`: the plan of the lines with the pipeline's columns.
-    ///
-    /// # Errors
-    /// A file that cannot be planned.
     pub(crate) fn lines(&self, reading: Reading) -> Result<Lines, Error> {
         let observer: Arc<dyn ScanObserver> = self.observer.clone();
         info_span!("ingest")
@@ -81,9 +73,6 @@ impl Session<'_> {
     }
 
     /// `ingest` and `clean`: the plan of the lines with their outcomes.
-    ///
-    /// # Errors
-    /// A file that cannot be planned.
     pub(crate) fn marked_lines(
         &self,
         reading: Reading,
@@ -97,9 +86,6 @@ impl Session<'_> {
 
     /// `clean`: pairs returns with purchases, if returns are matched. Reads the source twice: for
     /// the returns, and for the lines of their customers and products.
-    ///
-    /// # Errors
-    /// A source that cannot be read.
     pub(crate) fn pairs(&self) -> Result<Option<Pairs>, Error> {
         if !self.p.clean.iter().any(Step::matches_returns) {
             return Ok(None);

@@ -28,17 +28,13 @@ pub(crate) struct InputColumn {
 /// Type of an input column, and whether it may be null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum InputKind {
-    /// Text, not null.
     Id,
     /// Whole days, not null.
     Days,
     /// Whole number from 0, not null.
     Count,
-    /// Number, not null.
     Money,
-    /// Number or null.
     Number,
-    /// Text or null.
     Text,
 }
 
@@ -94,9 +90,6 @@ impl Scorer {
 
     /// Reads the sources and scores every customer: one row each, sorted by customer, with the
     /// columns of `segments` except those about earlier snapshots.
-    ///
-    /// # Errors
-    /// A source that cannot be read, or has no customers.
     pub(crate) fn score_sources(&self, observer: Arc<dyn RunObserver>) -> Result<DataFrame, Error> {
         let session = Session::open(&self.p, observer);
         let rows = session.facts()?.rows_by_reason().map_err(Error::engine("orders"))?;
@@ -107,9 +100,6 @@ impl Scorer {
     }
 
     /// Scores measured customers. Their rows keep their order.
-    ///
-    /// # Errors
-    /// Features that are not finite.
     pub(crate) fn score(&self, mut snapshots: Snapshots) -> Result<DataFrame, Error> {
         if let Some(limit) = self.p.rfm.fitted.limit {
             let monetary = col(MONETARY);
@@ -133,7 +123,6 @@ impl Scorer {
         Ok(frame)
     }
 
-    /// The snapshot date.
     pub(crate) fn as_of(&self) -> NaiveDate {
         self.as_of
     }

@@ -93,19 +93,13 @@ pub(super) fn explain(p: &Pipeline, segmented: Segmented) -> Result<Segmented, E
 /// All snapshots of a session.
 #[derive(Debug, Default)]
 pub(crate) struct SegmentedRun {
-    /// Customers of all snapshots.
     pub(crate) segmented: Segmented,
     /// Cut points of each snapshot's own customers.
     pub(crate) refit: Vec<Cut>,
-    /// Further tables.
     pub(crate) tables: BTreeMap<TableId, DataFrame>,
 }
 
 impl SegmentedRun {
-    /// Collects a stream.
-    ///
-    /// # Errors
-    /// The first snapshot that fails.
     pub(crate) fn collect(stream: SnapshotStream<'_, '_>) -> Result<Self, Error> {
         let mut run = Self::default();
         let engine = || Error::engine("segment");

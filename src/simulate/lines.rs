@@ -17,7 +17,6 @@ const MICROSECONDS_IN_DAY: i64 = 86_400_000_000;
 /// Countries of one in eleven customers. The others are in the United Kingdom.
 const ABROAD: [&str; 8] =
     ["Germany", "France", "EIRE", "Spain", "Netherlands", "Belgium", "Switzerland", "Portugal"];
-/// Words of product descriptions.
 #[rustfmt::skip]
 const WORDS: [&str; 32] = [
     "RED", "WHITE", "PINK", "BLUE", "VINTAGE", "RETROSPOT", "SET OF 6", "SMALL", "LARGE", "HANGING",

@@ -38,7 +38,6 @@ const CUSTOMERS: u64 = 1 << 40;
 pub struct Simulation {
     /// Number of customers. Some of them never buy.
     pub customers: u64,
-    /// Number of order lines.
     pub lines: u64,
     pub seed: u64,
     pub shape: Shape,

@@ -30,7 +30,6 @@ pub(super) struct Process {
     pub(super) lifetime: f64,
     /// Exponent g of the purchase rates: an order is of customer ⌊N · uᵍ⌋.
     pub(super) tail: f64,
-    /// Lowest customer id.
     pub(super) first_id: u64,
     /// Lines of an order.
     pub(super) lines: LogNormalParams,

@@ -1,14 +1,12 @@
 //! `clean` in SQL: steps mark lines with the reason for their rejection.
 
-use super::text::{any, day, first_match, quoted};
+use super::text::{any, day, first_match, is_blank_text, joined, quoted};
 use super::{Statement, ingest};
-use crate::clean::steps::DuplicateKey;
 use crate::clean::{LineField, Reason, ReturnPolicy, Step};
 use crate::columns::*;
 use crate::pipeline::Pipeline;
 
 const STAGE: &str = "clean";
-/// The view of the marked lines.
 pub(super) const MARKED: &str = "custseg_marked";
 /// Whether an equal accepted line exists before this one.
 const REPEATED: &str = "repeated";
@@ -16,77 +14,54 @@ const REPEATED: &str = "repeated";
 /// Columns of the marked lines besides the reason.
 const COLUMNS: [&str; 9] =
     [CUSTOMER_ID, ORDER_ID, PRODUCT_ID, ORDERED_AT, DAY, QUANTITY, UNIT_PRICE, AMOUNT, MONEY];
-
-/// Keys of the order facts.
 pub(super) const KEYS: [&str; 3] = [CUSTOMER_ID, ORDER_ID, DAY];
 
 /// The view of [`crate::clean::MarkedLines`].
 pub(super) fn marked(p: &Pipeline, reasons: &[Reason]) -> Statement {
-    let source_columns = ingest::carried(p).into_iter().map(|(_, carried)| carried);
-    let columns: Vec<String> =
-        COLUMNS.map(str::to_owned).into_iter().chain(source_columns).collect();
-    let columns = columns.join(", ");
-    let from = format!("SELECT {columns}, {REASON} FROM {}", ingest::LINES);
-    let mut marker = Marker { columns, from, pending: Vec::new() };
+    let source_columns = || ingest::carried(p).into_iter().map(|(_, carried)| carried);
+    let columns = joined(COLUMNS.map(str::to_owned).into_iter().chain(source_columns()), ", ");
+    let mut lines = format!("SELECT {columns}, {REASON} FROM {}", ingest::LINES);
+    // Conditions and reason codes that are not part of the query yet.
+    let mut pending = Vec::new();
     let is_return = is_return(p);
     for (position, step) in p.clean.iter().enumerate() {
-        let codes = (0..reasons.len()).filter(|&code| reasons[code].position == Some(position));
         if let Step::DropDuplicates(_) = step {
-            marker.finish();
-            marker.mark_duplicates(p);
+            // Lines that equal another in every source column: any of them may be the first.
+            lines = format!(
+                "SELECT {columns}, {REASON},\n\
+                 \x20 {REASON} IS NULL AND row_number() OVER (PARTITION BY {REASON} IS NULL, {} \
+                 ORDER BY {DAY}) > 1 AS {REPEATED}\nFROM ({})",
+                joined(source_columns(), ", "),
+                with_reasons(&columns, lines, std::mem::take(&mut pending))
+            );
         }
+        let codes = (0..reasons.len()).filter(|&code| reasons[code].position == Some(position));
         let conditions = rejections(step, &is_return);
-        marker.pending.extend(conditions.into_iter().zip(codes.map(|code| code.to_string())));
+        pending.extend(conditions.into_iter().zip(codes.map(|code| code.to_string())));
     }
     // Lines without a customer id are always rejected: they cannot be segmented.
     let without_customer =
         reasons.iter().position(|reason| reason.step == STAGE && reason.position.is_none());
     let is_blank = is_blank(LineField::CustomerId);
-    marker.pending.extend(without_customer.map(|code| (is_blank, code.to_string())));
-    marker.finish();
-    Statement::view(STAGE, MARKED, marker.from)
+    pending.extend(without_customer.map(|code| (is_blank, code.to_string())));
+    Statement::view(STAGE, MARKED, &with_reasons(&columns, lines, pending))
+}
+
+/// Adds reasons to a query of lines, for lines that have none yet.
+fn with_reasons(columns: &str, lines: String, cases: Vec<(String, String)>) -> String {
+    if cases.is_empty() {
+        return lines;
+    }
+    let reason = first_match(cases, "NULL");
+    format!(
+        "SELECT {columns}, CAST(coalesce({REASON}, {reason}) AS INT) AS {REASON}\nFROM ({lines})"
+    )
 }
 
 /// Whether a line, or a row of order facts, is a return that is kept.
 pub(super) fn is_return(p: &Pipeline) -> String {
     let kept = p.clean.iter().find_map(Step::kept_returns);
     kept.map_or("false".to_owned(), |(prefix, _)| has_order_prefix(prefix))
-}
-
-/// The query of the marked lines while steps are added to it.
-struct Marker {
-    columns: String,
-    from: String,
-    /// Conditions and reason codes that are not part of the query yet.
-    pending: Vec<(String, String)>,
-}
-
-impl Marker {
-    /// Adds the pending reasons to the query, for lines that have none yet.
-    fn finish(&mut self) {
-        if !self.pending.is_empty() {
-            let reason = first_match(std::mem::take(&mut self.pending), "NULL");
-            self.from = format!(
-                "SELECT {}, CAST(coalesce({REASON}, {reason}) AS INT) AS {REASON}\nFROM ({})",
-                self.columns, self.from
-            );
-        }
-    }
-
-    /// Marks accepted lines that equal another in every source column. All are equal, so that any
-    /// of them may be the first.
-    fn mark_duplicates(&mut self, p: &Pipeline) {
-        let source_columns: Vec<String> =
-            ingest::carried(p).into_iter().map(|(_, carried)| carried).collect();
-        self.from = format!(
-            "SELECT {}, {REASON},\n\
-             \x20 {REASON} IS NULL AND row_number() OVER (PARTITION BY {REASON} IS NULL, {} \
-             ORDER BY {DAY}) > 1 AS {REPEATED}\nFROM ({})",
-            self.columns,
-            source_columns.join(", "),
-            self.from
-        );
-    }
 }
 
 /// The conditions under which a step rejects a line, in the order of its reasons.
@@ -98,14 +73,12 @@ fn rejections(step: &Step, is_return: &str) -> Vec<String> {
         }
         Step::Cancellations { .. } => Vec::new(),
         Step::KeepPositive(fields) => {
-            let is_low = |field: &LineField| {
-                format!("(coalesce({} <= 0, false) AND NOT {is_return})", field.column())
-            };
-            fields.iter().map(is_low).collect()
+            let columns = fields.iter().map(|field| field.column());
+            let is_low =
+                |column: &str| format!("(coalesce({column} <= 0, false) AND NOT {is_return})");
+            columns.map(is_low).collect()
         }
-        Step::DropDuplicates(DuplicateKey::WholeRow | DuplicateKey::Fields(_)) => {
-            vec![REPEATED.to_owned()]
-        }
+        Step::DropDuplicates(_) => vec![REPEATED.to_owned()],
         Step::NonProductLines { codes, pattern } => {
             let listed = codes.iter().map(|code| format!("{PRODUCT_ID} = {}", quoted(code)));
             let matched = pattern.iter().map(|pattern| {
@@ -130,9 +103,7 @@ fn has_order_prefix(prefix: &str) -> String {
 fn is_blank(field: LineField) -> String {
     let column = field.column();
     match field {
-        LineField::CustomerId | LineField::OrderId | LineField::ProductId => {
-            format!("coalesce({column} = '', true)")
-        }
+        LineField::CustomerId | LineField::OrderId | LineField::ProductId => is_blank_text(column),
         _ => format!("{column} IS NULL"),
     }
 }

@@ -3,7 +3,7 @@
 #![expect(clippy::result_large_err, reason = "the size of `SparkError` is given by the client")]
 
 use std::net::{TcpStream, ToSocketAddrs};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use std::time::Duration;
 use spark_connect::{SparkError, SparkSession};
 use tracing::{debug, info, info_span};
 
-use super::{Body, SETTINGS, Statement};
+use super::{SETTINGS, Statement};
 use crate::error::{Class, Error};
 
 const STAGE: &str = "spark";
-const DEFAULT_PORT: &str = "15002";
+const DEFAULT_PORT: &str = ":15002";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout of the first response. The client itself retries silently for more than a minute.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -55,14 +55,14 @@ impl Cluster {
 
     /// Writes a table below `to`. A view is not written.
     pub(super) fn write(&self, statement: &Statement, to: &str) -> Result<(), Error> {
-        let Statement { stage, name, body } = statement;
-        let Body::Table { select, path, partition_by } = body else { return Ok(()) };
+        let Statement { stage, name, sql, path: Some(path), partition_by } = statement else {
+            return Ok(());
+        };
         let _span = info_span!("spark", stage).entered();
         info!(table = name, "written by the cluster");
-        let written = self.session.sql(select).and_then(|frame| {
+        let written = self.session.sql(sql).and_then(|frame| {
             let writer = frame.write().mode("overwrite").option("compression", "zstd");
-            let partition_by = partition_by.iter().copied();
-            writer.partition_by(partition_by).parquet(&format!("{to}/{path}"))
+            writer.partition_by(partition_by.iter().copied()).parquet(&format!("{to}/{path}"))
         });
         written.map_err(|error| failed(stage, &error))
     }
@@ -71,14 +71,22 @@ impl Cluster {
     pub(super) fn create_view(&self, statement: &Statement, to: &str) -> Result<(), Error> {
         // The statement runs only when its result is collected.
         let created = self.session.sql(&statement.view_sql(to));
-        let created = created.and_then(|frame| frame.collect_record_batches());
-        created.map(|_| ()).map_err(|error| failed(statement.stage, &error))
+        let created = created.and_then(|frame| frame.collect_record_batches().map(|_| ()));
+        created.map_err(|error| failed(statement.stage, &error))
     }
 
-    /// Fails if the server cannot parse a query. The query is not run.
-    pub(super) fn check_syntax(&self, stage: &'static str, query: &str) -> Result<(), Error> {
+    /// Fails if the server cannot parse a query that pipes rows through a program. It is not run.
+    pub(super) fn check_transform(&self) -> Result<(), Error> {
+        let query = "SELECT TRANSFORM (1) USING 'cat' AS (x STRING)";
         let schema = self.session.sql(query).and_then(|frame| frame.schema().map(|_| ()));
-        schema.map_err(|error| failed(stage, &error))
+        schema.map_err(|error| {
+            let reason: String = describe(&error).chars().take(120).collect();
+            let message = format!(
+                "models with features other than scores need TRANSFORM, which this server does \
+                 not support: {reason} …"
+            );
+            spark_error("model", message)
+        })
     }
 }
 
@@ -109,11 +117,8 @@ fn address(remote: &str) -> &str {
 }
 
 fn check_reachable(address: &str) -> Result<(), Error> {
-    let with_port = if address.contains(':') {
-        address.to_owned()
-    } else {
-        format!("{address}:{DEFAULT_PORT}")
-    };
+    let port = if address.contains(':') { "" } else { DEFAULT_PORT };
+    let with_port = format!("{address}{port}");
     let unreachable =
         |reason: String| spark_error(STAGE, format!("no server at {with_port}: {reason}"));
     let addresses = with_port.to_socket_addrs().map_err(|error| unreachable(error.to_string()))?;
@@ -138,32 +143,33 @@ fn open_session(remote: &str, address: &str) -> Result<(SparkSession, String), E
         // Nothing receives it after the timeout.
         let _ = sender.send(opened);
     });
-    match receiver.recv_timeout(RESPONSE_TIMEOUT) {
-        Ok(opened) => opened.map_err(|error| failed(STAGE, &error)),
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(spark_error(
-            STAGE,
-            format!(
-                "{address} accepts connections, but did not respond within {} s: \
-                 is it Spark Connect?",
-                RESPONSE_TIMEOUT.as_secs()
-            ),
-        )),
-    }
+    let opened = receiver.recv_timeout(RESPONSE_TIMEOUT).map_err(|_| {
+        let seconds = RESPONSE_TIMEOUT.as_secs();
+        let message = format!(
+            "{address} accepts connections, but did not respond within {seconds} s: \
+             is it Spark Connect?"
+        );
+        spark_error(STAGE, message)
+    })?;
+    opened.map_err(|error| failed(STAGE, &error))
+}
+
+fn failed(stage: &'static str, error: &SparkError) -> Error {
+    spark_error(stage, describe(error))
 }
 
 /// The first line of a server's error with its class. The other lines are the plan.
-fn failed(stage: &'static str, error: &SparkError) -> Error {
+fn describe(error: &SparkError) -> String {
     let message = error.message();
     let mut lines = message.lines().map(str::trim);
     let first = lines.find(|line| !line.is_empty()).unwrap_or("failed without a message");
-    let class = error.get_error_class().filter(|class| !class.is_empty());
-    let Some(class) = class.map(|class| format!("[{class}]")) else {
-        return spark_error(stage, first.to_owned());
+    let Some(class) = error.get_error_class().filter(|class| !class.is_empty()) else {
+        return first.to_owned();
     };
     // Some servers repeat the class in the message.
+    let class = format!("[{class}]");
     let rest = first.strip_prefix(class.as_str()).map_or(first, str::trim_start);
-    let message = if rest.contains(&class) { rest.to_owned() } else { format!("{class} {rest}") };
-    spark_error(stage, message)
+    if rest.contains(&class) { rest.to_owned() } else { format!("{class} {rest}") }
 }
 
 pub(super) fn spark_error(stage: &'static str, message: String) -> Error {

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use polars::prelude::DataType;
 
-use super::text::{all, any, first_match, name, quoted};
-use super::{Body, Statement, timestamps};
+use super::Statement;
+use super::text::{
+    all, any, double, first_match, is_blank_text, joined, name, parse_timestamp, quoted,
+};
 use crate::clean::Reason;
 use crate::columns::{
     AMOUNT, CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, REASON, UNIT_PRICE,
@@ -18,8 +20,9 @@ use crate::ingest::schema_mapping::all_columns;
 use crate::ingest::{self, Format, LineAmount, Source, SourceFile};
 use crate::pipeline::Pipeline;
 
-/// The view of all lines.
 pub(super) const LINES: &str = "custseg_lines";
+/// The number fields of a line.
+const NUMBERS: [&str; 3] = [QUANTITY, UNIT_PRICE, AMOUNT];
 /// Pattern of a number. Spark alone would also accept `1d` and surrounding spaces.
 const NUMBER: &str = "^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?\\z";
 
@@ -30,64 +33,52 @@ pub(super) struct Relation<'a> {
     /// The first file, for its columns.
     file: &'a SourceFile,
     path: String,
-    view: String,
 }
 
-/// The views of the CSV files.
-pub(super) fn csv_views(relations: &[Relation<'_>]) -> Vec<Statement> {
-    let csv = relations.iter().filter(|relation| relation.source.set.format == Format::Csv);
-    csv.map(|Relation { source, file, path, view }| {
-        let columns = file.columns.iter().map(|(column, _)| column.clone()).collect();
-        let options = vec![
-            ("path", path.clone()),
-            ("header", "true".to_owned()),
-            ("sep", char::from(source.set.text.separator).to_string()),
-            ("quote", "\"".to_owned()),
-            ("escape", "\"".to_owned()),
-            // Cells may contain line breaks. The file is then read by one task.
-            ("multiLine", "true".to_owned()),
-            ("mode", "FAILFAST".to_owned()),
-            // Detects broken records in unused columns too.
-            ("columnPruning", "false".to_owned()),
-        ];
-        let body = Body::Csv { columns, options };
-        Statement { stage: ingest::STAGE, name: view.clone(), body }
-    })
-    .collect()
-}
-
-/// The view of [`ingest::Lines`]: all lines of all files.
-pub(super) fn lines(p: &Pipeline, relations: &[Relation<'_>], reasons: &[Reason]) -> Statement {
-    let selects = relations.iter().map(|Relation { source, file, path, view }| {
-        let from = match source.set.format {
-            Format::Csv => view.clone(),
-            _ => format!("parquet.{}", name(path)),
+/// The views of the CSV files, and of [`ingest::Lines`]: all lines of all files.
+pub(super) fn statements(p: &Pipeline, reasons: &[Reason]) -> Vec<Statement> {
+    let mut statements = Vec::new();
+    let mut selects = Vec::new();
+    for (index, Relation { source, file, path }) in (1..).zip(relations(p)) {
+        let from = if source.set.format == Format::Csv {
+            let view = format!("custseg_file_{index}");
+            let columns = file.columns.iter().map(|(column, _)| format!("{} STRING", name(column)));
+            // `multiLine`: cells may contain line breaks. The file is then read by one task.
+            // `columnPruning`: detects broken records in unused columns too.
+            let definition = format!(
+                "({}) USING csv OPTIONS (path {}, header 'true', sep {}, quote '\"', escape '\"', \
+                 multiLine 'true', mode 'FAILFAST', columnPruning 'false')",
+                joined(columns, ", "),
+                quoted(&path),
+                quoted(&char::from(source.set.text.separator).to_string())
+            );
+            statements.push(Statement::new(ingest::STAGE, &view, definition));
+            view
+        } else {
+            format!("parquet.{}", name(&path))
         };
-        LineQuery { p, source, file, reasons }.select(&from)
-    });
-    Statement::view(ingest::STAGE, LINES, selects.collect::<Vec<_>>().join("\nUNION ALL\n"))
+        selects.push(LineQuery { p, source, file, reasons }.select(&from));
+    }
+    statements.push(Statement::view(ingest::STAGE, LINES, &selects.join("\nUNION ALL\n")));
+    statements
 }
 
 /// The relations of all sources. Walks the folders of the files.
 pub(super) fn relations(p: &Pipeline) -> Vec<Relation<'_>> {
-    let mut paths: Vec<(&Source, &SourceFile, String)> = Vec::new();
+    let mut relations = Vec::new();
     for source in &p.ingest.sources {
         let files = &source.set.files;
         let same_columns = files.iter().all(|file| file.columns == files[0].columns);
+        let relation = |file, path: PathBuf| {
+            let path = super::url(&path.display().to_string());
+            Relation { source, file, path }
+        };
         match own_folder(files) {
-            Some(folder) if same_columns => paths.push((source, &files[0], folder)),
-            _ => paths.extend(
-                files.iter().map(|file| (source, file, absolute_path(file).display().to_string())),
-            ),
+            Some(folder) if same_columns => relations.push(relation(&files[0], folder)),
+            _ => relations.extend(files.iter().map(|file| relation(file, absolute_path(file)))),
         }
     }
-    let relation = |(index, (source, file, path)): (usize, (_, _, String))| Relation {
-        source,
-        file,
-        path: super::url(&path),
-        view: format!("custseg_file_{index}"),
-    };
-    (1..).zip(paths).map(relation).collect()
+    relations
 }
 
 fn absolute_path(file: &SourceFile) -> PathBuf {
@@ -96,7 +87,7 @@ fn absolute_path(file: &SourceFile) -> PathBuf {
 
 /// The folder that contains these files and no others, if there is one. Only `key=value` folders
 /// may be in between, and no key may be a column name: engines would read it as the column.
-fn own_folder(files: &[SourceFile]) -> Option<String> {
+fn own_folder(files: &[SourceFile]) -> Option<PathBuf> {
     let mut paths: Vec<PathBuf> = files.iter().map(absolute_path).collect();
     paths.sort();
     let (first, last) = (paths.first()?, paths.last()?);
@@ -118,7 +109,7 @@ fn own_folder(files: &[SourceFile]) -> Option<String> {
         folders.is_some_and(|folders| folders.iter().all(is_partition))
     };
     let is_own = files.len() > 1 && visible == paths && paths.iter().all(is_partitioned);
-    is_own.then(|| common.display().to_string())
+    is_own.then_some(common)
 }
 
 /// Whether engines read a file: they skip names that begin with `.` or `_`.
@@ -135,7 +126,6 @@ pub(super) fn carried(p: &Pipeline) -> Vec<(String, String)> {
     columns.map(|(index, column)| (column, format!("source_{index}"))).collect()
 }
 
-/// The query of the lines of one relation.
 struct LineQuery<'a> {
     p: &'a Pipeline,
     source: &'a Source,
@@ -149,11 +139,21 @@ type Fault = (String, String);
 impl LineQuery<'_> {
     fn select(&self, from: &str) -> String {
         let carried = carried(self.p);
-        let numbers = self.number_columns();
-        let mut cells = self.id_cells();
+        let mapped = self.source.columns.mapped();
+        let numbers: Vec<(&str, &str)> =
+            mapped.iter().copied().filter(|(field, _)| NUMBERS.contains(field)).collect();
+        let mut cells = Vec::new();
+        for field in [CUSTOMER_ID, ORDER_ID, PRODUCT_ID] {
+            let column = mapped.iter().find(|(mapped, _)| *mapped == field);
+            let id = column.map_or_else(|| null("STRING"), |(_, column)| self.id(column));
+            cells.push(format!("{id} AS {field}"));
+        }
+        cells.push(format!("{} AS {ORDERED_AT}", self.timestamp()));
+        let ordered_at = name(&self.source.columns.ordered_at);
+        cells.push(format!("{ordered_at} AS cell_{ORDERED_AT}"));
         for (field, column) in &numbers {
-            let scaled =
-                if *field == QUANTITY { String::new() } else { format!(" * {}", self.factor()) };
+            let factor = double(self.p.ingest.money.factor());
+            let scaled = if *field == QUANTITY { String::new() } else { format!(" * {factor}") };
             cells.push(format!("{}{scaled} AS cell_{field}", self.number(column)));
             cells.push(format!("{} AS blank_{field}", self.is_blank(column)));
         }
@@ -167,10 +167,10 @@ impl LineQuery<'_> {
             let columns = self.file.columns.iter().map(|(column, _)| name(column));
             cells.push(format!(
                 "instr(concat_ws('', {}), '\u{fffd}') > 0 AS undecodable",
-                columns.collect::<Vec<_>>().join(", ")
+                joined(columns, ", ")
             ));
         }
-        let values = [QUANTITY, UNIT_PRICE, AMOUNT].map(|field| {
+        let values = NUMBERS.map(|field| {
             if numbers.iter().any(|(known, _)| *known == field) {
                 // Values that do not fit are rejected, and null here.
                 format!(
@@ -199,38 +199,11 @@ impl LineQuery<'_> {
              \x20   FROM {from}\n\
              \x20 )\n\
              )",
-            [QUANTITY, UNIT_PRICE, AMOUNT].join(", "),
+            NUMBERS.join(", "),
             values.join(", "),
             first_match(self.faults(&numbers), "NULL"),
             cells.join(",\n      ")
         )
-    }
-
-    fn id_cells(&self) -> Vec<String> {
-        let columns = &self.source.columns;
-        let optional = |column: &Option<String>| {
-            column.as_ref().map_or_else(|| null("STRING"), |column| self.id(column))
-        };
-        vec![
-            format!("{} AS {CUSTOMER_ID}", self.id(&columns.customer_id)),
-            format!("{} AS {ORDER_ID}", optional(&columns.order_id)),
-            format!("{} AS {PRODUCT_ID}", optional(&columns.product_id)),
-            format!("{} AS {ORDERED_AT}", self.timestamp()),
-            format!("{} AS cell_{ORDERED_AT}", name(&columns.ordered_at)),
-        ]
-    }
-
-    /// The number fields of a line and their source columns.
-    fn number_columns(&self) -> Vec<(&'static str, &str)> {
-        match &self.source.columns.line_amount {
-            LineAmount::Priced { quantity, unit_price } => {
-                vec![(QUANTITY, quantity.as_str()), (UNIT_PRICE, unit_price.as_str())]
-            }
-            LineAmount::Amount { amount, quantity } => {
-                let quantity = quantity.iter().map(|quantity| (QUANTITY, quantity.as_str()));
-                quantity.chain([(AMOUNT, amount.as_str())]).collect()
-            }
-        }
     }
 
     /// An id as text. Pandas stores integers with nulls as floats, which become integers again.
@@ -259,7 +232,7 @@ impl LineQuery<'_> {
 
     fn is_blank(&self, column: &str) -> String {
         if self.is_text(column) {
-            format!("coalesce({} = '', true)", name(column))
+            is_blank_text(&name(column))
         } else {
             format!("{} IS NULL", name(column))
         }
@@ -275,25 +248,41 @@ impl LineQuery<'_> {
         }
     }
 
-    fn factor(&self) -> String {
-        format!("{:?}D", self.p.ingest.money.factor())
-    }
-
     /// The faults of a line. The first that applies is its reason.
-    fn faults(&self, numbers: &[(&'static str, &str)]) -> Vec<Fault> {
+    fn faults(&self, numbers: &[(&str, &str)]) -> Vec<Fault> {
+        let is_csv = self.source.set.format == Format::Csv;
         let mut faults = Vec::new();
-        if self.source.set.format == Format::Csv {
+        if is_csv {
             faults.push(self.fault("undecodable", UNDECODABLE));
         }
         for (field, _) in numbers {
             faults.extend(self.number_faults(field));
             if *field == UNIT_PRICE {
                 let money = format!("abs(rint(cell_{QUANTITY}) * rint(cell_{UNIT_PRICE}))");
-                faults
-                    .push(self.fault(&format!("{money} > {MONEY_LIMIT:?}D"), AMOUNT_OUT_OF_RANGE));
+                let is_too_much = format!("{money} > {MONEY_LIMIT:?}D");
+                faults.push(self.fault(&is_too_much, AMOUNT_OUT_OF_RANGE));
             }
         }
-        faults.extend(self.timestamp_faults());
+        let is_null = format!("{ORDERED_AT} IS NULL");
+        let missing = format!("{ORDERED_AT} missing");
+        if is_csv {
+            let cell = format!("cell_{ORDERED_AT}");
+            let candidates = self.timestamps(&format!("NULLIF({cell}, '')"));
+            let differs = |other: &String| format!("coalesce({other} <> {ORDERED_AT}, false)");
+            let ambiguous = any(candidates.iter().skip(1).map(differs));
+            faults.push(self.fault(&is_blank_text(&cell), &missing));
+            faults.push(self.fault(&is_null, &format!("{ORDERED_AT} not in any declared format")));
+            faults.push(self.fault(&ambiguous, AMBIGUOUS_TIMESTAMP));
+        } else {
+            faults.push(self.fault(&is_null, &missing));
+        }
+        let (first, last) = (YEARS.start(), YEARS.end());
+        let out_of_range = any([
+            format!("{ORDERED_AT} < DATE'{first}-01-01'"),
+            format!("{ORDERED_AT} >= DATE'{}-01-01'", last + 1),
+        ]);
+        let reason = format!("{ORDERED_AT} before {first} or after {last}");
+        faults.push(self.fault(&out_of_range, &reason));
         faults
     }
 
@@ -310,29 +299,27 @@ impl LineQuery<'_> {
     fn number_faults(&self, field: &str) -> Vec<Fault> {
         let cell = format!("cell_{field}");
         let is_missing = format!("blank_{field}");
+        let missing = || self.fault(&is_missing, &format!("{field} missing"));
         let is_no_number = [format!("{cell} IS NULL"), format!("isnan({cell})")];
         let is_too_large = format!("abs({cell}) > {MONEY_LIMIT:?}D");
-        let missing = || self.fault(&is_missing, &format!("{field} missing"));
         if field == QUANTITY {
             let is_fraction = format!("rint({cell}) <> {cell}");
             let is_not_whole = any(is_no_number.into_iter().chain([is_fraction, is_too_large]));
-            let reason = format!("{field} not a whole number");
-            if matches!(self.source.columns.line_amount, LineAmount::Amount { .. }) {
+            let (invalid, code) = self.fault(&is_not_whole, &format!("{field} not a whole number"));
+            return match self.source.columns.line_amount {
                 // Beside an amount the quantity is optional, but must be valid if present.
-                let is_invalid = self.fault(&is_not_whole, &reason);
-                let condition = all([format!("NOT {is_missing}"), is_invalid.0]);
-                return vec![(condition, is_invalid.1)];
-            }
-            return vec![missing(), self.fault(&is_not_whole, &reason)];
+                LineAmount::Amount { .. } => {
+                    vec![(all([format!("NOT {is_missing}"), invalid]), code)]
+                }
+                LineAmount::Priced { .. } => vec![missing(), (invalid, code)],
+            };
         }
         let is_too_fine = format!("abs({cell} - rint({cell})) > {MINOR_TOLERANCE:?}D");
+        let out_of_range = format!("{field} out of range or finer than money.scale");
         vec![
             missing(),
             self.fault(&any(is_no_number), &format!("{field} not a number")),
-            self.fault(
-                &any([is_too_large, is_too_fine]),
-                &format!("{field} out of range or finer than money.scale"),
-            ),
+            self.fault(&any([is_too_large, is_too_fine]), &out_of_range),
         ]
     }
 
@@ -343,7 +330,7 @@ impl LineQuery<'_> {
         match (self.source.set.format, self.source.set.dtype(column)) {
             (Format::Csv | Format::Xlsx, _) => {
                 let formats = &self.source.set.text.datetime_formats;
-                formats.iter().filter_map(|format| timestamps::parse_sql(format, cell)).collect()
+                formats.iter().filter_map(|format| parse_timestamp(format, cell)).collect()
             }
             (Format::Parquet, Some(DataType::Datetime(_, Some(_)))) => {
                 let zone = quoted(self.p.ingest.timezone.name());
@@ -358,33 +345,6 @@ impl LineQuery<'_> {
             [timestamp] => timestamp.clone(),
             candidates => format!("coalesce({})", candidates.join(", ")),
         }
-    }
-
-    fn timestamp_faults(&self) -> Vec<Fault> {
-        let (first, last) = (YEARS.start(), YEARS.end());
-        let is_null = format!("{ORDERED_AT} IS NULL");
-        let missing = format!("{ORDERED_AT} missing");
-        let mut faults = Vec::new();
-        if self.source.set.format == Format::Csv {
-            let is_blank = format!("coalesce(cell_{ORDERED_AT} = '', true)");
-            let unparsed = format!("{ORDERED_AT} not in any declared format");
-            faults.push(self.fault(&is_blank, &missing));
-            faults.push(self.fault(&is_null, &unparsed));
-            let candidates = self.timestamps(&format!("NULLIF(cell_{ORDERED_AT}, '')"));
-            let differs = |other: &String| format!("coalesce({other} <> {ORDERED_AT}, false)");
-            faults.push(
-                self.fault(&any(candidates.iter().skip(1).map(differs)), AMBIGUOUS_TIMESTAMP),
-            );
-        } else {
-            faults.push(self.fault(&is_null, &missing));
-        }
-        let out_of_range = any([
-            format!("{ORDERED_AT} < DATE'{first}-01-01'"),
-            format!("{ORDERED_AT} >= DATE'{}-01-01'", last + 1),
-        ]);
-        let reason = format!("{ORDERED_AT} before {first} or after {last}");
-        faults.push(self.fault(&out_of_range, &reason));
-        faults
     }
 }
 

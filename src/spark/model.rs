@@ -9,10 +9,9 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use polars::prelude::*;
 
-use super::client::spark_error;
+use super::Statement;
 use super::segment::{NAMED, SEGMENTS, columns};
-use super::text::{day, double, name, quoted};
-use super::{Body, Statement};
+use super::text::{day, double, joined, name, quoted};
 use crate::columns::*;
 use crate::error::Error;
 use crate::model::{Assigned, FittedModel};
@@ -21,27 +20,11 @@ use crate::score::Dimension;
 use crate::session::input_columns;
 
 const STAGE: &str = "model";
-/// Path of the sample.
 pub(super) const SAMPLE: &str = "work/sample";
 /// Path of the predictions for the customers in the sample.
 pub(super) const SAMPLE_PREDICTIONS: &str = "work/answers.parquet";
-/// A query that pipes rows through a program, to test the server.
-pub(super) const TRANSFORM_QUERY: &str = "SELECT TRANSFORM (1) USING 'cat' AS (x STRING)";
 
 const SCORES: [&str; 3] = [R_SCORE, F_SCORE, M_SCORE];
-
-/// The error for a server that cannot parse [`TRANSFORM_QUERY`].
-pub(super) fn transform_not_supported(error: Error) -> Error {
-    let reason: String = match error {
-        Error::Stage { source, .. } => source.to_string().chars().take(120).collect(),
-        other => other.to_string(),
-    };
-    let message = format!(
-        "models with features other than scores need TRANSFORM, which this server does not \
-         support: {reason} …"
-    );
-    spark_error(STAGE, message)
-}
 
 /// Whether all models use scores only, so that a table of all score combinations is enough.
 pub(super) fn use_scores_only(p: &Pipeline) -> bool {
@@ -59,13 +42,10 @@ pub(super) fn sample(
 ) -> Statement {
     let total: u64 = segment_sizes.values().sum();
     let size = u64::from(params.sample).min(total);
-    let quotas: Vec<String> = segment_sizes
-        .iter()
-        .map(|(segment, customers)| {
-            let quota = (customers * size).div_ceil(total.max(1));
-            format!("WHEN {} THEN {quota}", quoted(segment))
-        })
-        .collect();
+    let quotas = segment_sizes.iter().map(|(segment, customers)| {
+        let quota = (customers * size).div_ceil(total.max(1));
+        format!("WHEN {} THEN {quota}", quoted(segment))
+    });
     let columns = columns(p).join(", ");
     let hash = format!("md5(concat('{}:', {CUSTOMER_ID}))", params.seed);
     let select = format!(
@@ -75,7 +55,7 @@ pub(super) fn sample(
          \x20 FROM {NAMED} WHERE {SNAPSHOT} = {}\n\
          ) WHERE nth <= CASE {SEGMENT} {} ELSE 0 END",
         day(newest),
-        quotas.join(" ")
+        joined(quotas, " ")
     );
     Statement::table(STAGE, "custseg_sample", SAMPLE, select)
 }
@@ -95,30 +75,25 @@ pub(super) fn segments_with_predictions(
     predictions: &Predictions,
 ) -> Statement {
     let Predictions { query, join_columns, overrides } = predictions;
-    let columns: Vec<String> = columns(p).iter().map(|column| format!("n.{column}")).collect();
-    let predicted: Vec<String> = output_columns(p)
-        .map(|column| match overrides {
-            None => format!("a.{column}"),
-            Some(_) => format!(
-                "CASE WHEN o.{CUSTOMER_ID} IS NULL THEN a.{column} ELSE o.{column} END AS {column}"
-            ),
-        })
-        .collect();
-    let keys: Vec<String> =
-        join_columns.iter().map(|column| format!("a.{column} = n.{column}")).collect();
+    let columns = columns(p).into_iter().map(|column| format!("n.{column}"));
+    let predicted = output_columns(p).map(|column| match overrides {
+        None => format!("a.{column}"),
+        Some(_) => format!(
+            "CASE WHEN o.{CUSTOMER_ID} IS NULL THEN a.{column} ELSE o.{column} END AS {column}"
+        ),
+    });
+    let keys = join_columns.iter().map(|column| format!("a.{column} = n.{column}"));
     let is_newest = format!("n.{SNAPSHOT} = {}", day(newest));
     let overrides = overrides.as_ref().map_or_else(String::new, |query| {
         format!("\nLEFT JOIN ({query}) AS o ON {is_newest} AND o.{CUSTOMER_ID} = n.{CUSTOMER_ID}")
     });
     let select = format!(
-        "SELECT {}, {}, n.{SNAPSHOT}\nFROM {NAMED} AS n\n\
+        "SELECT {}, n.{SNAPSHOT}\nFROM {NAMED} AS n\n\
          LEFT JOIN ({query}) AS a ON {is_newest} AND {}{overrides}",
-        columns.join(", "),
-        predicted.join(", "),
-        keys.join(" AND ")
+        joined(columns.chain(predicted), ", "),
+        joined(keys, " AND ")
     );
-    let body = Body::Table { select, path: SEGMENTS, partition_by: Some(SNAPSHOT) };
-    Statement { stage: STAGE, name: "custseg_segments".to_owned(), body }
+    Statement::table(STAGE, "custseg_segments", SEGMENTS, select)
 }
 
 /// The columns of all models.
@@ -137,22 +112,21 @@ pub(super) fn lookup(
     sample_predictions: &str,
 ) -> Result<Predictions, Error> {
     let frame = score_predictions(p, trained)?;
-    let names: Vec<String> = frame.get_column_names().iter().map(ToString::to_string).collect();
+    let names = || frame.get_column_names().into_iter().map(ToString::to_string);
     let mut rows = Vec::with_capacity(frame.height());
     for row in 0..frame.height() {
-        let cells: PolarsResult<Vec<String>> =
-            frame.columns().iter().map(|column| Ok(literal(&column.get(row)?))).collect();
-        rows.push(format!("({})", cells.map_err(Error::engine(STAGE))?.join(", ")));
+        let cells = frame.columns().iter().map(|column| Ok(literal(&column.get(row)?)));
+        let cells: Vec<String> =
+            cells.collect::<PolarsResult<_>>().map_err(Error::engine(STAGE))?;
+        rows.push(format!("({})", cells.join(", ")));
     }
-    let typed: Vec<String> = names
-        .iter()
-        .map(|name| if SCORES.contains(&name.as_str()) { name.clone() } else { cast(name) })
-        .collect();
+    let typed =
+        names().map(|name| if SCORES.contains(&name.as_str()) { name } else { cast(&name) });
     let query = format!(
         "SELECT {} FROM VALUES\n  {}\n  AS t({})",
-        typed.join(", "),
+        joined(typed, ", "),
         rows.join(",\n  "),
-        names.join(", ")
+        joined(names(), ", ")
     );
     let overrides = Some(format!("SELECT * FROM parquet.{}", name(sample_predictions)));
     Ok(Predictions { query, join_columns: SCORES.to_vec(), overrides })
@@ -163,13 +137,11 @@ fn score_predictions(p: &Pipeline, trained: &[FittedModel]) -> Result<DataFrame,
     let [r, f, m] = p.score.dimensions.each_ref().map(|dimension| dimension.bins);
     let codes: Vec<[u8; 3]> =
         (1..=r).flat_map(|r| (1..=f).flat_map(move |f| (1..=m).map(move |m| [r, f, m]))).collect();
-    let mut columns: Vec<Column> = Dimension::ALL
-        .into_iter()
-        .map(|dimension| {
-            let scores = codes.iter().map(|code| code[dimension as usize]).collect::<Vec<u8>>();
-            Column::new(dimension.score().into(), scores)
-        })
-        .collect();
+    let score_column = |dimension: Dimension| {
+        let scores: Vec<u8> = codes.iter().map(|code| code[dimension as usize]).collect();
+        Column::new(dimension.score().into(), scores)
+    };
+    let mut columns = Dimension::ALL.map(score_column).to_vec();
     // The empty id matches no customer of the sample, so that all of them may vote.
     columns.push(Column::new(CUSTOMER_ID.into(), vec![""; codes.len()]));
     let combinations = DataFrame::new(codes.len(), columns).map_err(Error::engine(STAGE))?;
@@ -180,7 +152,6 @@ fn score_predictions(p: &Pipeline, trained: &[FittedModel]) -> Result<DataFrame,
     Ok(frame)
 }
 
-/// The predictions for the customers of the sample.
 pub(super) fn sample_predictions(p: &Pipeline, assigned: &Assigned) -> PolarsResult<DataFrame> {
     assigned.frame.select([CUSTOMER_ID.to_owned()].into_iter().chain(output_columns(p)))
 }
@@ -207,14 +178,9 @@ pub(super) fn piped(
 ) -> Predictions {
     let features = p.models.iter().flat_map(|model| &model.features);
     let inputs = input_columns(features, &[]).into_iter().map(|column| column.name);
-    let inputs = inputs.collect::<Vec<_>>().join(", ");
-    let returned: Vec<String> = [CUSTOMER_ID, R_SCORE, F_SCORE, M_SCORE, RFM_CODE, SEGMENT]
-        .map(str::to_owned)
-        .into_iter()
-        .chain(output_columns(p))
-        .map(|column| format!("{column} STRING"))
-        .collect();
-    let typed: Vec<String> = output_columns(p).map(|column| cast(&column)).collect();
+    let inputs = joined(inputs, ", ");
+    let returned = [CUSTOMER_ID, R_SCORE, F_SCORE, M_SCORE, RFM_CODE, SEGMENT].map(str::to_owned);
+    let returned = returned.into_iter().chain(output_columns(p));
     let row_format = "ROW FORMAT DELIMITED FIELDS TERMINATED BY '\\t' NULL DEFINED AS '\\\\N'";
     let command = format!(
         "{} --quiet score --stdio --model {}",
@@ -228,9 +194,9 @@ pub(super) fn piped(
          \x20   AS ({})\n    {row_format}\n\
          \x20 FROM (SELECT {inputs} FROM {NAMED} WHERE {SNAPSHOT} = {})\n\
          )",
-        typed.join(", "),
+        joined(output_columns(p).map(|column| cast(&column)), ", "),
         quoted(&command),
-        returned.join(", "),
+        joined(returned.map(|column| format!("{column} STRING")), ", "),
         day(newest)
     );
     Predictions { query, join_columns: vec![CUSTOMER_ID], overrides: None }

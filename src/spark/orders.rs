@@ -2,18 +2,16 @@
 
 use super::Statement;
 use super::clean::{KEYS, MARKED, is_return};
-use super::text::{double, quoted};
+use super::text::{double, joined, quoted};
 use crate::clean::Reason;
 use crate::columns::*;
 use crate::pipeline::Pipeline;
 
 const STAGE: &str = "orders";
-/// The table of order facts.
 pub(super) const ORDERS_TABLE: &str = "custseg_orders";
 /// Path of the counts of lines by reason and day, for checks and snapshot dates.
 pub(super) const CALENDAR: &str = "work/calendar";
 pub(super) const LEDGER_PATH: &str = "ledger";
-#[cfg(feature = "spark")]
 pub(super) const LEDGER: &str = "custseg_ledger";
 /// Column that orders the rows of the ledger: the code of the line outcome, -1 for the source.
 #[cfg(feature = "spark")]
@@ -25,7 +23,7 @@ pub(super) fn statements(p: &Pipeline, reasons: &[Reason]) -> Vec<Statement> {
     vec![
         Statement::table(STAGE, ORDERS_TABLE, "work/orders", order_facts(p)),
         Statement::table(STAGE, "custseg_calendar", CALENDAR, calendar()),
-        Statement::table(STAGE, "custseg_ledger", LEDGER_PATH, ledger(p, reasons)),
+        Statement::table(STAGE, LEDGER, LEDGER_PATH, ledger(p, reasons)),
     ]
 }
 
@@ -55,16 +53,12 @@ fn calendar() -> String {
 /// customer or an order is removed with its last line.
 fn ledger(p: &Pipeline, reasons: &[Reason]) -> String {
     let rejected = reasons.iter().enumerate().map(|(code, reason)| {
-        let Reason { step, reason, declared, .. } = reason;
-        format!("({code}, {}, {}, {declared})", quoted(step), quoted(reason))
+        let Reason { step, reason, position, .. } = reason;
+        format!("({code}, {}, {}, {})", quoted(step), quoted(reason), position.is_some())
     });
-    let outcomes: Vec<String> =
-        rejected.chain([format!("({ACCEPTED}, 'accepted', '', false)")]).collect();
-    let (order_key, order_column) = if p.ingest.has_orders() {
-        (ORDER_ID.to_owned(), ORDER_ID)
-    } else {
-        (format!("{CUSTOMER_ID}, {DAY}"), CUSTOMER_ID)
-    };
+    let outcomes = rejected.chain([format!("({ACCEPTED}, 'accepted', '', false)")]);
+    let order_columns: &[&str] =
+        if p.ingest.has_orders() { &[ORDER_ID] } else { &[CUSTOMER_ID, DAY] };
     let factor = double(p.ingest.money.factor());
     let counts = [(ROWS, ROWS_LEFT), (CUSTOMERS, CUSTOMERS_LEFT), (ORDERS, ORDERS_LEFT)];
     let removed = counts.map(|(removed, _)| as_bigint(removed)).join(", ");
@@ -102,20 +96,23 @@ fn ledger(p: &Pipeline, reasons: &[Reason]) -> String {
          \x20 CAST({MONEY} AS DOUBLE) / {factor} AS {MONEY},\n\
          \x20 {left}, CAST({MONEY_LEFT} AS DOUBLE) / {factor} AS {MONEY_LEFT}\n\
          FROM steps WHERE outcome < {ACCEPTED} AND (declared OR {ROWS} > 0)",
-        outcomes.join(", "),
-        count_by_last_outcome(CUSTOMER_ID, CUSTOMER_ID),
-        count_by_last_outcome(&order_key, order_column),
+        joined(outcomes, ", "),
+        count_by_last_outcome(&[CUSTOMER_ID]),
+        count_by_last_outcome(order_columns),
         left_sums.join(", "),
         sum_after(MONEY),
     )
 }
 
-/// Counts keys by the outcome of the last of their lines that is removed.
-fn count_by_last_outcome(key: &str, not_null: &str) -> String {
+/// Counts keys, of which the first column is not null, by the outcome of the last of their lines
+/// that is removed.
+fn count_by_last_outcome(key: &[&str]) -> String {
     format!(
         "(SELECT outcome, CAST(count(*) AS BIGINT) AS n FROM (\
-         SELECT max(outcome) AS outcome FROM facts WHERE {not_null} IS NOT NULL GROUP BY {key}\
-         ) GROUP BY outcome)"
+         SELECT max(outcome) AS outcome FROM facts WHERE {} IS NOT NULL GROUP BY {}\
+         ) GROUP BY outcome)",
+        key[0],
+        key.join(", ")
     )
 }
 

@@ -4,23 +4,21 @@ use chrono::Datelike;
 
 use super::Statement;
 use super::orders::ORDERS_TABLE;
-use super::text::{all, day, double};
+use super::text::{all, day, double, joined};
 use crate::clean::{ReturnPolicy, Step};
 use crate::columns::*;
 use crate::pipeline::Pipeline;
 use crate::rfm::{Feature, Frequency, Grid, Interval, Monetary, Ratio, RatioOf, SnapshotDates};
 
 const STAGE: &str = "rfm";
-/// The view of snapshot dates.
 pub(super) const SNAPSHOTS: &str = "custseg_snapshots";
-/// The table of measured customers.
 pub(super) const MEASURED: &str = "custseg_rfm";
 /// Upper bound of a grid without an end.
 const LAST_YEAR: i32 = 2200;
 
 pub(super) fn statements(p: &Pipeline) -> Vec<Statement> {
     vec![
-        Statement::view(STAGE, SNAPSHOTS, snapshots(&p.rfm.snapshots)),
+        Statement::view(STAGE, SNAPSHOTS, &snapshots(&p.rfm.snapshots)),
         Statement::table(STAGE, MEASURED, "work/rfm", measured(p)),
     ]
 }
@@ -33,8 +31,8 @@ fn snapshots(dates: &SnapshotDates) -> String {
     let dates = match dates {
         SnapshotDates::Last => end,
         SnapshotDates::Given(dates) => {
-            let dates: Vec<String> = dates.iter().map(|date| format!("({})", day(*date))).collect();
-            format!("SELECT {SNAPSHOT} FROM VALUES {} AS t({SNAPSHOT})", dates.join(", "))
+            let dates = joined(dates.iter().map(|date| format!("({})", day(*date))), ", ");
+            format!("SELECT {SNAPSHOT} FROM VALUES {dates} AS t({SNAPSHOT})")
         }
         SnapshotDates::Grid(grid) => grid_dates(grid, &end),
     };
@@ -46,17 +44,15 @@ fn snapshots(dates: &SnapshotDates) -> String {
 
 fn grid_dates(Grid { from, every, until }: &Grid, end: &str) -> String {
     let years = i64::from(LAST_YEAR - from.year()).max(1);
-    let (count, date) = match every {
-        Interval::Days(days) => (
-            years * 366 / i64::from(*days) + 1,
-            format!("date_add({}, CAST(id * {days} AS INT))", day(*from)),
-        ),
-        Interval::Months(months) => (
-            years * 12 / i64::from(*months) + 1,
-            format!("add_months({}, CAST(id * {months} AS INT))", day(*from)),
-        ),
+    let (intervals, function, length) = match every {
+        Interval::Days(days) => (years * 366 / i64::from(*days), "date_add", days),
+        Interval::Months(months) => (years * 12 / i64::from(*months), "add_months", months),
     };
-    let dates = format!("SELECT {date} AS {SNAPSHOT} FROM range({count})");
+    let dates = format!(
+        "SELECT {function}({}, CAST(id * {length} AS INT)) AS {SNAPSHOT} FROM range({})",
+        day(*from),
+        intervals + 1
+    );
     match until {
         Some(until) => {
             format!("SELECT {SNAPSHOT} FROM ({dates}) WHERE {SNAPSHOT} <= {}", day(*until))
@@ -155,11 +151,7 @@ impl Measures<'_> {
 
     /// Converts an exact sum of minor units into major units.
     fn major_units(&self, minor: &str) -> String {
-        format!("CAST({minor} AS DOUBLE) / {}", self.factor())
-    }
-
-    fn factor(&self) -> String {
-        double(self.p.ingest.money.factor())
+        format!("CAST({minor} AS DOUBLE) / {}", double(self.p.ingest.money.factor()))
     }
 
     fn monetary(&self, monetary: Monetary) -> String {
@@ -170,24 +162,24 @@ impl Measures<'_> {
         } else {
             format!("sum(b.{MONEY})")
         };
-        let mean_over = |count: String| {
-            format!(
-                "CASE WHEN {count} > 0 THEN \
-                 CAST({sum} AS DOUBLE) / (CAST({count} AS DOUBLE) * {}) ELSE 0.0D END",
-                self.factor()
-            )
+        let count = match monetary {
+            Monetary::Net | Monetary::Gross => return self.major_units(&sum),
+            Monetary::MeanPerOrder => self.frequency(Frequency::Orders),
+            Monetary::MeanPerDay => self.frequency(Frequency::Days),
         };
-        match monetary {
-            Monetary::Net | Monetary::Gross => self.major_units(&sum),
-            Monetary::MeanPerOrder => mean_over(self.frequency(Frequency::Orders)),
-            Monetary::MeanPerDay => mean_over(self.frequency(Frequency::Days)),
-        }
+        format!(
+            "CASE WHEN {count} > 0 THEN \
+             CAST({sum} AS DOUBLE) / (CAST({count} AS DOUBLE) * {}) ELSE 0.0D END",
+            double(self.p.ingest.money.factor())
+        )
     }
 
     /// `None` for features that are not supported on Spark; `unsupported` has rejected those.
     fn feature(&self, feature: Feature) -> Option<String> {
-        let value = match feature {
-            Feature::TenureDays => format!("CAST(datediff(s.{SNAPSHOT}, min(b.{DAY})) AS INT)"),
+        Some(match feature {
+            Feature::TenureDays => {
+                format!("CAST(datediff(s.{SNAPSHOT}, min(b.{DAY})) AS INT) AS {TENURE_DAYS}")
+            }
             // The gaps add up to the days between the first and the last purchase.
             Feature::MeanGapDays => {
                 let days = self.distinct(DAY, self.is_purchase);
@@ -195,17 +187,16 @@ impl Measures<'_> {
                 format!(
                     "CASE WHEN {days} > 1 THEN \
                      CAST(datediff(max({purchase_day}), min({purchase_day})) AS DOUBLE) \
-                     / CAST({days} - 1 AS DOUBLE) END"
+                     / CAST({days} - 1 AS DOUBLE) END AS {MEAN_GAP_DAYS}"
                 )
             }
             Feature::AverageOrderValue => {
                 let orders = self.frequency(Frequency::Orders);
                 let mean = self.monetary(Monetary::MeanPerOrder);
-                format!("CASE WHEN {orders} > 0 THEN {mean} END")
+                format!("CASE WHEN {orders} > 0 THEN {mean} END AS {AVERAGE_ORDER_VALUE}")
             }
             Feature::GapDaysStd | Feature::NProducts => return None,
-        };
-        feature_column(feature).map(|column| format!("{value} AS {column}"))
+        })
     }
 
     fn ratio(&self, ratio: &Ratio) -> String {
@@ -222,24 +213,4 @@ impl Measures<'_> {
         let (recent, over) = (within(ratio.recent), within(ratio.over));
         format!("CASE WHEN {over} > 0.0D THEN {recent} / {over} END AS {}", ratio.column())
     }
-}
-
-fn feature_column(feature: Feature) -> Option<&'static str> {
-    match feature {
-        Feature::TenureDays => Some(TENURE_DAYS),
-        Feature::MeanGapDays => Some(MEAN_GAP_DAYS),
-        Feature::AverageOrderValue => Some(AVERAGE_ORDER_VALUE),
-        Feature::GapDaysStd | Feature::NProducts => None,
-    }
-}
-
-/// Columns besides recency, frequency and monetary value, in their published order.
-pub(super) fn extra_columns(p: &Pipeline) -> Vec<String> {
-    let returned = has_separate_returns(p).then(|| RETURNED_MONEY.to_owned());
-    let features = p.rfm.features.iter().filter_map(|feature| feature_column(*feature));
-    returned
-        .into_iter()
-        .chain(features.map(str::to_owned))
-        .chain(p.rfm.ratios.iter().map(Ratio::column))
-        .collect()
 }

@@ -9,12 +9,14 @@ use polars::prelude::*;
 use tracing::{info, info_span};
 
 use super::client::Cluster;
+use super::orders::LEDGER;
 use super::run_directory::{CustomerCounts, RunDirectory};
-use super::{SegmentsTable, Statement, WORK, model, reasons, script};
+use super::segment::{SEGMENTS, WORK_SEGMENTS};
+use super::{Statement, WORK, model, reasons, statements};
 use crate::clean::ReturnPolicy;
 use crate::columns::{DAY, LINES, REASON};
 use crate::error::Error;
-use crate::evaluate::{Tables, clusters, confusion, model_metrics};
+use crate::evaluate::{Tables, clusters, model_metrics};
 use crate::ingest::SourceFile;
 use crate::manifest::Input;
 use crate::model::{Assigned, TrainingContext};
@@ -31,18 +33,16 @@ use crate::{artefact, checks};
 /// Runs a pipeline on a cluster and publishes the results.
 pub(crate) fn run(p: &Pipeline, params: &SparkParams) -> Result<Outcome, Error> {
     let has_models = !p.models.is_empty();
-    let segments = if has_models { SegmentsTable::Work } else { SegmentsTable::Published };
-    let script = script(p, segments)?;
+    let statements = statements(p, if has_models { WORK_SEGMENTS } else { SEGMENTS })?;
     let inputs = inputs(p)?;
     let cluster = Cluster::connect(&params.remote)?;
     if !model::use_scores_only(p) {
-        cluster
-            .check_syntax("model", model::TRANSFORM_QUERY)
-            .map_err(model::transform_not_supported)?;
+        cluster.check_transform()?;
     }
     let staging = p.publish.to.begin(&run_id(p, params, &inputs))?;
     let run = ClusterRun { p, params, directory: RunDirectory::open(&cluster, staging.path())? };
-    let [to_ledger, to_cut_points, to_segments] = script.parts();
+    let ledger_end = statements.iter().position(|statement| statement.name == LEDGER);
+    let (to_ledger, to_segments) = statements.split_at(ledger_end.map_or(0, |index| index + 1));
     let facts = run.order_facts(to_ledger)?;
     let ledger = run.directory.ledger().map_err(Error::engine("orders"))?;
     let results = info_span!("checks").in_scope(|| {
@@ -51,8 +51,7 @@ pub(crate) fn run(p: &Pipeline, params: &SparkParams) -> Result<Outcome, Error> 
     })?;
     let staging = session::check(p, &results, || Ok(ledger.clone()), staging)?;
     let dates = rfm::dates(&p.rfm, &facts)?;
-    let cuts = run.cut_points(&dates, to_cut_points)?;
-    let counts = run.customer_counts(&dates, to_segments)?;
+    let (cuts, counts) = run.segment(&dates, to_segments)?;
     let frozen = counts.frozen(&cuts).map_err(Error::engine("score"))?;
     let assigned = if has_models {
         run.fit_models(&facts, &cuts, &counts, frozen.date)?
@@ -88,8 +87,12 @@ impl ClusterRun<'_> {
     /// `ingest` to `orders`: order facts that have only the columns of the calendar.
     fn order_facts(&self, statements: &[Statement]) -> Result<OrderFacts, Error> {
         let p = self.p;
-        let has_rows = self.directory.execute_all(statements)?;
-        let calendar = if has_rows { self.directory.calendar() } else { empty_calendar() };
+        let has_rows = self.directory.execute(statements)?;
+        let calendar = if has_rows {
+            self.directory.calendar()
+        } else {
+            df![REASON => [0_u8; 0], DAY => [NaiveDate::MIN; 0], LINES => [0_u64; 0]]
+        };
         let facts = OrderFacts {
             frame: calendar.map_err(Error::engine("orders"))?,
             reasons: reasons(p)?,
@@ -114,29 +117,24 @@ impl ClusterRun<'_> {
         Ok(facts)
     }
 
-    /// `rfm`, and the cut points of `score`.
-    fn cut_points(&self, dates: &[NaiveDate], statements: &[Statement]) -> Result<Vec<Cut>, Error> {
-        if !self.directory.execute_all(statements)? {
-            return Err(no_customers(dates[0]));
-        }
-        self.directory.cuts(self.p, dates)
-    }
-
-    /// The scores, and `segment`.
-    fn customer_counts(
+    /// `rfm` to `segment`: the cut points, and the customers by score and segment.
+    fn segment(
         &self,
         dates: &[NaiveDate],
         statements: &[Statement],
-    ) -> Result<CustomerCounts, Error> {
-        if !self.directory.execute_all(statements)? {
-            return Err(no_customers(dates[0]));
+    ) -> Result<(Vec<Cut>, CustomerCounts), Error> {
+        let no_customers = |date| RfmError::NoCustomers { date };
+        if !self.directory.execute(statements)? {
+            return Err(no_customers(dates[0]).into());
         }
+        let cuts = self.directory.cuts(self.p, dates)?;
         let counts = self.directory.counts(dates).map_err(Error::engine("segment"))?;
-        if let Some(date) = counts.empty_snapshot() {
-            return Err(no_customers(date));
+        let is_empty = |scores: &[Vec<u32>; 3]| scores[0].iter().all(|count| *count == 0);
+        if let Some((date, _)) = counts.scores.iter().find(|(_, scores)| is_empty(scores)) {
+            return Err(no_customers(*date).into());
         }
         info!(rows = counts.rows, snapshots = dates.len(), "customers assigned to segments");
-        Ok(counts)
+        Ok((cuts, counts))
     }
 
     /// Fits the models to a sample of the newest snapshot.
@@ -148,7 +146,7 @@ impl ClusterRun<'_> {
         date: NaiveDate,
     ) -> Result<Assigned, Error> {
         let (p, params) = (self.p, self.params);
-        self.directory.execute(&model::sample(p, params, date, &counts.segments))?;
+        self.directory.execute(&[model::sample(p, params, date, &counts.segments)])?;
         let _span = info_span!("model").entered();
         let newest = self.directory.sample().map_err(Error::engine("model"))?;
         let cuts = cuts.iter().filter(|cut| cut.snapshot == date).cloned().collect();
@@ -170,8 +168,8 @@ impl ClusterRun<'_> {
     ) -> Result<(), Error> {
         let Self { p, params, directory } = self;
         let predictions = if model::use_scores_only(p) {
-            let mut table =
-                model::sample_predictions(p, assigned).map_err(Error::engine("model"))?;
+            let table = model::sample_predictions(p, assigned);
+            let mut table = table.map_err(Error::engine("model"))?;
             let path = model::SAMPLE_PREDICTIONS;
             publish::to_file(&directory.folder.join(path), &mut table)?;
             model::lookup(p, &assigned.trained, &format!("{}/{path}", directory.url))?
@@ -182,20 +180,8 @@ impl ClusterRun<'_> {
             model::piped(p, params, newest, &directory.folder.join(path).display().to_string())
         };
         let statement = model::segments_with_predictions(p, newest, &predictions);
-        directory.execute(&statement).map(|_| ())
+        directory.execute(&[statement]).map(|_| ())
     }
-}
-
-fn empty_calendar() -> PolarsResult<DataFrame> {
-    df![
-        REASON => Vec::<u8>::new(),
-        DAY => Vec::<NaiveDate>::new(),
-        LINES => Vec::<u64>::new()
-    ]
-}
-
-fn no_customers(date: NaiveDate) -> Error {
-    RfmError::NoCustomers { date }.into()
 }
 
 /// The source files with their modification time instead of a hash: only the cluster reads them.
@@ -205,11 +191,8 @@ fn inputs(p: &Pipeline) -> Result<Vec<Input>, Error> {
         let metadata = file.path.metadata().map_err(io)?;
         let modified = metadata.modified().map_err(io)?.duration_since(UNIX_EPOCH);
         let modified = modified.map_or(0, |elapsed| elapsed.as_nanos());
-        Ok(Input {
-            path: file.name.clone(),
-            bytes: metadata.len(),
-            blake3: format!("modified:{modified}"),
-        })
+        let blake3 = format!("modified:{modified}");
+        Ok(Input { path: file.name.clone(), bytes: metadata.len(), blake3 })
     };
     p.ingest.files().map(input).collect()
 }
@@ -235,7 +218,7 @@ fn tables(
         (TableId::Ledger, ledger),
         (TableId::ScoreBins, bins_from_counts(cuts, bins, &counts.scores)?),
         (TableId::Metrics, model_metrics::metrics(runs)?),
-        (TableId::Confusion, confusion::confusion(runs)?),
+        (TableId::Confusion, model_metrics::confusion(runs)?),
     ]);
     if !runs.is_empty() {
         others.insert(TableId::Reliability, model_metrics::reliability(runs)?);

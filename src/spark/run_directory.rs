@@ -15,7 +15,7 @@ use crate::columns::*;
 use crate::error::Error;
 use crate::pipeline::Pipeline;
 use crate::publish::PublishError;
-use crate::score::{Cut, Dimension, FrozenCutPoints, cuts_at};
+use crate::score::{Cut, CutPoints, Dimension, FrozenCutPoints, cuts_at};
 use crate::segment;
 use crate::temp;
 
@@ -27,7 +27,6 @@ pub(super) struct RunDirectory<'a> {
 }
 
 impl<'a> RunDirectory<'a> {
-    /// Opens an existing folder.
     pub(super) fn open(cluster: &'a Cluster, folder: &Path) -> Result<Self, Error> {
         let folder = folder
             .canonicalize()
@@ -36,28 +35,19 @@ impl<'a> RunDirectory<'a> {
         Ok(Self { cluster, folder, url })
     }
 
-    /// Creates a view, or a table and its view. Returns false for a table without rows: some
-    /// engines write no file then, and there is nothing to read.
-    pub(super) fn execute(&self, statement: &Statement) -> Result<bool, Error> {
-        self.cluster.write(statement, &self.url)?;
-        let has_rows = statement.path().is_none_or(|path| has_parquet(&self.folder.join(path)));
-        if has_rows {
-            self.cluster.create_view(statement, &self.url)?;
-        }
-        Ok(has_rows)
-    }
-
-    /// Executes statements up to the first table without rows. Returns false if there is one.
-    pub(super) fn execute_all(&self, statements: &[Statement]) -> Result<bool, Error> {
+    /// Creates views, and tables with their views, up to the first table without rows. Returns false
+    /// if there is one: some engines write no file then, and there is nothing to read.
+    pub(super) fn execute(&self, statements: &[Statement]) -> Result<bool, Error> {
         for statement in statements {
-            if !self.execute(statement)? {
+            self.cluster.write(statement, &self.url)?;
+            if statement.path.is_some_and(|path| !has_parquet(&self.folder.join(path))) {
                 return Ok(false);
             }
+            self.cluster.create_view(statement, &self.url)?;
         }
         Ok(true)
     }
 
-    /// Removes intermediate tables.
     pub(super) fn clear(&self) -> Result<(), Error> {
         for name in [WORK, orders::LEDGER_PATH] {
             let path = self.folder.join(name);
@@ -107,12 +97,10 @@ impl<'a> RunDirectory<'a> {
             return Err(spark_error("score", message));
         }
         let cut = |snapshot: NaiveDate, dimension: Dimension| {
-            let points = rows
-                .iter()
-                .filter(|(date, name, _)| *date == snapshot && name == dimension.value())
-                .map(|(.., point)| *point)
-                .collect();
-            let points = score::computed_cut_points(p, dimension, points);
+            let value = dimension.value();
+            let same = rows.iter().filter(|(date, name, _)| *date == snapshot && name == value);
+            let points = same.map(|(.., point)| *point).collect();
+            let points = CutPoints { points, upper: score::is_upper(p, dimension) };
             Cut { snapshot, dimension, points }
         };
         let of_date = |date: &NaiveDate| Dimension::ALL.map(|dimension| cut(*date, dimension));
@@ -129,16 +117,50 @@ impl<'a> RunDirectory<'a> {
         let dimensions = frame.column(DIMENSION)?.cast(&DataType::String)?;
         let points = frame.column(score::POINT)?.f64()?;
         let rows = snapshots.as_date_iter().zip(dimensions.str()?.iter()).zip(points.iter());
-        Ok(rows
-            .filter_map(|((snapshot, dimension), point)| {
-                Some((snapshot?, dimension?.to_owned(), point?))
-            })
-            .collect())
+        let row = |((date, dimension), point): ((Option<NaiveDate>, Option<&str>), Option<f64>)| {
+            Some((date?, dimension?.to_owned(), point?))
+        };
+        Ok(rows.filter_map(row).collect())
     }
 
-    /// The number of customers by score and segment.
     pub(super) fn counts(&self, dates: &[NaiveDate]) -> PolarsResult<CustomerCounts> {
-        CustomerCounts::from_cells(&self.table(CELLS)?.collect()?, dates)
+        let columns = [
+            col(SNAPSHOT),
+            col(SEGMENT).cast(DataType::String),
+            cols([R_SCORE, F_SCORE, M_SCORE]).as_expr().cast(DataType::UInt8),
+            col(CUSTOMERS).cast(DataType::UInt64),
+        ];
+        let cells = self.table(CELLS)?.select(columns).collect()?;
+        let names = cells.column(SEGMENT)?.str()?;
+        let score_columns = [
+            cells.column(R_SCORE)?.u8()?,
+            cells.column(F_SCORE)?.u8()?,
+            cells.column(M_SCORE)?.u8()?,
+        ];
+        let snapshots = cells.column(SNAPSHOT)?.date()?.as_date_iter();
+        let mut rows = 0;
+        let mut scores: Vec<(NaiveDate, [Vec<u32>; 3])> =
+            dates.iter().map(|date| (*date, Default::default())).collect();
+        let mut segments = BTreeMap::new();
+        for (row, (snapshot, customers)) in
+            snapshots.zip(cells.column(CUSTOMERS)?.u64()?.iter()).enumerate()
+        {
+            let customers = customers.unwrap_or(0);
+            rows += customers;
+            let position = dates.iter().position(|date| Some(*date) == snapshot);
+            let Some(position) = position else { continue };
+            for (by_score, column) in scores[position].1.iter_mut().zip(score_columns) {
+                let index = usize::from(column.get(row).unwrap_or(1).max(1)) - 1;
+                by_score.resize(by_score.len().max(index + 1), 0);
+                by_score[index] += u32::try_from(customers).unwrap_or(u32::MAX);
+            }
+            if snapshot.as_ref() == dates.last()
+                && let Some(name) = names.get(row)
+            {
+                *segments.entry(name.to_owned()).or_insert(0) += customers;
+            }
+        }
+        Ok(CustomerCounts { rows, scores, segments })
     }
 }
 
@@ -151,7 +173,6 @@ fn has_parquet(folder: &Path) -> bool {
     })
 }
 
-/// Number of customers by score and segment.
 pub(super) struct CustomerCounts {
     /// Rows of the segments.
     pub(super) rows: u64,
@@ -162,54 +183,10 @@ pub(super) struct CustomerCounts {
 }
 
 impl CustomerCounts {
-    /// The first snapshot without customers.
-    pub(super) fn empty_snapshot(&self) -> Option<NaiveDate> {
-        let mut snapshots = self.scores.iter();
-        let empty = snapshots.find(|(_, counts)| counts[0].iter().all(|count| *count == 0));
-        empty.map(|(date, _)| *date)
-    }
-
     /// The cut points and score counts of the newest snapshot.
     pub(super) fn frozen(&self, cuts: &[Cut]) -> PolarsResult<FrozenCutPoints> {
-        let newest = self.scores.last().cloned();
-        let (date, counts) =
-            newest.ok_or_else(|| polars_err!(NoData: "the run has no snapshot"))?;
+        let no_snapshot = || polars_err!(NoData: "the run has no snapshot");
+        let (date, counts) = self.scores.last().cloned().ok_or_else(no_snapshot)?;
         Ok(FrozenCutPoints { date, points: cuts_at(cuts, date).map(Clone::clone), counts })
-    }
-
-    /// Adds up the cells of the table [`CELLS`].
-    fn from_cells(cells: &DataFrame, dates: &[NaiveDate]) -> PolarsResult<Self> {
-        let snapshots: Vec<Option<NaiveDate>> =
-            cells.column(SNAPSHOT)?.date()?.as_date_iter().collect();
-        let customers = cells.column(CUSTOMERS)?.cast(&DataType::UInt64)?;
-        let customers: Vec<u64> = customers.u64()?.iter().map(|count| count.unwrap_or(0)).collect();
-        let mut counts =
-            Self { rows: customers.iter().sum(), scores: Vec::new(), segments: BTreeMap::new() };
-        for date in dates {
-            let mut by_dimension: [Vec<u32>; 3] = Default::default();
-            for (by_score, dimension) in by_dimension.iter_mut().zip(Dimension::ALL) {
-                let scores = cells.column(dimension.score())?.cast(&DataType::UInt8)?;
-                for ((score, snapshot), customers) in
-                    scores.u8()?.iter().zip(&snapshots).zip(&customers)
-                {
-                    if *snapshot == Some(*date) {
-                        let index = usize::from(score.unwrap_or(1).max(1)) - 1;
-                        by_score.resize(by_score.len().max(index + 1), 0);
-                        by_score[index] += u32::try_from(*customers).unwrap_or(u32::MAX);
-                    }
-                }
-            }
-            counts.scores.push((*date, by_dimension));
-        }
-        let names = cells.column(SEGMENT)?.cast(&DataType::String)?;
-        let newest = dates.last().copied();
-        for ((name, snapshot), customers) in names.str()?.iter().zip(&snapshots).zip(&customers) {
-            if let Some(name) = name
-                && *snapshot == newest
-            {
-                *counts.segments.entry(name.to_owned()).or_insert(0) += customers;
-            }
-        }
-        Ok(counts)
     }
 }

@@ -7,7 +7,7 @@
 
 use super::Statement;
 use super::rfm::{MEASURED, SNAPSHOTS};
-use super::text::{double, quoted};
+use super::text::{double, joined, quoted};
 use crate::columns::*;
 use crate::pipeline::Pipeline;
 use crate::score::{CutPointSource, CutPoints, Dimension, DimensionParams, Method};
@@ -19,19 +19,17 @@ pub(super) const CUT_POINTS_PATH: &str = "work/cut_points";
 /// Column with the value of a cut point.
 #[cfg(feature = "spark")]
 pub(super) const POINT: &str = "point";
-/// The view of scored customers.
 pub(super) const SCORED: &str = "custseg_scored";
 
-/// A window up to the current row.
 const RUNNING: &str = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW";
 
 pub(super) fn statements(p: &Pipeline) -> Vec<Statement> {
     vec![
-        Statement::view(STAGE, "custseg_buckets", buckets(p)),
-        Statement::view(STAGE, "custseg_wanted", order_statistics(p)),
-        Statement::view(STAGE, "custseg_located", located()),
+        Statement::view(STAGE, "custseg_buckets", &buckets(p)),
+        Statement::view(STAGE, "custseg_wanted", &order_statistics(p)),
+        Statement::view(STAGE, "custseg_located", &located()),
         Statement::table(STAGE, CUT_POINTS, CUT_POINTS_PATH, cut_points(p)),
-        Statement::view(STAGE, SCORED, scored(p)),
+        Statement::view(STAGE, SCORED, &scored(p)),
     ]
 }
 
@@ -43,25 +41,15 @@ fn params(p: &Pipeline, dimension: Dimension) -> &DimensionParams {
 fn known_cut_points(p: &Pipeline, dimension: Dimension) -> Option<CutPoints> {
     match (&p.score.cut_points, &params(p, dimension).method) {
         (CutPointSource::Given(frozen), _) => Some(frozen.points[dimension as usize].clone()),
-        (_, Method::Fixed(points)) => Some(CutPoints::new(points.clone(), false)),
+        (_, Method::Fixed(points)) => Some(CutPoints { points: points.clone(), upper: false }),
         _ => None,
     }
 }
 
-/// The cut points that the cluster computed, which are ascending.
-#[cfg(feature = "spark")]
-pub(super) fn computed_cut_points(
-    p: &Pipeline,
-    dimension: Dimension,
-    points: Vec<f64>,
-) -> CutPoints {
-    CutPoints::new(points, is_upper(p, dimension))
-}
-
 /// Whether a value equal to a cut point belongs to the upper bin.
-fn is_upper(p: &Pipeline, dimension: Dimension) -> bool {
+pub(super) fn is_upper(p: &Pipeline, dimension: Dimension) -> bool {
     match known_cut_points(p, dimension) {
-        Some(points) => points.upper(),
+        Some(points) => points.upper,
         None => params(p, dimension).method == Method::RRfm,
     }
 }
@@ -75,7 +63,7 @@ fn quantile_dimensions(p: &Pipeline) -> impl Iterator<Item = (Dimension, &Dimens
 /// The values of the quantile dimensions with their bucket: the number of digits of the integer
 /// part and the first three of them, so that a greater value is never in a lower bucket.
 fn values(p: &Pipeline) -> String {
-    let values_of = |(dimension, params): (Dimension, &DimensionParams)| {
+    let selects = quantile_dimensions(p).map(|(dimension, params)| {
         let column = dimension.value();
         let positive =
             if params.separate_zeros { format!(" WHERE {column} > 0") } else { String::new() };
@@ -84,12 +72,12 @@ fn values(p: &Pipeline) -> String {
              FROM {MEASURED}{positive}",
             quoted(column)
         )
-    };
-    let mut selects: Vec<String> = quantile_dimensions(p).map(values_of).collect();
-    if selects.is_empty() {
-        selects.push(format!(
+    });
+    let mut values = joined(selects, " UNION ALL ");
+    if values.is_empty() {
+        values = format!(
             "SELECT {SNAPSHOT}, '' AS {DIMENSION}, 0.0D AS {VALUE} FROM {SNAPSHOTS} WHERE false"
-        ));
+        );
     }
     let digits = format!("CAST(abs(CAST(floor({VALUE}) AS BIGINT)) AS STRING)");
     let size =
@@ -97,8 +85,7 @@ fn values(p: &Pipeline) -> String {
     format!(
         "SELECT {SNAPSHOT}, {DIMENSION}, {VALUE},\n\
          \x20 CAST(CASE WHEN {VALUE} < 0 THEN -{size} ELSE {size} END AS INT) AS bucket\n\
-         FROM ({})",
-        selects.join(" UNION ALL ")
+         FROM ({values})"
     )
 }
 
@@ -118,7 +105,7 @@ fn buckets(p: &Pipeline) -> String {
 /// The two order statistics around each quantile: cut point i of `bins` is at rank
 /// (N − 1)·i/bins, counted from 0. If that is an integer, the upper one has no weight.
 fn order_statistics(p: &Pipeline) -> String {
-    let of_dimension = |(dimension, params): (Dimension, &DimensionParams)| {
+    let rows = quantile_dimensions(p).flat_map(|(dimension, params)| {
         // Values of zero and less have the first bin to themselves.
         let zero_bins = u8::from(params.separate_zeros);
         let bins = params.bins - zero_bins;
@@ -126,18 +113,18 @@ fn order_statistics(p: &Pipeline) -> String {
         (1..bins)
             .flat_map(|i| [(i, 0), (i, 1)])
             .map(move |(i, side)| format!("({name}, {}, {i}, {bins}, {side})", i + zero_bins))
-    };
-    let mut rows: Vec<String> = quantile_dimensions(p).flat_map(of_dimension).collect();
+    });
+    let mut rows = joined(rows, ", ");
     if rows.is_empty() {
-        rows.push("('', 0, 0, 1, 0)".to_owned());
+        rows.push_str("('', 0, 0, 1, 0)");
     }
     format!(
         "SELECT t.{SNAPSHOT}, t.{DIMENSION}, w.place, w.bins, w.side,\n\
          \x20 CAST((t.total - 1) * w.i % w.bins AS BIGINT) AS rest,\n\
          \x20 least(CAST((t.total - 1) * w.i div w.bins AS BIGINT) + w.side, t.total - 1) AS rank\n\
          FROM (SELECT DISTINCT {SNAPSHOT}, {DIMENSION}, total FROM custseg_buckets) AS t\n\
-         JOIN (VALUES {}) AS w({DIMENSION}, place, i, bins, side) ON w.{DIMENSION} = t.{DIMENSION}",
-        rows.join(", ")
+         JOIN (VALUES {rows}) AS w({DIMENSION}, place, i, bins, side) \
+         ON w.{DIMENSION} = t.{DIMENSION}"
     )
 }
 
@@ -153,19 +140,16 @@ fn located() -> String {
     )
 }
 
-/// The table [`CUT_POINTS`].
 fn cut_points(p: &Pipeline) -> String {
     let keys = format!("{SNAPSHOT}, {DIMENSION}");
     let by = format!("PARTITION BY {keys}, bucket");
-    let r_rfm: Vec<String> = quantile_dimensions(p)
-        .filter(|(_, params)| params.method == Method::RRfm)
-        .map(|(dimension, _)| quoted(dimension.value()))
-        .collect();
     // The R package `rfm` adds one to its cut points.
+    let r_rfm = quantile_dimensions(p).filter(|(_, params)| params.method == Method::RRfm);
+    let r_rfm = joined(r_rfm.map(|(dimension, _)| quoted(dimension.value())), ", ");
     let plus_one = if r_rfm.is_empty() {
-        String::new()
+        r_rfm
     } else {
-        format!(" + CASE WHEN {DIMENSION} IN ({}) THEN 1.0D ELSE 0.0D END", r_rfm.join(", "))
+        format!(" + CASE WHEN {DIMENSION} IN ({r_rfm}) THEN 1.0D ELSE 0.0D END")
     };
     format!(
         "WITH counted AS (\n\
@@ -202,28 +186,24 @@ fn cut_points(p: &Pipeline) -> String {
 
 /// The fixed and frozen cut points and the zeros of separate bins, as a further part of the union.
 fn known_rows(p: &Pipeline) -> String {
-    let mut rows: Vec<String> = Vec::new();
-    for dimension in Dimension::ALL {
+    let rows = Dimension::ALL.into_iter().flat_map(|dimension| {
         let points = match known_cut_points(p, dimension) {
-            Some(points) => points.points().to_vec(),
+            Some(points) => points.points,
             None if params(p, dimension).separate_zeros => vec![0.0],
             None => Vec::new(),
         };
         let name = quoted(dimension.value());
-        rows.extend(
-            (1..)
-                .zip(points)
-                .map(|(rank, point): (usize, f64)| format!("({name}, {rank}, {})", double(point))),
-        );
-    }
+        let ranked = points.into_iter().enumerate();
+        ranked.map(move |(index, point)| format!("({name}, {}, {})", index + 1, double(point)))
+    });
+    let rows = joined(rows, ", ");
     if rows.is_empty() {
-        return String::new();
+        return rows;
     }
     format!(
         "\nUNION ALL\nSELECT s.{SNAPSHOT}, k.{DIMENSION}, CAST(k.place AS INT) AS place,\n\
          \x20 CAST(k.point AS DOUBLE) AS point\n\
-         FROM {SNAPSHOTS} AS s CROSS JOIN (VALUES {}) AS k({DIMENSION}, place, point)",
-        rows.join(", ")
+         FROM {SNAPSHOTS} AS s CROSS JOIN (VALUES {rows}) AS k({DIMENSION}, place, point)"
     )
 }
 
@@ -233,7 +213,7 @@ fn scored(p: &Pipeline) -> String {
     let mut scores = Vec::new();
     for dimension in Dimension::ALL {
         let count = known_cut_points(p, dimension)
-            .map_or(usize::from(params(p, dimension).bins) - 1, |points| points.points().len());
+            .map_or(usize::from(params(p, dimension).bins) - 1, |points| points.points.len());
         let (name, score) = (quoted(dimension.value()), dimension.score());
         let beyond = if is_upper(p, dimension) { ">=" } else { ">" };
         cut_columns.extend((1..=count).map(|rank| {
@@ -246,7 +226,7 @@ fn scored(p: &Pipeline) -> String {
             let value = format!("CAST(m.{} AS DOUBLE)", dimension.value());
             format!("CASE WHEN {value} {beyond} c.{score}_{rank} THEN 1 ELSE 0 END")
         });
-        let bin = if count == 0 { "0".to_owned() } else { passed.collect::<Vec<_>>().join(" + ") };
+        let bin = if count == 0 { "0".to_owned() } else { joined(passed, " + ") };
         let value = if dimension.reversed() {
             format!("{} - ({bin})", count + 1)
         } else {
@@ -255,10 +235,9 @@ fn scored(p: &Pipeline) -> String {
         scores.push(format!("CAST({value} AS TINYINT) AS {score}"));
     }
     let separator = if p.score.dimensions.iter().any(|params| params.bins > 9) { "-" } else { "" };
-    let code =
-        Dimension::ALL.map(|dimension| format!("CAST({} AS STRING)", dimension.score())).join(", ");
+    let code = Dimension::ALL.map(|dimension| format!("CAST({} AS STRING)", dimension.score()));
     format!(
-        "SELECT *, concat_ws({}, {code}) AS {RFM_CODE}{}\n\
+        "SELECT *, concat_ws({}, {}) AS {RFM_CODE}{}\n\
          FROM (\n\
          \x20 SELECT m.*,\n\x20   {}\n\
          \x20 FROM {MEASURED} AS m\n\
@@ -266,6 +245,7 @@ fn scored(p: &Pipeline) -> String {
          ON c.{SNAPSHOT} = m.{SNAPSHOT}\n\
          )",
         quoted(separator),
+        code.join(", "),
         weighted_score(p),
         scores.join(",\n    "),
         cut_columns.join(", ")
@@ -278,5 +258,5 @@ fn weighted_score(p: &Pipeline) -> String {
     let terms = Dimension::ALL.into_iter().zip(weights).map(|(dimension, weight)| {
         format!("CAST({} AS DOUBLE) * {}", dimension.score(), double(weight))
     });
-    format!(", {} AS {RFM_SCORE}", terms.collect::<Vec<_>>().join(" + "))
+    format!(", {} AS {RFM_SCORE}", joined(terms, " + "))
 }

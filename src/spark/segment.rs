@@ -1,11 +1,13 @@
 //! `segment` in SQL: segment names by score, and the history of each customer's segment.
 
+use super::Statement;
 use super::rfm::SNAPSHOTS;
 use super::score::SCORED;
-use super::text::{all, any, first_match, quoted};
-use super::{Body, SegmentsTable, Statement};
+use super::text::{all, any, first_match, joined, quoted};
+use crate::clean::Step;
 use crate::columns::*;
 use crate::pipeline::Pipeline;
+use crate::rfm::column_names;
 use crate::score::Dimension;
 use crate::segment::{Rule, SegmentMap};
 
@@ -14,17 +16,14 @@ const STAGE: &str = "segment";
 pub(super) const NAMED: &str = "custseg_named";
 /// Number of customers by snapshot, scores and segment.
 pub(super) const CELLS: &str = "work/cells";
-/// Path of the published segments.
+/// Path of the published segments, which are partitioned by snapshot in hive folders.
 pub(super) const SEGMENTS: &str = "segments";
+/// Path of the segments before the columns of the models are joined.
+#[cfg(feature = "spark")]
+pub(super) const WORK_SEGMENTS: &str = "work/segments";
 
-/// The table of [`crate::segment::Segmented`], and its counts. The published table is partitioned
-/// by snapshot in hive folders.
-pub(super) fn statements(p: &Pipeline, table: SegmentsTable) -> Vec<Statement> {
-    let (path, partition_by) = match table {
-        SegmentsTable::Published => (SEGMENTS, Some(SNAPSHOT)),
-        SegmentsTable::Work => ("work/segments", None),
-    };
-    let body = Body::Table { select: segments(p), path, partition_by };
+/// The table of [`crate::segment::Segmented`], and its counts.
+pub(super) fn statements(p: &Pipeline, path: &'static str) -> Vec<Statement> {
     let keys = [SNAPSHOT, SEGMENT, R_SCORE, F_SCORE, M_SCORE].join(", ");
     let cells = format!(
         "SELECT CAST({SNAPSHOT} AS DATE) AS {SNAPSHOT}, {SEGMENT},\n\
@@ -32,25 +31,19 @@ pub(super) fn statements(p: &Pipeline, table: SegmentsTable) -> Vec<Statement> {
          FROM {NAMED}\nGROUP BY {keys}"
     );
     vec![
-        Statement { stage: STAGE, name: NAMED.to_owned(), body },
+        Statement::table(STAGE, NAMED, path, segments(p)),
         Statement::table(STAGE, "custseg_cells", CELLS, cells),
     ]
 }
 
 /// Columns of the segments without the snapshot, in their published order.
 pub(super) fn columns(p: &Pipeline) -> Vec<String> {
-    let measures =
-        [CUSTOMER_ID, LAST_ORDER_AT, RECENCY_DAYS, FREQUENCY, MONETARY].map(str::to_owned);
-    let scores = [R_SCORE, F_SCORE, M_SCORE, RFM_CODE].map(str::to_owned);
-    let history =
-        [SEGMENT, PREVIOUS_SEGMENT, SEGMENT_SINCE, SNAPSHOTS_IN_SEGMENT].map(str::to_owned);
-    measures
-        .into_iter()
-        .chain(super::rfm::extra_columns(p))
-        .chain(scores)
-        .chain(p.score.weights.map(|_| RFM_SCORE.to_owned()))
-        .chain(history)
-        .collect()
+    // The first column of the measures is the snapshot.
+    let measures = column_names(&p.rfm, Step::policy(&p.clean), None).into_iter().skip(1);
+    let scores = [R_SCORE, F_SCORE, M_SCORE, RFM_CODE];
+    let history = [SEGMENT, PREVIOUS_SEGMENT, SEGMENT_SINCE, SNAPSHOTS_IN_SEGMENT];
+    let others = scores.into_iter().chain(p.score.weights.map(|_| RFM_SCORE)).chain(history);
+    measures.chain(others.map(str::to_owned)).collect()
 }
 
 fn segments(p: &Pipeline) -> String {
@@ -81,7 +74,7 @@ fn segments(p: &Pipeline) -> String {
          SELECT {}, {SNAPSHOT}\n\
          FROM stays",
         segment_name(&p.segment),
-        columns.collect::<Vec<_>>().join(", ")
+        joined(columns, ", ")
     )
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use polars::prelude::{DataType, TimeUnit};
 
-use super::timestamps;
+use super::text::parse_timestamp;
 use crate::checks::Expectation;
 use crate::clean::Step;
 use crate::clean::steps::DuplicateKey;
@@ -69,18 +69,14 @@ fn ingest(p: &Pipeline) -> Vec<String> {
     let has_csv = ingest.sources.iter().any(|source| source.set.format == Format::Csv);
     let first = ingest.files().next().map(|file| &file.columns);
     let columns_differ = ingest.files().any(|file| Some(&file.columns) != first);
+    let rejects_rows = has_csv && ingest.on_bad_row == OnBadRow::Reject;
+    let different_rows = columns_differ && ingest.whole_rows;
     let mut unsupported = used([
-        (
-            "ingest.transactions.csv.on_bad_row: reject (use `fail`, or Parquet)",
-            has_csv && ingest.on_bad_row == OnBadRow::Reject,
-        ),
+        ("ingest.transactions.csv.on_bad_row: reject (use `fail`, or Parquet)", rejects_rows),
         ("ingest.customers", ingest.customers.is_some()),
         ("ingest.money.rates", ingest.rates.is_some()),
         ("publish.rejects: other than `reasons`", ingest.rejects != RejectColumns::Reasons),
-        (
-            "clean: drop_duplicates: exact, for files with different columns",
-            columns_differ && ingest.whole_rows,
-        ),
+        ("clean: drop_duplicates: exact, for files with different columns", different_rows),
     ]);
     if ingest.files().count() > MAX_RELATIONS && super::ingest::relations(p).len() > MAX_RELATIONS {
         unsupported.push(format!(
@@ -92,10 +88,10 @@ fn ingest(p: &Pipeline) -> Vec<String> {
 }
 
 fn source(source: &Source) -> Vec<String> {
-    let set = &source.set;
-    let is_in_nanoseconds = set.files.iter().flat_map(|file| &file.columns).any(|(name, dtype)| {
-        *name == source.columns.ordered_at
-            && matches!(dtype, DataType::Datetime(TimeUnit::Nanoseconds, _))
+    let Source { set, columns, .. } = source;
+    let mut file_columns = set.files.iter().flat_map(|file| &file.columns);
+    let is_in_nanoseconds = file_columns.any(|(name, dtype)| {
+        *name == columns.ordered_at && matches!(dtype, DataType::Datetime(TimeUnit::Nanoseconds, _))
     });
     let differ_in_case = set.files.iter().any(|file| {
         let names = file.columns.iter().map(|(name, _)| name.to_lowercase());
@@ -103,34 +99,28 @@ fn source(source: &Source) -> Vec<String> {
     });
     let is_url = set.files.iter().any(|file| file.fetched.is_some());
     let is_special = set.files.iter().any(|file| !is_literal_path(&file.path));
+    let is_csv = set.format == Format::Csv;
+    let is_zstd = set.files.iter().any(|file| file.name.to_lowercase().ends_with(".zst"));
+    let numbers = &set.text.numbers;
+    let other_marks = is_csv
+        && (numbers.decimal != '.'
+            || numbers.thousands.is_some()
+            || !numbers.currency_signs.is_empty());
+    // Spark replaces undecodable bytes silently.
+    let is_other_encoding = set.text.encoding != encoding_rs::UTF_8;
     let mut unsupported = used([
         ("ingest.transactions.paths: .xlsx", set.format == Format::Xlsx),
-        ("ingest.transactions.columns.currency", source.columns.currency.is_some()),
+        ("ingest.transactions.columns.currency", columns.currency.is_some()),
         ("ingest.transactions.paths: URLs (use a path that the cluster shares)", is_url),
         ("ingest.transactions.paths: * ? [ ] { } \\ %, or _ or . before a file name", is_special),
         ("ingest.transactions.paths: columns that differ only in case", differ_in_case),
         ("ingest.transactions.columns.ordered_at: nanoseconds", is_in_nanoseconds),
+        ("ingest.transactions.paths: .csv.zst (use .csv.gz)", is_csv && is_zstd),
+        ("ingest.transactions.csv: number marks other than a decimal point", other_marks),
+        ("ingest.transactions.csv.encoding: other than UTF-8", is_csv && is_other_encoding),
     ]);
-    if set.format == Format::Csv {
-        unsupported.extend(csv_source(source));
-    }
-    unsupported
-}
-
-fn csv_source(source: &Source) -> Vec<String> {
-    let (files, text) = (&source.set.files, &source.set.text);
-    let numbers = &text.numbers;
-    let has_other_marks =
-        numbers.decimal != '.' || numbers.thousands.is_some() || !numbers.currency_signs.is_empty();
-    let is_zstd = files.iter().any(|file| file.name.to_lowercase().ends_with(".zst"));
-    let mut unsupported = used([
-        ("ingest.transactions.paths: .csv.zst (use .csv.gz)", is_zstd),
-        ("ingest.transactions.csv: number marks other than a decimal point", has_other_marks),
-        // Spark replaces undecodable bytes silently.
-        ("ingest.transactions.csv.encoding: other than UTF-8", text.encoding != encoding_rs::UTF_8),
-    ]);
-    let formats = text.datetime_formats.iter();
-    let formats = formats.filter(|format| timestamps::parse_sql(format, "").is_none());
+    let formats = set.text.datetime_formats.iter();
+    let formats = formats.filter(|format| is_csv && parse_timestamp(format, "").is_none());
     unsupported.extend(formats.map(|format| {
         let fields = "fields other than %Y %m %d %H %M %S";
         format!("ingest.transactions.csv.datetime_formats: {format} ({fields})")

@@ -11,7 +11,6 @@ macro_rules! tables {
     ($($module:ident: $id:ident,)+) => {
         $(mod $module;)+
 
-        /// A published table.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum TableId {
             $($id),+
@@ -21,7 +20,6 @@ macro_rules! tables {
             /// All published tables, in the order of the documentation.
             pub const ALL: &[Self] = &[$(Self::$id),+];
 
-            /// Declaration of the table.
             pub fn table(self) -> &'static Table {
                 match self {
                     $(Self::$id => &$module::TABLE,)+
@@ -52,6 +50,37 @@ tables! {
     outliers: Outliers,
     top_categories: TopCategories,
 }
+
+/// Declares the rows of tables as structs, with the columns in order. `frame` collects rows into a
+/// table.
+macro_rules! table_rows {
+    ($(
+        $(#[$attribute:meta])*
+        struct $row:ident $(<$lifetime:lifetime>)? {
+            $(
+                $(#[$field_attribute:meta])*
+                $column:ident $(($measure:ident))? => $field:ident: $type:ty,
+            )+
+        }
+    )+) => {$(
+        $(#[$attribute])*
+        struct $row $(<$lifetime>)? {
+            $($(#[$field_attribute])* $field: $type,)+
+        }
+
+        impl $(<$lifetime>)? $row $(<$lifetime>)? {
+            fn frame(rows: impl IntoIterator<Item = Self>) -> PolarsResult<DataFrame> {
+                $(let mut $field = Vec::new();)+
+                for row in rows {
+                    $($field.push(row.$field);)+
+                }
+                df![$($column $(($measure))? => $field),+]
+            }
+        }
+    )+};
+}
+
+pub(crate) use table_rows;
 
 impl TableId {
     /// Name of the table: `ledger`.
@@ -194,9 +223,6 @@ impl Table {
     }
 
     /// Compares a frame with the declaration: names, types, and order.
-    ///
-    /// # Errors
-    /// The first difference, as a sentence.
     pub fn check(&self, frame: &DataFrame) -> Result<(), String> {
         for column in self.columns.iter().filter(|column| column.occurrence == Occurrence::Always) {
             if frame.get_column_index(column.name).is_none() {

@@ -13,12 +13,11 @@ pub(super) const TABLE: Table = Table {
         uint32(CUSTOMERS),
         uint32(BUYERS),
         float64(BUY_RATE),
-        float64("buy_rate_low"),
-        float64("buy_rate_high"),
         float64(MONEY).means("Money that the segment spent within the horizon."),
-        float64(MONEY_SHARE).means("Share of the money that all customers of the snapshot spent within the horizon, 0 to 1."),
+        float64(MONEY_SHARE)
+            .means("Share of the money that all customers spent within the horizon, 0 to 1."),
         float64(MONEY_MEAN),
-        float64("money_mean_low"),
-        float64("money_mean_high"),
+        float64(LOW_OF).pattern(),
+        float64(HIGH_OF).pattern(),
     ],
 };

@@ -47,8 +47,7 @@ fn distance(metric: Metric, a: &[f64], b: &[f64]) -> f64 {
 fn brute_force(
     voting: Voting,
     k: usize,
-    points: &[Vec<f64>],
-    labels: &[usize],
+    (points, labels): (&[Vec<f64>], &[usize]),
     train: &[usize],
     query: usize,
 ) -> (Vec<(f64, usize)>, Vec<f64>) {
@@ -139,7 +138,7 @@ proptest! {
         let queries: Vec<(&[f64], Option<usize>)> =
             (0..points.len()).map(|i| (points[i].as_slice(), training_index(i))).collect();
         for (query, (vote, found_shares)) in classify(&knn, &queries, k).into_iter().enumerate() {
-            let (neighbours, shares) = brute_force(voting, k, &points, &labels, &train, query);
+            let (neighbours, shares) = brute_force(voting, k, (&points, &labels), &train, query);
             let found = knn.neighbours(&points[query], training_index(query), k);
             let found: Vec<(f64, usize)> =
                 found.into_iter().map(|(distance, index)| (distance, train[index])).collect();

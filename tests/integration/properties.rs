@@ -239,13 +239,7 @@ fn polars_29322_streaming_aggregates_equal_a_plain_loop() {
     .collect()
     .unwrap();
     let reasons = (0..4)
-        .map(|i| Reason {
-            step: "s".into(),
-            reason: i.to_string(),
-            declared: true,
-            cell: None,
-            position: None,
-        })
+        .map(|i| Reason { step: "s".into(), reason: i.to_string(), cell: None, position: None })
         .collect();
     let lines = MarkedLines {
         frame: frame.lazy(),

@@ -25,7 +25,7 @@ fn failure(shop: &Shop, p: &Pipeline, observer: Arc<dyn RunObserver>) -> Error {
     assert!(!shop.path("out/current").exists());
     let runs = fs::read_dir(shop.path("out/runs")).unwrap().count();
     assert_eq!(runs, 0, "no staging folder and no run is left");
-    result.err().expect("the run fails")
+    result.err().unwrap()
 }
 
 /// The valid lines of the fixture shop as Parquet, in row groups of two rows.

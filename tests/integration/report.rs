@@ -117,6 +117,9 @@ fn report_has_every_section_and_is_reproducible() {
         assert!(page.contains(&format!("<figure id=\"{id}\"")), "{id}");
     }
     assert!(page.contains("Warning: row_count, raw lines: found"));
+    // Customers without an earlier segment are new, customers without a later one are inactive.
+    assert!(page.contains("<th scope=\"row\">(new)</th>"));
+    assert!(page.contains(">(inactive)</th>"));
     // Only the published files are read.
     fs::remove_file(shop.path("shop.csv")).unwrap();
     fs::remove_file(shop.path("out/current/report.html")).unwrap();
