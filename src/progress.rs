@@ -3,9 +3,7 @@
 /// Size of a source before it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// Rows, from Parquet footers.
     Rows(u64),
-    /// Bytes of uncompressed files.
     Bytes(u64),
 }
 

@@ -47,7 +47,6 @@ pub(crate) struct Artefact {
 /// Cut points with the score distribution of the customers that they were computed from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct CutPointsRecord {
-    /// Snapshot of these customers.
     pub snapshot: String,
     /// Recency, frequency and monetary value.
     pub dimensions: [DimensionRecord; 3],
@@ -56,7 +55,6 @@ pub(crate) struct CutPointsRecord {
 /// Cut points of one dimension.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct DimensionRecord {
-    /// Column of the dimension.
     pub dimension: String,
     /// Ascending. -inf if even the lowest value is in a higher bin.
     #[serde(with = "json_numbers")]
@@ -71,7 +69,6 @@ pub(crate) struct DimensionRecord {
 pub(crate) struct ModelRecord {
     /// File name of the training customers without `.parquet`.
     pub name: String,
-    /// Number of training customers.
     pub customers: usize,
     /// Number of neighbours that vote.
     pub k: usize,
@@ -85,7 +82,6 @@ pub(crate) struct ModelRecord {
 pub(crate) struct ClusteringRecord {
     pub name: String,
     pub features: Vec<Axes>,
-    /// Names of the clusters.
     pub clusters: Vec<String>,
     /// Centroids, in the order of the names.
     pub centroids: Vec<Vec<f64>>,

@@ -154,7 +154,6 @@ pub struct CheckResult {
     /// line to measure freshness with.
     #[serde(deserialize_with = "infinite_if_null")]
     pub measured: f64,
-    /// The expectation, as text.
     pub expected: String,
     /// Number of lines at fault, if the check counts them.
     pub lines: Option<u64>,

@@ -17,7 +17,6 @@ pub(super) const DATETIME: DataType = DataType::Datetime(TimeUnit::Microseconds,
 /// How to parse one of the pipeline's columns. Both expressions read a single cell, so equal cells
 /// are parsed once.
 pub(super) struct ParsedCell {
-    /// The pipeline's name.
     pub(super) name: &'static str,
     pub(super) source_column: String,
     pub(super) value: Expr,

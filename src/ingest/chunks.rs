@@ -156,7 +156,6 @@ impl Chunks {
 pub(super) struct RecordBoundaries {
     /// End of the last whole record, after its line end.
     pub(super) end: usize,
-    /// Number of whole records.
     pub(super) records: usize,
     /// Number of lines that end in them.
     pub(super) lines: u64,

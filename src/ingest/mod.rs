@@ -97,9 +97,7 @@ impl IngestParams {
 /// Money as whole numbers of minor units, 10^-scale of the currency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Money {
-    /// Decimal places.
     pub scale: u8,
-    /// ISO code.
     pub currency: Option<String>,
 }
 

@@ -27,7 +27,6 @@ const RATE_DAY: &str = "rate_day";
 pub struct Rates {
     /// The file, for the manifest's inputs.
     pub file: SourceFile,
-    /// The pipeline's currency.
     own: String,
     /// `currency`, `rate_day`, `rate`: one row for each day from a currency's first rate to the
     /// last day of the table.
@@ -36,7 +35,6 @@ pub struct Rates {
     last: NaiveDate,
 }
 
-/// Currency, first day, rate.
 type DatedRate = (String, NaiveDate, i64);
 
 impl Rates {

@@ -34,7 +34,6 @@ pub(super) struct CsvDialect<'a> {
     pub(super) name: &'a str,
     pub(super) separator: u8,
     pub(super) encoding: &'static Encoding,
-    /// Fields of a record.
     pub(super) width: usize,
 }
 

@@ -63,7 +63,6 @@ pub(super) struct RowMapper<'a> {
     pub(super) sources: Vec<ParsedSource<'a>>,
     /// All faults that the rows can have.
     pub(super) faults: FaultList,
-    /// Source columns to carry.
     pub(super) carried: Vec<String>,
     /// The pipeline's columns whose unparsed cells are carried.
     cells: PlIndexSet<&'static str>,

@@ -26,7 +26,6 @@ pub(crate) struct Run {
 /// The run that started a run, such as an Airflow task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Parent {
-    /// Namespace of its job.
     pub(crate) namespace: String,
     pub(crate) job: String,
     pub(crate) run: String,
@@ -56,7 +55,6 @@ pub(crate) enum State<'a> {
         /// The tables, if this run computed them.
         tables: Option<&'a Tables>,
     },
-    /// With the error's message.
     Fail(&'a str),
     /// With the reason of the stop.
     Abort(&'a str),

@@ -44,7 +44,6 @@ pub struct Clustering {
     pub k: usize,
     /// Within-cluster sum of squared distances to the centroid.
     pub wcss: f64,
-    /// Cluster of each point.
     pub codes: Vec<usize>,
     sizes: Vec<f64>,
     pub centroids: Vec<Vec<f64>>,

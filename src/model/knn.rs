@@ -40,7 +40,6 @@ pub enum Balance {
 /// query costs the same however many customers share a point.
 pub struct Knn {
     voting: Voting,
-    /// Over distinct points.
     index: Index,
     /// Training customers at each distinct point.
     distinct: Distinct,
@@ -53,7 +52,6 @@ pub struct Knn {
 /// A point to classify, and its row in the training set if it is part of it.
 pub type Query<'a> = (&'a [f64], Option<usize>);
 
-/// Buffers reused between queries.
 #[derive(Default)]
 struct Buffers {
     hits: Vec<PointDistance>,

@@ -118,7 +118,6 @@ impl Protocol {
 pub struct EvaluationRun {
     pub model: String,
     pub protocol: Protocol,
-    /// Labels by code.
     pub labels: Vec<String>,
     /// True label code of each customer.
     pub actual: Vec<usize>,

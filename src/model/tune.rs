@@ -46,7 +46,6 @@ pub enum SelectionMetric {
 pub struct CandidateScore {
     pub k: usize,
     pub metric: &'static str,
-    /// Mean over the folds.
     pub value: f64,
     pub standard_error: f64,
     pub chosen: bool,

@@ -27,20 +27,17 @@ pub(crate) struct FileMetadata {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct RowGroup {
     pub(crate) rows: i64,
-    /// Compressed size.
     pub(crate) bytes: i64,
 }
 
 /// Summary of a column over all row groups.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct ColumnMetadata {
-    /// Path of the leaf.
     pub(crate) name: String,
     /// Logical type, else physical type.
     pub(crate) r#type: String,
     pub(crate) compression: String,
     pub(crate) encodings: Vec<String>,
-    /// Compressed size.
     pub(crate) bytes: i64,
     pub(crate) uncompressed: i64,
     /// Null if the file does not have the statistic, as `min` and `max`.

@@ -17,7 +17,6 @@ use crate::tables::TableId;
 /// A run in its folder.
 #[derive(Debug, Clone)]
 pub struct Published {
-    /// The folder, without links.
     pub folder: PathBuf,
     pub manifest: Manifest,
 }

@@ -35,7 +35,6 @@ pub struct RfmParams {
     pub window: Option<u32>,
     /// Customers are left out of a snapshot if their first line is fewer days before it.
     pub min_history_days: u32,
-    /// Additional columns, in order.
     pub features: Vec<Feature>,
     /// Ratio columns, after the additional columns.
     pub ratios: Vec<Ratio>,

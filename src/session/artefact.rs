@@ -26,7 +26,6 @@ pub(crate) struct FittedParams {
     cut_points: Option<CutPointsRecord>,
     /// Monetary value at which outliers are capped.
     limit: Option<f64>,
-    /// Best-selling categories, in order.
     categories: Option<Vec<String>>,
 }
 

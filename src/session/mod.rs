@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 use polars::prelude::*;
+use rayon::prelude::*;
 use tracing::field::Empty;
 use tracing::{info, info_span, warn};
 
@@ -161,6 +162,23 @@ impl<'p> Session<'p> {
         let snapshots = rfm::snapshots(&self.p.rfm, facts, customers, vec![date])?;
         span.record("rows", snapshots.frame.height());
         Ok(snapshots)
+    }
+
+    /// `rfm` at several dates in parallel. Reusable snapshots are read.
+    fn measure_all(
+        &self,
+        dates: &[NaiveDate],
+        reusable: Option<&ReusableSnapshots>,
+    ) -> Result<Vec<Snapshots>, Error> {
+        let (p, facts, customers) = (self.p, self.facts()?, self.customers()?);
+        let _span = info_span!("rfm", snapshots = dates.len()).entered();
+        let measure = |&date| match reusable.filter(|reusable| reusable.dates.contains(&date)) {
+            Some(reusable) => reusable.measured(p, date),
+            None => Ok(rfm::snapshots(&p.rfm, facts, customers, vec![date])?),
+        };
+        let snapshots: Vec<Result<_, Error>> = dates.par_iter().map(measure).collect();
+        // The error of the first date that has one.
+        snapshots.into_iter().collect()
     }
 
     /// `score`: the scores of measured customers.

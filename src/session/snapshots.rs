@@ -1,6 +1,6 @@
 //! The snapshots of a session as a stream, and their collection.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::vec::IntoIter;
 
 use chrono::NaiveDate;
@@ -11,15 +11,17 @@ use super::incremental::ReusableSnapshots;
 use super::{Session, append};
 use crate::error::Error;
 use crate::pipeline::Pipeline;
+use crate::rfm::Snapshots;
 use crate::score::{self, Cut, Scored};
 use crate::segment::{self, History, Segmented};
 use crate::tables::TableId;
 
-/// Yields the snapshots of a session in the order of their dates. Only the history of the snapshot
-/// before is kept.
+/// Yields the snapshots of a session in the order of their dates. As many as there are threads are
+/// measured at once. Of the snapshots before, only the history is kept.
 pub(crate) struct SnapshotStream<'s, 'p> {
     session: &'s Session<'p>,
     dates: IntoIter<NaiveDate>,
+    measured: VecDeque<Snapshots>,
     reusable: Option<&'s ReusableSnapshots>,
     history: History,
 }
@@ -41,14 +43,11 @@ impl<'s, 'p> SnapshotStream<'s, 'p> {
         dates: Vec<NaiveDate>,
         reusable: Option<&'s ReusableSnapshots>,
     ) -> Self {
-        Self { session, dates: dates.into_iter(), reusable, history: History::default() }
+        let (dates, measured) = (dates.into_iter(), VecDeque::new());
+        Self { session, dates, measured, reusable, history: History::default() }
     }
 
-    fn snapshot(&mut self, date: NaiveDate) -> Result<Snapshot, Error> {
-        let measured = match self.reusable.filter(|reusable| reusable.dates.contains(&date)) {
-            Some(reusable) => reusable.measured(self.session.p, date)?,
-            None => self.session.measure(date)?,
-        };
+    fn snapshot(&mut self, measured: Snapshots) -> Result<Snapshot, Error> {
         let mut scored = self.session.score(measured)?;
         let refit = std::mem::take(&mut scored.refit);
         let mut tables = std::mem::take(&mut scored.tables);
@@ -63,8 +62,15 @@ impl Iterator for SnapshotStream<'_, '_> {
     type Item = Result<Snapshot, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let date = self.dates.next()?;
-        Some(self.snapshot(date))
+        if self.measured.is_empty() {
+            let dates = self.dates.by_ref().take(rayon::current_num_threads());
+            match self.session.measure_all(&dates.collect::<Vec<_>>(), self.reusable) {
+                Ok(measured) => self.measured.extend(measured),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        let measured = self.measured.pop_front()?;
+        Some(self.snapshot(measured))
     }
 }
 

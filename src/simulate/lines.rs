@@ -35,7 +35,6 @@ pub(super) struct Row {
 }
 
 struct Order {
-    /// Minute of the day.
     minute: u64,
     customer: Option<u64>,
     lines: Vec<Line>,

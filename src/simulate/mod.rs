@@ -48,7 +48,6 @@ pub struct Simulation {
 pub struct Slice {
     pub day: NaiveDate,
     pub lines: u64,
-    /// Index among all slices.
     index: u64,
     /// Index among the day's slices, and their number.
     part: (u64, u64),

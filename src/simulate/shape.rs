@@ -31,9 +31,7 @@ pub(super) struct Process {
     /// Exponent g of the purchase rates: an order is of customer ⌊N · uᵍ⌋.
     pub(super) tail: f64,
     pub(super) first_id: u64,
-    /// Lines of an order.
     pub(super) lines: LogNormalParams,
-    /// Units of a line.
     pub(super) quantity: LogNormalParams,
     pub(super) price: LogNormalParams,
     /// Share of the orders without a customer id.

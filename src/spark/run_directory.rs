@@ -174,7 +174,6 @@ fn has_parquet(folder: &Path) -> bool {
 }
 
 pub(super) struct CustomerCounts {
-    /// Rows of the segments.
     pub(super) rows: u64,
     /// For each snapshot and dimension the customers by score, starting at score 1.
     pub(super) scores: Vec<(NaiveDate, [Vec<u32>; 3])>,
