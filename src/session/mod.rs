@@ -171,14 +171,16 @@ impl<'p> Session<'p> {
         reusable: Option<&ReusableSnapshots>,
     ) -> Result<Vec<Snapshots>, Error> {
         let (p, facts, customers) = (self.p, self.facts()?, self.customers()?);
-        let _span = info_span!("rfm", snapshots = dates.len()).entered();
+        let span = info_span!("rfm", rows = Empty).entered();
         let measure = |&date| match reusable.filter(|reusable| reusable.dates.contains(&date)) {
             Some(reusable) => reusable.measured(p, date),
             None => Ok(rfm::snapshots(&p.rfm, facts, customers, vec![date])?),
         };
         let snapshots: Vec<Result<_, Error>> = dates.par_iter().map(measure).collect();
         // The error of the first date that has one.
-        snapshots.into_iter().collect()
+        let snapshots: Vec<Snapshots> = snapshots.into_iter().collect::<Result<_, _>>()?;
+        span.record("rows", snapshots.iter().map(|all| all.frame.height()).sum::<usize>());
+        Ok(snapshots)
     }
 
     /// `score`: the scores of measured customers.

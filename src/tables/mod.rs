@@ -206,10 +206,15 @@ impl Column {
 }
 
 impl Table {
+    /// The declaration of a column. A column is an attribute of the source only if it is nothing else.
+    fn declared(&self, column: &str) -> Option<&Column> {
+        let candidates = self.columns.iter().filter(|declared| declared.matches(column));
+        candidates.min_by_key(|declared| declared.occurrence == Occurrence::Attributes)
+    }
+
     /// Meaning of a column of this table.
     pub fn meaning(&self, column: &str) -> Option<&'static str> {
-        let declared = self.columns.iter().find(|declared| declared.matches(column))?;
-        declared.meaning.or_else(|| meaning(column))
+        self.declared(column)?.meaning.or_else(|| meaning(column))
     }
 
     /// Type of a column. Text for undeclared columns, which are attributes of the source.
@@ -218,8 +223,7 @@ impl Table {
         if column == SNAPSHOT {
             return DataType::Date;
         }
-        let declared = self.columns.iter().find(|declared| declared.matches(column));
-        declared.map_or(DataType::String, |declared| declared.column_type.dtype())
+        self.declared(column).map_or(DataType::String, |declared| declared.column_type.dtype())
     }
 
     /// Compares a frame with the declaration: names, types, and order.
@@ -232,16 +236,12 @@ impl Table {
         let mut last = 0;
         for column in frame.columns() {
             let name = column.name().as_str();
-            let exact = |declared: &&Column| {
-                declared.occurrence != Occurrence::Attributes && declared.matches(name)
-            };
-            let Some(declared) = self.columns.iter().find(exact) else {
-                if self.columns.iter().any(|declared| declared.occurrence == Occurrence::Attributes)
-                {
-                    continue;
-                }
+            let Some(declared) = self.declared(name) else {
                 return Err(format!("column `{name}` is not declared"));
             };
+            if declared.occurrence == Occurrence::Attributes {
+                continue;
+            }
             if !declared.column_type.accepts(column.dtype()) {
                 return Err(format!("column `{name}` has the type {}", column.dtype()));
             }
