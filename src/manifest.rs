@@ -25,10 +25,35 @@ pub(crate) const MANIFEST: &str = "manifest.json";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
+    pub role: InputRole,
     /// Path as the pipeline names it.
     pub path: String,
     pub bytes: u64,
     pub blake3: String,
+}
+
+/// What a run reads a file for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputRole {
+    Transactions,
+    Customers,
+    Rates,
+    Labels,
+    /// Values that a check accepts.
+    Reference,
+}
+
+impl InputRole {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Transactions => "transactions",
+            Self::Customers => "customers",
+            Self::Rates => "rates",
+            Self::Labels => "labels",
+            Self::Reference => "reference",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +164,8 @@ pub struct ManifestInputs<'a> {
     pub money: &'a Money,
     pub inputs: &'a [Input],
     pub checks: &'a [CheckResult],
+    /// What is doubtful about the source.
+    pub warnings: &'a [String],
     pub gates: &'a [GateResult],
     pub customers: Option<CustomersRead>,
     pub cuts: &'a [Cut],
@@ -158,6 +185,9 @@ pub struct Manifest {
     pub reading: Value,
     pub inputs: Vec<Input>,
     pub checks: Vec<CheckResult>,
+    /// What is doubtful about the source.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     pub gates: Vec<GateResult>,
     pub customers: Option<CustomersRead>,
     pub snapshots: Vec<String>,
@@ -194,6 +224,7 @@ impl Manifest {
             reading: inputs.reading.clone(),
             inputs: inputs.inputs.to_vec(),
             checks: inputs.checks.to_vec(),
+            warnings: inputs.warnings.to_vec(),
             gates: inputs.gates.to_vec(),
             customers: inputs.customers,
             snapshots,

@@ -22,6 +22,9 @@ use crate::temp;
 /// Variable of the environment that stops a restarted process from restarting again.
 const STARTED: &str = "CUSTSEG_STARTED";
 
+/// Without it, Polars panics at files with a column of intervals, even if the column is not read.
+const INTERVALS: &str = "POLARS_IMPORT_INTERVAL_AS_STRUCT";
+
 /// Whether a signal is ending the process.
 static ENDING: AtomicBool = AtomicBool::new(false);
 
@@ -100,6 +103,9 @@ fn restart_with_variables(machine: &Machine) -> Result<(), Error> {
     }
     let required = !settings.is_empty();
     settings.extend(arenas(machine.threads));
+    if std::env::var_os(INTERVALS).is_none() {
+        settings.push((INTERVALS.to_owned(), "1".to_owned()));
+    }
     if settings.is_empty() || started == "machine" {
         return Ok(());
     }
@@ -136,10 +142,10 @@ fn restart(reason: &str, settings: Vec<(String, String)>) -> Error {
 /// value, which may be a secret.
 fn variables(path: &Path) -> Result<Vec<(String, String)>, Error> {
     let invalid = |reason: String| Error::Usage(format!("--env-file {}: {reason}", path.display()));
-    let lines = dotenvy::from_path_iter(path).map_err(|error| match error {
-        dotenvy::Error::Io(error) => invalid(error.to_string()),
-        _ => invalid("cannot be read".to_owned()),
-    })?;
+    let text = std::fs::read(path).map_err(|error| invalid(error.to_string()))?;
+    // Editors on Windows write a byte order mark.
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
+    let lines = dotenvy::from_read_iter(text);
     let mut variables = Vec::new();
     for (idx, line) in lines.enumerate() {
         let (name, value) =

@@ -4,7 +4,7 @@
 
 use polars::prelude::*;
 
-use crate::columns::{CUSTOMER_ID, REASON, SOURCE_FILE, SOURCE_ROW};
+use crate::columns::{CUSTOMER_ID, QUANTITY, REASON, SOURCE_FILE, SOURCE_ROW};
 use crate::ingest::cell::is_empty_cell;
 use crate::ingest::{self, Fault, Lines, PromisedRows, outcomes};
 
@@ -28,11 +28,14 @@ pub struct Reason {
     /// Index of the step in `clean`, if it is a step of the user. The ledger lists its reasons even
     /// if they apply to no line.
     pub position: Option<usize>,
+    /// Whether the money of such lines is known.
+    pub has_money: bool,
 }
 
 impl Reason {
     fn of_step(step: &Step, position: usize, reason: String) -> Self {
-        Self { step: step.name().to_owned(), reason, cell: None, position: Some(position) }
+        let step = step.name().to_owned();
+        Self { step, reason, cell: None, position: Some(position), has_money: true }
     }
 }
 
@@ -50,6 +53,7 @@ pub struct MarkedLines {
     pub kept: Vec<(String, String)>,
     /// The rows that the plan must return.
     pub promised: PromisedRows,
+    pub has_whole_quantities: bool,
 }
 
 impl MarkedLines {
@@ -73,8 +77,13 @@ pub fn mark(steps: &[Step], lines: Lines, pairs: Option<&Pairs>) -> PolarsResult
         .find_map(Step::kept_returns)
         .map(|(prefix, policy)| (prefix.to_owned(), policy));
     let step = ingest::STAGE.to_owned();
-    let unparsable =
-        |Fault { reason, cell }| Reason { step: step.clone(), reason, cell, position: None };
+    let unparsable = |(Fault { reason, cell }, has_money)| Reason {
+        step: step.clone(),
+        reason,
+        cell,
+        position: None,
+        has_money,
+    };
     let reasons = lines.faults.into_iter().map(unparsable).collect();
     let mut marker = Marker { frame, reasons, pending: Vec::new() };
     for (position, step) in steps.iter().enumerate() {
@@ -90,7 +99,7 @@ pub fn mark(steps: &[Step], lines: Lines, pairs: Option<&Pairs>) -> PolarsResult
     // Lines without a customer id are always rejected.
     if !steps.iter().any(Step::drops_missing_customers) {
         let [step, reason] = ["clean", "customer_id missing"].map(str::to_owned);
-        let reason = Reason { step, reason, cell: None, position: None };
+        let reason = Reason { step, reason, cell: None, position: None, has_money: true };
         marker.reject(reason, is_empty_cell(CUSTOMER_ID, schema.get(CUSTOMER_ID)));
     }
     if let Some(position) = steps.iter().position(Step::matches_returns) {
@@ -108,6 +117,7 @@ pub fn mark(steps: &[Step], lines: Lines, pairs: Option<&Pairs>) -> PolarsResult
         returns,
         kept: lines.kept,
         promised: lines.promised,
+        has_whole_quantities: schema.get(QUANTITY).is_some_and(DataType::is_integer),
     })
 }
 

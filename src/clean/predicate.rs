@@ -6,6 +6,7 @@ use polars::prelude::*;
 use polars::sql::sql_expr;
 
 use crate::columns::*;
+use crate::ingest::cell::has_text;
 use crate::ingest::{Money, Source, schema_mapping};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +24,8 @@ pub enum PredicateError {
     Syntax(String),
     #[error("unknown column `{0}`")]
     Unknown(String),
+    #[error("column `{name}` is {dtype}, which predicates and checks cannot read")]
+    NoText { name: String, dtype: String },
     #[error("reads more than one line: aggregates, windows and subqueries are not supported")]
     NotRowwise,
     #[error("{0}")]
@@ -54,18 +57,19 @@ impl Predicate {
             }
             _ => expr,
         });
-        check_boolean(&keep, &line_schema(&source_columns))?;
+        check_boolean(&keep, &line_schema(&source_columns, names.quantity_type()))?;
         Ok(Self { sql: sql.to_owned(), keep, source_columns })
     }
 }
 
 /// Types of the columns that a predicate can read.
-fn line_schema(source_columns: &[String]) -> Schema {
+fn line_schema(source_columns: &[String], quantity: DataType) -> Schema {
     let mut schema = Schema::default();
     for name in [CUSTOMER_ID, ORDER_ID, PRODUCT_ID, CURRENCY, CATEGORY] {
         schema.with_column(name.into(), DataType::String);
     }
-    for name in [QUANTITY, UNIT_PRICE, AMOUNT] {
+    schema.with_column(QUANTITY.into(), quantity);
+    for name in [UNIT_PRICE, AMOUNT] {
         schema.with_column(name.into(), DataType::Int64);
     }
     schema.with_column(ORDERED_AT.into(), DataType::Datetime(TimeUnit::Microseconds, None));
@@ -115,18 +119,38 @@ pub struct SourceNames<'a> {
     mapped: PlIndexSet<&'a str>,
     /// All columns of all sources.
     columns: Vec<String>,
+    /// Columns without a text, with their type.
+    without_text: PlHashMap<String, String>,
     money: Money,
+    has_whole_quantities: bool,
 }
 
 impl<'a> SourceNames<'a> {
-    pub fn new(sources: &'a [Source], money: &Money) -> Self {
+    pub fn new(sources: &'a [Source], money: &Money, quantity_scale: u8) -> Self {
         let mapped = sources.iter().flat_map(|source| source.columns.mapped());
-        let files = sources.iter().flat_map(|source| &source.set.files);
+        let files = || sources.iter().flat_map(|source| &source.set.files);
+        let columns = files().flat_map(|file| &file.columns);
+        let without_text = columns.filter(|(_, dtype)| !has_text(dtype));
         Self {
             mapped: mapped.map(|(name, _)| name).collect(),
-            columns: schema_mapping::all_columns(files),
+            columns: schema_mapping::all_columns(files()),
+            without_text: without_text.map(|(n, dtype)| (n.clone(), dtype.to_string())).collect(),
             money: money.clone(),
+            has_whole_quantities: quantity_scale == 0,
         }
+    }
+
+    fn quantity_type(&self) -> DataType {
+        if self.has_whole_quantities { DataType::Int64 } else { DataType::Float64 }
+    }
+
+    /// The text of [`Self::column`], to compare with values. Whole quantities have no decimals.
+    pub fn text(&self, name: &str) -> Result<(Expr, Option<String>), PredicateError> {
+        let (value, source_column) = self.column(name)?;
+        let text = value.cast(DataType::String);
+        let is_float = name == QUANTITY && !self.has_whole_quantities;
+        let text = if is_float { text.str().replace(lit(r"\.0$"), lit(""), false) } else { text };
+        Ok((text, source_column))
     }
 
     pub fn all(&self) -> impl Iterator<Item = &str> + Clone {
@@ -138,6 +162,8 @@ impl<'a> SourceNames<'a> {
     pub fn column(&self, name: &str) -> Result<(Expr, Option<String>), PredicateError> {
         if name == DAY || self.mapped.contains(name) {
             Ok((line_column(name, &self.money), None))
+        } else if let Some(dtype) = self.without_text.get(name) {
+            Err(PredicateError::NoText { name: name.to_owned(), dtype: dtype.clone() })
         } else if self.columns.iter().any(|column| column == name) {
             let cell = col(schema_mapping::carried_name(name)).cast(DataType::String);
             Ok((cell, Some(name.to_owned())))

@@ -136,6 +136,8 @@ pub(super) fn cell(name: &str, value: AnyValue<'_>) -> String {
         AnyValue::Float64(share) if name == SHARE || name == MONEY_SHARE => {
             format!("{:.1} %", share * 100.0)
         }
+        // The money of rows that cannot be parsed.
+        AnyValue::Null if name == MONEY_LEFT => "unknown".to_owned(),
         AnyValue::Float64(money) => separate_thousands(&format!("{money:.2}")),
         value if value.is_primitive_numeric() => separate_thousands(&value.to_string()),
         other => plain(name, other),

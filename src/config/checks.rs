@@ -10,9 +10,10 @@ use super::source;
 use super::spec::SnapshotsSpec;
 use super::validator::Validator;
 use crate::checks::{Check, Expectation, Scope, Severity};
-use crate::clean::predicate::SourceNames;
-use crate::columns::{DAY, ORDERED_AT};
-use crate::ingest::LookupParams;
+use crate::clean::predicate::{PredicateError, SourceNames};
+use crate::columns::{CUSTOMER_ID, DAY, ORDERED_AT};
+use crate::ingest::ids::Bytes;
+use crate::ingest::{IdCase, LookupParams};
 
 pub(super) struct CheckCompiler<'a, 'd> {
     pub(super) names: Option<&'a SourceNames<'a>>,
@@ -96,19 +97,18 @@ impl CheckCompiler<'_, '_> {
     fn accepted_values(&mut self, at: &str, spec: AcceptedValuesSpec) -> Option<Check> {
         let AcceptedValuesSpec { column, values, max_share, severity, of } = spec;
         let (value, source_columns) =
-            self.column(&format!("{at}/accepted_values/column"), &column)?;
-        let expectation =
-            Expectation::AcceptedValues { value: value.cast(DataType::String), values, max_share };
+            self.text(&format!("{at}/accepted_values/column"), &column)?;
+        let expectation = Expectation::AcceptedValues { value, values, max_share };
         Some(check("accepted_values", column, (severity, of), expectation, source_columns))
     }
 
     fn referential(&mut self, at: &str, spec: ReferentialSpec) -> Option<Check> {
         let ReferentialSpec { column, paths, csv, key, max_share, severity, of } = spec;
         let at = format!("{at}/referential");
-        let (value, source_columns) = self.column(&format!("{at}/column"), &column)?;
+        let (value, source_columns) = self.text(&format!("{at}/column"), &column)?;
         let table = match (paths, key, self.customers) {
             (Some(paths), Some(key), _) => {
-                let spec = CustomersSpec { paths, csv, key, attributes: Vec::new() };
+                let spec = CustomersSpec { paths, csv, key, ..CustomersSpec::default() };
                 source::lookup(&spec, &at, self.validator)?
             }
             (None, None, Some(customers)) => {
@@ -120,7 +120,12 @@ impl CheckCompiler<'_, '_> {
             }
             _ => return self.validator.fail(&at, "`paths` and `key` must be set together"),
         };
-        let value = value.cast(DataType::String);
+        // The keys of the table are spelled as ids. Only customer ids can ignore case.
+        let mut table = table;
+        if column != CUSTOMER_ID {
+            table.ids.case = IdCase::Keep;
+        }
+        let value = table.ids.spelled(value, Bytes::Utf8);
         let expectation = Expectation::Referential { value, table: Box::new(table), max_share };
         Some(check("referential", column, (severity, of), expectation, source_columns))
     }
@@ -128,12 +133,28 @@ impl CheckCompiler<'_, '_> {
     /// A column of the lines by its user-facing name, and the source columns that it reads.
     fn column(&mut self, pointer: &str, name: &str) -> Option<(Expr, Vec<String>)> {
         let names = self.names?;
-        match names.column(name) {
+        self.resolved(pointer, name, names.column(name))
+    }
+
+    /// The text of a column of the lines, and the source columns that it reads.
+    fn text(&mut self, pointer: &str, name: &str) -> Option<(Expr, Vec<String>)> {
+        let names = self.names?;
+        self.resolved(pointer, name, names.text(name))
+    }
+
+    fn resolved(
+        &mut self,
+        pointer: &str,
+        name: &str,
+        column: Result<(Expr, Option<String>), PredicateError>,
+    ) -> Option<(Expr, Vec<String>)> {
+        match column {
             Ok((expr, source)) => Some((expr, source.into_iter().collect())),
-            Err(error) => {
-                let hint = hint(name, names.all());
+            Err(error @ PredicateError::Unknown(_)) => {
+                let hint = hint(name, self.names?.all());
                 self.validator.fail_with_hint(pointer, error.to_string(), hint)
             }
+            Err(error) => self.validator.fail(pointer, error.to_string()),
         }
     }
 

@@ -3,24 +3,29 @@
 
 use std::sync::Arc;
 
+use polars::prelude::DataType;
 use serde_json::json;
 
 use super::checks::CheckCompiler;
+use super::clean_spec::CleanStepSpec;
 use super::definition::{definition_json, portable, reading};
 use super::diagnostics::{Diagnostics, Kind, nearest};
-use super::ingest_spec::ColumnsSpec;
+use super::ingest_spec::{ColumnsSpec, MoneySpec, MoneyUnit, ScaleSpec};
 use super::spec::*;
-use super::validator::Validator;
-use super::{Document, evaluate, map, models, rfm, score, source, steps};
+use super::validator::{SourceRules, Validator};
+use super::{Document, evaluate, files, map, models, rfm, score, source, steps};
 use crate::artefact::CutPointsRecord;
-use crate::clean::Step;
 use crate::clean::predicate::SourceNames;
 use crate::clean::steps::DuplicateKey;
-use crate::columns::{CATEGORY, PRODUCT_ID};
-use crate::ingest::{IngestParams, Money};
+use crate::clean::{ReturnPolicy, Step};
+use crate::columns::{CATEGORY, PRODUCT_ID, QUANTITY};
+use crate::ingest::cell::has_text;
+use crate::ingest::numbers::QUANTITY_SCALE;
+use crate::ingest::{IdFormat, IngestParams, Money, NullValues, RejectColumns, Source};
 use crate::pipeline::Pipeline;
 use crate::publish::{Destination, LocalFolder, ObjectStore, PublishParams};
 use crate::remote::{ObjectLocation, SCHEMES, is_remote, unsupported_scheme};
+use crate::rfm::Frequency;
 use crate::score::CutPointSource;
 
 /// Checks a spec against itself, its segment map and the headers of its sources.
@@ -34,12 +39,20 @@ pub(super) fn compile(
     let (map, map_json) =
         map::map(&spec.segment, score::bins(&spec.score), document, diagnostics).unzip();
     let mut validator = Validator::new(document, diagnostics);
+    let nulls = NullValues::new(&spec.ingest.null_values);
+    let ids = IdFormat { nulls, case: spec.ingest.customer_id_case };
+    let publishes_here = document.publishes && !is_remote(&spec.publish.to);
+    let output = publishes_here.then(|| spec.publish.to.clone().into());
+    validator.sources = SourceRules { ids: ids.clone(), output };
     let timezone = timezone(&spec.ingest.timezone, &mut validator);
     let sources = source::sources(&spec.ingest.transactions, &mut validator);
+    if let Some(sources) = &sources {
+        files::check_duplicates(sources, spec.ingest.duplicate_files, &mut validator);
+        check_raw_rejects(spec.publish.rejects, sources, &mut validator);
+    }
     let customers = spec.ingest.customers.as_ref();
     let customers = customers.map(|customers| source::customers(customers, &mut validator));
-    let money =
-        Money { scale: spec.ingest.money.scale, currency: spec.ingest.money.currency.clone() };
+    let money = money(&spec.ingest.money, &mut validator);
     let rates = source::rates(&spec.ingest, &mut validator);
     let transactions = spec.ingest.transactions.each();
     let mut columns: Vec<&ColumnsSpec> =
@@ -48,7 +61,8 @@ pub(super) fn compile(
         // The whole section was reported; its columns would be reported again as not mapped.
         columns.clear();
     }
-    let names = sources.as_ref().map(|sources| SourceNames::new(sources, &money));
+    let quantity_scale = quantity_scale(spec, sources.as_deref().unwrap_or(&[]));
+    let names = sources.as_ref().map(|s| SourceNames::new(s, &money, quantity_scale));
     let clean = steps::clean(&spec.clean, &columns, names.as_ref(), &mut validator);
     let checks = CheckCompiler {
         names: names.as_ref(),
@@ -86,6 +100,9 @@ pub(super) fn compile(
             None => None,
         },
         on_bad_row: transactions.first()?.1.csv.on_bad_row,
+        max_rejected: spec.ingest.max_rejected,
+        ids,
+        quantity_scale,
         timezone: timezone?,
         money,
         rates: rates?,
@@ -115,11 +132,59 @@ pub(super) fn compile(
     })
 }
 
+/// Precision and unit of money.
+fn money(spec: &MoneySpec, validator: &mut Validator<'_>) -> Money {
+    let is_minor = spec.unit == MoneyUnit::Minor;
+    if is_minor && matches!(spec.scale, ScaleSpec::Auto(_)) {
+        let message = "`unit: minor` requires a number of decimals: it says what a minor unit is";
+        validator.report_invalid("/ingest/money/scale", message);
+    }
+    Money { scale: spec.scale.decimals(), currency: spec.currency.clone(), is_minor }
+}
+
+/// Decimals of quantities. They are whole if every source says so by its types, or if units are
+/// counted.
+fn quantity_scale(spec: &PipelineSpec, sources: &[Source]) -> u8 {
+    let is_match = |step: &CleanStepSpec| {
+        step.cancellations.as_ref().is_some_and(|spec| spec.policy == ReturnPolicy::Match)
+    };
+    let counts_units = spec.rfm.frequency == Frequency::Units || spec.clean.iter().any(is_match);
+    let is_whole = |source: &Source| {
+        let column = source.columns.mapped().into_iter().find(|(name, _)| *name == QUANTITY);
+        column.is_none_or(|(_, column)| {
+            let mut dtypes = source.set.files.iter().filter_map(|file| file.dtype(column));
+            dtypes.all(DataType::is_integer)
+        })
+    };
+    let is_whole = spec.engine.spark.is_some() || counts_units || sources.iter().all(is_whole);
+    if is_whole { 0 } else { QUANTITY_SCALE }
+}
+
+/// Reports columns that `rejects: raw` cannot keep as text.
+fn check_raw_rejects(rejects: RejectColumns, sources: &[Source], validator: &mut Validator<'_>) {
+    if rejects != RejectColumns::Raw {
+        return;
+    }
+    for file in sources.iter().flat_map(|source| &source.set.files) {
+        for (name, dtype) in file.columns.iter().filter(|(_, dtype)| !has_text(dtype)) {
+            let message = format!(
+                "`raw` cannot keep column `{name}` of `{}`, which is {dtype}; use `mapped`",
+                file.name
+            );
+            validator.report_invalid("/publish/rejects", message);
+        }
+    }
+}
+
 /// The destination of the results; reports a path or URL that cannot be published to.
 fn destination(to: &str, validator: &mut Validator<'_>) -> Option<Arc<dyn Destination>> {
     const POINTER: &str = "/publish/to";
     if to.is_empty() {
         return validator.fail(POINTER, "expected a folder, found an empty text");
+    }
+    if to.starts_with('~') {
+        let hint = "write ${HOME} instead of ~";
+        return validator.fail_with_hint(POINTER, "`~` is not expanded", hint);
     }
     if let Some(scheme) = unsupported_scheme(to) {
         let message = format!("`{scheme}://` is not supported");

@@ -86,7 +86,7 @@ pub(super) fn definition_json(
     json!({
         "orders": if has_orders { "order_id" } else { "customer_day" },
         "timezone": spec.ingest.timezone,
-        "money": { "scale": money.scale, "currency": money.currency },
+        "money": { "scale": money.scale.decimals(), "currency": money.currency },
         "attributes": spec.ingest.customers.as_ref().map(|customers| &customers.attributes),
         "clean": without_nulls(json!(spec.clean)),
         "rfm": without_nulls(json!(spec.rfm)),
@@ -101,15 +101,30 @@ pub(super) fn definition_json(
 
 /// How the sources are read: columns, formats and checks, without paths.
 pub(super) fn reading(spec: &PipelineSpec) -> Json {
-    let sources = spec.ingest.transactions.each().into_iter();
-    let transactions =
-        sources.map(|(_, source)| json!({ "csv": source.csv, "columns": source.columns }));
-    let customers = spec.ingest.customers.as_ref();
-    let customers =
-        customers.map(|c| json!({ "csv": c.csv, "key": c.key, "attributes": c.attributes }));
+    let ingest = &spec.ingest;
+    let transactions = ingest.transactions.each().into_iter().map(|(_, source)| {
+        json!({
+            "csv": source.csv,
+            "workbook": source.workbook,
+            "columns": source.columns,
+            "timestamps": source.timestamps,
+        })
+    });
+    let customers = ingest.customers.as_ref().map(|customers| {
+        json!({
+            "csv": customers.csv,
+            "workbook": customers.workbook,
+            "key": customers.key,
+            "attributes": customers.attributes,
+        })
+    });
     json!({
         "transactions": without_nulls(transactions.collect()),
         "customers": customers.map(without_nulls),
+        "null_values": ingest.null_values,
+        "customer_id_case": ingest.customer_id_case,
+        "unit": ingest.money.unit,
+        "max_rejected": ingest.max_rejected,
         "checks": without_nulls(json!(spec.checks)),
     })
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::columns::*;
-use crate::ingest::OnBadRow;
+use crate::ingest::{IdCase, OnBadRow, Timestamps};
 
 /// Source files and the meaning of their columns.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +23,53 @@ pub struct IngestSpec {
     pub timezone: String,
     /// Currency and precision of money.
     pub money: MoneySpec,
+    /// Texts that stand for a missing value in the mapped columns, compared without case. Empty and
+    /// blank cells are always missing.
+    #[serde(default = "null_values")]
+    pub null_values: Vec<String>,
+    /// Whether customer ids that differ only in case are different customers (`keep`, default) or
+    /// one (`lower`: ids are published in lower case).
+    pub customer_id_case: IdCase,
+    /// Maximum share of rows that cannot be parsed, 0 to 1. If more rows are unreadable, the run
+    /// fails with exit code 3 and nothing is published. Default: 0.01 for sources of 20 rows or more.
+    #[schemars(range(min = 0, max = 1))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_rejected: Option<f64>,
+    /// Two source files with equal content: `fail` (default) or `read` both.
+    pub duplicate_files: DuplicateFiles,
+}
+
+/// What to do with source files of equal content.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DuplicateFiles {
+    #[default]
+    Fail,
+    Read,
+}
+
+/// Sheets of a workbook.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorkbookSpec {
+    /// Name of the sheet, a list of names, or `all`. Default: the only sheet that has the mapped
+    /// columns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sheet: Option<SheetSpec>,
+    /// Number of the row with the column names, from 1. Default: the first row that is not empty.
+    #[schemars(range(min = 1))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header_row: Option<u32>,
+}
+
+/// One sheet, or several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum SheetSpec {
+    /// Name of a sheet, or `all`.
+    One(String),
+    /// Names of sheets.
+    Many(#[schemars(length(min = 1))] Vec<String>),
 }
 
 /// One source of transactions, or several.
@@ -66,6 +113,8 @@ pub struct CustomersSpec {
     pub paths: Vec<String>,
     /// CSV format. Its date and number options are not used, because attributes are copied as text.
     pub csv: CsvSpec,
+    /// Sheets of workbooks.
+    pub workbook: WorkbookSpec,
     /// Column with the customer id. Rows without an id and duplicate ids (after the first) are
     /// skipped and counted.
     pub key: String,
@@ -80,15 +129,21 @@ pub struct CustomersSpec {
 #[schemars(extend("required" = ["paths", "columns"]))]
 pub struct TransactionsSpec {
     /// Files, folders or globs, relative to this file. The suffix sets the format (`.csv`,
-    /// `.csv.gz`, `.csv.zst`, `.parquet`, `.xlsx`). All files of a source must have the same
-    /// format.
+    /// `.csv.gz`, `.csv.zst`, `.parquet`, `.xlsx`, `.xlsm`, `.xlsb`, `.xls`, `.ods`). All files of a
+    /// source must have the same format. Hidden files (`.x`, `_x`, `~$x`) are skipped unless they
+    /// are named. The keys of folders such as `dt=2024-03-01` are columns of text.
     #[schemars(length(min = 1))]
     pub paths: Vec<String>,
-    /// CSV format. Excel workbooks only use `datetime_formats`, for dates stored as text. Not used
-    /// for Parquet.
+    /// CSV format. The formats of dates and numbers are used for cells of text in all formats, never
+    /// for typed columns and cells.
     pub csv: CsvSpec,
+    /// Sheets of workbooks.
+    pub workbook: WorkbookSpec,
     /// Mapping of source columns.
     pub columns: ColumnsSpec,
+    /// What date and time without an offset mean: `local` time of `ingest.timezone` (default), or
+    /// `utc`. Dates without a time are always days of the store.
+    pub timestamps: Timestamps,
 }
 
 /// CSV format.
@@ -113,18 +168,21 @@ pub struct CsvSpec {
     /// Decimal separator of numbers.
     #[schemars(length(min = 1, max = 1), extend("allOf" = [{ "enum": [".", ","] }]))]
     pub decimal: String,
-    /// Thousands separator of numbers: `,`, `.`, `'` or a space. Default: none.
+    /// Thousands separator of numbers: `,`, `.`, `'` or a space, which stands for every kind of space.
+    /// Groups of two digits, as in 12,34,567, are read, too. Default: none.
     #[schemars(
         length(min = 1, max = 1),
         extend("allOf" = [{ "enum": [",", ".", "'", " ", "\u{a0}", null] }])
     )]
     pub thousands: Option<String>,
-    /// Currency signs to strip from before or after numbers, such as `[£]`.
+    /// Currency signs to strip from before or after numbers, such as `[£]`. Negative numbers may have
+    /// a minus sign before or after them, or stand in parentheses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub currency_signs: Vec<String>,
     /// Date and time formats in strftime notation, tried in order. `%d`, `%m` and `%H` also accept
-    /// numbers without a leading zero. Default: ISO 8601. The run fails if two formats parse a
-    /// timestamp differently, as day-first and month-first do for 03/04/2011.
+    /// numbers without a leading zero. `%z` reads the offsets `Z`, `+00`, `+0000` and `+00:00`;
+    /// `epoch_s`, `epoch_ms` and `epoch_us` read numbers since 1970. Default: ISO 8601. The run fails
+    /// if two formats parse a timestamp differently, as day-first and month-first do for 03/04/2011.
     #[schemars(length(min = 1))]
     pub datetime_formats: Vec<String>,
 }
@@ -166,13 +224,14 @@ pub enum EncodingSpec {
 pub struct ColumnsSpec {
     /// Customer id.
     pub customer_id: String,
-    /// Order id. Without it, all lines of a customer on one day are one order.
+    /// Order id. Lines without one are one order per customer and day.
     pub order_id: Option<String>,
     /// Date, or date and time, of the purchase.
     pub ordered_at: String,
     /// Product id.
     pub product_id: Option<String>,
-    /// Units of the line, a whole number.
+    /// Units of the line, such as 2 or 0.455, with at most 6 decimals. With `rfm.frequency: units`
+    /// or the policy `match` of `cancellations` they must be whole.
     pub quantity: Option<String>,
     /// Price of one unit. Requires `quantity`.
     pub unit_price: Option<String>,
@@ -207,9 +266,13 @@ impl ColumnsSpec {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MoneySpec {
-    /// Number of decimal places. Lines with a more precise price or amount are rejected.
-    #[schemars(range(max = 6))]
-    pub scale: u8,
+    /// Number of decimal places, 0 to 6, or `auto` (up to 6). Lines with a more precise price or
+    /// amount are rejected. The largest money of a line is 9·10^15 units of the last place.
+    #[schemars(schema_with = "scale_schema")]
+    pub scale: ScaleSpec,
+    /// Unit of the sources' prices and amounts: `major` (default, such as euros) or `minor` (such as
+    /// cents).
+    pub unit: MoneyUnit,
     /// ISO code of the reporting currency, such as `GBP`.
     pub currency: Option<String>,
     /// Exchange rates: a CSV file, relative to this file, with the columns `date` (2011-12-10),
@@ -220,8 +283,45 @@ pub struct MoneySpec {
 
 impl Default for MoneySpec {
     fn default() -> Self {
-        Self { scale: 2, currency: None, rates: None }
+        let (scale, unit) = (ScaleSpec::Decimals(2), MoneyUnit::Major);
+        Self { scale, unit, currency: None, rates: None }
     }
+}
+
+/// Number of decimal places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ScaleSpec {
+    /// A number of decimal places.
+    Decimals(#[schemars(range(max = 6))] u8),
+    /// As many as the amounts have.
+    Auto(AutoScale),
+}
+
+/// The word `auto`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AutoScale {
+    Auto,
+}
+
+impl ScaleSpec {
+    /// Decimals with which amounts are read.
+    pub fn decimals(self) -> u8 {
+        match self {
+            Self::Decimals(decimals) => decimals,
+            Self::Auto(_) => 6,
+        }
+    }
+}
+
+/// Unit of prices and amounts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MoneyUnit {
+    #[default]
+    Major,
+    Minor,
 }
 
 /// Names of all time zones, for completion in editors.
@@ -231,4 +331,13 @@ fn time_zones() -> Vec<&'static str> {
 
 fn utc() -> String {
     "UTC".to_owned()
+}
+
+/// One schema with two types: alternatives would make its errors name the last of them alone.
+fn scale_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "enum": [0, 1, 2, 3, 4, 5, 6, "auto"] })
+}
+
+fn null_values() -> Vec<String> {
+    ["NULL", "\\N", "nan", "None", "N/A"].map(str::to_owned).to_vec()
 }

@@ -20,6 +20,7 @@ mod compile;
 mod definition;
 pub mod diagnostics;
 mod evaluate;
+mod files;
 pub mod ingest_spec;
 mod map;
 pub mod map_spec;
@@ -79,6 +80,8 @@ pub(crate) struct Document {
     /// Folder that relative paths start from.
     base: PathBuf,
     source_files: SourceFiles,
+    /// Whether the pipeline may publish. Customers are scored without that.
+    publishes: bool,
 }
 
 /// Loads a pipeline. Reads the YAML and the headers and footers of its sources, but no rows.
@@ -108,6 +111,7 @@ fn load_into(request: &Request, diagnostics: &mut Diagnostics) -> Option<Pipelin
         None => parse(DEFAULT_PATH.as_ref(), DEFAULT_PIPELINE, diagnostics)?,
     };
     document.source_files = request.source_files;
+    document.publishes = request.arguments.is_empty();
     apply_overrides(request, &mut document.tree, diagnostics);
     let spec: spec::PipelineSpec = deserialize(&mut document, diagnostics)?;
     compile::compile(&spec, &document, diagnostics)
@@ -134,7 +138,13 @@ fn parse(path: &Path, text: &str, diagnostics: &mut Diagnostics) -> Option<Docum
     let mut tree = parsed.map_err(|diagnostic| diagnostics.list.push(diagnostic)).ok()?;
     variables::expand(&mut tree, &|name| std::env::var(name).ok(), diagnostics);
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
-    Some(Document { tree, invalid: Vec::new(), base, source_files: SourceFiles::Read })
+    Some(Document {
+        tree,
+        invalid: Vec::new(),
+        base,
+        source_files: SourceFiles::Read,
+        publishes: true,
+    })
 }
 
 /// Applies `--set`, `--as-of` and other arguments, each as a source text of its own.

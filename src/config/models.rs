@@ -199,6 +199,7 @@ impl ModelCompiler<'_, '_> {
                     csv: csv.as_deref().cloned().unwrap_or_default(),
                     key: key.clone().unwrap_or_else(|| CUSTOMER_ID.to_owned()),
                     attributes: vec![label.clone().unwrap_or_else(|| LABEL.to_owned())],
+                    ..CustomersSpec::default()
                 };
                 lookup(&file, &format!("{at}/labels"), self.validator).map(Target::Labels)
             }

@@ -39,6 +39,7 @@ pub(super) fn rfm(
         features: spec.features.clone(),
         ratios,
         top_categories: usize::from(spec.top_categories),
+        negative_orders: spec.negative_orders,
         cap,
         fitted: Fitted::default(),
     })

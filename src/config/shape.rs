@@ -143,8 +143,13 @@ fn describe(error: &ValidationError<'_>, tree: &Node, schema: &Json) -> Vec<Sche
             (format!("expected {}, found {found}", types.join(" or ")), None)
         }
         ValidationErrorKind::Enum { options } => {
-            let names: Vec<&str> =
-                options.as_array().into_iter().flatten().filter_map(Json::as_str).collect();
+            let options = options.as_array().into_iter().flatten();
+            let name = |option: &Json| match option {
+                Json::Number(number) => Some(number.to_string()),
+                option => option.as_str().map(str::to_owned),
+            };
+            let names: Vec<String> = options.filter_map(name).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
             match error.instance().as_str() {
                 Some(text) => {
                     let hint = hint(text, names.iter().copied());

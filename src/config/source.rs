@@ -4,17 +4,17 @@ use std::path::PathBuf;
 
 use polars::prelude::DataType;
 
-use super::SourceFiles;
 use super::diagnostics::{Kind, hint};
+use super::files::Paths;
 use super::ingest_spec::*;
 use super::text;
 use super::validator::Validator;
 use crate::columns::*;
-use crate::ingest::probe::{self, ProbeError};
+use crate::ingest::cell::is_text;
+use crate::ingest::probe;
 use crate::ingest::{
-    Columns, FileSet, Format, LineAmount, LookupParams, Rates, Source, SourceFile, TextFormat,
+    Columns, FileSet, Format, LineAmount, LookupParams, Rates, Source, SourceFile,
 };
-use crate::remote::RemoteError;
 
 /// Required type of a Parquet column. Columns of other formats are text and always fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,15 +37,21 @@ impl ColumnType {
 
     /// A description of the expected type if `dtype` does not fit.
     fn mismatch(self, dtype: &DataType) -> Option<&'static str> {
-        let is_text = *dtype == DataType::String || dtype.is_categorical() || dtype.is_enum();
+        if *dtype == DataType::Null {
+            return None;
+        }
+        let is_decimal = matches!(dtype, DataType::Decimal(precision, _) if *precision <= 38);
+        let is_number = dtype.is_integer() || dtype.is_float() || is_decimal;
         let (fits, expected) = match self {
-            Self::Id => {
-                (dtype.is_integer() || dtype.is_float() || is_text, "text or a whole number")
-            }
-            Self::Timestamp => {
-                (matches!(dtype, DataType::Date | DataType::Datetime(_, _)), "a date or a datetime")
-            }
-            Self::Number => (dtype.is_primitive_numeric() || dtype.is_decimal(), "a number"),
+            Self::Id => (
+                is_number || is_text(dtype) || *dtype == DataType::Binary,
+                "text, a whole number or a UUID",
+            ),
+            Self::Timestamp => (
+                is_text(dtype) || matches!(dtype, DataType::Date | DataType::Datetime(_, _)),
+                "a date, a datetime or text",
+            ),
+            Self::Number => (is_number || is_text(dtype), "a number of at most 38 digits, or text"),
             Self::Scalar => (!dtype.is_nested(), "a scalar value"),
         };
         (!fits).then_some(expected)
@@ -63,7 +69,7 @@ pub(super) fn sources(
     let specs = spec.each();
     let (_, first) = specs.first()?;
     let mut sources = Vec::with_capacity(specs.len());
-    let mut seen: Vec<PathBuf> = Vec::new();
+    let mut seen = Vec::new();
     for (at, source) in &specs {
         let mut valid = Some(());
         if first.columns.order_id.is_some() != source.columns.order_id.is_some() {
@@ -84,19 +90,21 @@ pub(super) fn sources(
 fn bind(
     spec: &TransactionsSpec,
     at: &str,
-    seen: &mut Vec<PathBuf>,
+    seen: &mut Vec<(PathBuf, String)>,
     validator: &mut Validator<'_>,
 ) -> Option<Source> {
     let text = text::text(&spec.csv, &format!("{at}/csv"), validator);
     let columns = columns(&spec.columns, at, validator);
-    let set = file_set(&spec.paths, text?, at, seen, validator)?;
-    let columns = columns?;
+    let (text, columns) = (text?, columns?);
     let required = columns.mapped().into_iter();
     let required: Vec<_> = required
         .map(|(key, name)| (format!("{at}/columns/{key}"), name, ColumnType::of(key)))
         .collect();
+    let paths = Paths { patterns: &spec.paths, workbook: &spec.workbook, at };
+    let names: Vec<&str> = required.iter().map(|(_, name, _)| *name).collect();
+    let set = paths.file_set(text, &names, seen, validator)?;
     check_columns(&set, at, &required, validator)?;
-    Some(Source { set, columns })
+    Some(Source { set, columns, timestamps: spec.timestamps })
 }
 
 pub(super) fn customers(
@@ -106,10 +114,10 @@ pub(super) fn customers(
     let at = "/ingest/customers";
     for (i, name) in spec.attributes.iter().enumerate() {
         let pointer = format!("{at}/attributes/{i}");
-        if is_reserved(name) {
+        if is_reserved(&name.to_lowercase()) {
             let message = format!("attribute `{name}` has the name of a result column");
             validator.report_with_hint(&pointer, message, "rename the column in the source");
-        } else if spec.attributes[..i].contains(name) {
+        } else if spec.attributes[..i].iter().any(|other| other.eq_ignore_ascii_case(name)) {
             validator.report_invalid(&pointer, format!("duplicate attribute `{name}`"));
         }
     }
@@ -140,13 +148,16 @@ pub(super) fn lookup(
     validator: &mut Validator<'_>,
 ) -> Option<LookupParams> {
     let text = text::text(&spec.csv, &format!("{at}/csv"), validator)?;
-    let set = file_set(&spec.paths, text, at, &mut Vec::new(), validator)?;
     let mut required = vec![(format!("{at}/key"), spec.key.as_str(), ColumnType::Id)];
     for (i, name) in spec.attributes.iter().enumerate() {
         required.push((format!("{at}/attributes/{i}"), name, ColumnType::Scalar));
     }
+    let paths = Paths { patterns: &spec.paths, workbook: &spec.workbook, at };
+    let names: Vec<&str> = required.iter().map(|(_, name, _)| *name).collect();
+    let set = paths.file_set(text, &names, &mut Vec::new(), validator)?;
     check_columns(&set, at, &required, validator)?;
-    Some(LookupParams { set, key: spec.key.clone(), attributes: spec.attributes.clone() })
+    let (key, attributes) = (spec.key.clone(), spec.attributes.clone());
+    Some(LookupParams { set, key, attributes, ids: validator.sources.ids.clone() })
 }
 
 /// Exchange rates: `Some(None)` if none are configured, `None` if they are invalid.
@@ -205,69 +216,7 @@ fn columns(spec: &ColumnsSpec, at: &str, validator: &mut Validator<'_>) -> Optio
     })
 }
 
-/// The files of some paths, which must have one format. `seen` are the files of other sources.
-fn file_set(
-    patterns: &[String],
-    text: TextFormat,
-    at: &str,
-    seen: &mut Vec<PathBuf>,
-    validator: &mut Validator<'_>,
-) -> Option<FileSet> {
-    if validator.document.source_files == SourceFiles::None {
-        return Some(FileSet { files: Vec::new(), format: Format::Csv, text });
-    }
-    let mut probed: Vec<(Format, SourceFile)> = Vec::new();
-    let mut is_valid = true;
-    for (i, pattern) in patterns.iter().enumerate() {
-        let pointer = format!("{at}/paths/{i}");
-        let files = probe::files(pattern, &validator.document.base);
-        let mut report = |kind: Kind, message: String| {
-            is_valid = false;
-            validator.report(kind, &pointer, message, None);
-        };
-        let files = files.map_err(|error| report(kind(&error), error.to_string()));
-        for file in files.into_iter().flatten() {
-            // Downloaded files have a new temporary path each time, but the same URL.
-            let id =
-                if file.fetched.is_some() { PathBuf::from(&file.name) } else { file.path.clone() };
-            if seen.contains(&id) {
-                report(Kind::Config, format!("file `{}` is listed twice", file.name));
-                continue;
-            }
-            seen.push(id);
-            match probe::probe(file, text.separator, text.encoding) {
-                Ok(file) => probed.push(file),
-                Err(error) => report(kind(&error), error.to_string()),
-            }
-        }
-    }
-    if !is_valid {
-        return None;
-    }
-    let (format, first) = probed.first()?;
-    if let Some((_, other)) = probed.iter().find(|(other, _)| other != format) {
-        let message = format!(
-            "all files of a source must have one format, found `{}` and `{}`",
-            first.name, other.name
-        );
-        return validator.fail(&format!("{at}/paths"), message);
-    }
-    let format = *format;
-    Some(FileSet { files: probed.into_iter().map(|(_, file)| file).collect(), format, text })
-}
-
-fn kind(error: &ProbeError) -> Kind {
-    use ProbeError::*;
-    match error {
-        Pattern { .. } | Suffix { .. } | Scheme(_) | Remote(RemoteError::Url { .. }) => {
-            Kind::Config
-        }
-        Broken { .. } => Kind::Data,
-        NoMatch { .. } | EmptyFolder(_) | NothingRemote(_) | Remote(_) | Io { .. } => Kind::Input,
-    }
-}
-
-/// Requires that every file has the columns in suitable types.
+/// Requires that every file has the columns in suitable types, each once.
 fn check_columns(
     set: &FileSet,
     at: &str,
@@ -275,17 +224,19 @@ fn check_columns(
     validator: &mut Validator<'_>,
 ) -> Option<()> {
     let mut valid = Some(());
+    let names: Vec<&str> = required.iter().map(|(_, name, _)| *name).collect();
     for (pointer, name, column_type) in required {
         for file in &set.files {
-            let Some((_, dtype)) = file.columns.iter().find(|(other, _)| other == name) else {
+            let Some(dtype) = file.dtype(name) else {
                 let message = format!("`{}` has no column `{name}`", file.name);
-                let hint = missing_column_hint(name, file, set.format, at);
+                let hint = missing_column_hint(name, file, set, (at, &names));
                 valid = validator.fail_with_hint(pointer, message, hint);
                 continue;
             };
-            if set.format == Format::Parquet
-                && let Some(expected) = column_type.mismatch(dtype)
-            {
+            if file.repeated.iter().any(|repeated| repeated == name) {
+                let message = format!("`{}` has column `{name}` twice", file.name);
+                valid = validator.fail(pointer, message);
+            } else if let Some(expected) = column_type.mismatch(dtype) {
                 let file = &file.name;
                 let message =
                     format!("column `{name}` of `{file}` is {dtype}, expected {expected}");
@@ -296,12 +247,29 @@ fn check_columns(
     valid
 }
 
-fn missing_column_hint(name: &str, file: &SourceFile, format: Format, at: &str) -> String {
-    match file.columns.as_slice() {
-        [(only, _)] if format == Format::Csv => {
-            let section = at.trim_start_matches('/').replace('/', ".");
+fn missing_column_hint(
+    name: &str,
+    file: &SourceFile,
+    set: &FileSet,
+    (at, required): (&str, &[&str]),
+) -> String {
+    let section = at.trim_start_matches('/').replace('/', ".");
+    let columns = || hint(name, file.column_names());
+    match (set.format, file.columns.as_slice()) {
+        (Format::Csv, _) if let Some(hint) = probe::header_hint(file, &set.text, required) => hint,
+        (Format::Csv, [(only, _)]) => {
             format!("the header has one column, `{only}`; check `{section}.csv.separator`")
         }
-        columns => hint(name, columns.iter().map(|(column, _)| column.as_str())),
+        (Format::Csv, _) => {
+            let columns = columns();
+            let is_close = columns.starts_with("did you mean");
+            if is_close { columns } else { format!("{columns}; the first line must be the header") }
+        }
+        (Format::Workbook, _) if let Some(sheet) = &file.sheet => format!(
+            "read from sheet `{}`: {}; `{section}.workbook` chooses sheets and the header row",
+            sheet.name,
+            columns()
+        ),
+        _ => columns(),
     }
 }

@@ -19,7 +19,7 @@ use super::model_spec::ModelSpec;
 use super::score_spec::ScoreSpec;
 use crate::ingest::RejectColumns;
 use crate::pipeline::SparkParams;
-use crate::rfm::{Feature, Frequency, Monetary, RatioOf};
+use crate::rfm::{Feature, Frequency, Monetary, NegativeOrders, RatioOf};
 
 /// A customer segmentation pipeline: from raw transactions to named segments.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -94,6 +94,10 @@ pub struct RfmSpec {
     /// Minimum age of a customer in days at the snapshot, counted from the first line. Younger
     /// customers are left out.
     pub min_history_days: u32,
+    /// Orders with negative money on a day that no `cancellations` step treats as returns: `fail`
+    /// (default), since they would count as purchases, or `count` them.
+    #[serde(skip_serializing_if = "NegativeOrders::is_default")]
+    pub negative_orders: NegativeOrders,
 }
 
 impl Default for RfmSpec {
@@ -107,6 +111,7 @@ impl Default for RfmSpec {
             ratios: Vec::new(),
             top_categories: 0,
             min_history_days: 0,
+            negative_orders: NegativeOrders::default(),
         }
     }
 }

@@ -1,12 +1,10 @@
 //! Compiles text formats: separators, encodings, numbers, and the formats of timestamps.
 
-use chrono::format::StrftimeItems;
-use chrono::{NaiveDate, NaiveDateTime};
 use encoding_rs::{UTF_8, WINDOWS_1252};
 
 use super::ingest_spec::{CsvSpec, EncodingSpec};
 use super::validator::Validator;
-use crate::ingest::{NumberFormat, TextFormat};
+use crate::ingest::{NumberFormat, TextFormat, TimestampFormat};
 
 /// The format of the section at `pointer`. `None` if the separator is invalid: each mapped column
 /// would be reported as missing, since the header would have a single column.
@@ -17,11 +15,15 @@ pub(super) fn text(
 ) -> Option<TextFormat> {
     let separator = separator(spec, pointer, validator);
     let numbers = numbers(spec, pointer, validator);
+    let mut datetime_formats = Vec::with_capacity(spec.datetime_formats.len());
     for (i, format) in spec.datetime_formats.iter().enumerate() {
-        if !is_timestamp_format(format) {
-            let message = format!("`{format}` is not a complete date format");
-            let hint = "expected strftime notation such as %Y-%m-%d %H:%M:%S";
-            validator.report_with_hint(&format!("{pointer}/datetime_formats/{i}"), message, hint);
+        match TimestampFormat::parse(format) {
+            Ok(format) => datetime_formats.push(format),
+            Err(message) => {
+                let pointer = format!("{pointer}/datetime_formats/{i}");
+                let hint = "expected strftime notation such as %Y-%m-%d %H:%M:%S, or epoch_s";
+                validator.report_with_hint(&pointer, message, hint);
+            }
         }
     }
     // WHATWG's latin1 is windows-1252. They differ only in control characters.
@@ -29,7 +31,6 @@ pub(super) fn text(
         EncodingSpec::Utf8 => UTF_8,
         EncodingSpec::Latin1 | EncodingSpec::Windows1252 => WINDOWS_1252,
     };
-    let datetime_formats = spec.datetime_formats.clone();
     Some(TextFormat { separator: separator?, encoding, datetime_formats, numbers })
 }
 
@@ -41,18 +42,6 @@ fn separator(spec: &CsvSpec, pointer: &str, validator: &mut Validator<'_>) -> Op
             validator.fail(&format!("{pointer}/separator"), message)
         }
     }
-}
-
-/// Whether a text in this format can be parsed back.
-fn is_timestamp_format(format: &str) -> bool {
-    const SAMPLE: NaiveDateTime = NaiveDate::from_ymd_opt(2011, 12, 9)
-        .expect("a valid date")
-        .and_hms_opt(12, 50, 0)
-        .expect("a valid time");
-    let Ok(items) = StrftimeItems::new(format).parse() else { return false };
-    let text = SAMPLE.and_utc().format_with_items(items.iter()).to_string();
-    NaiveDateTime::parse_from_str(&text, format).is_ok()
-        || NaiveDate::parse_from_str(&text, format).is_ok()
 }
 
 fn numbers(spec: &CsvSpec, pointer: &str, validator: &mut Validator<'_>) -> NumberFormat {

@@ -1,20 +1,33 @@
 //! Collects diagnostics of one document by JSON pointer, except for parts that the schema check
 //! has already reported.
 
+use std::path::PathBuf;
+
 use chrono::NaiveDate;
 
 use super::Document;
 use super::diagnostics::{Diagnostic, Diagnostics, Kind};
 use super::ingest_spec::ColumnsSpec;
+use crate::ingest::IdFormat;
 
 pub(super) struct Validator<'a> {
     pub(super) document: &'a Document,
+    /// What holds for all sources.
+    pub(super) sources: SourceRules,
     diagnostics: &'a mut Diagnostics,
+}
+
+/// What holds for all sources of a pipeline.
+#[derive(Debug, Default)]
+pub(super) struct SourceRules {
+    pub(super) ids: IdFormat,
+    /// Local folder of the results, relative to the document. `None` if nothing is published there.
+    pub(super) output: Option<PathBuf>,
 }
 
 impl<'a> Validator<'a> {
     pub(super) fn new(document: &'a Document, diagnostics: &'a mut Diagnostics) -> Self {
-        Self { document, diagnostics }
+        Self { document, sources: SourceRules::default(), diagnostics }
     }
 
     /// Reports a problem at a JSON pointer, unless a schema violation at or around it was reported.

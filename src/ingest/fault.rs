@@ -1,5 +1,7 @@
 //! Reasons for which a row of the source cannot be parsed, and their codes.
 
+use crate::columns::{AMOUNT, QUANTITY, UNIT_PRICE};
+
 /// Two declared formats read a timestamp differently. The run fails: no format can be preferred.
 pub const AMBIGUOUS_TIMESTAMP: &str =
     "ordered_at ambiguous: two declared formats read it differently";
@@ -11,9 +13,12 @@ pub const AMOUNT_OUT_OF_RANGE: &str = "quantity × unit_price out of range";
 pub(super) const NO_RATE: &str = "no rate for the currency on that day";
 /// The converted money exceeds [`MONEY_LIMIT`].
 pub(super) const MONEY_OUT_OF_RANGE: &str = "money out of range in the pipeline's currency";
+/// A quantity has too many decimals, or is too large.
+pub const QUANTITY_LIMIT: &str = "quantity out of range or too fine";
+pub const WORKBOOK_ERROR: &str = "is an error of the workbook";
 pub const UNDECODABLE: &str = "not in the declared encoding";
 /// Reasons for which a CSV record is bad. `BadRecord::fault` is an index into this list.
-pub(super) const RECORD_FAULTS: [&str; 3] = ["too few fields", "too many fields", UNDECODABLE];
+pub const RECORD_FAULTS: [&str; 3] = ["too few fields", "too many fields", UNDECODABLE];
 
 /// Largest money of a line in minor units: the sum of a thousand such lines still fits 64 bits.
 pub const MONEY_LIMIT: f64 = 9e15;
@@ -25,6 +30,35 @@ pub struct Fault {
     /// The pipeline's name of the faulty cell. `None` if the cell is empty or the whole row is at
     /// fault.
     pub cell: Option<&'static str>,
+}
+
+impl Fault {
+    /// Whether the money of such a row can still be read.
+    pub fn leaves_money(&self) -> bool {
+        let reason = self.reason.as_str();
+        let of_money = [QUANTITY, UNIT_PRICE, AMOUNT].iter().any(|name| reason.starts_with(name));
+        let others = [FOREIGN_CURRENCY, NO_RATE, MONEY_OUT_OF_RANGE];
+        !of_money && !RECORD_FAULTS.contains(&reason) && !others.contains(&reason)
+    }
+}
+
+/// The option that decides whether rows with this fault can be read.
+pub fn deciding_option(reason: &str) -> Option<&'static str> {
+    const CSV: &str = "`csv.separator` and `csv.encoding` must match the file";
+    Some(match reason {
+        reason if RECORD_FAULTS.contains(&reason) => CSV,
+        reason if reason.ends_with("missing") => "the cell is empty or one of `ingest.null_values`",
+        reason if reason.ends_with("finer than money.scale") => {
+            "set a finer `ingest.money.scale`, or `auto`"
+        }
+        reason if reason.ends_with("not a number") => {
+            "`csv.decimal`, `csv.thousands` and `csv.currency_signs` describe numbers"
+        }
+        "ordered_at not in any declared format" => "`csv.datetime_formats` lists the formats",
+        AMBIGUOUS_TIMESTAMP => "keep one of the two in `csv.datetime_formats`",
+        FOREIGN_CURRENCY | NO_RATE => "`ingest.money.rates` converts currencies",
+        _ => return None,
+    })
 }
 
 /// All faults of a run without duplicates. The code of a fault is its index.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use polars::prelude::*;
 
-use super::cell::{CellExprs, common_type, is_empty};
+use super::cell::common_type;
 use super::scan::{self, Reading};
 use super::text::{CsvScan, ReadCount};
-use super::{FileSet, Format, ReadError, SourceFile};
+use super::{FileSet, Format, IdFormat, ReadError, SourceFile};
 use crate::columns::N;
 use crate::progress::Silent;
 
@@ -19,6 +19,8 @@ pub struct LookupParams {
     pub key: String,
     /// Other source columns to read.
     pub attributes: Vec<String>,
+    /// How keys are compared.
+    pub ids: IdFormat,
 }
 
 #[derive(Debug, Clone)]
@@ -50,7 +52,7 @@ impl LookupTable {
 
     /// Keeps the first row of every key.
     fn by_key(all: &DataFrame, name: &str) -> PolarsResult<Self> {
-        let keyed = all.clone().lazy().filter(is_empty(col(name)).not()).collect()?;
+        let keyed = all.clone().lazy().filter(col(name).is_not_null()).collect()?;
         let keys = keyed.clone().lazy().group_by([col(name)]).agg([len().alias(N)]).collect()?;
         let repeated = keys.column(N)?.u32()?.iter().flatten().filter(|n| *n > 1).count();
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
@@ -71,26 +73,24 @@ impl LookupParams {
             Format::Csv => CsvScan {
                 file: file.clone(),
                 text: self.set.text.clone(),
-                texts: columns,
-                cells: CellExprs::default(),
+                texts: columns.into_iter().filter(|name| !file.is_partition(name)).collect(),
+                cells: Vec::new(),
                 count: count.clone(),
                 observer: Arc::new(Silent),
             }
             .plan()?,
-            Format::Parquet | Format::Xlsx => {
+            Format::Parquet | Format::Workbook => {
                 let wanted = |name: &str| columns.iter().any(|column| column == name);
                 scan::rows(&self.set, file, wanted, Reading::Rows)?.0
             }
         };
-        // Integer keys with gaps are floats in files of pandas.
-        let is_float = file.dtype(&self.key).is_some_and(DataType::is_float);
-        let key = if is_float { col(&self.key).cast(DataType::Int64) } else { col(&self.key) };
         let attribute = |name: &String| {
             col(name).cast(common_type(self.set.files.iter().filter_map(|file| file.dtype(name))))
         };
-        let mut selected = vec![key.cast(DataType::String).alias(key_name)];
+        let key = self.ids.spelled(col(&self.key), file.bytes(&self.key));
+        let mut selected = vec![key.alias(key_name)];
         selected.extend(self.attributes.iter().map(attribute));
-        let frame = rows.select(selected).collect()?;
+        let frame = scan::with_partitions(rows, file).select(selected).collect()?;
         match count.first_bad() {
             Some(error) => Err(error.into()),
             None => Ok(frame),

@@ -1,18 +1,24 @@
 //! `ingest`: source files → [`Lines`], a plan with the pipeline's own columns. No row is read here.
 //!
-//! [`probe`] reads headers and footers. [`scan`] makes one plan of the checked files. In it, `text`
-//! reads CSV (cut into `chunks` of `records`, whose distinct cells `dict_column` collects),
-//! [`schema_mapping`] maps source columns to the pipeline's, `parse` and `numbers` parse cells and
-//! mark faults, and [`rates`] converts foreign money. The rules of `clean` are not applied here.
+//! `discover` finds files, [`probe`] reads their headers and footers. [`scan`] makes one plan of the
+//! checked files. In it, `text` reads CSV (cut into `chunks` of `records`, whose distinct cells
+//! `dict_column` collects), [`schema_mapping`] maps source columns to the pipeline's, `parse` (with
+//! `numbers`, `timestamps` and `ids`) parses cells and marks faults, and [`rates`] converts foreign
+//! money. The rules of `clean` are not applied here.
 
-use polars::prelude::{DataType, Expr, LazyFrame, lit};
+use polars::prelude::{DataType, Expr, Float64Chunked, IntoColumn, LazyFrame, lit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::columns::CUSTOMER_ID;
+
 pub mod cell;
 mod chunks;
+mod decimal;
 mod dict_column;
+pub mod discover;
 pub mod fault;
+pub mod ids;
 pub mod lookup;
 pub mod numbers;
 pub mod outcomes;
@@ -24,16 +30,22 @@ pub mod scan;
 pub mod schema_mapping;
 pub mod source;
 mod text;
-mod workbook;
+pub mod timestamp_format;
+mod timestamps;
+pub mod workbook;
 
+pub use cell::NullValues;
 pub use chunks::ReadError;
 pub use fault::Fault;
+pub use ids::{IdCase, IdFormat};
 pub use lookup::{LookupParams, LookupTable};
 pub use rates::Rates;
 pub use scan::{PromisedRows, Reading, lines, scan_error};
 pub use source::{
-    Columns, FileSet, Format, LineAmount, NumberFormat, OnBadRow, Source, SourceFile, TextFormat,
+    Columns, FileSet, Format, LineAmount, NumberFormat, OnBadRow, Sheet, Source, SourceFile,
+    TextFormat,
 };
+pub use timestamp_format::{TimestampFormat, Timestamps};
 
 /// The stage's name in the ledger and the rejects.
 pub const STAGE: &str = "ingest";
@@ -45,6 +57,11 @@ pub struct IngestParams {
     /// Table with one row a customer, and the attributes to take from it.
     pub customers: Option<LookupParams>,
     pub on_bad_row: OnBadRow,
+    /// Largest share of rows that cannot be parsed. `None` is the default bound.
+    pub max_rejected: Option<f64>,
+    pub ids: IdFormat,
+    /// Decimals of quantities: 0, or [`numbers::QUANTITY_SCALE`] if they may be fractional.
+    pub quantity_scale: u8,
     /// Time zone in which timestamps become local days.
     pub timezone: chrono_tz::Tz,
     pub money: Money,
@@ -82,6 +99,26 @@ impl IngestParams {
         self.sources.iter().all(|source| source.columns.order_id.is_some())
     }
 
+    /// How the ids of a column are compared. Only customer ids can ignore case.
+    pub(crate) fn id_format(&self, name: &str) -> IdFormat {
+        let case = if name == CUSTOMER_ID { self.ids.case } else { IdCase::Keep };
+        IdFormat { nulls: self.ids.nulls.clone(), case }
+    }
+
+    /// A quantity in units: i64, or f64 if quantities may be fractional.
+    pub(crate) fn quantity(&self, value: Expr) -> Expr {
+        if self.quantity_scale == 0 {
+            return value;
+        }
+        let unit = 10f64.powi(self.quantity_scale.into());
+        outcomes::map_column(value, DataType::Float64, move |quantities| {
+            let quantities = quantities.i64()?;
+            let units: Float64Chunked = quantities
+                .apply_nonnull_values_generic(DataType::Float64, |quantity| quantity as f64 / unit);
+            Ok(units.into_column())
+        })
+    }
+
     pub(crate) fn reads_all_columns(&self) -> bool {
         self.whole_rows || self.rejects == RejectColumns::Raw
     }
@@ -95,27 +132,39 @@ impl IngestParams {
 }
 
 /// Money as whole numbers of minor units, 10^-scale of the currency.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Money {
     pub scale: u8,
     pub currency: Option<String>,
+    /// Whether the sources have amounts in minor units.
+    pub is_minor: bool,
 }
 
 impl Money {
+    /// Decimals of the sources' amounts.
+    pub(crate) fn read_scale(&self) -> u8 {
+        if self.is_minor { 0 } else { self.scale }
+    }
+
     /// Converts minor units to units of the currency: f64, the exact quotient rounded once.
-    ///
-    /// Polars divides a column by a literal as a product with the rounded reciprocal, which makes
-    /// 116.85000000000001 of 11685/100. It divides by a column exactly, so the divisor is a column.
     pub fn major(&self, minor: Expr) -> Expr {
-        let zero = minor.clone() - minor.clone();
-        let divisor = zero.cast(DataType::Float64) + lit(self.factor());
-        minor.cast(DataType::Float64) / divisor
+        exact_quotient(minor, self.scale)
     }
 
     /// Minor units in one unit of the currency: 10^scale.
     pub fn factor(&self) -> f64 {
         10f64.powi(i32::from(self.scale))
     }
+}
+
+/// `value` / 10^`scale`: f64, rounded once.
+///
+/// Polars divides a column by a literal as a product with the rounded reciprocal, which makes
+/// 116.85000000000001 of 11685/100. It divides by a column exactly, so the divisor is a column.
+fn exact_quotient(value: Expr, scale: u8) -> Expr {
+    let zero = value.clone() - value.clone();
+    let divisor = zero.cast(DataType::Float64) + lit(10f64.powi(i32::from(scale)));
+    value.cast(DataType::Float64) / divisor
 }
 
 /// The order lines as a plan, one row a source row.
@@ -128,18 +177,18 @@ impl Money {
 /// | `product_id`, `category` | text or i64; absent if unread | not mapped |
 /// | `ordered_at` | datetime\[μs\] | unparsed |
 /// | `day` | date | unparsed |
-/// | `quantity` | i64 | not mapped |
+/// | `quantity` | i64, or f64 if quantities may be fractional | not mapped |
 /// | `unit_price`, `amount` | i64, minor units of the line's currency | the other one is mapped |
 /// | `currency` | text | not mapped |
-/// | `money` | i64, minor units of the pipeline's currency | never |
+/// | `money` | i64, minor units of the pipeline's currency | it cannot be parsed |
 /// | `text` | text of a bad CSV record | the record is good |
 /// | `reason` | u8, an index into [`Lines::faults`] | the row can be parsed |
 ///
 /// The carried columns follow.
 pub struct Lines {
     pub frame: LazyFrame,
-    /// The meaning of the codes in `reason`.
-    pub faults: Vec<Fault>,
+    /// The meaning of the codes in `reason`, and whether the money of such lines is known.
+    pub faults: Vec<(Fault, bool)>,
     /// Source columns that the plan carries under [`schema_mapping::carried_name`]: the inspected
     /// ones, or all if whole rows are compared or kept.
     pub carried: Vec<String>,

@@ -1,149 +1,144 @@
-//! Parses cells: the value of each of the pipeline's columns, and the faults that it may have.
+//! The parsed columns of a file, in the order in which their faults apply.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
 
 use chrono::{NaiveDate, NaiveTime};
 use polars::prelude::*;
 
-use super::cell::{DATETIME, ParsedCell, is_empty_cell};
-use super::fault::{
-    AMBIGUOUS_TIMESTAMP, AMOUNT_OUT_OF_RANGE, FOREIGN_CURRENCY, FaultList, MONEY_LIMIT,
-};
-use super::outcomes::{fault_codes, first_match, map_column, map_columns};
-use super::{Format, IngestParams, LineAmount, Source, numbers, workbook};
-use crate::columns::{AMOUNT, CURRENCY, ORDERED_AT, QUANTITY, UNIT_PRICE};
+use super::cell::{CellParser, ParsedCell, map_texts, texts};
+use super::fault::{AMOUNT_OUT_OF_RANGE, FOREIGN_CURRENCY, FaultList};
+use super::numbers::{NumberCodes, NumberParser, Presence, number, number_of_workbook};
+use super::outcomes::map_column;
+use super::timestamps::TimestampParser;
+use super::{Format, IngestParams, LineAmount, Source, SourceFile, ids};
+use crate::columns::{AMOUNT, CURRENCY, QUANTITY, UNIT_PRICE};
 
 /// Years that an order can be from. Others are two-digit years and placeholders for "never".
 pub const YEARS: RangeInclusive<i32> = 1900..=2199;
 const FIRST_DAY: NaiveDate = NaiveDate::from_yo_opt(*YEARS.start(), 1).expect("a valid date");
 const END_DAY: NaiveDate = NaiveDate::from_yo_opt(*YEARS.end() + 1, 1).expect("a valid date");
 
-/// The columns of a source that can fail to parse, in the order in which their faults apply. The
-/// faults are added to the list.
+/// [`YEARS`] in microseconds since 1970.
+pub(super) fn year_bounds() -> Range<i64> {
+    let micros = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc().timestamp_micros();
+    micros(FIRST_DAY)..micros(END_DAY)
+}
+
+/// The ids to parse: the pipeline's name, and the common type of all files' ids.
+pub(super) type IdTypes = Vec<(&'static str, DataType)>;
+
+/// The columns of a file that are parsed, in the order in which their faults apply. The faults are
+/// added to the list.
 pub(super) fn parsed_cells(
     params: &IngestParams,
     source: &Source,
+    file: &SourceFile,
+    id_types: &IdTypes,
     faults: &mut FaultList,
 ) -> Vec<ParsedCell> {
-    let factor = params.money.factor();
+    let mut columns = FileColumns { params, source, file, faults };
     let mut parsed = Vec::new();
     match &source.columns.line_amount {
         LineAmount::Priced { quantity, unit_price } => {
-            let missing = faults.missing(QUANTITY);
-            parsed.push(numbers::quantity(quantity, source, Some(missing), faults));
-            parsed.push(numbers::minor_units(UNIT_PRICE, unit_price, source, factor, faults));
-            faults.in_row(AMOUNT_OUT_OF_RANGE);
+            parsed.push(columns.number(QUANTITY, quantity, Presence::Required));
+            parsed.push(columns.number(UNIT_PRICE, unit_price, Presence::Required));
+            columns.faults.in_row(AMOUNT_OUT_OF_RANGE);
         }
         LineAmount::Amount { amount, quantity } => {
             if let Some(column) = quantity {
-                parsed.push(numbers::quantity(column, source, None, faults));
+                parsed.push(columns.number(QUANTITY, column, Presence::Optional));
             }
-            parsed.push(numbers::minor_units(AMOUNT, amount, source, factor, faults));
+            parsed.push(columns.number(AMOUNT, amount, Presence::Required));
         }
     }
-    parsed.push(ordered_at(params, source, faults));
+    parsed.push(columns.timestamp());
     if let Some(column) = &source.columns.currency {
-        parsed.push(currency(params, source, column, faults));
+        parsed.push(columns.currency(column));
+    }
+    for (name, target) in id_types {
+        if let Some(column) = source.columns.source_name(name) {
+            let dtype = file.column_type(column);
+            let source_column = (column, &dtype, file.bytes(column));
+            let target = (params.id_format(name), target.clone());
+            parsed.push(ids::id(name, source_column, target, columns.faults));
+        }
     }
     parsed
 }
 
-/// Currency of a line's money. Without rates, any other currency than the pipeline's is a fault.
-fn currency(
-    params: &IngestParams,
-    source: &Source,
-    column: &str,
-    faults: &mut FaultList,
-) -> ParsedCell {
-    let value = col(column).cast(DataType::String).str().strip_chars(lit(NULL));
-    let is_missing = is_empty_cell(column, source.set.dtype(column));
-    let mut predicates = vec![(faults.missing(CURRENCY), is_missing)];
-    if let (None, Some(own)) = (&params.rates, &params.money.currency) {
-        let is_foreign = value.clone().neq(lit(own.as_str())).fill_null(lit(false));
-        predicates.push((faults.in_cell(CURRENCY, FOREIGN_CURRENCY), is_foreign));
+struct FileColumns<'a, 'f> {
+    params: &'a IngestParams,
+    source: &'a Source,
+    file: &'a SourceFile,
+    faults: &'f mut FaultList,
+}
+
+impl FileColumns<'_, '_> {
+    /// Whether a column has typed cells beside cells of text.
+    fn has_typed_cells(&self, column: &str) -> bool {
+        self.source.set.format == Format::Workbook && !self.file.is_partition(column)
     }
-    let fault = first_match(predicates);
-    ParsedCell { name: CURRENCY, source_column: column.to_owned(), value, fault }
-}
 
-/// Local time of the line.
-fn ordered_at(params: &IngestParams, source: &Source, faults: &mut FaultList) -> ParsedCell {
-    let column = &source.columns.ordered_at;
-    // All files of a source have one type here: the configuration is checked for it.
-    let dtype = source.set.dtype(column);
-    let (value, text_faults) = match (source.set.format, dtype) {
-        (Format::Csv | Format::Xlsx, _) => timestamp_of_text(source, column),
-        (Format::Parquet, Some(DataType::Datetime(_, Some(_)))) => {
-            let zone = TimeZone::from_chrono(&params.timezone);
-            let local = col(column).dt().convert_time_zone(zone).dt();
-            let local = local.replace_time_zone(None, lit("raise"), NonExistent::Raise);
-            (local.cast(DATETIME), Vec::new())
+    fn number(&mut self, name: &'static str, column: &str, presence: Presence) -> ParsedCell {
+        let codes = NumberCodes::new(name, presence, self.faults);
+        let scale = match name {
+            QUANTITY => self.params.quantity_scale,
+            _ => self.params.money.read_scale(),
+        };
+        let format = self.source.set.text.numbers.clone();
+        let parser = NumberParser { format, nulls: self.params.ids.nulls.clone(), scale };
+        if self.has_typed_cells(column) {
+            number_of_workbook(name, column, parser, codes)
+        } else {
+            number(name, column, parser, codes)
         }
-        (Format::Parquet, _) => (col(column).cast(DATETIME), Vec::new()),
-    };
-    let years = format!("ordered_at before {} or after {}", YEARS.start(), YEARS.end());
-    let codes = [
-        faults.missing(ORDERED_AT),
-        faults.in_cell(ORDERED_AT, "ordered_at not in any declared format"),
-        faults.in_cell(ORDERED_AT, AMBIGUOUS_TIMESTAMP),
-        faults.in_cell(ORDERED_AT, &years),
-    ];
-    let fault = timestamp_fault(value.clone(), text_faults, codes);
-    ParsedCell { name: ORDERED_AT, source_column: column.clone(), value, fault }
-}
+    }
 
-/// A timestamp by the first declared format that matches, and the predicates of its faults: the
-/// cell is empty, no format matches, two formats differ.
-fn timestamp_of_text(source: &Source, column: &str) -> (Expr, Vec<Expr>) {
-    let parse = |format: &str| {
-        let format = Some(format.into());
-        let options = StrptimeOptions { format, strict: false, exact: true, cache: true };
-        let unit = Some(TimeUnit::Microseconds);
-        col(column).str().to_datetime(unit, None, options, lit("raise"))
-    };
-    let of_workbook = (source.set.format == Format::Xlsx).then_some(workbook::TIMESTAMP_FORMAT);
-    let declared = source.set.text.datetime_formats.iter().map(String::as_str);
-    let parsed: Vec<Expr> = of_workbook.into_iter().chain(declared).map(parse).collect();
-    let first = parsed.iter().cloned().reduce(Expr::fill_null).unwrap_or(lit(NULL));
-    let differs = |next: &Expr| next.clone().neq(first.clone()).fill_null(lit(false));
-    let ambiguous = parsed.iter().skip(1).map(differs).reduce(Expr::or).unwrap_or(lit(false));
-    let is_empty = is_empty_cell(column, source.set.dtype(column));
-    (first.clone(), vec![is_empty, first.is_null(), ambiguous])
-}
+    /// Local time of the line.
+    fn timestamp(&mut self) -> ParsedCell {
+        let column = &self.source.columns.ordered_at;
+        let parser = TimestampParser {
+            formats: &self.source.set.text.datetime_formats,
+            naive: self.source.timestamps,
+            timezone: self.params.timezone,
+            nulls: &self.params.ids.nulls,
+            has_typed_cells: self.has_typed_cells(column),
+        };
+        parser.column(column, &self.file.column_type(column), self.faults)
+    }
 
-/// The fault codes of timestamps: those of their text, then of nulls and the range [`YEARS`].
-fn timestamp_fault(timestamp: Expr, text_faults: Vec<Expr>, codes: [u8; 4]) -> Expr {
-    let micros = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc().timestamp_micros();
-    let valid = micros(FIRST_DAY)..micros(END_DAY);
-    let [missing, .., out_of_range] = codes;
-    let in_range = map_column(timestamp, DataType::UInt8, move |timestamps| {
-        let timestamps = timestamps.to_physical_repr();
-        Ok(fault_codes(timestamps.i64()?, |timestamp| match timestamp {
-            None => Some(missing),
-            Some(micros) => (!valid.contains(&micros)).then_some(out_of_range),
-        }))
-    });
-    let text_faults = text_faults.into_iter().zip(codes).rev();
-    text_faults.fold(in_range, |otherwise, (predicate, code)| {
-        when(predicate).then(lit(code)).otherwise(otherwise)
-    })
-}
-
-/// The code of lines whose money exceeds [`MONEY_LIMIT`], null for the others.
-pub(super) fn amount_out_of_range([quantity, price]: [Expr; 2], code: u8) -> Expr {
-    let exceeds = |quantity: i64, price: i64| (quantity as f64 * price as f64).abs() > MONEY_LIMIT;
-    map_columns(vec![quantity, price], DataType::UInt8, move |columns| {
-        let (quantities, prices) = (columns[0].i64()?, columns[1].i64()?);
-        let name = quantities.name().clone();
-        if let (Ok(quantities), Ok(prices)) = (quantities.cont_slice(), prices.cont_slice())
-            && !quantities.iter().zip(prices).any(|(quantity, price)| exceeds(*quantity, *price))
-        {
-            return Ok(Column::full_null(name, quantities.len(), &DataType::UInt8));
-        }
-        let lines = quantities.iter().zip(prices.iter());
-        let codes = lines.map(|(quantity, price)| exceeds(quantity?, price?).then_some(code));
-        Ok(codes.collect::<UInt8Chunked>().with_name(name).into_column())
-    })
+    /// Currency of a line's money. Without rates, any other currency than the pipeline's is a
+    /// fault.
+    fn currency(&mut self, column: &str) -> ParsedCell {
+        let nulls = self.params.ids.nulls.clone();
+        let value = move |cells: &Column| {
+            let codes = map_texts(&texts(cells)?, |text| nulls.text(text).map(Into::into));
+            Ok(codes.into_column())
+        };
+        let missing = self.faults.missing(CURRENCY);
+        let own = match (&self.params.rates, &self.params.money.currency) {
+            (None, Some(own)) => {
+                Some((own.clone(), self.faults.in_cell(CURRENCY, FOREIGN_CURRENCY)))
+            }
+            _ => None,
+        };
+        let fault = move |cells: &Column, values: &Column| {
+            let code = |currency: Option<&str>| match (currency, &own) {
+                (None, _) => Some(missing),
+                (Some(currency), Some((own, foreign))) => (currency != own).then_some(*foreign),
+                _ => None,
+            };
+            let codes: UInt8Chunked = values.str()?.iter().map(code).collect();
+            Ok(codes.with_name(cells.name().clone()).into_column())
+        };
+        let parser = CellParser::Functions {
+            dtype: DataType::String,
+            value: Arc::new(value),
+            fault: Some(Arc::new(fault)),
+        };
+        ParsedCell { name: CURRENCY, source_column: column.to_owned(), parser }
+    }
 }
 
 /// The local day of a timestamp.

@@ -1,21 +1,22 @@
-//! Finds the files of a source and reads their headers and footers, but no rows.
+//! Reads the headers and footers of files, but no rows.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use encoding_rs::Encoding;
 use flate2::read::MultiGzDecoder;
 use glob::PatternError;
-use polars::prelude::{
-    DataType, ParquetReader, PolarsResult, Schema, SchemaExt, SchemaNamesAndDtypes, SerReader,
+use polars::prelude::extension::{
+    UnknownExtensionTypeBehavior, set_unknown_extension_type_behavior,
 };
+use polars::prelude::{ArrowDataType, ArrowField, DataType, ParquetReader, SerReader, TimeZone};
 
-use super::{Format, SourceFile, workbook};
-use crate::remote::{self, Fetched, RemoteError, SCHEMES, is_remote};
-use crate::temp::TempPath;
+use super::workbook::{self, SheetChoice};
+use super::{Format, SourceFile, TextFormat};
+use crate::remote::{RemoteError, SCHEMES};
 
+const SUFFIXES: &str = ".csv, .csv.gz, .csv.zst, .parquet, .xlsx, .xlsm, .xlsb, .xls or .ods";
+const WORKBOOK_SUFFIXES: [&str; 5] = [".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"];
 /// A longer header means that the file is no CSV.
 const HEADER_LIMIT: u64 = 1 << 20;
 
@@ -26,15 +27,19 @@ pub enum ProbeError {
     /// `base` is the folder of relative patterns.
     #[error("no file matches `{pattern}` (looked from {})", if base.as_os_str().is_empty() { ".".into() } else { base.display().to_string() })]
     NoMatch { pattern: String, base: PathBuf },
-    #[error("folder `{0}` has no .csv, .csv.gz, .csv.zst, .parquet or .xlsx file")]
+    #[error("folder `{0}` has no {SUFFIXES} file")]
     EmptyFolder(String),
+    #[error(
+        "`{folder}` is a table of {format}: its folder also has rows that were removed; export the current rows, or list the files"
+    )]
+    TableFormat { folder: String, format: &'static str },
     #[error("`{0}://` is not a supported store; {SCHEMES}")]
     Scheme(String),
     #[error("no file matches `{0}`")]
     NothingRemote(String),
     #[error(transparent)]
     Remote(RemoteError),
-    #[error("`{name}` has no known suffix; expected .csv, .csv.gz, .csv.zst, .parquet or .xlsx")]
+    #[error("`{name}` has no known suffix; expected {SUFFIXES}")]
     Suffix { name: String },
     #[error("cannot read `{name}`: {source}")]
     Io { name: String, source: io::Error },
@@ -47,7 +52,7 @@ impl Format {
         match self {
             Self::Csv => "CSV",
             Self::Parquet => "Parquet",
-            Self::Xlsx => "an Excel workbook",
+            Self::Workbook => "a workbook",
         }
     }
 
@@ -57,8 +62,8 @@ impl Format {
             Ok(Self::Csv)
         } else if lower.ends_with(".parquet") {
             Ok(Self::Parquet)
-        } else if lower.ends_with(".xlsx") {
-            Ok(Self::Xlsx)
+        } else if WORKBOOK_SUFFIXES.iter().any(|suffix| lower.ends_with(suffix)) {
+            Ok(Self::Workbook)
         } else {
             Err(ProbeError::Suffix { name: name.to_owned() })
         }
@@ -69,86 +74,14 @@ impl Format {
     }
 }
 
-/// The files of a path, folder, glob or URL, sorted by name. Remote files are downloaded. A folder
-/// means every file below it with a supported suffix. Names that begin with `.` or `_` are skipped,
-/// since Spark writes its metadata under such names. The files have no columns yet.
-pub fn files(pattern: &str, base: &Path) -> Result<Vec<SourceFile>, ProbeError> {
-    if let Some(scheme) = remote::unsupported_scheme(pattern) {
-        return Err(ProbeError::Scheme(scheme.to_owned()));
-    }
-    if is_remote(pattern) {
-        return remote_files(pattern);
-    }
-    let probed = |path: PathBuf| {
-        let name = path.strip_prefix(base).unwrap_or(&path).display().to_string();
-        SourceFile::new(path, name)
-    };
-    Ok(local_files(pattern, base)?.into_iter().map(probed).collect())
-}
-
-/// Whether a file of a folder is part of its table.
-fn is_table(name: &str) -> bool {
-    Format::from_name(name).is_ok() && !name.starts_with(['.', '_'])
-}
-
-fn remote_files(url: &str) -> Result<Vec<SourceFile>, ProbeError> {
-    let temp =
-        TempPath::folder().map_err(|source| ProbeError::Io { name: url.to_owned(), source })?;
-    let files = remote::fetch(url, temp.path(), is_table).map_err(ProbeError::Remote)?;
-    if files.is_empty() {
-        return Err(ProbeError::NothingRemote(url.to_owned()));
-    }
-    let fetched = Some(Arc::new(temp));
-    let probed = |Fetched { path, url }| SourceFile {
-        fetched: fetched.clone(),
-        ..SourceFile::new(path, url)
-    };
-    Ok(files.into_iter().map(probed).collect())
-}
-
-fn local_files(pattern: &str, base: &Path) -> Result<Vec<PathBuf>, ProbeError> {
-    let full = base.join(pattern);
-    if full.is_file() {
-        return Ok(vec![full]);
-    }
-    let is_folder = full.is_dir();
-    let path = full.to_string_lossy();
-    // The name of a folder is no pattern.
-    let glob_pattern =
-        if is_folder { format!("{}/**/*", glob::Pattern::escape(&path)) } else { path.into() };
-    let entries = glob::glob(&glob_pattern)
-        .map_err(|source| ProbeError::Pattern { pattern: pattern.to_owned(), source })?;
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(|error| ProbeError::Io {
-            name: error.path().display().to_string(),
-            source: error.into(),
-        })?;
-        let wanted =
-            !is_folder || path.file_name().is_some_and(|name| is_table(&name.to_string_lossy()));
-        if path.is_file() && wanted {
-            files.push(path);
-        }
-    }
-    if files.is_empty() {
-        let pattern = pattern.to_owned();
-        return Err(if is_folder {
-            ProbeError::EmptyFolder(pattern)
-        } else {
-            ProbeError::NoMatch { pattern, base: base.to_owned() }
-        });
-    }
-    files.sort();
-    Ok(files)
-}
-
 /// Reads the columns and the number of rows from the header or footer of a file, which must have
-/// the format of its suffix.
+/// the format of its suffix. A workbook gives a file for each sheet that is read.
 pub fn probe(
-    mut file: SourceFile,
-    separator: u8,
-    encoding: &'static Encoding,
-) -> Result<(Format, SourceFile), ProbeError> {
+    file: SourceFile,
+    text: &TextFormat,
+    sheets: &SheetChoice,
+    required: &[&str],
+) -> Result<(Format, Vec<SourceFile>), ProbeError> {
     let SourceFile { path, name, .. } = &file;
     let format = Format::from_name(name)?;
     let io_error = |source| ProbeError::Io { name: name.clone(), source };
@@ -157,65 +90,159 @@ pub fn probe(
         return Err(format.broken(name, "the file is empty"));
     }
     let probed = match format {
-        Format::Csv => csv_header(path, name, separator, encoding).map(|columns| (columns, None)),
-        Format::Parquet => parquet_footer(content).map_err(|error| error.to_string()),
-        Format::Xlsx => workbook::header(path)
-            .and_then(|names| text_columns(names.iter().map(String::as_str)))
-            .map(|columns| (columns, None)),
+        Format::Csv => csv_header(&file, text).map(|probed| vec![probed]),
+        Format::Parquet => parquet_footer(content, &file).map(|probed| vec![probed]),
+        Format::Workbook => workbook::headers(path, sheets, required).map(|headers| {
+            let shows_sheet = headers.len() > 1;
+            let probed = headers.into_iter().map(|workbook::Header { sheet, names }| {
+                let name =
+                    if shows_sheet { format!("{name} [{}]", sheet.name) } else { name.clone() };
+                let sheet = Some(sheet);
+                with_text_columns(SourceFile { name, sheet, ..file.clone() }, &names)
+            });
+            probed.collect()
+        }),
     };
-    (file.columns, file.rows) = probed.map_err(|reason| format.broken(name, reason))?;
-    Ok((format, file))
+    let probed = probed.map_err(|reason| format.broken(name, reason))?;
+    Ok((format, probed))
 }
 
-type Columns = Vec<(String, DataType)>;
-
-fn parquet_footer(file: File) -> PolarsResult<(Columns, Option<u64>)> {
-    let mut reader = ParquetReader::new(file);
-    let schema = Schema::from_arrow_schema(reader.schema()?.as_ref());
-    let columns = schema.iter_names_and_dtypes();
-    let columns = columns.map(|(name, dtype)| (name.to_string(), dtype.clone())).collect();
-    Ok((columns, Some(reader.num_rows()? as u64)))
+fn parquet_footer(content: File, file: &SourceFile) -> Result<SourceFile, String> {
+    // Values of a logical type that Polars does not know are those of the type that stores them.
+    set_unknown_extension_type_behavior(UnknownExtensionTypeBehavior::LoadAsStorage);
+    let mut reader = ParquetReader::new(content);
+    let schema = reader.schema().map_err(|error| error.to_string())?;
+    let (mut columns, mut uuids) = (Vec::new(), Vec::new());
+    for field in schema.iter_values() {
+        let name = field.name.to_string();
+        if !is_readable(&field.dtype) {
+            return Err(format!("column `{name}` has the unknown type {:?}", field.dtype));
+        }
+        if is_uuid(&field.dtype) {
+            uuids.push(name.clone());
+        }
+        columns.push((name, DataType::from_arrow_field(field)));
+    }
+    let mut repeated = Vec::new();
+    for (idx, (name, _)) in columns.iter().enumerate() {
+        if columns[..idx].iter().any(|(earlier, _)| earlier == name) {
+            repeated.push(name.clone());
+        }
+    }
+    let rows = reader.num_rows().map_err(|error| error.to_string())?;
+    Ok(SourceFile { columns, repeated, uuids, rows: Some(rows as u64), ..file.clone() })
 }
 
-fn csv_header(
-    path: &Path,
-    name: &str,
-    separator: u8,
-    encoding: &'static Encoding,
-) -> Result<Columns, String> {
-    let reader = decompressed(path, name).map_err(|error| error.to_string())?;
+/// Whether Polars can read a type. It panics at others, even if their column is not read.
+fn is_readable(dtype: &ArrowDataType) -> bool {
+    use ArrowDataType::*;
+    let all = |fields: &[ArrowField]| fields.iter().all(|field| is_readable(&field.dtype));
+    match dtype {
+        Extension(extension) => is_readable(&extension.inner),
+        List(field) | LargeList(field) | FixedSizeList(field, _) | Map(field, _) => {
+            is_readable(&field.dtype)
+        }
+        Struct(fields) => all(fields),
+        Dictionary(_, values, _) => is_readable(values),
+        Timestamp(_, zone) => TimeZone::opt_try_new(zone.clone()).is_ok(),
+        // Polars reads intervals if a variable of the environment is set.
+        Interval(_) => {
+            std::env::var("POLARS_IMPORT_INTERVAL_AS_STRUCT").is_ok_and(|set| set == "1")
+        }
+        Union(_) | Unknown => false,
+        _ => true,
+    }
+}
+
+fn is_uuid(dtype: &ArrowDataType) -> bool {
+    match dtype {
+        ArrowDataType::Extension(extension) => is_uuid(&extension.inner),
+        ArrowDataType::FixedSizeBinary(size) => *size == 16,
+        _ => false,
+    }
+}
+
+fn csv_header(file: &SourceFile, text: &TextFormat) -> Result<SourceFile, String> {
+    let reader = decompressed(&file.path, &file.name).map_err(|error| error.to_string())?;
     let mut records = csv::ReaderBuilder::new()
-        .delimiter(separator)
+        .delimiter(text.separator)
         .has_headers(false)
         .from_reader(reader.take(HEADER_LIMIT));
     let mut header = csv::ByteRecord::new();
     if !records.read_byte_record(&mut header).map_err(|error| error.to_string())? {
         return Err("the file has no header".to_owned());
     }
-    let names: Option<Vec<_>> = header
+    let encoding = text.encoding;
+    let names: Option<Vec<String>> = header
         .iter()
         .map(|field| encoding.decode_without_bom_handling_and_without_replacement(field))
+        .map(|name| name.map(|name| name.trim_start_matches('\u{feff}').to_owned()))
         .collect();
     let names = names.ok_or_else(|| format!("the header is not {}", encoding.name()))?;
-    text_columns(names.iter().enumerate().map(|(idx, name)| match idx {
-        0 => name.trim_start_matches('\u{feff}'),
-        _ => name,
-    }))
+    if names.iter().any(|name| name.contains('\0')) {
+        return Err("the header has NUL bytes".to_owned());
+    }
+    Ok(with_text_columns(file.clone(), &names))
 }
 
-/// Text columns with these names, which must be unique.
-fn text_columns<'a>(names: impl Iterator<Item = &'a str>) -> Result<Columns, String> {
-    let mut columns = Columns::new();
-    for name in names {
-        if name.contains('\0') {
-            return Err("the header has NUL bytes".to_owned());
+/// A file with columns of text. Columns without a name are called by their number, and a name that
+/// occurs again gets a number.
+fn with_text_columns(file: SourceFile, names: &[String]) -> SourceFile {
+    let mut columns: Vec<(String, DataType)> = Vec::new();
+    let mut repeated = Vec::new();
+    for (idx, name) in names.iter().enumerate() {
+        let is_taken = |name: &str| columns.iter().any(|(taken, _)| taken == name);
+        let mut unique =
+            if name.trim().is_empty() { format!("column {}", idx + 1) } else { name.clone() };
+        if is_taken(&unique) {
+            repeated.push(unique.clone());
+            let numbered = (2..).map(|n| format!("{name} ({n})")).find(|name| !is_taken(name));
+            unique = numbered.unwrap_or(unique);
         }
-        if columns.iter().any(|(known, _)| known == name) {
-            return Err(format!("the header has column `{name}` twice"));
-        }
-        columns.push((name.to_owned(), DataType::String));
+        columns.push((unique, DataType::String));
     }
-    Ok(columns)
+    SourceFile { columns, repeated, ..file }
+}
+
+/// Whether a file has rows. Files of equal content are duplicates only then.
+pub fn has_rows(file: &SourceFile, text: &TextFormat) -> bool {
+    if let Some(rows) = file.rows {
+        return rows > 0;
+    }
+    if Format::from_name(&file.name).ok() != Some(Format::Csv) {
+        return true;
+    }
+    let Ok(reader) = decompressed(&file.path, &file.name) else { return true };
+    let records = csv::ReaderBuilder::new()
+        .delimiter(text.separator)
+        .has_headers(true)
+        .flexible(true)
+        .from_reader(reader)
+        .into_byte_records();
+    records.take(1).count() > 0
+}
+
+/// A hint for a CSV file that lacks a column, if a later line has all `required` columns.
+pub fn header_hint(file: &SourceFile, text: &TextFormat, required: &[&str]) -> Option<String> {
+    let reader = decompressed(&file.path, &file.name).ok()?;
+    let mut records = csv::ReaderBuilder::new()
+        .delimiter(text.separator)
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(reader.take(HEADER_LIMIT));
+    let mut record = csv::ByteRecord::new();
+    let mut line = 0;
+    while line < 20 && records.read_byte_record(&mut record).ok()? {
+        line = records.position().line();
+        let has = |name: &&str| record.iter().any(|field| field == name.as_bytes());
+        if record.position().is_some_and(|p| p.record() > 0) && required.iter().all(|n| has(n)) {
+            let at = record.position().map_or(0, csv::Position::line);
+            return Some(format!(
+                "line {at} has the mapped columns: remove the lines above it, which are no table"
+            ));
+        }
+    }
+    None
 }
 
 /// The bytes of a CSV file, decompressed according to its suffix.

@@ -72,7 +72,8 @@ impl Rates {
             .when(is_good.clone().and(rounded.gt(wide(lit(MONEY_LIMIT as i64)))))
             .then(lit(code(MONEY_OUT_OF_RANGE)))
             .otherwise(col(REASON));
-        let money = when(is_good).then(money).otherwise(lit(0i64));
+        // The money of other rows is in an unknown currency.
+        let money = when(reason.clone().is_null()).then(money).otherwise(lit(NULL));
         let keys = [col(CURRENCY), col(RATE_DAY)];
         lines
             .with_column(day.alias(RATE_DAY))

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use polars::prelude::*;
 
-use super::cell::{FILE_COLUMN, ROW_COLUMN};
+use super::cell::{FILE_COLUMN, ROW_COLUMN, with_parsed};
 use super::schema_mapping::RowMapper;
 use super::text::{CsvScan, ReadCount};
-use super::{FileSet, Format, IngestParams, Lines, ReadError, SourceFile, workbook};
+use super::{Fault, FileSet, Format, IngestParams, Lines, ReadError, SourceFile, workbook};
 use crate::error::Error;
 use crate::progress::ScanObserver;
 
@@ -49,11 +49,12 @@ pub fn lines(
     observer: Arc<dyn ScanObserver>,
 ) -> PolarsResult<Lines> {
     let mapper = RowMapper::new(params);
-    let parsed = mapper.sources.iter();
-    let files = parsed.flat_map(|parsed| parsed.source.set.files.iter().map(move |f| (parsed, f)));
     let (mut plans, mut promised) = (Vec::new(), PromisedRows::default());
-    for ((parsed, file), idx) in files.zip(0u32..) {
-        let source = parsed.source;
+    for (parsed, idx) in mapper.files.iter().zip(0u32..) {
+        let (source, file) = (parsed.source, parsed.file);
+        // Keys of the path are no columns of the reader.
+        let (of_path, of_file): (Vec<_>, Vec<_>) =
+            parsed.cells.iter().cloned().partition(|c| file.is_partition(&c.source_column));
         let cells = match source.set.format {
             Format::Csv => {
                 let count = Arc::new(ReadCount::default());
@@ -61,29 +62,47 @@ pub fn lines(
                 CsvScan {
                     file: file.clone(),
                     text: source.set.text.clone(),
-                    texts: mapper.text_columns(source, file),
-                    cells: parsed.exprs(),
+                    texts: mapper.text_columns(parsed),
+                    cells: of_file,
                     count,
                     observer: observer.clone(),
                 }
                 .plan()?
             }
-            Format::Parquet | Format::Xlsx => {
+            Format::Parquet | Format::Workbook => {
                 let wanted = |name: &str| params.reads(source, name);
                 let (plan, height) = rows(&source.set, file, wanted, reading)?;
                 promised.rows += height;
-                plan.with_columns(parsed.exprs().into_values().flatten().collect::<Vec<_>>())
+                with_parsed(plan, &of_file)
             }
         };
+        let cells = with_partitions(cells, file);
+        let cells = with_parsed(cells, &of_path);
         let cells = cells.with_column(lit(idx).cast(DataType::UInt32).alias(FILE_COLUMN));
-        plans.push(mapper.map_rows(cells, parsed, file));
+        plans.push(mapper.map_rows(cells, parsed));
     }
     let mut frame = concat(plans, UnionArgs { maintain_order: false, ..Default::default() })?;
     if let Some(rates) = &params.rates {
         frame = rates.convert(frame, |reason| mapper.faults.code(reason));
     }
     let RowMapper { faults, carried, kept, .. } = mapper;
-    Ok(Lines { frame, faults: faults.0, carried, kept, promised })
+    // The money of unparsed lines in foreign currencies is not converted.
+    let has_money = |fault: &Fault| params.rates.is_none() && fault.leaves_money();
+    let faults = faults.0.into_iter().map(|fault| (has_money(&fault), fault));
+    let faults = faults.map(|(has_money, fault)| (fault, has_money)).collect();
+    Ok(Lines { frame, faults, carried, kept, promised })
+}
+
+/// Adds the keys of a file's path as columns of text.
+pub(super) fn with_partitions(plan: LazyFrame, file: &SourceFile) -> LazyFrame {
+    let keys = file.partitions.iter().filter(|(key, _)| file.is_partition(key));
+    let columns: Vec<Expr> = keys
+        .map(|(key, value)| match value {
+            Some(value) => lit(value.as_str()).alias(key),
+            None => lit(NULL).cast(DataType::String).alias(key),
+        })
+        .collect();
+    if columns.is_empty() { plan } else { plan.with_columns(columns) }
 }
 
 /// The plan of the unparsed rows of a Parquet file or a workbook, and their number.
@@ -95,22 +114,16 @@ pub(super) fn rows(
 ) -> PolarsResult<(LazyFrame, u64)> {
     if set.format == Format::Parquet {
         let row_index = Some(RowIndex { name: ROW_COLUMN.into(), offset: 1 });
-        let args = ScanArgsParquet { row_index, glob: false, ..Default::default() };
+        // Polars would let a key of the path replace a column of the file.
+        let hive_options = HiveOptions { enabled: Some(false), ..Default::default() };
+        let args = ScanArgsParquet { row_index, hive_options, glob: false, ..Default::default() };
         let plan = LazyFrame::scan_parquet(PlRefPath::try_from_path(&file.path)?, args)?;
         return Ok((plan, file.rows.unwrap_or(0)));
     }
-    let frame = match reading {
-        Reading::Rows => {
-            workbook::frame(file, wanted).map_err(|reason| polars_err!(ComputeError: "{reason}"))?
-        }
-        Reading::Headers => {
-            let columns = file.columns.iter();
-            let schema = columns.map(|(name, dtype)| (name.as_str().into(), dtype.clone()));
-            DataFrame::empty_with_schema(&schema.collect())
-        }
-    };
+    let frame = workbook::frame(file, wanted, reading);
+    let frame = frame.map_err(|reason| polars_err!(ComputeError: "{reason}"))?;
     let height = frame.height() as u64;
-    Ok((frame.lazy().with_row_index(ROW_COLUMN, Some(1)), height))
+    Ok((frame.lazy(), height))
 }
 
 /// Converts an error of the scan. Names the files, and separates faults of the data from those of

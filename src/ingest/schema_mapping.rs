@@ -2,14 +2,22 @@
 //!
 //! Sources differ in columns and formats. Their lines have the same columns, types and fault codes.
 
+use std::sync::Arc;
+
 use polars::prelude::*;
 
 use super::cell::{
-    CellExprs, DATETIME, FAULT_COLUMN, FILE_COLUMN, ParsedCell, ROW_COLUMN, TEXT_COLUMN,
-    common_type, fits_i64,
+    DATETIME, FAULT_COLUMN, FILE_COLUMN, ParsedCell, ROW_COLUMN, TEXT_COLUMN, common_type,
+    fault_name, value_name,
 };
-use super::fault::{AMOUNT_OUT_OF_RANGE, FaultList, MONEY_OUT_OF_RANGE, NO_RATE, RECORD_FAULTS};
-use super::{Format, IngestParams, LineAmount, RejectColumns, Source, SourceFile, outcomes, parse};
+use super::fault::{
+    AMOUNT_OUT_OF_RANGE, FaultList, MONEY_OUT_OF_RANGE, NO_RATE, RECORD_FAULTS, WORKBOOK_ERROR,
+};
+use super::parse::{IdTypes, parsed_cells};
+use super::{
+    Format, IngestParams, LineAmount, RejectColumns, Source, SourceFile, ids, numbers, outcomes,
+    parse, workbook,
+};
 use crate::columns::{
     AMOUNT, CATEGORY, CURRENCY, CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID,
     QUANTITY, REASON, SOURCE_FILE, SOURCE_ROW, TEXT, UNIT_PRICE,
@@ -25,42 +33,34 @@ pub fn cell_name(column: &str) -> String {
     format!("cell.{column}")
 }
 
-/// Name of the parsed value of one of the pipeline's columns.
-fn value_name(column: &str) -> String {
-    format!("custseg.{column}")
-}
-
-/// Name of the fault codes of one of the pipeline's columns.
-fn fault_name(column: &str) -> String {
-    format!("custseg.{column}.fault")
-}
-
 /// The union of all files' columns, in the order of their first occurrence.
 pub fn all_columns<'a>(files: impl Iterator<Item = &'a SourceFile>) -> Vec<String> {
-    let names = files.flat_map(|file| &file.columns).map(|(name, _)| name);
-    names.collect::<PlIndexSet<_>>().into_iter().cloned().collect()
+    let names = files.flat_map(SourceFile::column_names);
+    names.collect::<PlIndexSet<_>>().into_iter().map(str::to_owned).collect()
 }
 
-pub(super) struct ParsedSource<'a> {
+/// Names of the kept source columns in the rejects. Names that differ only in case get a number,
+/// since many readers ignore case.
+fn raw_names(columns: &[String]) -> impl Iterator<Item = (String, String)> {
+    let mut seen = PlHashMap::new();
+    columns.iter().map(move |column| {
+        let n = seen.entry(column.to_lowercase()).and_modify(|n| *n += 1).or_insert(1);
+        let suffix = if *n == 1 { String::new() } else { format!("_{n}") };
+        (format!("raw_{column}{suffix}"), carried_name(column))
+    })
+}
+
+/// A file with the parsers of its columns.
+pub(super) struct ParsedFile<'a> {
     pub(super) source: &'a Source,
-    cells: Vec<ParsedCell>,
-}
-
-impl ParsedSource<'_> {
-    pub(super) fn exprs(&self) -> CellExprs {
-        let mut columns = CellExprs::default();
-        for ParsedCell { name, source_column, value, fault } in &self.cells {
-            let exprs =
-                [value.clone().alias(value_name(name)), fault.clone().alias(fault_name(name))];
-            columns.entry(source_column.clone()).or_default().extend(exprs);
-        }
-        columns
-    }
+    pub(super) file: &'a SourceFile,
+    pub(super) cells: Vec<Arc<ParsedCell>>,
 }
 
 pub(super) struct RowMapper<'a> {
     params: &'a IngestParams,
-    pub(super) sources: Vec<ParsedSource<'a>>,
+    /// All files of all sources.
+    pub(super) files: Vec<ParsedFile<'a>>,
     /// All faults that the rows can have.
     pub(super) faults: FaultList,
     pub(super) carried: Vec<String>,
@@ -73,19 +73,27 @@ pub(super) struct RowMapper<'a> {
 impl<'a> RowMapper<'a> {
     pub(super) fn new(params: &'a IngestParams) -> Self {
         let mut faults = FaultList::default();
-        let mut parsed = |source| {
-            let cells = parse::parsed_cells(params, source, &mut faults);
-            ParsedSource { source, cells }
-        };
-        let sources = params.sources.iter().map(&mut parsed).collect();
-        if params.rates.is_some() {
-            faults.in_cell(CURRENCY, NO_RATE);
-            faults.in_cell(CURRENCY, MONEY_OUT_OF_RANGE);
-        }
         if params.sources.iter().any(|source| source.set.format == Format::Csv) {
             for reason in RECORD_FAULTS {
                 faults.in_row(reason);
             }
+        }
+        for source in params.sources.iter().filter(|s| s.set.format == Format::Workbook) {
+            for (name, _) in error_cells(params, source) {
+                faults.in_cell(name, &format!("{name} {WORKBOOK_ERROR}"));
+            }
+        }
+        let id_types = id_types(params);
+        let of_source = |source: &'a Source| source.set.files.iter().map(move |f| (source, f));
+        let mut files = Vec::new();
+        for (source, file) in params.sources.iter().flat_map(of_source) {
+            let cells = parsed_cells(params, source, file, &id_types, &mut faults);
+            let cells = cells.into_iter().map(Arc::new).collect();
+            files.push(ParsedFile { source, file, cells });
+        }
+        if params.rates.is_some() {
+            faults.in_cell(CURRENCY, NO_RATE);
+            faults.in_cell(CURRENCY, MONEY_OUT_OF_RANGE);
         }
         let mut all = all_columns(params.files());
         let mut cells = PlIndexSet::default();
@@ -97,129 +105,161 @@ impl<'a> RowMapper<'a> {
                 cells.extend(mapped.map(|(name, _)| name));
                 kept.extend(cells.iter().map(|name| ((*name).to_owned(), cell_name(name))));
             }
-            RejectColumns::Raw => {
-                kept.extend(all.iter().map(|name| (format!("raw_{name}"), carried_name(name))));
-            }
+            RejectColumns::Raw => kept.extend(raw_names(&all)),
         }
         cells.extend(faults.0.iter().filter_map(|fault| fault.cell));
         if !params.reads_all_columns() {
             all.retain(|name| params.inspected.contains(name));
         }
-        Self { params, sources, faults, carried: all, cells, kept }
+        Self { params, files, faults, carried: all, cells, kept }
     }
 
     /// Columns of a file whose text is read for every row, not only for rows with a fault.
-    pub(super) fn text_columns(&self, source: &Source, file: &SourceFile) -> Vec<String> {
-        let is_text = |name: &str| {
-            [CUSTOMER_ID, ORDER_ID, CURRENCY, PRODUCT_ID, CATEGORY].contains(&name)
-                && !self.params.unread.contains(&name)
-        };
+    pub(super) fn text_columns(&self, parsed: &ParsedFile<'_>) -> Vec<String> {
+        let ParsedFile { source, file, .. } = parsed;
         let keeps_mapped = self.params.rejects == RejectColumns::Mapped;
-        let mapped = source.columns.mapped().into_iter();
-        let mapped = mapped.filter(|(name, _)| keeps_mapped || is_text(name));
+        let mapped = source.columns.mapped().into_iter().filter(|_| keeps_mapped);
         let columns: PlIndexSet<&str> = mapped
             .map(|(_, column)| column)
             .chain(self.carried.iter().map(String::as_str))
-            .filter(|column| file.dtype(column).is_some())
+            .filter(|column| file.dtype(column).is_some() && !file.is_partition(column))
             .collect();
         columns.into_iter().map(str::to_owned).collect()
     }
 
     /// The plan of one file's lines, from its parsed cells. All sources get the same columns in the
     /// same order, whatever is mapped.
-    pub(super) fn map_rows(
-        &self,
-        frame: LazyFrame,
-        parsed: &ParsedSource<'_>,
-        file: &SourceFile,
-    ) -> LazyFrame {
-        let source = parsed.source;
+    pub(super) fn map_rows(&self, frame: LazyFrame, parsed: &ParsedFile<'_>) -> LazyFrame {
+        let ParsedFile { source, file, cells } = parsed;
         let mut selected =
             vec![col(FILE_COLUMN).alias(SOURCE_FILE), col(ROW_COLUMN).alias(SOURCE_ROW)];
-        for name in [CUSTOMER_ID, ORDER_ID, PRODUCT_ID, CATEGORY] {
-            if !self.params.unread.contains(&name) {
-                selected.push(self.identity(name, source, file));
-            }
+        let value = |name: &str, dtype: DataType| {
+            let is_parsed = cells.iter().any(|cell| cell.name == name);
+            if is_parsed { col(value_name(name)) } else { lit(NULL).cast(dtype) }
+        };
+        for (name, dtype) in id_types(self.params) {
+            selected.push(value(name, dtype).alias(name));
         }
+        selected.push(self.params.quantity(value(QUANTITY, DataType::Int64)).alias(QUANTITY));
         for (name, dtype) in [
-            (QUANTITY, DataType::Int64),
             (UNIT_PRICE, DataType::Int64),
             (AMOUNT, DataType::Int64),
             (ORDERED_AT, DATETIME),
             (CURRENCY, DataType::String),
         ] {
-            let is_parsed = parsed.cells.iter().any(|cell| cell.name == name);
-            let value = if is_parsed { col(value_name(name)) } else { lit(NULL).cast(dtype) };
-            selected.push(value.alias(name));
+            selected.push(value(name, dtype).alias(name));
         }
         let text = match source.set.format {
             Format::Csv => col(TEXT_COLUMN),
-            Format::Parquet | Format::Xlsx => lit(NULL).cast(DataType::String),
+            Format::Parquet | Format::Workbook => lit(NULL).cast(DataType::String),
         };
         selected.push(text.alias(TEXT));
         selected.push(self.reason(parsed).alias(REASON));
         for name in &self.cells {
-            let sources = self.params.sources.iter();
-            let dtypes =
-                sources.filter_map(|source| source.set.dtype(source.columns.source_name(name)?));
+            let in_file = |source: &'a Source, file: &SourceFile| {
+                file.dtype(source.columns.source_name(name)?).cloned()
+            };
+            let dtypes = self.files.iter().filter_map(|other| in_file(other.source, other.file));
+            let dtypes: Vec<DataType> = dtypes.collect();
             let column = source.columns.source_name(name);
-            selected.push(typed(column, file, &common_type(dtypes)).alias(cell_name(name)));
+            let cell = typed(column, file, &common_type(dtypes.iter()));
+            let error = column.filter(|column| error_column(source, file, column));
+            let cell = match error {
+                // The text of an error is its only value.
+                Some(column) => cell.fill_null(col(workbook::error_name(column))),
+                None => cell,
+            };
+            selected.push(cell.alias(cell_name(name)));
         }
         for name in &self.carried {
             let dtype = common_type(self.params.files().filter_map(|file| file.dtype(name)));
             selected.push(typed(Some(name), file, &dtype).alias(carried_name(name)));
         }
         let money = match source.columns.line_amount {
-            LineAmount::Priced { .. } => col(QUANTITY) * col(UNIT_PRICE),
-            LineAmount::Amount { .. } => col(AMOUNT),
+            LineAmount::Priced { .. } => {
+                let [quantity, price] = [QUANTITY, UNIT_PRICE].map(|name| col(value_name(name)));
+                numbers::product(quantity, price, self.params.quantity_scale)
+            }
+            LineAmount::Amount { .. } => col(value_name(AMOUNT)),
         };
+        selected.push(col(value_name(MONEY)).alias(MONEY));
         frame
+            .with_column(money.alias(value_name(MONEY)))
             .select(selected)
-            // Money of a faulty line is zero, so that the ledger's money adds up.
-            .with_column(when(col(REASON).is_null()).then(money).otherwise(lit(0i64)).alias(MONEY))
             .with_column(parse::local_day(col(ORDERED_AT)).alias(DAY))
     }
 
     /// The code of a row's first fault: that of its record, then those of its cells.
-    fn reason(&self, parsed: &ParsedSource<'_>) -> Expr {
+    fn reason(&self, parsed: &ParsedFile<'_>) -> Expr {
+        let ParsedFile { source, file, cells } = parsed;
         let mut codes: Vec<Expr> = Vec::new();
-        if parsed.source.set.format == Format::Csv {
+        if source.set.format == Format::Csv {
             let predicates = RECORD_FAULTS.iter().zip(0u8..).map(|(reason, index)| {
                 (self.faults.code(reason), col(FAULT_COLUMN).eq(lit(index)))
             });
             codes.push(outcomes::first_match(predicates.collect()));
         }
-        for cell in &parsed.cells {
+        let errors = error_cells(self.params, source).into_iter();
+        let errors = errors.filter(|(_, column)| error_column(source, file, column));
+        let errors = errors.map(|(name, column)| {
+            let code = self.faults.code(&format!("{name} {WORKBOOK_ERROR}"));
+            (code, col(workbook::error_name(column)).is_not_null())
+        });
+        let errors: Vec<(u8, Expr)> = errors.collect();
+        if !errors.is_empty() {
+            codes.push(outcomes::first_match(errors));
+        }
+        for cell in cells.iter().filter(|cell| cell.can_fail()) {
             codes.push(col(fault_name(cell.name)));
             if cell.name == UNIT_PRICE {
-                let values = [QUANTITY, UNIT_PRICE].map(|name| col(value_name(name)));
+                let value = |name| col(value_name(name));
+                let is_out_of_range = value(MONEY)
+                    .is_null()
+                    .and(value(QUANTITY).is_not_null())
+                    .and(value(UNIT_PRICE).is_not_null());
                 let code = self.faults.code(AMOUNT_OUT_OF_RANGE);
-                codes.push(parse::amount_out_of_range(values, code));
+                codes.push(outcomes::first_match(vec![(code, is_out_of_range)]));
             }
         }
         codes.into_iter().reduce(Expr::fill_null).unwrap_or(lit(NULL))
     }
+}
 
-    /// An id. It keeps the sources' type up to the group-by, where integers are cheaper than text.
-    /// Floats become integers: pandas writes integer columns with gaps as floats. If the types of
-    /// the sources differ, or do not fit i64, the id becomes text.
-    fn identity(&self, name: &str, source: &Source, file: &SourceFile) -> Expr {
-        let in_source = |source: &'a Source| {
-            let column = source.columns.source_name(name);
-            source.set.files.iter().filter_map(move |file| file.dtype(column?))
-        };
-        let dtypes: Vec<&DataType> = self.params.sources.iter().flat_map(in_source).collect();
-        let is_number = |dtype: &&DataType| dtype.is_float() || fits_i64(dtype);
-        let all_numbers = !dtypes.is_empty() && dtypes.iter().all(is_number);
-        let target = if all_numbers { DataType::Int64 } else { DataType::String };
-        let id = match source.columns.source_name(name) {
-            Some(column) if file.dtype(column).is_some_and(DataType::is_float) => {
-                col(column).cast(DataType::Int64).cast(target)
-            }
-            column => typed(column, file, &target),
-        };
-        id.alias(name)
+/// The mapped columns of a workbook in which an error is a fault: ours and the source's.
+fn error_cells<'a>(params: &IngestParams, source: &'a Source) -> Vec<(&'static str, &'a str)> {
+    if source.set.format != Format::Workbook {
+        return Vec::new();
     }
+    let mapped = source.columns.mapped().into_iter();
+    mapped.filter(|(name, _)| !params.unread.contains(name)).collect()
+}
+
+/// Whether a file has a column of errors for a mapped column.
+fn error_column(source: &Source, file: &SourceFile, column: &str) -> bool {
+    source.set.format == Format::Workbook && !file.is_partition(column)
+}
+
+/// The ids that are read, with the common type of all files' ids: i64 if all are whole numbers that
+/// fit it, text otherwise.
+fn id_types(params: &IngestParams) -> IdTypes {
+    let mut types = Vec::new();
+    for name in [CUSTOMER_ID, ORDER_ID, PRODUCT_ID, CATEGORY] {
+        if params.unread.contains(&name) {
+            continue;
+        }
+        let in_source = |source: &Source| {
+            let column = source.columns.source_name(name).map(str::to_owned);
+            let files = source.set.files.iter();
+            let dtypes: Vec<DataType> =
+                files.filter_map(|file| file.dtype(column.as_deref()?).cloned()).collect();
+            dtypes
+        };
+        let dtypes: Vec<DataType> = params.sources.iter().flat_map(in_source).collect();
+        let mut known = dtypes.iter().filter(|dtype| **dtype != DataType::Null).peekable();
+        let is_whole = known.peek().is_some() && known.all(ids::is_whole_number);
+        types.push((name, if is_whole { DataType::Int64 } else { DataType::String }));
+    }
+    types
 }
 
 /// A column of a file in a type; nulls if the file has no such column.

@@ -8,6 +8,8 @@ use polars::prelude::DataType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::ids::Bytes;
+use super::timestamp_format::{TimestampFormat, Timestamps};
 use crate::columns::{
     AMOUNT, CATEGORY, CURRENCY, CUSTOMER_ID, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, UNIT_PRICE,
 };
@@ -18,6 +20,8 @@ pub struct Source {
     /// Every file has the mapped columns in usable types.
     pub set: FileSet,
     pub columns: Columns,
+    /// What timestamps without an offset mean.
+    pub timestamps: Timestamps,
 }
 
 /// Files of one format with the same mapping.
@@ -29,13 +33,13 @@ pub struct FileSet {
     pub text: TextFormat,
 }
 
-/// Format of CSV, and of timestamps and numbers in the text cells of workbooks.
+/// Format of CSV, and of timestamps and numbers in cells of text.
 #[derive(Debug, Clone)]
 pub struct TextFormat {
     pub separator: u8,
     pub encoding: &'static Encoding,
     /// Formats of timestamps, in the order in which they are tried.
-    pub datetime_formats: Vec<String>,
+    pub datetime_formats: Vec<TimestampFormat>,
     pub numbers: NumberFormat,
 }
 
@@ -45,8 +49,16 @@ pub enum Format {
     /// `.csv`, `.csv.gz` or `.csv.zst`.
     Csv,
     Parquet,
-    /// `.xlsx`: the first sheet.
-    Xlsx,
+    /// `.xlsx`, `.xlsm`, `.xlsb`, `.xls` or `.ods`.
+    Workbook,
+}
+
+/// The sheet of a workbook that is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sheet {
+    pub name: String,
+    /// Index of the row with the names of the columns.
+    pub header_row: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -54,8 +66,17 @@ pub struct SourceFile {
     pub path: PathBuf,
     /// Path relative to the YAML's folder, or the URL; for messages and the manifest.
     pub name: String,
-    /// Names and types in the file's order. All columns of CSV and workbooks are text.
+    /// Names and types in the file's order. All columns of CSV and workbooks are text. A name that
+    /// the file has several times is made unique.
     pub columns: Vec<(String, DataType)>,
+    /// Names that the file has several times.
+    pub repeated: Vec<String>,
+    /// Columns of 16 bytes a value, which are read as UUIDs.
+    pub uuids: Vec<String>,
+    /// Keys and values of the folders `key=value` on the path. A column of the file hides a key of
+    /// its name.
+    pub partitions: Vec<(String, Option<String>)>,
+    pub sheet: Option<Sheet>,
     /// Number of rows, if the format has it in its metadata.
     pub rows: Option<u64>,
     /// Temporary folder of a downloaded file. It is removed with the last of its files.
@@ -128,19 +149,56 @@ pub enum LineAmount {
     Amount { amount: String, quantity: Option<String> },
 }
 
-impl FileSet {
-    /// Type of a column in the first file that has it.
-    pub fn dtype(&self, column: &str) -> Option<&DataType> {
-        self.files.iter().find_map(|file| file.dtype(column))
-    }
-}
-
 impl SourceFile {
     pub(super) fn new(path: PathBuf, name: String) -> Self {
-        Self { path, name, columns: Vec::new(), rows: None, fetched: None }
+        Self {
+            path,
+            name,
+            columns: Vec::new(),
+            repeated: Vec::new(),
+            uuids: Vec::new(),
+            partitions: Vec::new(),
+            sheet: None,
+            rows: None,
+            fetched: None,
+        }
     }
 
-    pub(super) fn dtype(&self, column: &str) -> Option<&DataType> {
-        self.columns.iter().find(|(name, _)| name == column).map(|(_, dtype)| dtype)
+    /// Type of a column of the file or a key of its path; `None` if there is none.
+    pub fn dtype(&self, column: &str) -> Option<&DataType> {
+        static TEXT: DataType = DataType::String;
+        let own = self.columns.iter().find(|(name, _)| name == column).map(|(_, dtype)| dtype);
+        own.or_else(|| self.is_partition(column).then_some(&TEXT))
+    }
+
+    /// Type of a column; text if there is none.
+    pub(super) fn column_type(&self, column: &str) -> DataType {
+        self.dtype(column).cloned().unwrap_or(DataType::String)
+    }
+
+    /// What the bytes of a column are.
+    pub(super) fn bytes(&self, column: &str) -> Bytes {
+        let is_uuid = self.uuids.iter().any(|name| name == column);
+        if is_uuid { Bytes::Uuid } else { Bytes::Utf8 }
+    }
+
+    /// Whether a name is a key of the path and no column of the file.
+    pub(super) fn is_partition(&self, column: &str) -> bool {
+        self.partition(column).is_some()
+    }
+
+    /// The value of a key of the path that is no column of the file.
+    pub(super) fn partition(&self, column: &str) -> Option<Option<&str>> {
+        let is_own = self.columns.iter().any(|(name, _)| name == column);
+        let mut keys = self.partitions.iter();
+        let value = keys.find(|(key, _)| key == column && !is_own)?.1.as_deref();
+        Some(value)
+    }
+
+    /// Names of the columns, and of the keys of the path that are no columns.
+    pub fn column_names(&self) -> impl Iterator<Item = &str> + Clone {
+        let own = self.columns.iter().map(|(name, _)| name.as_str());
+        let keys = self.partitions.iter().map(|(key, _)| key.as_str());
+        own.chain(keys.filter(|key| self.is_partition(key)))
     }
 }

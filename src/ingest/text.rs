@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use polars::prelude::*;
 
-use super::cell::{CellExprs, FAULT_COLUMN, ROW_COLUMN, TEXT_COLUMN};
+use super::cell::{FAULT_COLUMN, ParsedCell, ROW_COLUMN, TEXT_COLUMN};
 use super::chunks::{CHUNK, Chunk, Chunks, ReadError};
 use super::dict_column::{DictBuilder, DictColumn};
 use super::fault::RECORD_FAULTS;
@@ -28,8 +28,8 @@ pub(super) struct CsvScan {
     pub(super) text: TextFormat,
     /// Source columns to return as text.
     pub(super) texts: Vec<String>,
-    /// Source columns to parse. Their text is returned only in chunks with a fault.
-    pub(super) cells: CellExprs,
+    /// Columns to parse. Their text is returned only in chunks with a fault.
+    pub(super) cells: Vec<Arc<ParsedCell>>,
     pub(super) count: Arc<ReadCount>,
     pub(super) observer: Arc<dyn ScanObserver>,
 }
@@ -62,7 +62,7 @@ impl ReadCount {
 
 impl CsvScan {
     /// The plan of the file's records, one row each. Columns: [`ROW_COLUMN`], [`TEXT_COLUMN`],
-    /// [`FAULT_COLUMN`], the texts, and for each parsed column its text and expressions.
+    /// [`FAULT_COLUMN`], the texts, and for each parsed column its values, fault codes and text.
     pub(super) fn plan(self) -> PolarsResult<LazyFrame> {
         let size = std::fs::metadata(&self.file.path)?.len();
         let is_plain = self.file.name.to_lowercase().ends_with(".csv");
@@ -102,17 +102,21 @@ impl CsvScan {
         chunk.map(|chunk| self.frame(chunk, feed)).transpose()
     }
 
-    fn column_names(&self) -> impl Iterator<Item = &String> {
-        self.texts.iter().chain(self.cells.keys())
+    /// The source columns to read: the texts, then those of the parsed cells.
+    fn column_names(&self) -> Vec<&str> {
+        let parsed = self.cells.iter().map(|cell| cell.source_column.as_str());
+        let parsed: PlIndexSet<&str> = parsed.collect();
+        self.texts.iter().map(String::as_str).chain(parsed).collect()
     }
 
     /// Reads a chunk, and returns its memory to the feed as soon as its cells are copied.
     fn frame(&self, chunk: Chunk, feed: &Feed) -> PolarsResult<DataFrame> {
-        let position = |column: &String| {
+        let position = |column: &&str| {
             let position = self.file.columns.iter().position(|(name, _)| name == column);
             position.ok_or_else(|| polars_err!(ColumnNotFound: "{column}"))
         };
-        let positions = self.column_names().map(position).collect::<PolarsResult<Vec<usize>>>()?;
+        let names = self.column_names();
+        let positions = names.iter().map(position).collect::<PolarsResult<Vec<usize>>>()?;
         // The header is record 0 and no row.
         let header = usize::from(chunk.first == 0);
         let rows = chunk.records - header;
@@ -138,7 +142,7 @@ impl CsvScan {
             (first_row..first_row + rows as u64).map(u32::try_from).collect();
         let numbers = numbers
             .map_err(|_| polars_err!(ComputeError: "more than 4,294,967,295 records in a file"))?;
-        let dicts = builders.into_iter().zip(self.column_names());
+        let dicts = builders.into_iter().zip(&names);
         let dicts: PolarsResult<Vec<DictColumn>> =
             dicts.map(|(builder, name)| builder.finish(name)).collect();
         let dicts = dicts?;
@@ -148,25 +152,24 @@ impl CsvScan {
         for text in texts {
             columns.push(text.expand(&text.distinct)?);
         }
-        for ((name, exprs), dict) in self.cells.iter().zip(parsed) {
-            let distinct = &dict.distinct;
-            let values = DataFrame::new(distinct.len(), vec![distinct.clone()])?
-                .lazy()
-                .select(exprs)
-                .collect()?;
-            if !self.texts.contains(name) {
-                // Values and fault codes alternate. The first cell is empty and has no text.
-                let filled = values.slice(1, values.height());
-                let mut codes = filled.columns().iter().skip(1).step_by(2);
-                let has_fault = codes.any(|codes| codes.null_count() < codes.len());
-                columns.push(if has_fault {
-                    dict.expand(distinct)?
-                } else {
-                    Column::full_null(name.as_str().into(), rows, &DataType::String)
+        for (name, dict) in names[self.texts.len()..].iter().zip(parsed) {
+            let mut has_fault = false;
+            for cell in self.cells.iter().filter(|cell| cell.source_column == **name) {
+                let parsed = cell.apply(&dict.distinct)?;
+                // The first cell is empty and has no text.
+                has_fault |= parsed.get(1).is_some_and(|codes| {
+                    codes.slice(1, codes.len()).null_count() + 1 < codes.len()
                 });
+                for column in &parsed {
+                    columns.push(dict.expand(column)?);
+                }
             }
-            for column in values.columns() {
-                columns.push(dict.expand(column)?);
+            if !self.texts.iter().any(|text| text == name) {
+                columns.push(if has_fault {
+                    dict.expand(&dict.distinct)?
+                } else {
+                    Column::full_null((*name).into(), rows, &DataType::String)
+                });
             }
         }
         DataFrame::new(rows, columns)

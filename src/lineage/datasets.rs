@@ -162,7 +162,7 @@ fn input_fields<'a>(p: &'a Pipeline, column: &'a str) -> Vec<(&'a FileSet, &'a s
         return vec![(&customers.set, column)];
     }
     let mut fields = Vec::new();
-    for Source { set, columns } in &p.ingest.sources {
+    for Source { set, columns, .. } in &p.ingest.sources {
         let timestamp = columns.ordered_at.as_str();
         let order = columns.order_id.as_deref().unwrap_or(timestamp);
         let mut money: Vec<&str> = match &columns.line_amount {

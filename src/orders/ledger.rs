@@ -14,7 +14,8 @@ use crate::dedup;
 ///
 /// Columns: `step` text, `reason` text (null for the raw rows), then what the step removed: `rows`,
 /// `customers`, `orders` i64, `money` f64; and the same four for what is left. Rows and money add
-/// up exactly. A customer or an order counts as removed with its last row.
+/// up exactly. Money is null if lines are counted whose money cannot be parsed. A customer or an
+/// order counts as removed with its last row.
 pub fn ledger(facts: &OrderFacts) -> PolarsResult<DataFrame> {
     let n = facts.reasons.len();
     let outcomes = facts.outcomes()?;
@@ -29,6 +30,7 @@ pub fn ledger(facts: &OrderFacts) -> PolarsResult<DataFrame> {
     );
     // Slot i counts what reason i removes; the last slot counts what is accepted.
     let rows = rows?;
+    let is_none: Vec<bool> = rows.iter().map(|rows| *rows == 0).collect();
     let listed: Vec<usize> =
         (0..n).filter(|&i| facts.reasons[i].position.is_some() || rows[i] > 0).collect();
     let mut steps = vec!["raw"];
@@ -46,13 +48,17 @@ pub fn ledger(facts: &OrderFacts) -> PolarsResult<DataFrame> {
         (MONEY, MONEY_LEFT, money?),
     ];
     for (name, name_left, slots) in counts {
+        let is_known = |i: usize| name != MONEY || facts.reasons[i].has_money;
+        // Reasons with lines of unknown money, from each reason on.
+        let unknown_from =
+            |from: usize| listed[from..].iter().any(|&i| !is_known(i) && !is_none[i]);
         let mut left: i128 = slots.iter().sum();
-        let mut removed_column = vec![0i128];
-        let mut left_column = vec![left];
-        for &i in &listed {
+        let mut removed_column = vec![Some(0i128)];
+        let mut left_column = vec![(!unknown_from(0)).then_some(left)];
+        for (n, &i) in listed.iter().enumerate() {
             left -= slots[i];
-            removed_column.push(slots[i]);
-            left_column.push(left);
+            removed_column.push((is_known(i) || is_none[i]).then_some(slots[i]));
+            left_column.push((!unknown_from(n + 1)).then_some(left));
         }
         let factor = (name == MONEY).then(|| facts.money.factor());
         columns.push(ledger_column(name, &removed_column, factor));
@@ -80,12 +86,17 @@ fn count_by_last_outcome(
 }
 
 /// A float column if the values are money with this factor, otherwise an integer column.
-fn ledger_column(name: &str, values: &[i128], money_factor: Option<f64>) -> Column {
+fn ledger_column(name: &str, values: &[Option<i128>], money_factor: Option<f64>) -> Column {
+    let values = values.iter();
     match money_factor {
         Some(factor) => {
-            Column::new(name.into(), values.iter().map(|&v| v as f64 / factor).collect::<Vec<_>>())
+            let money = values.map(|value| Some((*value)? as f64 / factor));
+            Column::new(name.into(), money.collect::<Vec<_>>())
         }
-        None => Column::new(name.into(), values.iter().map(|&v| v as i64).collect::<Vec<_>>()),
+        None => {
+            let counts = values.map(|value| Some((*value)? as i64));
+            Column::new(name.into(), counts.collect::<Vec<_>>())
+        }
     }
 }
 

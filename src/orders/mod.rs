@@ -26,8 +26,9 @@ use rejects::{RejectsTable, RejectsWriter};
 /// The lines aggregated by order and day.
 ///
 /// One row per (customer, order, day, reason), in no order. Columns: `customer_id` text, `order_id`
-/// text, `day` date, `reason` u8 (null = accepted), `lines` u32, `units` i128, `money` i128 in
-/// minor units, `ordered_at` datetime\[μs\]: the last timestamp of the group, `returned` bool: an
+/// text (if the source has order ids: never null for known customers and days), `day` date, `reason`
+/// u8 (null = accepted), `lines` u32, `units` i128 (0 if quantities may be fractional), `money` i128
+/// in minor units, `ordered_at` datetime\[μs\]: the last timestamp of the group, `returned` bool: an
 /// accepted cancellation, `returned_on` date: the day on which the last unit of a purchase was
 /// returned (null for other purchases, and if returns are not matched).
 #[derive(Debug, Clone)]
@@ -80,8 +81,10 @@ fn plans(
     select_lines: impl FnOnce(Vec<PlSmallStr>) -> PolarsResult<LazyFrame>,
 ) -> PolarsResult<Vec<DslPlan>> {
     const KEYS: [&str; 4] = [CUSTOMER_ID, ORDER_ID, DAY, REASON];
+    // No stage reads the units of fractional quantities.
+    let units = if lines.has_whole_quantities { col(QUANTITY) } else { lit(0i64) };
     let mut aggregates = vec![
-        (col(QUANTITY).alias(UNITS), Aggregate::Sum),
+        (units.alias(UNITS), Aggregate::Sum),
         (col(MONEY), Aggregate::Sum),
         (col(ORDERED_AT), Aggregate::Max),
     ];
@@ -209,8 +212,10 @@ fn build_facts(
     let products = options.extra.products.then(|| next(&[CUSTOMER_ID])).transpose()?;
     let categories =
         options.extra.categories.then(|| next(&[CUSTOMER_ID, CATEGORY])).transpose()?;
+    let lacks_orders = options.has_orders && frame.column(ORDER_ID)?.null_count() > 0;
     // An order is a return as a whole, so marking the groups costs less than marking the lines.
     let frame = frame.lazy().with_column(lines.is_return().alias(RETURNED));
+    let frame = if lacks_orders { frame.with_column(order_of_day()) } else { frame };
     let frame = match &options.pairs {
         Some(pairs) => with_returned_on(frame, pairs)?,
         None => frame.with_column(lit(NULL).cast(DataType::Date).alias(RETURNED_ON)),
@@ -226,6 +231,14 @@ fn build_facts(
         categories,
         has_orders: options.has_orders,
     })
+}
+
+/// The order id. Lines without one are one order per customer and day, with an id that no source
+/// has. Null if the customer or the day is unknown.
+fn order_of_day() -> Expr {
+    let id =
+        concat_str([lit("\0"), col(CUSTOMER_ID), col(DAY).cast(DataType::String)], "\0", false);
+    when(col(ORDER_ID).is_null()).then(id).otherwise(col(ORDER_ID)).alias(ORDER_ID)
 }
 
 /// Casts columns to text in a single chunk. Ids are compared by row index, which is slower across

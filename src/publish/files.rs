@@ -29,7 +29,10 @@ pub(super) fn write(
     match (written, file.last_error()) {
         (_, Some(error)) => Err(at(&path)(error)),
         (Err(source), None) => Err(PublishError::Write { path, source }),
-        (Ok(_), None) => footer::verify(folder, name, Some(table)),
+        (Ok(_), None) => {
+            footer::remove_arrow_schema(&path)?;
+            footer::verify(folder, name, Some(table))
+        }
     }
 }
 
@@ -63,28 +66,33 @@ pub(crate) fn writable_suffix(path: &Path) -> Result<&str, PublishError> {
 /// step.
 pub(crate) fn to_file(path: &Path, frame: &mut DataFrame) -> Result<(), PublishError> {
     let suffix = writable_suffix(path)?;
-    replace_file(path, |file| {
+    replace_file(path, |file, written_to| {
         let written = if suffix == "csv" {
             CsvWriter::new(file).finish(frame)
         } else {
             ParquetWriter::new(file).finish(frame).map(|_| ())
         };
-        written.map_err(|source| PublishError::Write { path: path.to_owned(), source })
+        written.map_err(|source| PublishError::Write { path: path.to_owned(), source })?;
+        match written_to {
+            Some(temporary) if suffix == "parquet" => footer::remove_arrow_schema(temporary),
+            _ => Ok(()),
+        }
     })
 }
 
 /// Writes a text into a file. An existing file is replaced in one step.
 pub(crate) fn text_to_file(path: &Path, text: &str) -> Result<(), PublishError> {
-    replace_file(path, |file| file.write_all(text.as_bytes()).map_err(at(path)))
+    replace_file(path, |file, _| file.write_all(text.as_bytes()).map_err(at(path)))
 }
 
 /// Writes a temporary file beside a path and renames it. A pipe or a device is written to directly.
+/// `write` gets the file, and its path if it is temporary.
 fn replace_file(
     path: &Path,
-    write: impl FnOnce(&mut File) -> Result<(), PublishError>,
+    write: impl FnOnce(&mut File, Option<&Path>) -> Result<(), PublishError>,
 ) -> Result<(), PublishError> {
     if fs::metadata(path).is_ok_and(|data| !data.is_file() && !data.is_dir()) {
-        return write(&mut File::options().write(true).open(path).map_err(at(path))?);
+        return write(&mut File::options().write(true).open(path).map_err(at(path))?, None);
     }
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -98,7 +106,8 @@ fn replace_file(
         Ok((file, path))
     });
     let (mut file, _temp) = created.map_err(at(folder))?;
-    write(file.as_file_mut())?;
+    let temporary = file.path().to_owned();
+    write(file.as_file_mut(), Some(&temporary))?;
     file.persist(path).map_err(|error| at(path)(error.error))?;
     Ok(())
 }

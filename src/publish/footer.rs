@@ -1,8 +1,13 @@
-//! Reads each written file back with the `parquet` crate, an implementation independent of Polars.
+//! Footers of written files: made readable for all, and read back with the `parquet` crate, an
+//! implementation independent of Polars.
 
 use std::fs::{self, File};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
+use parquet::errors::ParquetError;
+use parquet::file::FOOTER_SIZE;
+use parquet::file::metadata::{FileMetaData, ParquetMetaData, ParquetMetaDataWriter};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use polars::prelude::{DataFrame, KeyValueMetadata};
 
@@ -25,6 +30,48 @@ pub(crate) fn footer_metadata(
         money.currency.iter().map(|currency| ("custseg.currency".to_owned(), currency.clone())),
     );
     KeyValueMetadata::from_static(pairs)
+}
+
+/// Key of the Arrow schema that Polars stores in a footer.
+const ARROW_SCHEMA: &str = "ARROW:schema";
+
+/// Removes the Arrow schema from the footer of a file.
+///
+/// Polars stores string views and unsigned dictionary keys in it, which pyarrow before 16 does not
+/// know, and of which later versions cannot filter. The Parquet schema has all that readers need.
+pub(super) fn remove_arrow_schema(path: &Path) -> Result<(), PublishError> {
+    let unverified = |error: ParquetError| PublishError::Unverified {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
+    let mut file = File::options().read(true).write(true).open(path).map_err(at(path))?;
+    let reader = SerializedFileReader::new(file.try_clone().map_err(at(path))?);
+    let metadata = reader.map_err(unverified)?.metadata().clone();
+    let old = metadata.file_metadata();
+    let pairs = old.key_value_metadata().map(|pairs| {
+        pairs.iter().filter(|pair| pair.key != ARROW_SCHEMA).cloned().collect::<Vec<_>>()
+    });
+    let new = FileMetaData::new(
+        old.version(),
+        old.num_rows(),
+        old.created_by().map(str::to_owned),
+        pairs,
+        old.schema_descr_ptr(),
+        old.column_orders().cloned(),
+    );
+    let new = ParquetMetaData::new(new, metadata.row_groups().to_vec());
+    let mut footer = Vec::new();
+    ParquetMetaDataWriter::new(&mut footer, &new).finish().map_err(unverified)?;
+    // The last bytes are the length of the footer and the magic number.
+    let tail = FOOTER_SIZE as u64;
+    let size = file.metadata().map_err(at(path))?.len();
+    file.seek(SeekFrom::Start(size - tail)).map_err(at(path))?;
+    let mut length = [0; 4];
+    std::io::Read::read_exact(&mut file, &mut length).map_err(at(path))?;
+    let start = size - tail - u64::from(u32::from_le_bytes(length));
+    file.set_len(start).map_err(at(path))?;
+    file.seek(SeekFrom::Start(start)).map_err(at(path))?;
+    file.write_all(&footer).map_err(at(path))
 }
 
 /// Decodes every page of a file and compares columns and rows with the table that was written.

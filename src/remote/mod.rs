@@ -54,18 +54,33 @@ pub(crate) struct Fetched {
     pub(crate) path: PathBuf,
 }
 
-/// Downloads the files of a URL into a folder, under their keys, and returns them sorted by URL.
+/// The objects that a URL means.
+#[derive(Debug)]
+pub(crate) struct Found {
+    location: ObjectLocation,
+    pub(crate) keys: Vec<String>,
+}
+
+/// Finds the objects of a URL, which names one object, a pattern with wildcards, or a folder. A web
+/// URL is always one file. No match gives no keys.
 ///
-/// The URL names one object, a pattern with wildcards, or a folder, of which `is_wanted` selects
-/// files by name. A web URL is always one file. No match gives an empty list.
-pub(crate) fn fetch(
+/// `is_wanted` selects objects in a folder by their path below it. Its second argument is true for
+/// patterns, of which the objects must match, too.
+pub(crate) fn find(
     url: &str,
-    into: &Path,
-    is_wanted: impl Fn(&str) -> bool,
-) -> Result<Vec<Fetched>, RemoteError> {
+    is_wanted: impl Fn(&str, bool) -> bool,
+) -> Result<Found, RemoteError> {
     let location = ObjectLocation::parse(url)?;
+    let keys = block_on(location.matching_keys(is_wanted))?;
+    Ok(Found { location, keys })
+}
+
+/// Downloads objects into a folder, under their keys, and returns them sorted by URL.
+pub(crate) fn fetch(
+    Found { location, keys }: Found,
+    into: &Path,
+) -> Result<Vec<Fetched>, RemoteError> {
     block_on(async {
-        let keys = location.matching_keys(is_wanted).await?;
         let downloads = keys.into_iter().map(|key| {
             let fetched = Fetched { url: location.url_of(&key), path: into.join(&key) };
             let location = &location;
@@ -150,7 +165,7 @@ mod tests {
     use std::net::TcpListener;
     use std::thread;
 
-    use super::{Fetched, RemoteError, fetch};
+    use super::{Fetched, RemoteError, fetch, find};
 
     /// Fetches `/shop.csv?sig=hunter2` from a web server that sends one fixed response.
     fn fetch_response(response: &'static str) -> Result<(String, String), RemoteError> {
@@ -165,7 +180,7 @@ mod tests {
             request[0].clone()
         });
         let folder = tempfile::tempdir().unwrap();
-        let files = fetch(&url, folder.path(), |_| true);
+        let files = find(&url, |_, _| true).and_then(|found| fetch(found, folder.path()));
         let request = server.join().unwrap();
         assert_eq!(request, "GET /shop.csv?sig=hunter2 HTTP/1.1");
         let Fetched { url, path } = files?.remove(0);

@@ -97,7 +97,7 @@ impl ObjectLocation {
     /// The keys that the URL means: see [`super::fetch`].
     pub(super) async fn matching_keys(
         &self,
-        is_wanted: impl Fn(&str) -> bool,
+        is_wanted: impl Fn(&str, bool) -> bool,
     ) -> Result<Vec<String>, RemoteError> {
         if self.is_web() {
             return Ok(vec![file_name(self.url.path()).to_owned()]);
@@ -118,11 +118,9 @@ impl ObjectLocation {
         };
         let objects = self.objects_in(folder).await?.into_iter();
         let keys = objects.map(|object| object.location.to_string()).filter(|key| {
-            if wildcard.is_some() {
-                pattern.matches_with(key, options)
-            } else {
-                is_wanted(file_name(key))
-            }
+            let below = key.strip_prefix(folder).unwrap_or(key).trim_start_matches('/');
+            let is_pattern = wildcard.is_some();
+            is_wanted(below, is_pattern) && (!is_pattern || pattern.matches_with(key, options))
         });
         Ok(keys.collect())
     }

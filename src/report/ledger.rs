@@ -30,12 +30,14 @@ pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
     let row_chart = chart::waterfall(&row_steps, &Axis::new(format!("{unit_name}rows")));
     let money_left = rows.iter().filter_map(|row| row.number(MONEY_LEFT));
     let (unit, unit_name) = source.money.unit(money_left.map(f64::abs).fold(0.0, f64::max));
-    let money_steps = steps(&rows, [MONEY, MONEY_LEFT], unit);
+    // The money of rows that could not be read is unknown.
+    let known = rows.iter().position(|row| row.number(MONEY_LEFT).is_some()).unwrap_or(0);
+    let money_steps = steps(&rows[known..], [MONEY, MONEY_LEFT], unit);
     let money_chart = chart::waterfall(&money_steps, &Axis::new(unit_name));
     let table = table(&rows, source);
     let caption = "From the rows read to the rows accepted. Removed rows are red.";
     let row_figure = Figure::new("ledger-rows", "Rows", caption, table.clone());
-    let caption = "The same steps in money. Removed money is red, added money is green: the total \
+    let caption = "The same steps in money, from the rows on whose money is known. Removed money is red, added money is green: the total \
                    rises when rows of returns are removed.";
     let money_figure = Figure::new("ledger-money", "Money", caption, table);
     let figures = vec![row_figure.with_chart(row_chart), money_figure.with_chart(money_chart)];

@@ -8,6 +8,7 @@ use super::{Source, format, values};
 use crate::checks::{CheckResult, Scope};
 use crate::columns::*;
 use crate::evaluate::gates::GateResult;
+use crate::ingest;
 use crate::manifest::Manifest;
 use crate::tables::TableId;
 
@@ -25,7 +26,15 @@ pub(super) struct Fact {
 pub(super) fn alerts(source: &Source<'_>) -> PolarsResult<Vec<(&'static str, String)>> {
     let mut alerts = Vec::new();
     let mut add = |class, text| alerts.push((class, text));
-    let Manifest { gates, checks, .. } = source.manifest;
+    let Manifest { gates, checks, warnings, .. } = source.manifest;
+    if let Some(ledger) = source.grid(TableId::Ledger)?
+        && let Some(text) = unparsed_rows(&ledger)
+    {
+        add("warning", text);
+    }
+    for warning in warnings {
+        add("warning", format!("Warning: {}.", warning.replace('`', "")));
+    }
     for gate in gates.iter().filter(|gate| !gate.passed) {
         add("failed", failed_gate(gate));
     }
@@ -54,6 +63,33 @@ pub(super) fn alerts(source: &Source<'_>) -> PolarsResult<Vec<(&'static str, Str
         alerts.extend(notes.map(|text| ("note", text)));
     }
     Ok(alerts)
+}
+
+/// The rows that could not be parsed, with the most frequent reasons.
+fn unparsed_rows(ledger: &Grid) -> Option<String> {
+    const SHOWN: usize = 3;
+    let read = ledger.rows().next()?.number(ROWS_LEFT)?;
+    let mut reasons: Vec<(f64, &str)> = ledger
+        .rows()
+        .filter(|row| row.is(STEP, ingest::STAGE))
+        .filter_map(|row| Some((row.number(ROWS).filter(|rows| *rows > 0.0)?, row.text(REASON)?)))
+        .collect();
+    let rows: f64 = reasons.iter().map(|(rows, _)| rows).sum();
+    if rows == 0.0 {
+        return None;
+    }
+    reasons.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let shown = reasons.iter().take(SHOWN);
+    let shown: Vec<String> =
+        shown.map(|(rows, reason)| format!("{reason} ({})", format::count(*rows))).collect();
+    let others = if reasons.len() > SHOWN { " and others" } else { "" };
+    Some(format!(
+        "Warning: {} of {} rows ({}) could not be read and are missing in all numbers: {}{others}.",
+        format::count(rows),
+        format::count(read),
+        format::share(rows / read),
+        shown.join(", ")
+    ))
 }
 
 fn all_passed(n: usize, noun: &str) -> String {

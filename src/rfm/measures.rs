@@ -35,6 +35,21 @@ pub enum Monetary {
     MeanPerDay,
 }
 
+/// What to do with orders of negative money that are no returns.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NegativeOrders {
+    #[default]
+    Fail,
+    Count,
+}
+
+impl NegativeOrders {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Whether a row is an effective purchase: not a return, and not fully returned before the
 /// snapshot.
 pub fn is_effective(as_of: NaiveDate) -> Expr {
@@ -54,11 +69,10 @@ pub fn recency_days(as_of: NaiveDate, facts: &OrderFacts) -> Expr {
     days.cast(DataType::Int32).alias(RECENCY_DAYS)
 }
 
-/// Number of effective purchases; u32, 0 if there are none. All lines without an order id count as
-/// one order.
+/// Number of effective purchases; u32, 0 if there are none.
 pub fn frequency(definition: Frequency, facts: &OrderFacts) -> Expr {
     let count = match definition {
-        Frequency::Orders if facts.has_orders => distinct(order_id(), facts),
+        Frequency::Orders if facts.has_orders => distinct(col(ORDER_ID), facts),
         Frequency::Orders | Frequency::Days => distinct(col(DAY), facts),
         Frequency::Lines => on_purchases(col(LINES)).sum(),
         // Returned units may exceed purchased units; a negative frequency has no meaning.
@@ -116,11 +130,6 @@ fn on_purchases(value: Expr) -> Expr {
     when(col(RETURNED)).then(lit(0)).otherwise(value)
 }
 
-/// The order id; a text that is not an order id for the single order of all lines without one.
-fn order_id() -> Expr {
-    col(ORDER_ID).fill_null(lit("\0"))
-}
-
 /// Distinct values of effective purchases.
 fn distinct(value: Expr, facts: &OrderFacts) -> Expr {
     if facts.all_effective() {
@@ -140,6 +149,6 @@ fn distinct_if(condition: Expr, value: Expr) -> Expr {
 
 /// Distinct effective orders of rows that fulfil a condition.
 pub(super) fn orders_if(condition: Expr, facts: &OrderFacts) -> Expr {
-    let order = if facts.has_orders { order_id() } else { col(DAY) };
+    let order = if facts.has_orders { col(ORDER_ID) } else { col(DAY) };
     distinct_if(col(IS_EFFECTIVE).and(condition), order)
 }

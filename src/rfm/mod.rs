@@ -22,7 +22,7 @@ pub mod quantile;
 pub use dates::{Grid, Interval, SnapshotDates};
 pub use features::{Feature, Ratio, RatioOf};
 pub use fingerprint::fingerprints;
-pub use measures::{Frequency, Monetary};
+pub use measures::{Frequency, Monetary, NegativeOrders};
 pub use outliers::{CapOutliers, CapPolicy};
 
 /// Validated options of `rfm`.
@@ -40,6 +40,7 @@ pub struct RfmParams {
     pub ratios: Vec<Ratio>,
     /// Number of categories with a share column.
     pub top_categories: usize,
+    pub negative_orders: NegativeOrders,
     pub cap: Option<CapOutliers>,
     /// Parameters of an earlier run that are not fitted again.
     pub fitted: Fitted,

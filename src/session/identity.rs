@@ -1,13 +1,13 @@
 //! Identity of a run: hashes of its inputs and its definition.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
 
 use crate::checks::Check;
 use crate::error::Error;
 use crate::ingest::SourceFile;
-use crate::manifest::Input;
+use crate::manifest::{Input, InputRole};
 use crate::model::Target;
 use crate::pipeline::Pipeline;
 
@@ -22,13 +22,14 @@ pub(crate) fn run_id(p: &Pipeline, inputs: &[Input]) -> String {
     hasher.update(p.definition_hash().as_bytes());
     hasher.update(p.reading.to_string().as_bytes());
     for input in inputs {
+        hasher.update(input.role.name().as_bytes());
         hasher.update(input.path.as_bytes());
         hasher.update(input.blake3.as_bytes());
     }
     hasher.finalize().to_hex()[..16].to_owned()
 }
 
-/// Size and hash of every input file, each once.
+/// Size and hash of every input file, once for each role.
 pub(crate) fn input_files(p: &Pipeline) -> Result<Vec<Input>, Error> {
     let customers = p.ingest.customers.iter().flat_map(|customers| &customers.set.files);
     let rates = p.ingest.rates.iter().map(|rates| &rates.file);
@@ -38,13 +39,34 @@ pub(crate) fn input_files(p: &Pipeline) -> Result<Vec<Input>, Error> {
     });
     // A check may read the customers' source, too.
     let referenced = p.checks.iter().flat_map(Check::files);
-    let files =
-        p.ingest.files().chain(customers).chain(rates).chain(labels.flatten()).chain(referenced);
+    let of_role = |role: InputRole| move |file| (role, file);
+    let files = p
+        .ingest
+        .files()
+        .map(of_role(InputRole::Transactions))
+        .chain(customers.map(of_role(InputRole::Customers)))
+        .chain(rates.map(of_role(InputRole::Rates)))
+        .chain(labels.flatten().map(of_role(InputRole::Labels)))
+        .chain(referenced.map(of_role(InputRole::Reference)));
     let mut seen = HashSet::new();
-    files.filter(|file| seen.insert(&file.path)).map(hash).collect()
+    let mut hashes = HashMap::new();
+    let mut inputs = Vec::new();
+    for (role, file) in files {
+        // The sheets of a workbook are one file.
+        if !seen.insert((role, &file.path)) {
+            continue;
+        }
+        let (bytes, blake3) = match hashes.get(&file.path) {
+            Some(known) => Clone::clone(known),
+            None => hash(file)?,
+        };
+        hashes.insert(&file.path, (bytes, blake3.clone()));
+        inputs.push(Input { role, path: file.name.clone(), bytes, blake3 });
+    }
+    Ok(inputs)
 }
 
-fn hash(file: &SourceFile) -> Result<Input, Error> {
+fn hash(file: &SourceFile) -> Result<(u64, String), Error> {
     let io = |source| Error::Input { path: file.path.clone(), source };
     let mut hasher = blake3::Hasher::new();
     let mut source = File::open(&file.path).map_err(io)?;
@@ -54,6 +76,5 @@ fn hash(file: &SourceFile) -> Result<Input, Error> {
         hasher.update_rayon(&piece);
         piece.clear();
     }
-    let blake3 = hasher.finalize().to_hex().to_string();
-    Ok(Input { path: file.name.clone(), bytes: hasher.count(), blake3 })
+    Ok((hasher.count(), hasher.finalize().to_hex().to_string()))
 }

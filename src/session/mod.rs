@@ -32,6 +32,7 @@ mod artefact;
 mod identity;
 mod incremental;
 mod observer;
+mod plausibility;
 mod run;
 mod scan;
 mod scoring;
@@ -40,11 +41,12 @@ mod snapshots;
 pub(crate) use artefact::{FittedParams, artefact_files};
 pub(crate) use identity::{input_files, run_id};
 pub use observer::{RunObserver, Scanned};
+pub(crate) use plausibility::warnings;
+#[cfg(feature = "spark")]
+pub(crate) use plausibility::{describe_negative, unusable_rows};
 pub use run::{Outcome, RunOptions, run};
 #[cfg(feature = "spark")]
 pub(crate) use run::{check, manifest_inputs};
-#[cfg(feature = "spark")]
-pub(crate) use scan::ambiguous_rows;
 pub(crate) use scan::{SideInputs, extra_aggregates, reject_names};
 #[cfg(feature = "spark")]
 pub(crate) use scoring::input_columns;

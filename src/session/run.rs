@@ -8,7 +8,7 @@ use tracing::{info_span, warn};
 
 use super::incremental::ReusableSnapshots;
 use super::{FittedParams, RunObserver, Scanned, SegmentedRun, Session, artefact_files};
-use super::{input_files, run_id};
+use super::{input_files, run_id, warnings};
 use crate::checks::{self, CheckResult};
 use crate::error::Error;
 use crate::evaluate::Tables;
@@ -59,6 +59,8 @@ pub fn run(
     let staging = check(p, results.as_slice(), || session.ledger(), staging)?;
     let rows = session.facts()?.rows_by_reason().map_err(Error::engine("orders"))?.iter().sum();
     observer.scanned(&Scanned { inputs: &inputs, rows, checks: &results });
+    let warnings = warnings(p, session.facts()?).map_err(Error::engine("checks"))?;
+    warnings.iter().for_each(|warning| warn!("{warning}"));
     let fingerprints = session.fingerprints()?;
     let reusable = current.and_then(|run| ReusableSnapshots::find(p, &fingerprints, run));
     let stream = session.snapshots_with(fingerprints.dates(), reusable.as_ref());
@@ -75,6 +77,7 @@ pub fn run(
     let manifest = ManifestInputs {
         customers,
         gates: &gates,
+        warnings: &warnings,
         fingerprints: &fingerprints,
         ..manifest_inputs(p, &hash, &inputs, &results, &cuts)
     };
@@ -134,6 +137,7 @@ pub(crate) fn manifest_inputs<'a>(
         money: &p.ingest.money,
         inputs,
         checks,
+        warnings: &[],
         gates: &[],
         customers: None,
         cuts,

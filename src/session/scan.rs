@@ -4,18 +4,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use polars::prelude::*;
 use tracing::{info, info_span, warn};
 
-use super::Session;
+use super::{Session, plausibility};
 use crate::checks;
-use crate::clean::{self, MarkedLines, Pairs, Reason, Step};
+use crate::clean::{self, MarkedLines, Pairs, Step};
 use crate::columns::{CATEGORY, CUSTOMER_ID, PRODUCT_ID};
 use crate::error::Error;
-use crate::ingest::fault::{AMBIGUOUS_TIMESTAMP, FOREIGN_CURRENCY};
-use crate::ingest::{self, Format, Lines, LookupTable, OnBadRow, Reading, scan_error};
+use crate::ingest::{self, Format, Lines, LookupTable, Reading, scan_error};
 use crate::model::Target;
-use crate::orders::{self, ExtraAggregates, OrderFacts, Rejects, ScanOptions, ledger};
+use crate::orders::{self, ExtraAggregates, OrderFacts, Rejects, ScanOptions};
 use crate::pipeline::Pipeline;
 use crate::progress::{Extent, ScanObserver};
 use crate::publish;
@@ -129,7 +127,11 @@ impl Session<'_> {
         let rows = facts.rows_by_reason().map_err(engine("orders"))?.iter().sum::<u64>();
         info!(rows, groups = facts.frame.height(), "source read");
         promised.reconcile(rows).map_err(Error::Data)?;
-        match ambiguous_rows(p, &facts, rejects.as_ref()).map_err(engine("orders"))? {
+        let unusable = match plausibility::unusable_rows(p, &facts, rejects.as_ref()) {
+            Ok(None) => plausibility::negative_orders(p, &facts),
+            unusable => unusable,
+        };
+        match unusable.map_err(engine("orders"))? {
             Some(message) => Err(Error::Data(message)),
             None => Ok(facts),
         }
@@ -156,29 +158,6 @@ pub(crate) fn extra_aggregates(p: &Pipeline) -> ExtraAggregates {
     }
 }
 
-/// Why the rows cannot be used, with an example: timestamps that several formats read differently,
-/// money in several currencies without rates, and, with `on_bad_row: fail`, any unparsable row.
-pub(crate) fn ambiguous_rows(
-    p: &Pipeline,
-    facts: &OrderFacts,
-    rejects: Option<&Rejects<'_>>,
-) -> PolarsResult<Option<String>> {
-    let fails = |reason: &Reason| {
-        let always = [AMBIGUOUS_TIMESTAMP, FOREIGN_CURRENCY].contains(&reason.reason.as_str());
-        reason.step == ingest::STAGE && (always || p.ingest.on_bad_row == OnBadRow::Fail)
-    };
-    let counts = ledger::describe_rejected(facts, fails)?;
-    if counts.is_empty() {
-        return Ok(None);
-    }
-    let example = match rejects {
-        Some(rejects) => orders::first_reject(rejects.path, &facts.reasons, fails)?,
-        None => None,
-    };
-    let example = example.map_or_else(String::new, |example| format!("\n  first: {example}"));
-    Ok(Some(format!("these rows cannot be read unambiguously:{counts}{example}")))
-}
-
 /// Names and metadata of the file of the rejects.
 pub(crate) fn reject_names<'a>(p: &'a Pipeline, path: &'a Path) -> Rejects<'a> {
     Rejects {
@@ -191,6 +170,8 @@ pub(crate) fn reject_names<'a>(p: &'a Pipeline, path: &'a Path) -> Rejects<'a> {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use polars::prelude::{col, lit};
 
     use super::*;
     use crate::columns::SOURCE_ROW;

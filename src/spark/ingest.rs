@@ -13,8 +13,10 @@ use crate::clean::Reason;
 use crate::columns::{
     AMOUNT, CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, REASON, UNIT_PRICE,
 };
-use crate::ingest::fault::{AMBIGUOUS_TIMESTAMP, AMOUNT_OUT_OF_RANGE, MONEY_LIMIT, UNDECODABLE};
-use crate::ingest::numbers::MINOR_TOLERANCE;
+use crate::ingest::cell::is_text;
+use crate::ingest::fault::{
+    AMBIGUOUS_TIMESTAMP, AMOUNT_OUT_OF_RANGE, MONEY_LIMIT, QUANTITY_LIMIT, UNDECODABLE,
+};
 use crate::ingest::parse::YEARS;
 use crate::ingest::schema_mapping::all_columns;
 use crate::ingest::{self, Format, LineAmount, Source, SourceFile};
@@ -23,6 +25,8 @@ use crate::pipeline::Pipeline;
 pub(super) const LINES: &str = "custseg_lines";
 /// The number fields of a line.
 const NUMBERS: [&str; 3] = [QUANTITY, UNIT_PRICE, AMOUNT];
+/// Characters around a cell that are no part of it.
+const BLANKS: &str = " \t\n\r\u{a0}\u{2009}\u{202f}\u{feff}";
 /// Pattern of a number. Spark alone would also accept `1d` and surrounding spaces.
 const NUMBER: &str = "^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?\\z";
 
@@ -152,14 +156,12 @@ impl LineQuery<'_> {
         let ordered_at = name(&self.source.columns.ordered_at);
         cells.push(format!("{ordered_at} AS cell_{ORDERED_AT}"));
         for (field, column) in &numbers {
-            let factor = double(self.p.ingest.money.factor());
-            let scaled = if *field == QUANTITY { String::new() } else { format!(" * {factor}") };
-            cells.push(format!("{}{scaled} AS cell_{field}", self.number(column)));
+            cells.push(format!("{} AS cell_{field}", self.number(column)));
             cells.push(format!("{} AS blank_{field}", self.is_blank(column)));
         }
         cells.extend(carried.iter().map(|(column, carried)| {
             // Adding zero turns -0.0 into 0.0, which some engines treat as a different value.
-            let is_float = self.source.set.dtype(column).is_some_and(DataType::is_float);
+            let is_float = self.file.dtype(column).is_some_and(DataType::is_float);
             format!("{}{} AS {carried}", name(column), if is_float { " + 0.0D" } else { "" })
         }));
         if self.source.set.format == Format::Csv {
@@ -173,9 +175,10 @@ impl LineQuery<'_> {
         let values = NUMBERS.map(|field| {
             if numbers.iter().any(|(known, _)| *known == field) {
                 // Values that do not fit are rejected, and null here.
+                let units = self.units(field);
                 format!(
-                    "CASE WHEN abs(cell_{field}) <= {MONEY_LIMIT:?}D \
-                     THEN CAST(rint(cell_{field}) AS BIGINT) END AS {field}"
+                    "CASE WHEN abs({units}) <= {MONEY_LIMIT:?}D \
+                     THEN CAST({units} AS BIGINT) END AS {field}"
                 )
             } else {
                 format!("{} AS {field}", null("BIGINT"))
@@ -185,12 +188,15 @@ impl LineQuery<'_> {
             LineAmount::Priced { .. } => format!("{QUANTITY} * {UNIT_PRICE}"),
             LineAmount::Amount { .. } => AMOUNT.to_owned(),
         };
+        let known = (0..self.reasons.len()).filter(|&code| self.reasons[code].has_money);
+        let known = known.map(|code| format!("{REASON} = {code}"));
+        let has_money = any([format!("{REASON} IS NULL")].into_iter().chain(known));
         let ids = [CUSTOMER_ID, ORDER_ID, PRODUCT_ID, ORDERED_AT].join(", ");
         let carried_names: String =
             carried.iter().map(|(_, carried)| format!(", {carried}")).collect();
         format!(
             "SELECT {ids}, CAST({ORDERED_AT} AS DATE) AS {DAY}, {}, {REASON}{carried_names},\n\
-             \x20 CASE WHEN {REASON} IS NULL THEN {money} ELSE CAST(0 AS BIGINT) END AS {MONEY}\n\
+             \x20 CASE WHEN {has_money} THEN {money} ELSE CAST(0 AS BIGINT) END AS {MONEY}\n\
              FROM (\n\
              \x20 SELECT {ids}{carried_names}, {},\n\
              \x20   CAST({} AS INT) AS {REASON}\n\
@@ -206,15 +212,25 @@ impl LineQuery<'_> {
         )
     }
 
-    /// An id as text. Pandas stores integers with nulls as floats, which become integers again.
+    /// An id as text, in the spelling of [`ingest::IdFormat`].
     fn id(&self, column: &str) -> String {
-        let cell = self.cell(column);
-        if self.source.set.dtype(column).is_some_and(DataType::is_float) {
-            format!(
-                "CASE WHEN abs({cell}) < 9.2e18D THEN CAST(CAST({cell} AS BIGINT) AS STRING) END"
-            )
-        } else {
-            format!("CAST({cell} AS STRING)")
+        let cell = name(column);
+        match self.file.dtype(column) {
+            // Pandas stores integers with nulls as floats, which become integers again.
+            Some(dtype) if dtype.is_float() => {
+                let is_exact =
+                    format!("abs({cell}) <= 9007199254740992D AND rint({cell}) = {cell}");
+                format!("CASE WHEN {is_exact} THEN CAST(CAST({cell} AS BIGINT) AS STRING) END")
+            }
+            Some(dtype) if !is_text(dtype) => format!("CAST({cell} AS STRING)"),
+            _ => {
+                let trimmed = format!("btrim({cell}, {})", quoted(BLANKS));
+                let whole = format!("regexp_replace({trimmed}, '^([0-9]+)[.]0+$', '$1')");
+                let nulls = self.p.ingest.ids.nulls.words().iter();
+                let nulls = nulls.map(|word| quoted(&word.to_lowercase())).chain([quoted("")]);
+                let is_null = format!("lower({trimmed}) IN ({})", joined(nulls, ", "));
+                format!("CASE WHEN NOT {is_null} THEN {whole} END")
+            }
         }
     }
 
@@ -227,7 +243,7 @@ impl LineQuery<'_> {
     }
 
     fn is_text(&self, column: &str) -> bool {
-        matches!(self.source.set.dtype(column), Some(DataType::String) | None)
+        self.file.dtype(column).is_none_or(is_text)
     }
 
     fn is_blank(&self, column: &str) -> String {
@@ -243,8 +259,24 @@ impl LineQuery<'_> {
         if self.is_text(column) {
             let pattern = quoted(NUMBER);
             format!("CASE WHEN {cell} RLIKE {pattern} THEN TRY_CAST({cell} AS DOUBLE) END")
+        } else if self.file.dtype(column) == Some(&DataType::Float32) {
+            // The shortest decimal of the stored float.
+            format!("CAST(CAST({cell} AS STRING) AS DOUBLE)")
         } else {
             format!("CAST({cell} AS DOUBLE)")
+        }
+    }
+
+    /// Decimals of a number field.
+    fn scale(&self, field: &str) -> u8 {
+        if field == QUANTITY { 0 } else { self.p.ingest.money.read_scale() }
+    }
+
+    /// A number in whole units of its last place.
+    fn units(&self, field: &str) -> String {
+        match self.scale(field) {
+            0 => format!("rint(cell_{field})"),
+            scale => format!("rint(cell_{field} * {})", double(10f64.powi(scale.into()))),
         }
     }
 
@@ -258,7 +290,8 @@ impl LineQuery<'_> {
         for (field, _) in numbers {
             faults.extend(self.number_faults(field));
             if *field == UNIT_PRICE {
-                let money = format!("abs(rint(cell_{QUANTITY}) * rint(cell_{UNIT_PRICE}))");
+                let units = [QUANTITY, UNIT_PRICE].map(|field| self.units(field));
+                let money = format!("abs({})", units.join(" * "));
                 let is_too_much = format!("{money} > {MONEY_LIMIT:?}D");
                 faults.push(self.fault(&is_too_much, AMOUNT_OUT_OF_RANGE));
             }
@@ -298,39 +331,51 @@ impl LineQuery<'_> {
 
     fn number_faults(&self, field: &str) -> Vec<Fault> {
         let cell = format!("cell_{field}");
-        let is_missing = format!("blank_{field}");
-        let missing = || self.fault(&is_missing, &format!("{field} missing"));
-        let is_no_number = [format!("{cell} IS NULL"), format!("isnan({cell})")];
-        let is_too_large = format!("abs({cell}) > {MONEY_LIMIT:?}D");
-        if field == QUANTITY {
-            let is_fraction = format!("rint({cell}) <> {cell}");
-            let is_not_whole = any(is_no_number.into_iter().chain([is_fraction, is_too_large]));
-            let (invalid, code) = self.fault(&is_not_whole, &format!("{field} not a whole number"));
-            return match self.source.columns.line_amount {
-                // Beside an amount the quantity is optional, but must be valid if present.
-                LineAmount::Amount { .. } => {
-                    vec![(all([format!("NOT {is_missing}"), invalid]), code)]
-                }
-                LineAmount::Priced { .. } => vec![missing(), (invalid, code)],
-            };
+        let is_missing = format!("(blank_{field} OR isnan({cell}))");
+        let is_no_number = format!("{cell} IS NULL");
+        let units = self.units(field);
+        let factor = double(10f64.powi(self.scale(field).into()));
+        // A decimal of the scale, or rounding noise around it.
+        let is_exact = any([
+            format!("{units} / {factor} = {cell}"),
+            all([
+                format!("abs({units}) < 1e12D"),
+                format!("abs({cell} - {units} / {factor}) <= 8.881784197001252e-16D * abs({cell})"),
+            ]),
+        ]);
+        let is_out_of_range =
+            any([format!("abs({units}) > {MONEY_LIMIT:?}D"), format!("NOT {is_exact}")]);
+        let limit = if field == QUANTITY {
+            QUANTITY_LIMIT.to_owned()
+        } else {
+            format!("{field} out of range or finer than money.scale")
+        };
+        let is_optional = field == QUANTITY
+            && matches!(self.source.columns.line_amount, LineAmount::Amount { .. });
+        let mut faults = Vec::new();
+        let present = |condition: String| match is_optional {
+            // Beside an amount the quantity is optional, but must be valid if present.
+            true => all([format!("NOT coalesce({is_missing}, false)"), condition]),
+            false => condition,
+        };
+        let malformed = present(is_no_number);
+        let out_of_range = present(is_out_of_range);
+        if !is_optional {
+            faults.push(self.fault(&is_missing, &format!("{field} missing")));
         }
-        let is_too_fine = format!("abs({cell} - rint({cell})) > {MINOR_TOLERANCE:?}D");
-        let out_of_range = format!("{field} out of range or finer than money.scale");
-        vec![
-            missing(),
-            self.fault(&any(is_no_number), &format!("{field} not a number")),
-            self.fault(&any([is_too_large, is_too_fine]), &out_of_range),
-        ]
+        faults.push(self.fault(&malformed, &format!("{field} not a number")));
+        faults.push(self.fault(&out_of_range, &limit));
+        faults
     }
 
     /// The timestamps that the declared formats give for a cell, in their order. A timestamp column
     /// gives one.
     fn timestamps(&self, cell: &str) -> Vec<String> {
         let column = &self.source.columns.ordered_at;
-        match (self.source.set.format, self.source.set.dtype(column)) {
-            (Format::Csv | Format::Xlsx, _) => {
-                let formats = &self.source.set.text.datetime_formats;
-                formats.iter().filter_map(|format| parse_timestamp(format, cell)).collect()
+        match (self.source.set.format, self.file.dtype(column)) {
+            (Format::Csv | Format::Workbook, _) => {
+                let formats = self.source.set.text.datetime_formats.iter();
+                formats.filter_map(|format| parse_timestamp(&format.declared, cell)).collect()
             }
             (Format::Parquet, Some(DataType::Datetime(_, Some(_)))) => {
                 let zone = quoted(self.p.ingest.timezone.name());

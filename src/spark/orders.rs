@@ -16,6 +16,8 @@ pub(super) const LEDGER: &str = "custseg_ledger";
 /// Column that orders the rows of the ledger: the code of the line outcome, -1 for the source.
 #[cfg(feature = "spark")]
 pub(super) const OUTCOME: &str = "outcome";
+/// Number of accepted orders of negative money that are no returns.
+pub(super) const NEGATIVE: &str = "negative_orders";
 /// Outcome of accepted lines, greater than the code of every reason.
 const ACCEPTED: u32 = 1000;
 
@@ -31,7 +33,7 @@ pub(super) fn statements(p: &Pipeline, reasons: &[Reason]) -> Vec<Statement> {
 /// decimals, because 64-bit integers can overflow.
 fn order_facts(p: &Pipeline) -> String {
     let keys = KEYS.join(", ");
-    format!(
+    let grouped = format!(
         "SELECT {keys}, {REASON}, CAST(count(*) AS BIGINT) AS {LINES},\n\
          \x20 CAST(sum(CAST({QUANTITY} AS DECIMAL(20, 0))) AS DECIMAL(30, 0)) AS {UNITS},\n\
          \x20 CAST(sum(CAST({MONEY} AS DECIMAL(20, 0))) AS DECIMAL(30, 0)) AS {MONEY},\n\
@@ -39,12 +41,24 @@ fn order_facts(p: &Pipeline) -> String {
          FROM {MARKED}\n\
          GROUP BY {keys}, {REASON}",
         is_return(p)
+    );
+    if !p.ingest.has_orders() {
+        return grouped;
+    }
+    // Lines without an order id are one order per customer and day.
+    let zero = quoted("\0");
+    format!(
+        "SELECT {CUSTOMER_ID}, coalesce({ORDER_ID}, \
+         concat({zero}, {CUSTOMER_ID}, {zero}, CAST({DAY} AS STRING))) AS {ORDER_ID}, {DAY}, \
+         {REASON}, {LINES}, {UNITS}, {MONEY}, {ORDERED_AT}, {RETURNED}\nFROM ({grouped})"
     )
 }
 
 fn calendar() -> String {
     format!(
-        "SELECT {REASON}, {DAY}, CAST(sum({LINES}) AS BIGINT) AS {LINES}\n\
+        "SELECT {REASON}, {DAY}, CAST(sum({LINES}) AS BIGINT) AS {LINES},\n\
+         \x20 CAST(sum(CASE WHEN {REASON} IS NULL AND NOT {RETURNED} AND {MONEY} < 0 THEN 1 ELSE 0 \
+         END) AS BIGINT) AS {NEGATIVE}\n\
          FROM {ORDERS_TABLE}\nGROUP BY {REASON}, {DAY}"
     )
 }
@@ -53,10 +67,11 @@ fn calendar() -> String {
 /// customer or an order is removed with its last line.
 fn ledger(p: &Pipeline, reasons: &[Reason]) -> String {
     let rejected = reasons.iter().enumerate().map(|(code, reason)| {
-        let Reason { step, reason, position, .. } = reason;
-        format!("({code}, {}, {}, {})", quoted(step), quoted(reason), position.is_some())
+        let Reason { step, reason, position, has_money, .. } = reason;
+        let (step, reason) = (quoted(step), quoted(reason));
+        format!("({code}, {step}, {reason}, {}, {has_money})", position.is_some())
     });
-    let outcomes = rejected.chain([format!("({ACCEPTED}, 'accepted', '', false)")]);
+    let outcomes = rejected.chain([format!("({ACCEPTED}, 'accepted', '', false, true)")]);
     let order_columns: &[&str] =
         if p.ingest.has_orders() { &[ORDER_ID] } else { &[CUSTOMER_ID, DAY] };
     let factor = double(p.ingest.money.factor());
@@ -74,33 +89,37 @@ fn ledger(p: &Pipeline, reasons: &[Reason]) -> String {
          ),\n\
          outcomes AS (\n\
          \x20 SELECT f.outcome, f.{STEP}, f.{REASON}, f.declared,\n\
+         \x20   CASE WHEN f.has_money OR s.{ROWS} IS NULL THEN 0 ELSE 1 END AS unknown,\n\
          \x20   coalesce(s.{ROWS}, 0) AS {ROWS},\n\
          \x20   coalesce(c.n, 0) AS {CUSTOMERS}, coalesce(o.n, 0) AS {ORDERS},\n\
          \x20   coalesce(s.{MONEY}, CAST(0 AS DECIMAL(38, 0))) AS {MONEY}\n\
-         \x20 FROM (VALUES {}) AS f(outcome, {STEP}, {REASON}, declared)\n\
+         \x20 FROM (VALUES {}) AS f(outcome, {STEP}, {REASON}, declared, has_money)\n\
          \x20 LEFT JOIN sums AS s ON s.outcome = f.outcome\n\
          \x20 LEFT JOIN {} AS c ON c.outcome = f.outcome\n\
          \x20 LEFT JOIN {} AS o ON o.outcome = f.outcome\n\
          ),\n\
-         steps AS (SELECT *, {}, {} AS {MONEY_LEFT} FROM outcomes)\n\
+         steps AS (SELECT *, {}, {} AS {MONEY_LEFT}, {} AS unknown_left FROM outcomes)\n\
          SELECT -1 AS outcome, 'raw' AS {STEP}, CAST(NULL AS STRING) AS {REASON},\n\
          \x20 CAST(0 AS BIGINT) AS {ROWS}, CAST(0 AS BIGINT) AS {CUSTOMERS},\n\
          \x20 CAST(0 AS BIGINT) AS {ORDERS}, 0.0D AS {MONEY},\n\
          \x20 CAST(sum({ROWS}) AS BIGINT) AS {ROWS_LEFT},\n\
          \x20 CAST(sum({CUSTOMERS}) AS BIGINT) AS {CUSTOMERS_LEFT},\n\
          \x20 CAST(sum({ORDERS}) AS BIGINT) AS {ORDERS_LEFT},\n\
-         \x20 CAST(sum({MONEY}) AS DOUBLE) / {factor} AS {MONEY_LEFT}\n\
+         \x20 CASE WHEN sum(unknown) = 0 THEN CAST(sum({MONEY}) AS DOUBLE) / {factor} END \
+         AS {MONEY_LEFT}\n\
          FROM outcomes\n\
          UNION ALL\n\
          SELECT outcome, {STEP}, {REASON}, {removed},\n\
-         \x20 CAST({MONEY} AS DOUBLE) / {factor} AS {MONEY},\n\
-         \x20 {left}, CAST({MONEY_LEFT} AS DOUBLE) / {factor} AS {MONEY_LEFT}\n\
+         \x20 CASE WHEN unknown = 0 THEN CAST({MONEY} AS DOUBLE) / {factor} END AS {MONEY},\n\
+         \x20 {left}, CASE WHEN unknown_left = 0 THEN CAST({MONEY_LEFT} AS DOUBLE) / {factor} END \
+         AS {MONEY_LEFT}\n\
          FROM steps WHERE outcome < {ACCEPTED} AND (declared OR {ROWS} > 0)",
         joined(outcomes, ", "),
         count_by_last_outcome(&[CUSTOMER_ID]),
         count_by_last_outcome(order_columns),
         left_sums.join(", "),
         sum_after(MONEY),
+        sum_after("unknown"),
     )
 }
 

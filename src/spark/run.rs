@@ -9,7 +9,7 @@ use polars::prelude::*;
 use tracing::{info, info_span};
 
 use super::client::Cluster;
-use super::orders::LEDGER;
+use super::orders::{LEDGER, NEGATIVE};
 use super::run_directory::{CustomerCounts, RunDirectory};
 use super::segment::{SEGMENTS, WORK_SEGMENTS};
 use super::{Statement, WORK, model, reasons, statements};
@@ -18,12 +18,12 @@ use crate::columns::{DAY, LINES, REASON};
 use crate::error::Error;
 use crate::evaluate::{Tables, clusters, model_metrics};
 use crate::ingest::SourceFile;
-use crate::manifest::Input;
+use crate::manifest::{Input, InputRole};
 use crate::model::{Assigned, TrainingContext};
 use crate::orders::OrderFacts;
 use crate::pipeline::{Pipeline, SparkParams};
 use crate::publish::{self, ArtefactFiles, OnFailedGate, Publication};
-use crate::rfm::{self, RfmError};
+use crate::rfm::{self, NegativeOrders, RfmError};
 use crate::score::{Cut, bins_from_counts};
 use crate::segment::Segmented;
 use crate::session::{self, FittedParams, Outcome};
@@ -91,7 +91,8 @@ impl ClusterRun<'_> {
         let calendar = if has_rows {
             self.directory.calendar()
         } else {
-            df![REASON => [0_u8; 0], DAY => [NaiveDate::MIN; 0], LINES => [0_u64; 0]]
+            let none = [0_u64; 0];
+            df![REASON => [0_u8; 0], DAY => [NaiveDate::MIN; 0], LINES => none, NEGATIVE => none]
         };
         let facts = OrderFacts {
             frame: calendar.map_err(Error::engine("orders"))?,
@@ -106,9 +107,14 @@ impl ClusterRun<'_> {
         };
         let rows: u64 = facts.rows_by_reason().map_err(Error::engine("orders"))?.iter().sum();
         info!(rows, "source read");
-        let ambiguous = session::ambiguous_rows(p, &facts, None);
-        if let Some(message) = ambiguous.map_err(Error::engine("orders"))? {
+        let unusable = session::unusable_rows(p, &facts, None);
+        if let Some(message) = unusable.map_err(Error::engine("orders"))? {
             return Err(Error::Data(message));
+        }
+        let negative = facts.frame.column(NEGATIVE).and_then(|counts| Ok(counts.u64()?.sum()));
+        let negative = negative.map_err(Error::engine("orders"))?.unwrap_or(0);
+        if negative > 0 && p.rfm.negative_orders == NegativeOrders::Fail {
+            return Err(Error::Data(session::describe_negative(negative, "")));
         }
         if !has_rows {
             // Fails with the error for an empty source.
@@ -192,7 +198,8 @@ fn inputs(p: &Pipeline) -> Result<Vec<Input>, Error> {
         let modified = metadata.modified().map_err(io)?.duration_since(UNIX_EPOCH);
         let modified = modified.map_or(0, |elapsed| elapsed.as_nanos());
         let blake3 = format!("modified:{modified}");
-        Ok(Input { path: file.name.clone(), bytes: metadata.len(), blake3 })
+        let (role, path) = (InputRole::Transactions, file.name.clone());
+        Ok(Input { role, path, bytes: metadata.len(), blake3 })
     };
     p.ingest.files().map(input).collect()
 }

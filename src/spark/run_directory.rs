@@ -70,6 +70,7 @@ impl<'a> RunDirectory<'a> {
             col(REASON).cast(DataType::UInt8),
             col(DAY).cast(DataType::Date),
             col(LINES).cast(DataType::UInt64),
+            col(orders::NEGATIVE).cast(DataType::UInt64),
         ];
         self.table(orders::CALENDAR)?.select(columns).collect()
     }

@@ -9,9 +9,10 @@ use super::text::parse_timestamp;
 use crate::checks::Expectation;
 use crate::clean::Step;
 use crate::clean::steps::DuplicateKey;
-use crate::columns::RFM_SCORE;
+use crate::columns::{AMOUNT, ORDERED_AT, QUANTITY, RFM_SCORE, UNIT_PRICE};
 use crate::error::{Class, StageError};
-use crate::ingest::{Format, OnBadRow, RejectColumns, Source};
+use crate::ingest::cell::is_text;
+use crate::ingest::{Format, IdCase, OnBadRow, RejectColumns, Source, SourceFile, Timestamps};
 use crate::model::Target;
 use crate::pipeline::Pipeline;
 use crate::rfm::Feature;
@@ -74,6 +75,7 @@ fn ingest(p: &Pipeline) -> Vec<String> {
     let mut unsupported = used([
         ("ingest.transactions.csv.on_bad_row: reject (use `fail`, or Parquet)", rejects_rows),
         ("ingest.customers", ingest.customers.is_some()),
+        ("ingest.customer_id_case: lower", ingest.ids.case == IdCase::Lower),
         ("ingest.money.rates", ingest.rates.is_some()),
         ("publish.rejects: other than `reasons`", ingest.rejects != RejectColumns::Reasons),
         ("clean: drop_duplicates: exact, for files with different columns", different_rows),
@@ -88,7 +90,29 @@ fn ingest(p: &Pipeline) -> Vec<String> {
 }
 
 fn source(source: &Source) -> Vec<String> {
-    let Source { set, columns, .. } = source;
+    let Source { set, columns, timestamps } = source;
+    let timestamps = *timestamps;
+    let mapped = columns.mapped();
+    let is_mapped = |name: &str| mapped.iter().any(|(_, column)| *column == name);
+    let mapped_types = || {
+        let in_file = |file: &SourceFile| {
+            mapped
+                .iter()
+                .map(|(name, column)| (*name, file.dtype(column).cloned()))
+                .collect::<Vec<_>>()
+        };
+        set.files.iter().flat_map(in_file)
+    };
+    let is_parquet = set.format == Format::Parquet;
+    let is_parsed = |name: &str| [ORDERED_AT, QUANTITY, UNIT_PRICE, AMOUNT].contains(&name);
+    let has_text_cells = is_parquet
+        && mapped_types()
+            .any(|(name, dtype)| is_parsed(name) && dtype.is_some_and(|d| is_text(&d)));
+    let is_bytes = |dtype: DataType| matches!(dtype, DataType::Binary | DataType::Decimal(_, 1..));
+    let has_byte_ids =
+        mapped_types().any(|(name, dtype)| !is_parsed(name) && dtype.is_some_and(is_bytes));
+    let uses_keys =
+        set.files.iter().flat_map(|file| &file.partitions).any(|(key, _)| is_mapped(key));
     let mut file_columns = set.files.iter().flat_map(|file| &file.columns);
     let is_in_nanoseconds = file_columns.any(|(name, dtype)| {
         *name == columns.ordered_at && matches!(dtype, DataType::Datetime(TimeUnit::Nanoseconds, _))
@@ -109,7 +133,11 @@ fn source(source: &Source) -> Vec<String> {
     // Spark replaces undecodable bytes silently.
     let is_other_encoding = set.text.encoding != encoding_rs::UTF_8;
     let mut unsupported = used([
-        ("ingest.transactions.paths: .xlsx", set.format == Format::Xlsx),
+        ("ingest.transactions.paths: workbooks", set.format == Format::Workbook),
+        ("ingest.transactions.timestamps: utc", timestamps == Timestamps::Utc),
+        ("ingest.transactions.columns: dates or numbers as text in Parquet", has_text_cells),
+        ("ingest.transactions.columns: ids of bytes or decimals", has_byte_ids),
+        ("ingest.transactions.columns: keys of folders", uses_keys),
         ("ingest.transactions.columns.currency", columns.currency.is_some()),
         ("ingest.transactions.paths: URLs (use a path that the cluster shares)", is_url),
         ("ingest.transactions.paths: * ? [ ] { } \\ %, or _ or . before a file name", is_special),
@@ -120,6 +148,7 @@ fn source(source: &Source) -> Vec<String> {
         ("ingest.transactions.csv.encoding: other than UTF-8", is_csv && is_other_encoding),
     ]);
     let formats = set.text.datetime_formats.iter();
+    let formats = formats.map(|format| &format.declared);
     let formats = formats.filter(|format| is_csv && parse_timestamp(format, "").is_none());
     unsupported.extend(formats.map(|format| {
         let fields = "fields other than %Y %m %d %H %M %S";

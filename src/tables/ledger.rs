@@ -12,10 +12,10 @@ pub(super) const TABLE: Table = Table {
         int64(ROWS),
         int64(CUSTOMERS).means("Customers that disappear with the rejected rows."),
         int64(ORDERS).means("Orders that disappear with the rejected rows."),
-        float64(MONEY).means("Money of the rejected rows. Negative for returns."),
+        float64(MONEY).means("Money of the rejected rows. Negative for returns. Null if it cannot be parsed."),
         int64(ROWS_LEFT),
         int64(CUSTOMERS_LEFT),
         int64(ORDERS_LEFT),
-        float64(MONEY_LEFT),
+        float64(MONEY_LEFT).means("Money that is left. Null while rows with unparsed money are left."),
     ],
 };

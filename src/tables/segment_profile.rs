@@ -13,7 +13,7 @@ pub(super) const TABLE: Table = Table {
         float64(SHARE),
         uint32(ORDERS),
         float64(MONEY).means("Money of the customers, in units of the currency."),
-        float64(MONEY_SHARE),
+        float64(MONEY_SHARE).means("Share of the money of all segments. Below 0 or above 1 if returns make the money of a segment negative."),
         float64(MEAN_OF).pattern(),
         float64(MEDIAN_OF).pattern(),
         float64(AVERAGE_ORDER_VALUE),

@@ -239,17 +239,24 @@ fn polars_29322_streaming_aggregates_equal_a_plain_loop() {
     .collect()
     .unwrap();
     let reasons = (0..4)
-        .map(|i| Reason { step: "s".into(), reason: i.to_string(), cell: None, position: None })
+        .map(|i| Reason {
+            step: "s".into(),
+            reason: i.to_string(),
+            cell: None,
+            position: None,
+            has_money: true,
+        })
         .collect();
     let lines = MarkedLines {
         frame: frame.lazy(),
         reasons,
         returns: None,
         kept: vec![],
+        has_whole_quantities: true,
         promised: PromisedRows::default(),
     };
     let options = orders::ScanOptions {
-        money: &Money { scale: 2, currency: None },
+        money: &Money { scale: 2, ..Money::default() },
         has_orders: true,
         pairs: None,
         extra: orders::ExtraAggregates::default(),

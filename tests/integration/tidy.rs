@@ -170,6 +170,8 @@ fn few_files_write() {
         "orders/rejects.rs",
         "publish/external_segments.rs",
         "publish/files.rs",
+        // the Arrow schema of a footer is removed
+        "publish/footer.rs",
         "publish/local_folder.rs",
         "publish/mod.rs",
         "publish/object_store.rs",
@@ -293,7 +295,8 @@ fn files_have_a_head_and_are_small() {
         assert!(lines <= 400, "{name} has {lines} lines");
         total += lines;
     }
-    assert!(total <= 30_000, "src has {total} lines");
+    // 30,000 lines before the inputs of users' files could be read.
+    assert!(total <= 33_500, "src has {total} lines");
 }
 
 /// The parameters of every function in the code, each as written.

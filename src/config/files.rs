@@ -1,0 +1,212 @@
+//! Resolves the files of a source: which they are, that each is listed once, and that no run reads
+//! its own results.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Component, Path, PathBuf};
+
+use super::SourceFiles;
+use super::diagnostics::Kind;
+use super::ingest_spec::{DuplicateFiles, SheetSpec, WorkbookSpec};
+use super::validator::Validator;
+use crate::ingest::probe::{self, ProbeError};
+use crate::ingest::workbook::{SheetChoice, SheetNames};
+use crate::ingest::{FileSet, Format, Source, SourceFile, TextFormat, discover};
+use crate::remote::RemoteError;
+
+/// The paths of one section.
+pub(super) struct Paths<'a> {
+    pub(super) patterns: &'a [String],
+    pub(super) workbook: &'a WorkbookSpec,
+    /// JSON pointer of the section.
+    pub(super) at: &'a str,
+}
+
+impl Paths<'_> {
+    /// The files, which must have one format. `required` are the columns that choose the sheet of a
+    /// workbook, `seen` the real paths of other sources' files.
+    pub(super) fn file_set(
+        &self,
+        text: TextFormat,
+        required: &[&str],
+        seen: &mut Vec<(PathBuf, String)>,
+        validator: &mut Validator<'_>,
+    ) -> Option<FileSet> {
+        if validator.document.source_files == SourceFiles::None {
+            return Some(FileSet { files: Vec::new(), format: Format::Csv, text });
+        }
+        let at = self.at;
+        let sheets = sheet_choice(self.workbook);
+        let mut probed: Vec<(Format, SourceFile)> = Vec::new();
+        let mut is_valid = true;
+        for (i, pattern) in self.patterns.iter().enumerate() {
+            let pointer = format!("{at}/paths/{i}");
+            self.check_output(pattern, &pointer, validator);
+            let files = discover::files(pattern, &validator.document.base);
+            let mut report = |kind: Kind, message: String| {
+                is_valid = false;
+                validator.report(kind, &pointer, message, None);
+            };
+            let files = files.map_err(|error| report(kind(&error), error.to_string()));
+            for file in files.into_iter().flatten() {
+                let id = real_path(&file);
+                if let Some((_, earlier)) = seen.iter().find(|(seen, _)| *seen == id) {
+                    let same = if *earlier == file.name {
+                        String::new()
+                    } else {
+                        format!(" as `{earlier}`")
+                    };
+                    report(Kind::Config, format!("file `{}` is listed twice{same}", file.name));
+                    continue;
+                }
+                seen.push((id, file.name.clone()));
+                match probe::probe(file, &text, &sheets, required) {
+                    Ok((format, files)) => {
+                        probed.extend(files.into_iter().map(|file| (format, file)));
+                    }
+                    Err(error) => report(kind(&error), error.to_string()),
+                }
+            }
+        }
+        if !is_valid {
+            return None;
+        }
+        let (format, first) = probed.first()?;
+        if let Some((_, other)) = probed.iter().find(|(other, _)| other != format) {
+            let message = format!(
+                "all files of a source must have one format, found `{}` and `{}`",
+                first.name, other.name
+            );
+            return validator.fail(&format!("{at}/paths"), message);
+        }
+        let format = *format;
+        let files: Vec<SourceFile> = probed.into_iter().map(|(_, file)| file).collect();
+        Some(FileSet { files, format, text })
+    }
+
+    /// Reports results that would be published into a source: the next run would read them.
+    fn check_output(&self, pattern: &str, pointer: &str, validator: &mut Validator<'_>) {
+        let Some(output) = validator.sources.output.clone() else { return };
+        let base = &validator.document.base;
+        let source = base.join(pattern);
+        let reads_output = if source.is_dir() {
+            normal(&base.join(&output)).starts_with(normal(&source))
+        } else {
+            // Names of published files, at each depth.
+            let published = [
+                "current/ledger.parquet",
+                "runs/x/ledger.parquet",
+                "current/segments/snapshot=2011-12-10/part-0.parquet",
+            ];
+            let options =
+                glob::MatchOptions { require_literal_separator: true, ..Default::default() };
+            let pattern = glob::Pattern::new(&normal(&source).to_string_lossy());
+            pattern.is_ok_and(|pattern| {
+                let paths = published.iter().map(|name| normal(&base.join(&output).join(name)));
+                paths.into_iter().any(|path| pattern.matches_path_with(&path, options))
+            })
+        };
+        if reads_output {
+            let message =
+                format!("`{pattern}` includes `publish.to`: the next run would read its results");
+            validator.report_invalid(pointer, message);
+        }
+    }
+}
+
+/// An absolute path without `.` and `..`.
+fn normal(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut normal = PathBuf::new();
+    for part in absolute.components() {
+        match part {
+            Component::ParentDir => {
+                normal.pop();
+            }
+            part => normal.push(part),
+        }
+    }
+    normal
+}
+
+/// The path of a file without links. Downloaded files have a new temporary path each time, but the
+/// same URL.
+fn real_path(file: &SourceFile) -> PathBuf {
+    if file.fetched.is_some() {
+        return PathBuf::from(&file.name);
+    }
+    file.path.canonicalize().unwrap_or_else(|_| file.path.clone())
+}
+
+/// Reports transaction files of equal content, unless `duplicate_files` allows them. Files without
+/// rows may be equal.
+pub(super) fn check_duplicates(
+    sources: &[Source],
+    choice: DuplicateFiles,
+    validator: &mut Validator<'_>,
+) {
+    if choice == DuplicateFiles::Read {
+        return;
+    }
+    let files = sources.iter().flat_map(|s| s.set.files.iter().map(move |file| (s, file)));
+    let mut by_size: BTreeMap<u64, Vec<(&Source, &SourceFile)>> = BTreeMap::new();
+    let mut paths: Vec<&Path> = Vec::new();
+    for (source, file) in files.filter(|(_, file)| file.sheet.is_none() || file.path.is_file()) {
+        // The sheets of a workbook are one file.
+        if paths.contains(&file.path.as_path()) {
+            continue;
+        }
+        paths.push(&file.path);
+        let size = fs::metadata(&file.path).map_or(0, |data| data.len());
+        by_size.entry(size).or_default().push((source, file));
+    }
+    for files in by_size.into_values().filter(|files| files.len() > 1) {
+        let mut hashes: BTreeMap<String, &SourceFile> = BTreeMap::new();
+        for (source, file) in files {
+            let Some(hash) = content_hash(&file.path) else { continue };
+            match hashes.get(&hash) {
+                Some(earlier) if probe::has_rows(file, &source.set.text) => {
+                    let message = format!(
+                        "`{}` and `{}` have the same content: each row would count twice",
+                        earlier.name, file.name
+                    );
+                    let hint = "remove one, or set `ingest.duplicate_files: read`";
+                    let pointer = "/ingest/transactions";
+                    validator.report(Kind::Data, pointer, message, Some(hint.to_owned()));
+                }
+                Some(_) => {}
+                None => {
+                    hashes.insert(hash, file);
+                }
+            }
+        }
+    }
+}
+
+fn content_hash(path: &Path) -> Option<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path).ok()?).ok()?;
+    Some(hasher.finalize().to_hex().to_string())
+}
+
+fn sheet_choice(spec: &WorkbookSpec) -> SheetChoice {
+    let names = match &spec.sheet {
+        None => SheetNames::Matching,
+        Some(SheetSpec::One(name)) if name == "all" => SheetNames::All,
+        Some(SheetSpec::One(name)) => SheetNames::Named(vec![name.clone()]),
+        Some(SheetSpec::Many(names)) => SheetNames::Named(names.clone()),
+    };
+    SheetChoice { names, header_row: spec.header_row.map(|row| row.saturating_sub(1)) }
+}
+
+fn kind(error: &ProbeError) -> Kind {
+    use ProbeError::*;
+    match error {
+        Pattern { .. } | Suffix { .. } | Scheme(_) | Remote(RemoteError::Url { .. }) => {
+            Kind::Config
+        }
+        Broken { .. } => Kind::Data,
+        TableFormat { .. } => Kind::Data,
+        NoMatch { .. } | EmptyFolder(_) | NothingRemote(_) | Remote(_) | Io { .. } => Kind::Input,
+    }
+}

@@ -1,0 +1,285 @@
+//! Expectations of every run: what makes a source unusable, and what is doubtful about it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
+
+use chrono::{DateTime, NaiveDate, TimeDelta};
+use polars::prelude::*;
+use tracing::warn;
+
+use crate::clean::Reason;
+use crate::columns::*;
+use crate::ingest::fault::{
+    AMBIGUOUS_TIMESTAMP, FOREIGN_CURRENCY, QUANTITY_LIMIT, RECORD_FAULTS, deciding_option,
+};
+use crate::ingest::{self, OnBadRow, SourceFile};
+use crate::orders::{self, OrderFacts, Rejects, ledger};
+use crate::pipeline::Pipeline;
+use crate::rfm::NegativeOrders;
+
+/// Default of `ingest.max_rejected`.
+const MAX_REJECTED: f64 = 0.01;
+/// Rows from which the default applies.
+const MIN_ROWS: u64 = 20;
+/// Days after which a line is far later than almost all others.
+const FAR_LATER: i64 = 365;
+/// Ids that are often written for a missing one, besides the default null values.
+const LIKE_NULL: [&str; 9] =
+    ["na", "#n/a", "<na>", "nat", "nil", "(null)", "undefined", "unknown", "-"];
+
+/// Why the rows cannot be used, with an example: timestamps that several formats read differently,
+/// money in several currencies without rates, too many unparsable rows.
+pub(crate) fn unusable_rows(
+    p: &Pipeline,
+    facts: &OrderFacts,
+    rejects: Option<&Rejects<'_>>,
+) -> PolarsResult<Option<String>> {
+    match ambiguous_rows(p, facts, rejects)? {
+        Some(message) => Ok(Some(message)),
+        None => unparsable_rows(p, facts, rejects),
+    }
+}
+
+fn ambiguous_rows(
+    p: &Pipeline,
+    facts: &OrderFacts,
+    rejects: Option<&Rejects<'_>>,
+) -> PolarsResult<Option<String>> {
+    let fails = |reason: &Reason| {
+        let always = [AMBIGUOUS_TIMESTAMP, FOREIGN_CURRENCY].contains(&reason.reason.as_str());
+        // A cluster reads whole quantities only.
+        let always = always || (p.engine.is_some() && reason.reason == QUANTITY_LIMIT);
+        reason.step == ingest::STAGE && (always || p.ingest.on_bad_row == OnBadRow::Fail)
+    };
+    let counts = ledger::describe_rejected(facts, fails)?;
+    if counts.is_empty() {
+        return Ok(None);
+    }
+    let example = match rejects {
+        Some(rejects) => orders::first_reject(rejects.path, &facts.reasons, fails)?,
+        None => None,
+    };
+    let example = example.map_or_else(String::new, |example| format!("\n  first: {example}"));
+    Ok(Some(format!("these rows cannot be read unambiguously:{counts}{example}")))
+}
+
+/// The unparsable rows if there are more than `ingest.max_rejected`. Logs them in any case.
+fn unparsable_rows(
+    p: &Pipeline,
+    facts: &OrderFacts,
+    rejects: Option<&Rejects<'_>>,
+) -> PolarsResult<Option<String>> {
+    let rows = facts.rows_by_reason()?;
+    let total: u64 = rows.iter().sum();
+    let reasons = facts.reasons.iter().zip(&rows);
+    let unparsable: Vec<(&Reason, u64)> = reasons
+        .filter(|(reason, rows)| reason.step == ingest::STAGE && **rows > 0)
+        .map(|(reason, rows)| (reason, *rows))
+        .collect();
+    let n: u64 = unparsable.iter().map(|(_, rows)| rows).sum();
+    if n == 0 {
+        return Ok(None);
+    }
+    let share = |rows: u64| format!("{:.2} %", rows as f64 / total as f64 * 100.0);
+    let (mut details, mut is_escaped) = (String::new(), false);
+    for (reason, rows) in &unparsable {
+        details += &format!("\n  {rows} rows ({}): {}", share(*rows), reason.reason);
+        if let Some(rejects) = rejects
+            && let Some(example) =
+                orders::first_reject(rejects.path, &facts.reasons, |other| other == *reason)?
+        {
+            details += &format!("; first: {example}");
+            // Such a quote may have moved a part of the cell into the next one.
+            is_escaped |= RECORD_FAULTS.contains(&reason.reason.as_str()) && example.contains('\\');
+        }
+        if let Some(option) = deciding_option(&reason.reason) {
+            details += &format!("\n    {option}");
+        }
+    }
+    warn!("{n} of {total} rows ({}) cannot be parsed and are rejected:{details}", share(n));
+    if is_escaped {
+        return Ok(Some(format!(
+            "records with backslashes have too many or too few fields: quotes must be doubled, \\\" is \
+             not read:{details}"
+        )));
+    }
+    let bound = p.ingest.max_rejected.or((total >= MIN_ROWS).then_some(MAX_REJECTED));
+    Ok(bound.filter(|bound| n as f64 > bound * total as f64).map(|bound| {
+        format!(
+            "{n} of {total} rows ({}) cannot be parsed, more than `ingest.max_rejected` \
+             ({bound}) allows:{details}",
+            share(n)
+        )
+    }))
+}
+
+/// Orders of negative money that are no returns, with the first of them, unless they are allowed.
+pub(super) fn negative_orders(p: &Pipeline, facts: &OrderFacts) -> PolarsResult<Option<String>> {
+    if p.rfm.negative_orders == NegativeOrders::Count {
+        return Ok(None);
+    }
+    let is_negative = col(MONEY).lt(lit(0).cast(DataType::Int128)).and(col(RETURNED).not());
+    let orders = facts.accepted().filter(is_negative);
+    let sorted = orders.sort([DAY, CUSTOMER_ID, ORDER_ID], SortMultipleOptions::default());
+    let negative = sorted.collect()?;
+    if negative.height() == 0 {
+        return Ok(None);
+    }
+    let money = negative.column(MONEY)?.cast(&DataType::Int128)?;
+    let money = money.i128()?.get(0).unwrap_or(0) as f64 / facts.money.factor();
+    let example = format!("; first: {}: {money}", describe_order(&negative)?);
+    Ok(Some(describe_negative(negative.height() as u64, &example)))
+}
+
+/// The message about orders of negative money.
+pub(crate) fn describe_negative(orders: u64, example: &str) -> String {
+    format!(
+        "orders with negative money on a day would count as purchases: {orders}{example}\n  \
+         `clean: cancellations` treats them as returns, `keep_positive` rejects the lines, and \
+         `rfm.negative_orders: count` counts them"
+    )
+}
+
+/// The first order of a frame of order facts.
+fn describe_order(orders: &DataFrame) -> PolarsResult<String> {
+    let text = |name: &str| {
+        let column = orders.column(name)?.head(Some(1)).cast(&DataType::String)?;
+        PolarsResult::Ok(column.str()?.get(0).unwrap_or("").to_owned())
+    };
+    let order = match text(ORDER_ID)? {
+        id if id.is_empty() || id.starts_with('\0') => String::new(),
+        id => format!("order `{id}` of "),
+    };
+    Ok(format!("{order}customer `{}` on {}", text(CUSTOMER_ID)?, text(DAY)?))
+}
+
+/// What is doubtful about a source, for the page and the log.
+pub(crate) fn warnings(p: &Pipeline, facts: &OrderFacts) -> PolarsResult<Vec<String>> {
+    let mut warnings = Vec::new();
+    warnings.extend(similar_ids(facts)?);
+    let by_day = lines_by_day(facts)?;
+    warnings.extend(far_later_lines(facts, &by_day)?);
+    if let Some(message) = lines_after_files(p, facts, &by_day)? {
+        // Not part of the results: it depends on when the files were written.
+        warn!("{message}");
+    }
+    Ok(warnings)
+}
+
+/// Customer ids that differ only in case, blanks or leading zeros, or that look like a missing one.
+fn similar_ids(facts: &OrderFacts) -> PolarsResult<Vec<String>> {
+    let ids = facts.frame.column(CUSTOMER_ID)?.str()?;
+    let is_plain = |id: &str| !id.starts_with('0') && id.bytes().all(|b| b.is_ascii_digit());
+    let mut spellings: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    let mut previous = None;
+    for id in ids.iter().flatten() {
+        if previous != Some(id) && !is_plain(id) {
+            let key: String = id.to_lowercase().split_whitespace().collect();
+            let key = key.trim_start_matches('0').to_owned();
+            spellings.entry(key).or_default().insert(id);
+        }
+        previous = Some(id);
+    }
+    if spellings.keys().any(|key| is_plain(key)) {
+        for id in ids.iter().flatten().filter(|id| is_plain(id)) {
+            if let Some(spellings) = spellings.get_mut(id) {
+                spellings.insert(id);
+            }
+        }
+    }
+    let mut warnings = Vec::new();
+    let similar: Vec<&BTreeSet<&str>> = spellings.values().filter(|ids| ids.len() > 1).collect();
+    if let Some(first) = similar.first() {
+        let n: usize = similar.iter().map(|ids| ids.len()).sum();
+        let first: Vec<&str> = first.iter().copied().collect();
+        warnings.push(format!(
+            "{n} customer ids differ only in case, blanks or leading zeros, such as `{}`; \
+             `ingest.customer_id_case: lower` ignores case",
+            first.join("` and `")
+        ));
+    }
+    let is_like_null = |id: &&&str| LIKE_NULL.contains(&id.to_lowercase().as_str());
+    if let Some(id) = spellings.values().flatten().find(is_like_null) {
+        warnings.push(format!(
+            "customer id `{id}` looks like a missing value; `ingest.null_values` lists those"
+        ));
+    }
+    Ok(warnings)
+}
+
+/// Accepted lines by day.
+fn lines_by_day(facts: &OrderFacts) -> PolarsResult<BTreeMap<NaiveDate, u64>> {
+    let days = facts.frame.column(DAY)?.date()?.physical().iter();
+    let lines = facts.frame.column(LINES)?.cast(&DataType::UInt64)?;
+    let reasons = facts.frame.column(REASON)?.u8()?.iter();
+    let mut counts: PlHashMap<i32, u64> = PlHashMap::new();
+    for ((day, lines), reason) in days.zip(lines.u64()?.iter()).zip(reasons) {
+        if let (Some(day), None) = (day, reason) {
+            *counts.entry(day).or_default() += lines.unwrap_or(0);
+        }
+    }
+    let dated = |(day, lines): (i32, u64)| {
+        let epoch = NaiveDate::from_ymd_opt(1970, 1, 1)?;
+        Some((epoch.checked_add_signed(TimeDelta::days(day.into()))?, lines))
+    };
+    Ok(counts.into_iter().filter_map(dated).collect())
+}
+
+/// Lines more than a year later than 99.9 % of the lines.
+fn far_later_lines(
+    facts: &OrderFacts,
+    by_day: &BTreeMap<NaiveDate, u64>,
+) -> PolarsResult<Option<String>> {
+    let total: u64 = by_day.values().sum();
+    let mut lines = 0;
+    let mut usual_end = None;
+    for (day, count) in by_day {
+        lines += count;
+        if usual_end.is_none() || lines * 1000 <= total * 999 {
+            usual_end = Some(*day);
+        }
+    }
+    let last = by_day.last_key_value().map(|(day, _)| *day);
+    let Some((usual_end, last)) = usual_end.zip(last) else { return Ok(None) };
+    let limit = usual_end + TimeDelta::days(FAR_LATER);
+    if last <= limit {
+        return Ok(None);
+    }
+    let what = format!("more than a year after {usual_end}, until which almost all lines are");
+    describe_later(facts, limit, &what)
+}
+
+/// Lines after the newest source file was written.
+fn lines_after_files(
+    p: &Pipeline,
+    facts: &OrderFacts,
+    by_day: &BTreeMap<NaiveDate, u64>,
+) -> PolarsResult<Option<String>> {
+    let written = |file: &SourceFile| file.path.metadata().ok()?.modified().ok();
+    if p.ingest.files().any(|file| file.fetched.is_some()) {
+        return Ok(None);
+    }
+    let Some(newest) = p.ingest.files().filter_map(written).max() else { return Ok(None) };
+    let since_1970 = newest.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let Some(newest) = DateTime::from_timestamp(since_1970 as i64, 0) else { return Ok(None) };
+    let day = newest.with_timezone(&p.ingest.timezone).date_naive();
+    if by_day.last_key_value().is_none_or(|(last, _)| *last <= day) {
+        return Ok(None);
+    }
+    describe_later(facts, day, &format!("later than the newest source file, written on {day}"))
+}
+
+/// The accepted lines after a day, with the first of them.
+fn describe_later(facts: &OrderFacts, day: NaiveDate, what: &str) -> PolarsResult<Option<String>> {
+    let later = facts.accepted().filter(col(DAY).gt(lit(day).cast(DataType::Date)));
+    let sorted = later.sort([DAY, CUSTOMER_ID, ORDER_ID], SortMultipleOptions::default());
+    let later = sorted.collect()?;
+    if later.height() == 0 {
+        return Ok(None);
+    }
+    let lines = later.column(LINES)?.cast(&DataType::Int64)?.i64()?.sum().unwrap_or(0);
+    let example = describe_order(&later)?;
+    Ok(Some(format!(
+        "{lines} lines are {what}; first: {example}; check `csv.datetime_formats`, or limit days with `date_range`"
+    )))
+}
