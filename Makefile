@@ -1,7 +1,7 @@
 # Every target is a few cargo or Python commands, so make is optional.
 # Targets that need Python packages install them from PyPI into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help pipeline test test-sklearn test-remote test-notebook test-browser test-lineage test-sail test-spark test-airflow check deny bench fuzz online-retail
+.PHONY: help pipeline test test-sklearn test-remote test-notebook test-readers test-browser test-lineage test-sail test-spark test-airflow check deny bench fuzz online-retail
 
 help: ## Print this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,15 @@ test-notebook: pipeline ## Execute the notebook on a new run of the default pipe
 	test -x .venv/bin/python || python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/notebook/requirements.txt
 	.venv/bin/python tests/notebook/execute.py data/output/cdnow/current
+
+# Versions of pyarrow; CI tests the newest.
+READERS ?= 14 17 newest
+test-readers: pipeline ## Read a new run in pandas with three versions of pyarrow, DuckDB and Polars.
+	for version in $(READERS); do \
+		test -x .venv/pyarrow-$$version/bin/python || python3 -m venv .venv/pyarrow-$$version; \
+		.venv/pyarrow-$$version/bin/pip install --quiet --disable-pip-version-check --requirement tests/readers/requirements-$$version.txt \
+			&& .venv/pyarrow-$$version/bin/python tests/readers/read.py data/output/cdnow/current || exit 1; \
+	done
 
 test-browser: pipeline ## Test the reports of new runs in headless Chromium (must be installed).
 	test -x .venv/bin/python || python3 -m venv .venv

@@ -235,7 +235,7 @@ pub fn header_hint(file: &SourceFile, text: &TextFormat, required: &[&str]) -> O
     while line < 20 && records.read_byte_record(&mut record).ok()? {
         line = records.position().line();
         let has = |name: &&str| record.iter().any(|field| field == name.as_bytes());
-        if record.position().is_some_and(|p| p.record() > 0) && required.iter().all(|n| has(n)) {
+        if record.position().is_some_and(|p| p.record() > 0) && required.iter().all(has) {
             let at = record.position().map_or(0, csv::Position::line);
             return Some(format!(
                 "line {at} has the mapped columns: remove the lines above it, which are no table"

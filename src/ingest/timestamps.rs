@@ -67,10 +67,8 @@ impl TimestampParser<'_> {
                 Some(micros) => (!valid.contains(&micros)).then_some(out_of_range),
             }))
         });
-        let fault = match text_faults.is_empty() {
-            true => range,
-            false => first_match(text_faults).fill_null(range),
-        };
+        let fault =
+            if text_faults.is_empty() { range } else { first_match(text_faults).fill_null(range) };
         let nulls = self.nulls.clone();
         let trim: ValueFn = Arc::new(move |cells| {
             let trimmed = map_texts(&texts(cells)?, |text| nulls.text(text).map(Into::into));

@@ -164,7 +164,11 @@ pub(crate) fn publish(
     let parts = by_snapshot(&publication.tables.segments)?;
     let (segments, rejects) = rayon::join(
         || parts.into_par_iter().map(write_snapshot).collect::<Result<Vec<Output>, _>>(),
-        || footer::verify(folder, &TableId::Rejects.file(), None),
+        || {
+            let name = TableId::Rejects.file();
+            footer::remove_arrow_schema(&folder.join(&name))?;
+            footer::verify(folder, &name, None)
+        },
     );
     let rejects = rejects?;
     reconcile_rejects(publication.tables, &rejects)?;
@@ -250,6 +254,10 @@ pub(crate) fn keep_failed_checks(
     let metadata = footer_metadata(inputs.pipeline, inputs.definition_hash, inputs.money);
     write(folder, &TableId::Ledger.file(), &mut ledger.clone(), &metadata)?;
     write_checks(folder, &inputs)?;
+    let rejects = folder.join(TableId::Rejects.file());
+    if rejects.exists() {
+        footer::remove_arrow_schema(&rejects)?;
+    }
     let tables = Tables {
         segments: DataFrame::empty(),
         others: BTreeMap::from([(TableId::Ledger, ledger)]),

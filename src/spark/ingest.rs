@@ -353,10 +353,13 @@ impl LineQuery<'_> {
         let is_optional = field == QUANTITY
             && matches!(self.source.columns.line_amount, LineAmount::Amount { .. });
         let mut faults = Vec::new();
-        let present = |condition: String| match is_optional {
-            // Beside an amount the quantity is optional, but must be valid if present.
-            true => all([format!("NOT coalesce({is_missing}, false)"), condition]),
-            false => condition,
+        let present = |condition: String| {
+            if is_optional {
+                // Beside an amount the quantity is optional, but must be valid if present.
+                all([format!("NOT coalesce({is_missing}, false)"), condition])
+            } else {
+                condition
+            }
         };
         let malformed = present(is_no_number);
         let out_of_range = present(is_out_of_range);

@@ -258,3 +258,29 @@ fn order_threads_and_formats_do_not_change_the_hash() {
     }
     assert_eq!(found.len(), 1);
 }
+
+/// pyarrow before 16 does not know string views, and later versions cannot filter them.
+#[test]
+fn published_files_have_no_arrow_schema() {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    let shop = Shop::fixture();
+    shop.run(&["--set", "models={groups: {kmeans: {k: 2}, features: [recency_days, monetary]}}"]);
+    let mut folders = vec![shop.path("out/current")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|suffix| suffix == "parquet") {
+                let reader = SerializedFileReader::new(fs::File::open(&path).unwrap()).unwrap();
+                let metadata = reader.metadata().file_metadata();
+                let pairs = metadata.key_value_metadata().unwrap();
+                let keys: Vec<&str> = pairs.iter().map(|pair| pair.key.as_str()).collect();
+                assert!(!keys.contains(&"ARROW:schema"), "{}: {keys:?}", path.display());
+                assert!(keys.contains(&"custseg.definition_hash"), "{}", path.display());
+                files += 1;
+            }
+        }
+    }
+    assert!(files >= 8, "{files}");
+}
