@@ -15,7 +15,9 @@ use polars::prelude::*;
 use tempfile::TempDir;
 
 /// CSV options; the first byte of a case selects one.
-const READINGS: [&str; 6] = [
+const READINGS: [&str; 8] = [
+    "{ datetime_formats: ['%Y-%m-%dT%H:%M:%S%z', epoch_ms, '%+'] }",
+    "{ thousands: ' ', currency_signs: ['EUR'] }",
     "{}",
     "{ separator: ';', decimal: ',' }",
     "{ thousands: ',', currency_signs: ['$'] }",
@@ -42,7 +44,12 @@ fuzz_target!(|case: &[u8]| {
         format!("ingest.transactions.csv={}", READINGS[usize::from(choice >> 1) % READINGS.len()]);
     let request = Request {
         pipeline: Some(SHOP.path().join("shop.yaml")),
-        set: vec![reading],
+        set: vec![
+            reading,
+            // Otherwise most cases would end with the first bad rows.
+            "ingest.max_rejected=1".to_owned(),
+            "rfm.negative_orders=count".to_owned(),
+        ],
         ..Request::default()
     };
     let Ok(p) = config::load(&request) else { return };

@@ -24,6 +24,8 @@ pub enum PredicateError {
     Syntax(String),
     #[error("unknown column `{0}`")]
     Unknown(String),
+    #[error("`{file}` has column `{name}` twice")]
+    Repeated { file: String, name: String },
     #[error("column `{name}` is {dtype}, which predicates and checks cannot read")]
     NoText { name: String, dtype: String },
     #[error("reads more than one line: aggregates, windows and subqueries are not supported")]
@@ -119,6 +121,8 @@ pub struct SourceNames<'a> {
     mapped: PlIndexSet<&'a str>,
     /// All columns of all sources.
     columns: Vec<String>,
+    /// Columns that a file has twice, with the file.
+    repeated: PlHashMap<String, String>,
     /// Columns without a text, with their type.
     without_text: PlHashMap<String, String>,
     money: Money,
@@ -134,6 +138,9 @@ impl<'a> SourceNames<'a> {
         Self {
             mapped: mapped.map(|(name, _)| name).collect(),
             columns: schema_mapping::all_columns(files()),
+            repeated: files()
+                .flat_map(|file| file.repeated.iter().map(|name| (name.clone(), file.name.clone())))
+                .collect(),
             without_text: without_text.map(|(n, dtype)| (n.clone(), dtype.to_string())).collect(),
             money: money.clone(),
             has_whole_quantities: quantity_scale == 0,
@@ -162,6 +169,8 @@ impl<'a> SourceNames<'a> {
     pub fn column(&self, name: &str) -> Result<(Expr, Option<String>), PredicateError> {
         if name == DAY || self.mapped.contains(name) {
             Ok((line_column(name, &self.money), None))
+        } else if let Some(file) = self.repeated.get(name) {
+            Err(PredicateError::Repeated { file: file.clone(), name: name.to_owned() })
         } else if let Some(dtype) = self.without_text.get(name) {
             Err(PredicateError::NoText { name: name.to_owned(), dtype: dtype.clone() })
         } else if self.columns.iter().any(|column| column == name) {

@@ -24,6 +24,9 @@ pub struct Pairs {
     unmatched: Vec<u64>,
 }
 
+/// Begins the ids of orders without an id: customer and day follow, separated by it.
+pub(crate) const DAY_ORDER: &str = "\0";
+
 /// A purchase with unreturned units.
 struct OpenPurchase<'a> {
     order: Option<&'a str>,
@@ -88,6 +91,19 @@ impl Pairs {
         table.with_column(Column::new(MATCHED_ORDER_ID.into(), matched_orders))?;
         unmatched.sort_unstable();
         Ok(Self { table, unmatched })
+    }
+
+    /// The table as it is published: an order without an id is named by its day.
+    pub fn published(&self) -> PolarsResult<DataFrame> {
+        let by_day = |name: &str| {
+            let day = col(name).str().split(lit(DAY_ORDER)).list().last();
+            when(col(name).str().starts_with(lit(DAY_ORDER)))
+                .then(day)
+                .otherwise(col(name))
+                .alias(name)
+        };
+        let named = [ORDER_ID, MATCHED_ORDER_ID].map(by_day);
+        self.table.clone().lazy().with_columns(named).collect()?.drop(DAY)
     }
 
     /// Whether a line number belongs to a return without any purchase.

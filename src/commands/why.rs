@@ -22,7 +22,8 @@ pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Resu
     let explaining = Pipeline { why: true, ..p.clone() };
     let session = Session::open(&explaining, log::observer());
     let run = SegmentedRun::collect(session.snapshots()?)?;
-    let is_customer = col(CUSTOMER_ID).eq(lit(customer_id));
+    let id = p.ingest.ids.text(customer_id).unwrap_or_default();
+    let is_customer = col(CUSTOMER_ID).eq(lit(id.as_ref()));
     let rows = run.segmented.frame.clone().lazy().filter(is_customer).collect();
     let rows = by_snapshot(&rows.map_err(Error::engine("why"))?).map_err(Error::engine("why"))?;
     if rows.is_empty() {

@@ -48,8 +48,14 @@ impl Paths<'_> {
                 validator.report(kind, &pointer, message, None);
             };
             let files = files.map_err(|error| report(kind(&error), error.to_string()));
+            let mut is_reported = false;
             for file in files.into_iter().flatten() {
                 let id = real_path(&file);
+                let is_repeated = seen.iter().any(|(seen, _)| *seen == id);
+                if is_repeated && is_reported {
+                    continue;
+                }
+                is_reported |= is_repeated;
                 if let Some((_, earlier)) = seen.iter().find(|(seen, _)| *seen == id) {
                     let same = if *earlier == file.name {
                         String::new()
@@ -160,10 +166,29 @@ pub(super) fn check_duplicates(
         let size = fs::metadata(&file.path).map_or(0, |data| data.len());
         by_size.entry(size).or_default().push((source, file));
     }
+    for (idx, path) in paths.iter().enumerate() {
+        let plain = |path: &Path| {
+            let text = path.to_string_lossy().into_owned();
+            text.trim_end_matches(".gz").trim_end_matches(".zst").to_owned()
+        };
+        if let Some(other) = paths[..idx].iter().find(|other| plain(other) == plain(path)) {
+            let [path, other] = [path, other].map(|path| path.display().to_string());
+            let message = format!("`{other}` and `{path}` are a file and its compressed copy");
+            let hint = "remove one, or set `ingest.duplicate_files: read`";
+            validator.report(Kind::Data, "/ingest/transactions", message, Some(hint.to_owned()));
+        }
+    }
     for files in by_size.into_values().filter(|files| files.len() > 1) {
         let mut hashes: BTreeMap<String, &SourceFile> = BTreeMap::new();
         for (source, file) in files {
             let Some(hash) = content_hash(&file.path) else { continue };
+            // Equal files of different folders differ if a key of the folders is mapped.
+            let columns = source.columns.mapped();
+            let is_mapped = |(key, _): &&(String, Option<String>)| {
+                columns.iter().any(|(_, column)| column == key)
+            };
+            let keys: Vec<_> = file.partitions.iter().filter(is_mapped).collect();
+            let hash = format!("{hash} {keys:?}");
             match hashes.get(&hash) {
                 Some(earlier) if probe::has_rows(file, &source.set.text) => {
                     let message = format!(

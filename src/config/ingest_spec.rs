@@ -23,15 +23,17 @@ pub struct IngestSpec {
     pub timezone: String,
     /// Currency and precision of money.
     pub money: MoneySpec,
-    /// Texts that stand for a missing value in the mapped columns, compared without case. Empty and
-    /// blank cells are always missing.
+    /// Texts that stand for a missing value in the mapped columns, compared without case. A list
+    /// replaces the default: `NULL`, `\N`, `nan`, `None`, `N/A`. Empty and blank cells are always
+    /// missing.
     #[serde(default = "null_values")]
     pub null_values: Vec<String>,
     /// Whether customer ids that differ only in case are different customers (`keep`, default) or
     /// one (`lower`: ids are published in lower case).
     pub customer_id_case: IdCase,
     /// Maximum share of rows that cannot be parsed, 0 to 1. If more rows are unreadable, the run
-    /// fails with exit code 3 and nothing is published. Default: 0.01 for sources of 20 rows or more.
+    /// fails with exit code 3 and nothing is published. Default: 0.01 if all sources together have 20
+    /// rows or more.
     #[schemars(range(min = 0, max = 1))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_rejected: Option<f64>,
@@ -52,7 +54,7 @@ pub enum DuplicateFiles {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct WorkbookSpec {
-    /// Name of the sheet, a list of names, or `all`. Default: the only sheet that has the mapped
+    /// Name of the sheet, a list of names, or `all` visible sheets. Default: the only sheet that has the mapped
     /// columns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sheet: Option<SheetSpec>,
@@ -181,7 +183,7 @@ pub struct CsvSpec {
     pub currency_signs: Vec<String>,
     /// Date and time formats in strftime notation, tried in order. `%d`, `%m` and `%H` also accept
     /// numbers without a leading zero. `%z` reads the offsets `Z`, `+00`, `+0000` and `+00:00`;
-    /// `epoch_s`, `epoch_ms` and `epoch_us` read numbers since 1970. Default: ISO 8601. The run fails
+    /// `epoch_s`, `epoch_ms` and `epoch_us` read numbers since 1970. Default: ISO 8601 without an offset. The run fails
     /// if two formats parse a timestamp differently, as day-first and month-first do for 03/04/2011.
     #[schemars(length(min = 1))]
     pub datetime_formats: Vec<String>,

@@ -30,6 +30,11 @@ pub(super) fn models(
             let message = format!("invalid model name `{name}`: expected letters, digits and `_`");
             compiler.validator.report_invalid(&at, message);
         }
+        let is_same = |other: &&String| *other < name && other.eq_ignore_ascii_case(name);
+        if let Some(other) = spec.models.keys().find(is_same) {
+            let message = format!("models `{other}` and `{name}` differ only in case");
+            compiler.validator.report_invalid(&at, message);
+        }
         match &model.kmeans {
             Some(kmeans) => clusterings.extend(compiler.clustering(name, model, kmeans, &at)),
             None => models.extend(compiler.knn(name, model, &at)),

@@ -10,7 +10,7 @@ use super::ingest_spec::*;
 use super::text;
 use super::validator::Validator;
 use crate::columns::*;
-use crate::ingest::cell::is_text;
+use crate::ingest::cell::{has_text, is_text};
 use crate::ingest::probe;
 use crate::ingest::{
     Columns, FileSet, Format, LineAmount, LookupParams, Rates, Source, SourceFile,
@@ -52,7 +52,10 @@ impl ColumnType {
                 "a date, a datetime or text",
             ),
             Self::Number => (is_number || is_text(dtype), "a number of at most 38 digits, or text"),
-            Self::Scalar => (!dtype.is_nested(), "a scalar value"),
+            Self::Scalar => (
+                has_text(dtype) || matches!(dtype, DataType::Binary | DataType::Duration(_)),
+                "a scalar value",
+            ),
         };
         (!fits).then_some(expected)
     }
@@ -117,6 +120,9 @@ pub(super) fn customers(
         if is_reserved(&name.to_lowercase()) {
             let message = format!("attribute `{name}` has the name of a result column");
             validator.report_with_hint(&pointer, message, "rename the column in the source");
+        } else if *name == spec.key {
+            let message = format!("attribute `{name}` is the key, which every table has already");
+            validator.report_invalid(&pointer, message);
         } else if spec.attributes[..i].iter().any(|other| other.eq_ignore_ascii_case(name)) {
             validator.report_invalid(&pointer, format!("duplicate attribute `{name}`"));
         }

@@ -94,8 +94,8 @@ pub struct RfmSpec {
     /// Minimum age of a customer in days at the snapshot, counted from the first line. Younger
     /// customers are left out.
     pub min_history_days: u32,
-    /// Orders with negative money on a day that no `cancellations` step treats as returns: `fail`
-    /// (default), since they would count as purchases, or `count` them.
+    /// Orders with negative money on a day that no `cancellations` step treats as returns, and returns
+    /// with positive money: `fail` (default), since they would count as purchases, or `count` them.
     #[serde(skip_serializing_if = "NegativeOrders::is_default")]
     pub negative_orders: NegativeOrders,
 }

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use polars::prelude::*;
 
-use crate::columns::*;
 use crate::model::Assigned;
 use crate::orders::{OrderFacts, ledger};
 use crate::rfm::{RfmParams, by_snapshot};
@@ -106,7 +105,7 @@ pub fn evaluate(inputs: EvaluationInputs<'_>, assigned: Assigned) -> PolarsResul
         tables.insert(TableId::Sensitivity, sensitivity);
     }
     if let Some(pairs) = &inputs.facts.pairs {
-        tables.insert(TableId::Returns, pairs.table.drop(DAY)?);
+        tables.insert(TableId::Returns, pairs.published()?);
     }
     Ok(Tables { segments, others: tables })
 }

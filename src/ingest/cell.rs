@@ -247,7 +247,7 @@ pub fn is_text(dtype: &DataType) -> bool {
 pub fn has_text(dtype: &DataType) -> bool {
     is_text(dtype)
         || dtype.is_primitive_numeric()
-        || dtype.is_decimal()
+        || matches!(dtype, DataType::Decimal(..=38, _))
         || matches!(
             dtype,
             DataType::Null

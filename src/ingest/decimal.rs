@@ -149,7 +149,7 @@ fn parse(text: &str, format: &NumberFormat) -> Option<(i128, i32)> {
 /// numbers are written with, an apostrophe for both kinds.
 fn is_group_mark(c: char, mark: char) -> bool {
     match mark {
-        ' ' | '\u{a0}' => matches!(c, ' ' | '\u{a0}' | '\u{202f}' | '\u{2009}'),
+        ' ' | '\u{a0}' => c.is_whitespace(),
         '\'' => matches!(c, '\'' | '\u{2019}'),
         _ => c == mark,
     }
@@ -169,7 +169,7 @@ fn ungrouped(text: &str, mark: char, decimal: char) -> Option<String> {
     if let [first, middle @ .., last] = groups.as_slice() {
         let by_three = first.len() <= 3 && middle.iter().all(|group| group.len() == 3);
         let by_two = first.len() <= 2 && middle.iter().all(|group| group.len() == 2);
-        if first.is_empty() || last.len() != 3 || !(by_three || by_two) {
+        if first.is_empty() || first.starts_with('0') || last.len() != 3 || !(by_three || by_two) {
             return None;
         }
     }
@@ -229,6 +229,7 @@ mod tests {
             ("1,50", Err(Malformed)),
             ("123,45,678", Err(Malformed)),
             (",123", Err(Malformed)),
+            ("0,455", Err(Malformed)),
             ("(100.00)", Ok(-10_000)),
             ("£(5)", Ok(-500)),
             ("(£5)", Ok(-500)),

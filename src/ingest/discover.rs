@@ -87,7 +87,13 @@ fn is_table(name: &str) -> bool {
 /// Whether a path below the fixed part of a pattern is hidden. Names that the pattern spells out
 /// are not.
 fn is_skipped(below: &str, pattern: &str) -> bool {
-    below.split('/').any(|part| is_hidden(part) && !pattern.split('/').any(|own| own == part))
+    let is_named = |part: &str| {
+        pattern.split('/').any(|own| {
+            let matches = || glob::Pattern::new(own).is_ok_and(|own| own.matches(part));
+            own == part || (is_hidden(own) && matches())
+        })
+    };
+    below.split('/').any(|part| is_hidden(part) && !is_named(part))
 }
 
 fn remote_files(url: &str) -> Result<Vec<SourceFile>, ProbeError> {
@@ -166,8 +172,11 @@ fn local_files(pattern: &str, base: &Path) -> Result<Vec<PathBuf>, ProbeError> {
         let below = path.strip_prefix(&root).unwrap_or(&path).to_string_lossy();
         let is_table =
             !is_folder || path.file_name().is_some_and(|n| is_table(&n.to_string_lossy()));
-        if !is_table || !path.is_file() {
+        if !is_table || path.is_dir() {
             continue;
+        }
+        if let Err(source) = std::fs::metadata(&path) {
+            return Err(ProbeError::Io { name: path.display().to_string(), source });
         }
         folders.extend(path.parent().map(Path::to_owned));
         if is_skipped(&below, pattern) {
@@ -249,6 +258,7 @@ mod tests {
             ("~$a.xlsx", "in/*.xlsx", true),
             ("_dt=1/a.csv", "in", false),
             ("_raw/a.csv", "in/*/_raw/*.csv", false),
+            ("_a.csv", "in/_*.csv", false),
         ] {
             assert_eq!(is_skipped(below, pattern), skipped, "{below}");
         }

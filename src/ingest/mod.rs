@@ -125,8 +125,12 @@ impl IngestParams {
 
     /// Whether a source column is read at all.
     pub fn reads(&self, source: &Source, name: &str) -> bool {
-        self.reads_all_columns()
-            || self.inspected.iter().any(|column| column == name)
+        self.reads_all_columns() || self.reads_by_name(source, name)
+    }
+
+    /// Whether a mapping, a predicate or a check names a source column.
+    fn reads_by_name(&self, source: &Source, name: &str) -> bool {
+        self.inspected.iter().any(|column| column == name)
             || source.columns.mapped().iter().any(|(_, column)| *column == name)
     }
 }

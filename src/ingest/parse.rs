@@ -11,7 +11,7 @@ use super::fault::{AMOUNT_OUT_OF_RANGE, FOREIGN_CURRENCY, FaultList};
 use super::numbers::{NumberCodes, NumberParser, Presence, number, number_of_workbook};
 use super::outcomes::map_column;
 use super::timestamps::TimestampParser;
-use super::{Format, IngestParams, LineAmount, Source, SourceFile, ids};
+use super::{Format, IngestParams, LineAmount, Source, SourceFile, Timestamps, ids};
 use crate::columns::{AMOUNT, CURRENCY, QUANTITY, UNIT_PRICE};
 
 /// Years that an order can be from. Others are two-digit years and placeholders for "never".
@@ -100,7 +100,11 @@ impl FileColumns<'_, '_> {
         let column = &self.source.columns.ordered_at;
         let parser = TimestampParser {
             formats: &self.source.set.text.datetime_formats,
-            naive: self.source.timestamps,
+            naive: if self.file.days.contains(column) {
+                Timestamps::Local
+            } else {
+                self.source.timestamps
+            },
             timezone: self.params.timezone,
             nulls: &self.params.ids.nulls,
             has_typed_cells: self.has_typed_cells(column),

@@ -112,14 +112,22 @@ fn parquet_footer(content: File, file: &SourceFile) -> Result<SourceFile, String
     set_unknown_extension_type_behavior(UnknownExtensionTypeBehavior::LoadAsStorage);
     let mut reader = ParquetReader::new(content);
     let schema = reader.schema().map_err(|error| error.to_string())?;
-    let (mut columns, mut uuids) = (Vec::new(), Vec::new());
+    let (mut columns, mut uuids, mut days) = (Vec::new(), Vec::new(), Vec::new());
     for field in schema.iter_values() {
         let name = field.name.to_string();
         if !is_readable(&field.dtype) {
-            return Err(format!("column `{name}` has the unknown type {:?}", field.dtype));
+            return Err(match &field.dtype {
+                ArrowDataType::Timestamp(_, Some(zone)) => {
+                    format!("column `{name}` has the time zone {zone}, which is no IANA name")
+                }
+                _ => format!("column `{name}` has a type that is not supported"),
+            });
         }
         if is_uuid(&field.dtype) {
             uuids.push(name.clone());
+        }
+        if field.dtype == ArrowDataType::Date64 {
+            days.push(name.clone());
         }
         columns.push((name, DataType::from_arrow_field(field)));
     }
@@ -130,7 +138,7 @@ fn parquet_footer(content: File, file: &SourceFile) -> Result<SourceFile, String
         }
     }
     let rows = reader.num_rows().map_err(|error| error.to_string())?;
-    Ok(SourceFile { columns, repeated, uuids, rows: Some(rows as u64), ..file.clone() })
+    Ok(SourceFile { columns, repeated, uuids, days, rows: Some(rows as u64), ..file.clone() })
 }
 
 /// Whether Polars can read a type. It panics at others, even if their column is not read.

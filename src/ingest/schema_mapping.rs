@@ -95,7 +95,12 @@ impl<'a> RowMapper<'a> {
             faults.in_cell(CURRENCY, NO_RATE);
             faults.in_cell(CURRENCY, MONEY_OUT_OF_RANGE);
         }
+        // A key of the path is part of a row only if something reads it.
         let mut all = all_columns(params.files());
+        all.retain(|name| {
+            let is_own = params.files().any(|file| file.columns.iter().any(|(own, _)| own == name));
+            is_own || params.sources.iter().any(|source| params.reads_by_name(source, name))
+        });
         let mut cells = PlIndexSet::default();
         let mut kept = Vec::new();
         match params.rejects {

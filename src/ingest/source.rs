@@ -73,6 +73,8 @@ pub struct SourceFile {
     pub repeated: Vec<String>,
     /// Columns of 16 bytes a value, which are read as UUIDs.
     pub uuids: Vec<String>,
+    /// Columns of days that are stored as milliseconds.
+    pub days: Vec<String>,
     /// Keys and values of the folders `key=value` on the path. A column of the file hides a key of
     /// its name.
     pub partitions: Vec<(String, Option<String>)>,
@@ -157,6 +159,7 @@ impl SourceFile {
             columns: Vec::new(),
             repeated: Vec::new(),
             uuids: Vec::new(),
+            days: Vec::new(),
             partitions: Vec::new(),
             sheet: None,
             rows: None,

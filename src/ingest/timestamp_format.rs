@@ -113,15 +113,20 @@ fn pattern_kind(declared: &str) -> Result<FormatKind, String> {
     } else {
         let start = tail.rfind(|c: char| !c.is_alphabetic()).map_or(0, |i| i + 1);
         let word = tail.get(start..).unwrap_or("");
+        let upper = word.to_uppercase();
         if is_literal_offset(tail) {
             return Err(format!("`{declared}` ends in a fixed offset; use %z for it"));
         }
-        if ZONE_NAMES.contains(&word) {
+        if ZONE_NAMES.contains(&upper.as_str()) {
             return Err(format!(
                 "`{declared}` ends in the time zone name {word}; only Z, UTC and GMT are read"
             ));
         }
-        if has("s") || ["Z", "UTC", "GMT"].contains(&word) {
+        let is_utc = tail.ends_with(word) && ["Z", "UTC", "GMT"].contains(&upper.as_str());
+        if !is_utc && ["UTC", "GMT"].iter().any(|zone| declared.to_uppercase().contains(zone)) {
+            return Err(format!("`{declared}`: Z, UTC or GMT are read at the end only"));
+        }
+        if has("s") || is_utc {
             FormatKind::Utc(declared.to_owned())
         } else if has("HIklTRrXc") {
             FormatKind::Naive(declared.to_owned())
@@ -190,10 +195,8 @@ fn reads_sample(declared: &str, kind: &FormatKind) -> bool {
     }
     match kind {
         FormatKind::Offset(patterns) => DateTime::parse_from_str(&text, &patterns[0]).is_ok(),
-        _ => {
-            NaiveDateTime::parse_from_str(&text, declared).is_ok()
-                || NaiveDate::parse_from_str(&text, declared).is_ok()
-        }
+        FormatKind::Date(_) => NaiveDate::parse_from_str(&text, declared).is_ok(),
+        _ => NaiveDateTime::parse_from_str(&text, declared).is_ok(),
     }
 }
 
@@ -268,6 +271,8 @@ mod tests {
             ("%+", "2024-03-01 23:30:00.0+00:00"),
             ("%Y-%m-%dT%H:%M:%SZ", "2024-03-01T23:30:00Z"),
             ("%Y-%m-%d %H:%M:%S UTC", "2024-03-01 23:30:00 UTC"),
+            ("%Y-%m-%d %H:%M:%S utc", "2024-03-01 23:30:00 utc"),
+            ("%Y-%m-%dT%H:%M:%Sz", "2024-03-01T23:30:00z"),
             ("%Y-%m-%dT%H:%M:%S%.fZ", "2024-03-01T23:30:00.000Z"),
             ("%s", "1709335800"),
             ("epoch_s", "1709335800"),
@@ -312,10 +317,16 @@ mod tests {
             "dd/mm/yyyy",
             "%z",
             "%Y-%m-%d%z",
+            "%Y-%m-%d-%H",
+            "%Y-%m-%d %I:%M",
+            "%Y-%m-%dT%H:%M:%SZ[UTC]",
+            "%Y-%m-%d %H:%M:%S (UTC)",
+            "%Y-%m-%d %H:%M:%S UTC+0",
+            "UTC %Y-%m-%d %H:%M:%S",
         ] {
             assert!(TimestampFormat::parse(format).is_err(), "{format}");
         }
-        for format in ["%d/%m/%Y", "%d-%b-%y", "%Y%m%d", "%m/%d/%Y %I:%M %p", "%Y-%m-%d-%H", "%c"] {
+        for format in ["%d/%m/%Y", "%d-%b-%y", "%Y%m%d", "%m/%d/%Y %I:%M %p", "%c"] {
             assert!(TimestampFormat::parse(format).is_ok(), "{format}");
         }
     }

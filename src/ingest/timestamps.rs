@@ -41,15 +41,20 @@ impl TimestampParser<'_> {
         let cells = || col(column);
         let (value, text_faults) = match dtype {
             dtype if is_text(dtype) && self.has_typed_cells => {
-                // Typed cells are local times. Text is read by the declared formats.
+                // Text is read by the declared formats, typed cells are not.
                 let typed = col(workbook::time_name(column));
+                // Midnight is a date: a workbook stores both alike.
+                let midnight = typed.clone().cast(DataType::Date).cast(DATETIME);
+                let is_date = typed.clone().eq(midnight);
+                let local = local_of_naive(typed.clone(), self.naive, self.timezone);
+                let time = when(is_date).then(typed.clone()).otherwise(local);
                 let (text, faults) = self.text([unparsed, ambiguous]);
                 let is_text = typed.clone().is_null();
                 let error = col(workbook::error_name(column));
                 let faults = faults.into_iter().map(|(code, predicate)| {
                     (code, predicate.and(is_text.clone()).and(error.clone().is_null()))
                 });
-                (typed.fill_null(text), faults.collect())
+                (time.fill_null(text), faults.collect())
             }
             dtype if is_text(dtype) => self.text([unparsed, ambiguous]),
             DataType::Datetime(_, Some(_)) => (local_of_zoned(cells(), self.timezone), Vec::new()),

@@ -76,6 +76,11 @@ pub(super) fn headers(
             if let Some(unknown) = names.iter().find(|name| !all.contains(name)) {
                 return Err(format!("no sheet `{unknown}`; it has `{}`", quoted(&all)));
             }
+            if let Some((_, twice)) =
+                names.iter().enumerate().find(|(i, n)| names[..*i].contains(n))
+            {
+                return Err(format!("sheet `{twice}` is listed twice"));
+            }
             names.clone()
         }
         SheetNames::All | SheetNames::Matching => visible.clone(),

@@ -131,7 +131,8 @@ const MATCH_KEY: [&str; 2] = [CUSTOMER_ID, PRODUCT_ID];
 fn match_candidates(lines: &MarkedLines) -> LazyFrame {
     // All lines without a product belong to one product. An empty cell is the same as null.
     let product = col(PRODUCT_ID).cast(DataType::String).fill_null(lit(""));
-    let added = [line_number().alias(LINE), lines.is_return().alias(RETURNED), product];
+    let number = line_number().alias(LINE);
+    let added = [number, lines.is_return().alias(RETURNED), product, order_of_day()];
     let accepted = lines.frame.clone().filter(col(REASON).is_null());
     accepted.with_columns(added).select(returns::CANDIDATE.map(col))
 }
@@ -233,12 +234,13 @@ fn build_facts(
     })
 }
 
-/// The order id. Lines without one are one order per customer and day, with an id that no source
-/// has. Null if the customer or the day is unknown.
+/// The order id as text. Lines without one are one order per customer and day, with an id that no
+/// source has. Null if the customer or the day is unknown.
 fn order_of_day() -> Expr {
-    let id =
-        concat_str([lit("\0"), col(CUSTOMER_ID), col(DAY).cast(DataType::String)], "\0", false);
-    when(col(ORDER_ID).is_null()).then(id).otherwise(col(ORDER_ID)).alias(ORDER_ID)
+    let parts = [lit(""), col(CUSTOMER_ID), col(DAY)].map(|part| part.cast(DataType::String));
+    let id = concat_str(parts, returns::DAY_ORDER, false);
+    let own = col(ORDER_ID).cast(DataType::String);
+    when(col(ORDER_ID).is_null()).then(id).otherwise(own).alias(ORDER_ID)
 }
 
 /// Casts columns to text in a single chunk. Ids are compared by row index, which is slower across

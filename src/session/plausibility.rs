@@ -15,7 +15,7 @@ use crate::ingest::fault::{
 use crate::ingest::{self, OnBadRow, SourceFile};
 use crate::orders::{self, OrderFacts, Rejects, ledger};
 use crate::pipeline::Pipeline;
-use crate::rfm::NegativeOrders;
+use crate::rfm::{Frequency, NegativeOrders};
 
 /// Default of `ingest.max_rejected`.
 const MAX_REJECTED: f64 = 0.01;
@@ -118,7 +118,18 @@ pub(super) fn negative_orders(p: &Pipeline, facts: &OrderFacts) -> PolarsResult<
     if p.rfm.negative_orders == NegativeOrders::Count {
         return Ok(None);
     }
-    let is_negative = col(MONEY).lt(lit(0).cast(DataType::Int128)).and(col(RETURNED).not());
+    let zero = || lit(0).cast(DataType::Int128);
+    let is_negative = col(MONEY).lt(zero()).and(col(RETURNED).not());
+    let is_positive_return = col(MONEY).gt(zero()).and(col(RETURNED));
+    let returns = facts.accepted().filter(is_positive_return).collect()?;
+    if returns.height() > 0 {
+        return Ok(Some(format!(
+            "{} returns have positive money, which would be added; first: {}\n  returns must have \
+             negative money; `policy: drop` drops them, `rfm.negative_orders: count` adds them",
+            returns.height(),
+            describe_order(&returns)?
+        )));
+    }
     let orders = facts.accepted().filter(is_negative);
     let sorted = orders.sort([DAY, CUSTOMER_ID, ORDER_ID], SortMultipleOptions::default());
     let negative = sorted.collect()?;
@@ -129,6 +140,22 @@ pub(super) fn negative_orders(p: &Pipeline, facts: &OrderFacts) -> PolarsResult<
     let money = money.i128()?.get(0).unwrap_or(0) as f64 / facts.money.factor();
     let example = format!("; first: {}: {money}", describe_order(&negative)?);
     Ok(Some(describe_negative(negative.height() as u64, &example)))
+}
+
+/// The first customer with more units than a frequency can have, if units are counted.
+pub(super) fn too_many_units(p: &Pipeline, facts: &OrderFacts) -> PolarsResult<Option<String>> {
+    if p.rfm.frequency != Frequency::Units {
+        return Ok(None);
+    }
+    let units = col(UNITS).cast(DataType::Int128).sum();
+    let sums = facts.accepted().group_by([col(CUSTOMER_ID)]).agg([units]);
+    let limit = lit(u32::MAX).cast(DataType::Int128);
+    let above = sums.filter(col(UNITS).gt(limit)).sort([CUSTOMER_ID], Default::default());
+    let above = above.select([col(CUSTOMER_ID)]).collect()?;
+    let first = above.column(CUSTOMER_ID)?.str()?.iter().flatten().next().map(str::to_owned);
+    Ok(first.map(|id| {
+        format!("customer `{id}` has more than {} units, the largest frequency", u32::MAX)
+    }))
 }
 
 /// The message about orders of negative money.
@@ -242,7 +269,9 @@ fn far_later_lines(
     let last = by_day.last_key_value().map(|(day, _)| *day);
     let Some((usual_end, last)) = usual_end.zip(last) else { return Ok(None) };
     let limit = usual_end + TimeDelta::days(FAR_LATER);
-    if last <= limit {
+    let later: u64 = by_day.range(limit..).map(|(_, lines)| lines).sum();
+    // If many lines are later, the source has a gap, or the earlier lines are the odd ones.
+    if last <= limit || later > (total / 1000).max(1) {
         return Ok(None);
     }
     let what = format!("more than a year after {usual_end}, until which almost all lines are");

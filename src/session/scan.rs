@@ -131,6 +131,10 @@ impl Session<'_> {
             Ok(None) => plausibility::negative_orders(p, &facts),
             unusable => unusable,
         };
+        let unusable = match unusable {
+            Ok(None) => plausibility::too_many_units(p, &facts),
+            unusable => unusable,
+        };
         match unusable.map_err(engine("orders"))? {
             Some(message) => Err(Error::Data(message)),
             None => Ok(facts),

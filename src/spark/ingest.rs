@@ -361,13 +361,11 @@ impl LineQuery<'_> {
                 condition
             }
         };
-        let malformed = present(is_no_number);
-        let out_of_range = present(is_out_of_range);
         if !is_optional {
             faults.push(self.fault(&is_missing, &format!("{field} missing")));
         }
-        faults.push(self.fault(&malformed, &format!("{field} not a number")));
-        faults.push(self.fault(&out_of_range, &limit));
+        faults.push(self.fault(&present(is_no_number), &format!("{field} not a number")));
+        faults.push(self.fault(&present(is_out_of_range), &limit));
         faults
     }
 

@@ -519,15 +519,23 @@ fn why_reports_the_rule_that_matched() {
     assert!(outcome.stdout.contains("rule 2 of map two names A"), "{}", outcome.stdout);
 }
 
-/// Units saturate at the largest 32-bit value; the customer keeps its segment.
+/// A frequency has 32 bits. A customer with more units is no reason for a wrong number.
 #[test]
-fn frequency_in_units_saturates_at_32_bits() {
+fn units_beyond_32_bits_fail() {
     let csv = "order,product,units,bought,price,customer\n\
-        a,P1,5000000000,2024-01-05 10:00,0.01,1\n\
+        a,P1,4294967295,2024-01-05 10:00,0.01,1\n\
         b,P1,2,2024-01-05 10:00,1.00,2\n";
-    let segments = Shop::with_csv(csv)
-        .run(&["--set", "rfm.frequency=units"])
-        .table("segments/snapshot=2024-01-06/part-0");
+    let set = ["--set", "rfm.frequency=units"];
+    let largest = Shop::with_csv(csv);
+    let segments = largest.run(&set).table("segments/snapshot=2024-01-06/part-0");
     assert_eq!(floats(&segments, "frequency"), [4_294_967_295.0, 2.0]);
-    assert_eq!(segments.column("segment").unwrap().null_count(), 0);
+    let outcome = Shop::with_csv(csv.replace("4294967295", "4294967296")).custseg(&[
+        "-q",
+        "run",
+        "shop.yaml",
+        set[0],
+        set[1],
+    ]);
+    assert_eq!(outcome.code, 3);
+    assert!(outcome.stderr.contains("customer `1` has more than 4294967295 units"));
 }

@@ -265,6 +265,7 @@ ingest:
     columns: {{ customer_id: who, order_id: order, ordered_at: at, quantity: units, unit_price: price, product_id: "it's" }}
   timezone: America/New_York
   money: {{ scale: 2 }}
+  max_rejected: 1
 clean:
   - cancellations: {{ order_id_prefix: C, policy: separate }}
   - keep_positive: [quantity, unit_price]
