@@ -34,6 +34,7 @@ mod operator;
 mod spark;
 /// OpenLineage events.
 mod lineage;
+mod losses;
 /// The model artefact, scoring with it, and comparing runs.
 mod artefact;
 /// Models: training, evaluation, errors.
