@@ -54,6 +54,9 @@ pub fn deciding_option(reason: &str) -> Option<&'static str> {
         reason if reason.ends_with("not a number") => {
             "`csv.decimal`, `csv.thousands` and `csv.currency_signs` describe numbers"
         }
+        QUANTITY_LIMIT => {
+            "quantities have at most 6 decimals, none with `frequency: units`, `match` or Spark"
+        }
         "ordered_at not in any declared format" => "`csv.datetime_formats` lists the formats",
         AMBIGUOUS_TIMESTAMP => "keep one of the two in `csv.datetime_formats`",
         FOREIGN_CURRENCY | NO_RATE => "`ingest.money.rates` converts currencies",

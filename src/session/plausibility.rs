@@ -9,9 +9,7 @@ use tracing::warn;
 
 use crate::clean::Reason;
 use crate::columns::*;
-use crate::ingest::fault::{
-    AMBIGUOUS_TIMESTAMP, FOREIGN_CURRENCY, QUANTITY_LIMIT, RECORD_FAULTS, deciding_option,
-};
+use crate::ingest::fault::{AMBIGUOUS_TIMESTAMP, FOREIGN_CURRENCY, RECORD_FAULTS, deciding_option};
 use crate::ingest::{self, OnBadRow, SourceFile};
 use crate::orders::{self, OrderFacts, Rejects, ledger};
 use crate::pipeline::Pipeline;
@@ -47,8 +45,6 @@ fn ambiguous_rows(
 ) -> PolarsResult<Option<String>> {
     let fails = |reason: &Reason| {
         let always = [AMBIGUOUS_TIMESTAMP, FOREIGN_CURRENCY].contains(&reason.reason.as_str());
-        // A cluster reads whole quantities only.
-        let always = always || (p.engine.is_some() && reason.reason == QUANTITY_LIMIT);
         reason.step == ingest::STAGE && (always || p.ingest.on_bad_row == OnBadRow::Fail)
     };
     let counts = ledger::describe_rejected(facts, fails)?;

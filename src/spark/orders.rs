@@ -16,7 +16,7 @@ pub(super) const LEDGER: &str = "custseg_ledger";
 /// Column that orders the rows of the ledger: the code of the line outcome, -1 for the source.
 #[cfg(feature = "spark")]
 pub(super) const OUTCOME: &str = "outcome";
-/// Number of accepted orders of negative money that are no returns.
+/// Number of accepted orders of negative money and returns of positive money.
 pub(super) const NEGATIVE: &str = "negative_orders";
 /// Outcome of accepted lines, greater than the code of every reason.
 const ACCEPTED: u32 = 1000;
@@ -57,8 +57,8 @@ fn order_facts(p: &Pipeline) -> String {
 fn calendar() -> String {
     format!(
         "SELECT {REASON}, {DAY}, CAST(sum({LINES}) AS BIGINT) AS {LINES},\n\
-         \x20 CAST(sum(CASE WHEN {REASON} IS NULL AND NOT {RETURNED} AND {MONEY} < 0 THEN 1 ELSE 0 \
-         END) AS BIGINT) AS {NEGATIVE}\n\
+         \x20 CAST(sum(CASE WHEN {REASON} IS NULL AND CASE WHEN {RETURNED} THEN {MONEY} > 0 ELSE \
+         {MONEY} < 0 END THEN 1 ELSE 0 END) AS BIGINT) AS {NEGATIVE}\n\
          FROM {ORDERS_TABLE}\nGROUP BY {REASON}, {DAY}"
     )
 }

@@ -271,7 +271,7 @@ clean:
   - keep_positive: [quantity, unit_price]
   - non_product_lines: {{ codes: [POST, "O'Hara"] }}
   - drop_missing: [product_id]
-rfm: {{ snapshots: {{ every: 1mo, from: 2023-02-28 }}, window: 400d, features: [average_order_value, mean_gap_days], monetary: mean_per_day }}
+rfm: {{ snapshots: {{ every: 1mo, from: 2023-02-28 }}, window: 400d, features: [average_order_value, mean_gap_days], monetary: mean_per_day, frequency: units, negative_orders: count }}
 score: {{ bins: 5, frequency: {{ separate_zeros: true }}, recency: {{ method: fixed, cut_points: [7, 30, 90, 180] }} }}
 segment: {{ map: "{segments}" }}
 publish: {{ to: out }}
