@@ -1,7 +1,7 @@
 //! Resolves the files of a source: which they are, that each is listed once, and that no run reads
 //! its own results.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::path::{Component, Path, PathBuf};
 
@@ -29,7 +29,7 @@ impl Paths<'_> {
         &self,
         text: TextFormat,
         required: &[&str],
-        seen: &mut Vec<(PathBuf, String)>,
+        seen: &mut HashMap<PathBuf, String>,
         validator: &mut Validator<'_>,
     ) -> Option<FileSet> {
         if validator.document.source_files == SourceFiles::None {
@@ -51,21 +51,20 @@ impl Paths<'_> {
             let mut is_reported = false;
             for file in files.into_iter().flatten() {
                 let id = real_path(&file);
-                let is_repeated = seen.iter().any(|(seen, _)| *seen == id);
-                if is_repeated && is_reported {
+                if let Some(earlier) = seen.get(&id) {
+                    let is_same = *earlier == file.name;
+                    let other = if is_same { String::new() } else { format!(" as `{earlier}`") };
+                    // A link to a folder repeats all its files.
+                    if !is_reported {
+                        report(
+                            Kind::Config,
+                            format!("file `{}` is listed twice{other}", file.name),
+                        );
+                    }
+                    is_reported = true;
                     continue;
                 }
-                is_reported |= is_repeated;
-                if let Some((_, earlier)) = seen.iter().find(|(seen, _)| *seen == id) {
-                    let same = if *earlier == file.name {
-                        String::new()
-                    } else {
-                        format!(" as `{earlier}`")
-                    };
-                    report(Kind::Config, format!("file `{}` is listed twice{same}", file.name));
-                    continue;
-                }
-                seen.push((id, file.name.clone()));
+                seen.insert(id, file.name.clone());
                 match probe::probe(file, &text, &sheets, required) {
                     Ok((format, files)) => {
                         probed.extend(files.into_iter().map(|file| (format, file)));
@@ -156,27 +155,22 @@ pub(super) fn check_duplicates(
     }
     let files = sources.iter().flat_map(|s| s.set.files.iter().map(move |file| (s, file)));
     let mut by_size: BTreeMap<u64, Vec<(&Source, &SourceFile)>> = BTreeMap::new();
-    let mut paths: Vec<&Path> = Vec::new();
-    for (source, file) in files.filter(|(_, file)| file.sheet.is_none() || file.path.is_file()) {
+    let mut report = |message: String| {
+        let hint = "remove one, or set `ingest.duplicate_files: read`".to_owned();
+        validator.report(Kind::Data, "/ingest/transactions", message, Some(hint));
+    };
+    let (mut paths, mut by_plain_name) = (HashSet::new(), HashMap::new());
+    for (source, file) in files {
         // The sheets of a workbook are one file.
-        if paths.contains(&file.path.as_path()) {
+        if !paths.insert(&file.path) {
             continue;
         }
-        paths.push(&file.path);
+        let plain_name = file.name.trim_end_matches(".gz").trim_end_matches(".zst");
+        if let Some(other) = by_plain_name.insert(plain_name, &file.name) {
+            report(format!("`{other}` and `{}` are a file and its compressed copy", file.name));
+        }
         let size = fs::metadata(&file.path).map_or(0, |data| data.len());
         by_size.entry(size).or_default().push((source, file));
-    }
-    for (idx, path) in paths.iter().enumerate() {
-        let plain = |path: &Path| {
-            let text = path.to_string_lossy().into_owned();
-            text.trim_end_matches(".gz").trim_end_matches(".zst").to_owned()
-        };
-        if let Some(other) = paths[..idx].iter().find(|other| plain(other) == plain(path)) {
-            let [path, other] = [path, other].map(|path| path.display().to_string());
-            let message = format!("`{other}` and `{path}` are a file and its compressed copy");
-            let hint = "remove one, or set `ingest.duplicate_files: read`";
-            validator.report(Kind::Data, "/ingest/transactions", message, Some(hint.to_owned()));
-        }
     }
     for files in by_size.into_values().filter(|files| files.len() > 1) {
         let mut hashes: BTreeMap<String, &SourceFile> = BTreeMap::new();
@@ -191,13 +185,10 @@ pub(super) fn check_duplicates(
             let hash = format!("{hash} {keys:?}");
             match hashes.get(&hash) {
                 Some(earlier) if probe::has_rows(file, &source.set.text) => {
-                    let message = format!(
+                    report(format!(
                         "`{}` and `{}` have the same content: each row would count twice",
                         earlier.name, file.name
-                    );
-                    let hint = "remove one, or set `ingest.duplicate_files: read`";
-                    let pointer = "/ingest/transactions";
-                    validator.report(Kind::Data, pointer, message, Some(hint.to_owned()));
+                    ));
                 }
                 Some(_) => {}
                 None => {
@@ -230,8 +221,7 @@ fn kind(error: &ProbeError) -> Kind {
         Pattern { .. } | Suffix { .. } | Scheme(_) | Remote(RemoteError::Url { .. }) => {
             Kind::Config
         }
-        Broken { .. } => Kind::Data,
-        TableFormat { .. } => Kind::Data,
+        Broken { .. } | TableFormat { .. } => Kind::Data,
         NoMatch { .. } | EmptyFolder(_) | NothingRemote(_) | Remote(_) | Io { .. } => Kind::Input,
     }
 }

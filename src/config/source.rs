@@ -1,5 +1,6 @@
 //! Resolves source files and checks the mapped columns against their headers and footers.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use polars::prelude::DataType;
@@ -72,7 +73,7 @@ pub(super) fn sources(
     let specs = spec.each();
     let (_, first) = specs.first()?;
     let mut sources = Vec::with_capacity(specs.len());
-    let mut seen = Vec::new();
+    let mut seen = HashMap::new();
     for (at, source) in &specs {
         let mut valid = Some(());
         if first.columns.order_id.is_some() != source.columns.order_id.is_some() {
@@ -93,7 +94,7 @@ pub(super) fn sources(
 fn bind(
     spec: &TransactionsSpec,
     at: &str,
-    seen: &mut Vec<(PathBuf, String)>,
+    seen: &mut HashMap<PathBuf, String>,
     validator: &mut Validator<'_>,
 ) -> Option<Source> {
     let text = text::text(&spec.csv, &format!("{at}/csv"), validator);
@@ -160,7 +161,7 @@ pub(super) fn lookup(
     }
     let paths = Paths { patterns: &spec.paths, workbook: &spec.workbook, at };
     let names: Vec<&str> = required.iter().map(|(_, name, _)| *name).collect();
-    let set = paths.file_set(text, &names, &mut Vec::new(), validator)?;
+    let set = paths.file_set(text, &names, &mut HashMap::new(), validator)?;
     check_columns(&set, at, &required, validator)?;
     let (key, attributes) = (spec.key.clone(), spec.attributes.clone());
     Some(LookupParams { set, key, attributes, ids: validator.sources.ids.clone() })

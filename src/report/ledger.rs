@@ -37,7 +37,8 @@ pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
     let table = table(&rows, source);
     let caption = "From the rows read to the rows accepted. Removed rows are red.";
     let row_figure = Figure::new("ledger-rows", "Rows", caption, table.clone());
-    let caption = "The same steps in money, from the rows on whose money is known. Removed money is red, added money is green: the total \
+    let caption = "The same steps in money, starting where the money of all rows is known. \
+                   Removed money is red, added money is green: the total \
                    rises when rows of returns are removed.";
     let money_figure = Figure::new("ledger-money", "Money", caption, table);
     let figures = vec![row_figure.with_chart(row_chart), money_figure.with_chart(money_chart)];

@@ -95,8 +95,8 @@ fn unparsable_rows(
     warn!("{n} of {total} rows ({}) cannot be parsed and are rejected:{details}", share(n));
     if is_escaped {
         return Ok(Some(format!(
-            "records with backslashes have too many or too few fields: quotes must be doubled, \\\" is \
-             not read:{details}"
+            "records with backslashes have too many or too few fields: quotes must be doubled, \
+             \\\" is not read:{details}"
         )));
     }
     let bound = p.ingest.max_rejected.or((total >= MIN_ROWS).then_some(MAX_REJECTED));
@@ -117,7 +117,7 @@ pub(super) fn negative_orders(p: &Pipeline, facts: &OrderFacts) -> PolarsResult<
     let zero = || lit(0).cast(DataType::Int128);
     let is_negative = col(MONEY).lt(zero()).and(col(RETURNED).not());
     let is_positive_return = col(MONEY).gt(zero()).and(col(RETURNED));
-    let returns = facts.accepted().filter(is_positive_return).collect()?;
+    let returns = orders_where(facts, is_positive_return)?;
     if returns.height() > 0 {
         return Ok(Some(format!(
             "{} returns have positive money, which would be added; first: {}\n  returns must have \
@@ -126,9 +126,7 @@ pub(super) fn negative_orders(p: &Pipeline, facts: &OrderFacts) -> PolarsResult<
             describe_order(&returns)?
         )));
     }
-    let orders = facts.accepted().filter(is_negative);
-    let sorted = orders.sort([DAY, CUSTOMER_ID, ORDER_ID], SortMultipleOptions::default());
-    let negative = sorted.collect()?;
+    let negative = orders_where(facts, is_negative)?;
     if negative.height() == 0 {
         return Ok(None);
     }
@@ -161,6 +159,13 @@ pub(crate) fn describe_negative(orders: u64, example: &str) -> String {
          `clean: cancellations` treats them as returns, `keep_positive` rejects the lines, and \
          `rfm.negative_orders: count` counts them"
     )
+}
+
+/// The accepted orders that fulfil a condition, sorted by day, so that the first is the same in
+/// every run.
+fn orders_where(facts: &OrderFacts, condition: Expr) -> PolarsResult<DataFrame> {
+    let orders = facts.accepted().filter(condition);
+    orders.sort([DAY, CUSTOMER_ID, ORDER_ID], SortMultipleOptions::default()).collect()
 }
 
 /// The first order of a frame of order facts.
@@ -296,15 +301,14 @@ fn lines_after_files(
 
 /// The accepted lines after a day, with the first of them.
 fn describe_later(facts: &OrderFacts, day: NaiveDate, what: &str) -> PolarsResult<Option<String>> {
-    let later = facts.accepted().filter(col(DAY).gt(lit(day).cast(DataType::Date)));
-    let sorted = later.sort([DAY, CUSTOMER_ID, ORDER_ID], SortMultipleOptions::default());
-    let later = sorted.collect()?;
+    let later = orders_where(facts, col(DAY).gt(lit(day).cast(DataType::Date)))?;
     if later.height() == 0 {
         return Ok(None);
     }
     let lines = later.column(LINES)?.cast(&DataType::Int64)?.i64()?.sum().unwrap_or(0);
     let example = describe_order(&later)?;
     Ok(Some(format!(
-        "{lines} lines are {what}; first: {example}; check `csv.datetime_formats`, or limit days with `date_range`"
+        "{lines} lines are {what}; first: {example}; check `csv.datetime_formats`, or limit days \
+         with `date_range`"
     )))
 }
