@@ -62,7 +62,10 @@ fn steps(rows: &[Row<'_>], [removed, left]: [&str; 2], unit: f64) -> Vec<(String
             changes.into_iter().partition(|(_, change)| change.abs() >= sizes[MAX_REASONS - 1]);
         changes = shown;
         let sum = others.iter().map(|(_, change)| change).sum();
-        changes.push((format!("{} others", others.len()), sum));
+        // Reasons as large as the last shown one are shown, too, so that none may be left.
+        if !others.is_empty() {
+            changes.push((format!("{} others", others.len()), sum));
+        }
     }
     changes.insert(0, ("read".to_owned(), value(first, left)));
     changes.push(("accepted".to_owned(), value(last, left)));
