@@ -1,4 +1,4 @@
-//! Cost of ledger and rejects: the scan with both, beside the bare group-by of accepted lines.
+//! Cost of ledger and rejects: the scan with both, beside the scan alone.
 //!
 //! Ten million lines: UCI Online Retail eighteen times, each time with other customers and orders.
 //! Skipped without `$CUSTSEG_REFERENCE_DATA`.
@@ -12,12 +12,11 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use custseg::clean::{self, MarkedLines, Pairs};
-use custseg::columns::{CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, QUANTITY, REASON};
 use custseg::config::{self, Request};
-use custseg::ingest::{self, Reading};
+use custseg::ingest::{self, Grain};
 use custseg::orders::{self, ledger};
 use custseg::pipeline::Pipeline;
-use custseg::progress::Silent;
+use custseg::progress::{ScanObserver, Silent};
 use custseg::session::Session;
 use polars::prelude::*;
 
@@ -54,21 +53,11 @@ fn load(folder: &Path, file: &str, set: &[&str]) -> Pipeline {
         .expect("the shipped pipeline is valid")
 }
 
-/// The plan of the lines with their outcomes.
+/// The lines with their outcomes, one for each row.
 fn marked(p: &Pipeline) -> MarkedLines {
-    let lines = ingest::lines(&p.ingest, Reading::Rows, Arc::new(Silent)).expect("a plan");
-    clean::mark(&p.clean, lines, None).expect("a plan")
-}
-
-/// The accepted lines, grouped: the minimum for recency, frequency and monetary value.
-fn bare(p: &Pipeline) -> DataFrame {
-    let sums =
-        [col(QUANTITY).sum(), col(MONEY).cast(DataType::Int128).sum(), col(ORDERED_AT).max()];
-    let accepted = marked(p).frame.filter(col(REASON).is_null());
-    let grouped = accepted.group_by([col(CUSTOMER_ID), col(ORDER_ID), col(DAY)]).agg(sums);
-    let plans = vec![grouped.logical_plan];
-    let frames = LazyFrame::collect_all_with_engine(plans, Engine::Streaming, OptFlags::default());
-    frames.expect("a scan").swap_remove(0)
+    let observer: Arc<dyn ScanObserver> = Arc::new(Silent);
+    let lines = ingest::lines(&p.ingest, Grain::Rows, &observer).expect("lines");
+    clean::mark(&p.clean, lines, None).expect("lines")
 }
 
 /// The same with ledger and rejects.
@@ -100,7 +89,6 @@ fn ledger_and_rejects(c: &mut Criterion) {
         let mut group = c.benchmark_group(file);
         group.sample_size(10);
         let p = load(folder.path(), file, &[]);
-        group.bench_function("bare", |b| b.iter(|| bare(&p)));
         group.bench_function("grouped", |b| {
             b.iter(|| Session::open(&p, Arc::new(Silent)).facts().map(|_| ()).expect("a scan"))
         });

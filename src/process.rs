@@ -102,7 +102,7 @@ fn restart_with_variables(machine: &Machine) -> Result<(), Error> {
         settings.push(("POLARS_OOC_MEMORY_BUDGET_MB".to_owned(), mebibytes.to_string()));
     }
     let required = !settings.is_empty();
-    settings.extend(arenas(machine.threads));
+    settings.extend(allocator(machine.threads));
     if std::env::var_os(INTERVALS).is_none() {
         settings.push((INTERVALS.to_owned(), "1".to_owned()));
     }
@@ -114,18 +114,24 @@ fn restart_with_variables(machine: &Machine) -> Result<(), Error> {
     if required { Err(error) } else { Ok(()) }
 }
 
-/// One memory arena per core, unless the environment sets their number. By default glibc creates
-/// eight, and memory that is freed in one cannot be reused by another: a run needs a third more.
-fn arenas(threads: Option<u16>) -> Option<(String, String)> {
-    const ARENAS: &str = "MALLOC_ARENA_MAX";
-    if !cfg!(target_env = "gnu") || std::env::var_os(ARENAS).is_some() {
-        return None;
+/// Settings of glibc's allocator that the environment does not set.
+///
+/// One arena per core: by default there are eight, and memory that is freed in one cannot be reused
+/// by another, so a run needs a third more. Memory of chunks is kept for the next chunk: returning
+/// it to the system and getting it back takes a tenth of a scan.
+fn allocator(threads: Option<u16>) -> Vec<(String, String)> {
+    if !cfg!(target_env = "gnu") {
+        return Vec::new();
     }
-    let cores = match threads {
-        Some(threads) => usize::from(threads),
-        None => thread::available_parallelism().ok()?.get(),
-    };
-    Some((ARENAS.to_owned(), cores.to_string()))
+    let cores = threads.map(usize::from);
+    let cores = cores.or_else(|| Some(thread::available_parallelism().ok()?.get()));
+    let settings = [
+        ("MALLOC_ARENA_MAX", cores),
+        ("MALLOC_MMAP_THRESHOLD_", Some(32 << 20)),
+        ("MALLOC_TRIM_THRESHOLD_", Some(64 << 20)),
+    ];
+    let unset = settings.into_iter().filter(|(name, _)| std::env::var_os(name).is_none());
+    unset.filter_map(|(name, value)| Some((name.to_owned(), value?.to_string()))).collect()
 }
 
 /// Replaces the process by a new one. Returns only if that fails.

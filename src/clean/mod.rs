@@ -6,7 +6,7 @@ use polars::prelude::*;
 
 use crate::columns::{CUSTOMER_ID, QUANTITY, REASON, SOURCE_FILE, SOURCE_ROW};
 use crate::ingest::cell::is_empty_cell;
-use crate::ingest::{self, Fault, Lines, PromisedRows, outcomes};
+use crate::ingest::{self, ChunkedLines, Fault, Lines, outcomes};
 
 mod duplicates;
 pub mod predicate;
@@ -44,15 +44,13 @@ impl Reason {
 /// Columns as in [`Lines`], with `reason` extended to all steps: an index into
 /// [`MarkedLines::reasons`], null if the line is accepted.
 pub struct MarkedLines {
-    pub frame: LazyFrame,
+    pub lines: ChunkedLines,
     /// The meaning of the codes in `reason`, in the order of the steps.
     pub reasons: Vec<Reason>,
     /// Order id prefix of accepted cancellations, and how they are treated.
     pub returns: Option<(String, ReturnPolicy)>,
     /// Source cells that the rejects keep: column name in the rejects, and column of the lines.
     pub kept: Vec<(String, String)>,
-    /// The rows that the plan must return.
-    pub promised: PromisedRows,
     pub has_whole_quantities: bool,
 }
 
@@ -70,8 +68,7 @@ fn is_return(returns: Option<&(String, ReturnPolicy)>) -> Expr {
 /// Marks every line with the first reason that applies to it. `pairs` lists the returns without a
 /// purchase if returns are matched; without `pairs` no return is rejected for that.
 pub fn mark(steps: &[Step], lines: Lines, pairs: Option<&Pairs>) -> PolarsResult<MarkedLines> {
-    let mut frame = lines.frame;
-    let schema = frame.collect_schema()?;
+    let schema = lines.lines.schema()?;
     let returns = steps
         .iter()
         .find_map(Step::kept_returns)
@@ -85,11 +82,12 @@ pub fn mark(steps: &[Step], lines: Lines, pairs: Option<&Pairs>) -> PolarsResult
         has_money,
     };
     let reasons = lines.faults.into_iter().map(unparsable).collect();
-    let mut marker = Marker { frame, reasons, pending: Vec::new() };
+    let mut marker = Marker { lines: lines.lines, reasons, pending: Vec::new() };
     for (position, step) in steps.iter().enumerate() {
         // A line that an earlier step rejected is not the original of a duplicate.
         if matches!(step, Step::DropDuplicates(_)) {
             marker.flush();
+            marker.lines.hold_all();
         }
         let is_return = is_return(returns.as_ref());
         for (reason, predicate) in step.rejections(is_return, &schema, &lines.carried) {
@@ -110,20 +108,18 @@ pub fn mark(steps: &[Step], lines: Lines, pairs: Option<&Pairs>) -> PolarsResult
         marker.reject(reason, is_unmatched);
     }
     marker.flush();
-    // CSV chunks can be read only once, so all consumers share the cached result.
     Ok(MarkedLines {
-        frame: marker.frame.cache(),
+        lines: marker.lines,
         reasons: marker.reasons,
         returns,
         kept: lines.kept,
-        promised: lines.promised,
         has_whole_quantities: schema.get(QUANTITY).is_some_and(DataType::is_integer),
     })
 }
 
 /// Collects consecutive rowwise predicates into one expression.
 struct Marker {
-    frame: LazyFrame,
+    lines: ChunkedLines,
     reasons: Vec<Reason>,
     pending: Vec<(u8, Expr)>,
 }
@@ -138,7 +134,7 @@ impl Marker {
     fn flush(&mut self) {
         if !self.pending.is_empty() {
             let code = outcomes::first_match(std::mem::take(&mut self.pending));
-            self.frame = self.frame.clone().with_column(col(REASON).fill_null(code).alias(REASON));
+            self.lines.add_column(&col(REASON).fill_null(code).alias(REASON));
         }
     }
 }

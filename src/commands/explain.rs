@@ -10,7 +10,6 @@ use crate::checks;
 use crate::clean::Step;
 use crate::columns::*;
 use crate::error::Error;
-use crate::ingest::Reading;
 use crate::orders::{self, OrderFacts};
 use crate::pipeline::Pipeline;
 use crate::rfm;
@@ -45,25 +44,27 @@ pub(super) fn plan(p: &Pipeline, to: Option<&str>, out: &mut impl Write) -> Resu
 pub(super) fn explain(p: &Pipeline, out: &mut impl Write) -> Result<(), Error> {
     let engine = Error::engine;
     let session = Session::open(p, log::observer());
-    let mut lines = session.lines(Reading::Headers)?;
-    let schema = lines.frame.collect_schema().map_err(engine("ingest"))?;
+    let schema = session.lines(session.grain()?)?.lines.schema().map_err(engine("ingest"))?;
     writeln!(out, "# ingest: one row per source row\n{}\n", describe(&schema))?;
-    let mut marked = session.marked_lines(Reading::Headers, None)?;
-    let schema = marked.frame.collect_schema().map_err(engine("clean"))?;
+    let marked = session.marked_lines(session.grain()?, None)?;
+    let schema = marked.lines.schema().map_err(engine("clean"))?;
     writeln!(out, "# clean: the same rows with their outcomes\n{}", describe(&schema))?;
     for (code, reason) in marked.reasons.iter().enumerate() {
         writeln!(out, "  reason {code}: {}: {}", reason.step, reason.reason)?;
     }
     let rejects = reject_names(p, Path::new("rejects.parquet"));
     let line_metrics = checks::line_metrics(&p.checks)?;
-    let plan = orders::explain(&marked, &line_metrics, extra_aggregates(p), &rejects)
+    let plans = orders::explain(&marked, &line_metrics, extra_aggregates(p), &rejects)
         .map_err(engine("orders"))?;
     writeln!(
         out,
-        "\n# orders: the one scan. REJECTS writes the rejected rows, the group-by makes the order facts\n{plan}\n"
+        "\n# orders: the plans of the scan: of a chunk of each file, then of all results"
     )?;
+    for (name, plan) in plans {
+        writeln!(out, "\n{name}\n{plan}")?;
+    }
     let facts = describe(&OrderFacts::schema());
-    writeln!(out, "# orders: one row per customer, order, day and outcome\n{facts}\n")?;
+    writeln!(out, "\n# orders: one row per customer, order, day and outcome\n{facts}\n")?;
     for (stage, schema) in later_stages(p) {
         writeln!(out, "# {stage}: one row per snapshot and customer\n{}\n", describe(&schema))?;
     }

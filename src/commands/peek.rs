@@ -10,7 +10,7 @@ use super::table::{draw, plain};
 use crate::cli::Stage;
 use crate::columns::{CUSTOMER_ID, DAY, ORDER_ID, REASON};
 use crate::error::Error;
-use crate::ingest::{Reading, scan_error};
+use crate::ingest::{Grain, scan_error};
 use crate::orders;
 use crate::pipeline::Pipeline;
 use crate::session::{SegmentedRun, Session};
@@ -45,14 +45,14 @@ pub(super) fn peek(
 }
 
 fn lines(session: &Session<'_>, stage: Stage, rows: usize) -> Result<DataFrame, Error> {
-    let frame = if stage == Stage::Ingest {
-        session.lines(Reading::Rows)?.frame
+    let lines = if stage == Stage::Ingest {
+        session.lines(Grain::Rows)?.lines
     } else {
         let pairs = session.pairs()?;
-        session.marked_lines(Reading::Rows, pairs.as_ref())?.frame
+        session.marked_lines(Grain::Rows, pairs.as_ref())?.lines
     };
     let limit = IdxSize::try_from(rows).unwrap_or(IdxSize::MAX);
-    orders::first_lines(frame, limit).map_err(scan_error(&session.pipeline().ingest))
+    orders::first_lines(&lines, limit).map_err(scan_error(&session.pipeline().ingest))
 }
 
 fn facts(session: &Session<'_>) -> Result<DataFrame, Error> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use polars::prelude::*;
 
+use super::LinePlan;
 use super::outcomes::map_columns;
 
 /// Index of the file among all files of the run; u32.
@@ -15,6 +16,13 @@ pub(super) const ROW_COLUMN: &str = "custseg.source_row";
 pub(super) const TEXT_COLUMN: &str = "custseg.text";
 /// Index of a bad CSV record's fault in `RECORD_FAULTS`, null for a good one; u8.
 pub(super) const FAULT_COLUMN: &str = "custseg.fault";
+
+/// Number of rows of a run; u32.
+pub(super) const LINES_COLUMN: &str = "custseg.lines";
+/// Sum of the quantities of a run, null if none is known; i64.
+pub(super) const UNITS_COLUMN: &str = "custseg.units";
+/// Sum of the money of a run, null if it cannot be parsed; i64.
+pub(super) const MONEY_COLUMN: &str = "custseg.money.sum";
 
 pub(super) const DATETIME: DataType = DataType::Datetime(TimeUnit::Microseconds, None);
 
@@ -139,7 +147,13 @@ impl ParsedCell {
         !matches!(self.parser, CellParser::Functions { fault: None, .. })
     }
 
-    /// Parses the distinct cells of a chunk. Returns the values and, if a cell can be at fault, the
+    /// Names of the columns with the values and the fault codes.
+    pub(super) fn parsed_names(&self) -> Vec<String> {
+        let fault = self.can_fail().then(|| fault_name(self.name));
+        [value_name(self.name)].into_iter().chain(fault).collect()
+    }
+
+    /// Parses cells, such as the distinct ones of a chunk. Returns the values and, if a cell can be at fault, the
     /// fault codes.
     pub(super) fn apply(&self, cells: &Column) -> PolarsResult<Vec<Column>> {
         let (value_name, fault_name) = (value_name(self.name), fault_name(self.name));
@@ -213,14 +227,12 @@ fn once_if_constant(
 }
 
 /// Adds the values and fault codes of parsed cells to a plan that has their source columns.
-pub(super) fn with_parsed(plan: LazyFrame, cells: &[Arc<ParsedCell>]) -> LazyFrame {
+pub(super) fn with_parsed(plan: LinePlan, cells: &[Arc<ParsedCell>]) -> LinePlan {
     let prepared: Vec<Expr> = cells.iter().filter_map(|cell| cell.prepared()).collect();
-    let plan = if prepared.is_empty() { plan } else { plan.with_columns(prepared) };
     let (values, faults): (Vec<Expr>, Vec<Option<Expr>>) =
         cells.iter().map(|cell| cell.exprs()).unzip();
     let faults: Vec<Expr> = faults.into_iter().flatten().collect();
-    let plan = if values.is_empty() { plan } else { plan.with_columns(values) };
-    if faults.is_empty() { plan } else { plan.with_columns(faults) }
+    plan.with_columns(prepared).with_columns(values).with_columns(faults)
 }
 
 /// Whether a value is null or empty text.

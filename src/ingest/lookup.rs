@@ -6,11 +6,9 @@ use std::sync::Arc;
 use polars::prelude::*;
 
 use super::cell::common_type;
-use super::scan::{self, Reading};
-use super::text::{CsvScan, ReadCount};
-use super::{FileSet, Format, IdFormat, ReadError, SourceFile};
+use super::{FileSet, IdFormat, ReadError, SourceFile, chunk_source, scan};
 use crate::columns::N;
-use crate::progress::Silent;
+use crate::progress::{ScanObserver, Silent};
 
 #[derive(Debug, Clone)]
 pub struct LookupParams {
@@ -68,32 +66,20 @@ impl LookupTable {
 impl LookupParams {
     fn read_file(&self, file: &SourceFile, key_name: &str) -> PolarsResult<DataFrame> {
         let columns = [slice::from_ref(&self.key), &self.attributes].concat();
-        let count = Arc::new(ReadCount::default());
-        let rows = match self.set.format {
-            Format::Csv => CsvScan {
-                file: file.clone(),
-                text: self.set.text.clone(),
-                texts: columns.into_iter().filter(|name| !file.is_partition(name)).collect(),
-                cells: Vec::new(),
-                count: count.clone(),
-                observer: Arc::new(Silent),
-            }
-            .plan()?,
-            Format::Parquet | Format::Workbook => {
-                let wanted = |name: &str| columns.iter().any(|column| column == name);
-                scan::rows(&self.set, file, wanted, Reading::Rows)?.0
-            }
-        };
+        let columns: Vec<String> =
+            columns.into_iter().filter(|name| !file.is_partition(name)).collect();
+        let observer: Arc<dyn ScanObserver> = Arc::new(Silent);
+        let source = chunk_source::open(&self.set, file, columns, &observer);
+        let rows = chunk_source::read_all(&*source)?;
+        if let Some(error) = source.first_bad() {
+            return Err(error.into());
+        }
         let attribute = |name: &String| {
             col(name).cast(common_type(self.set.files.iter().filter_map(|file| file.dtype(name))))
         };
         let key = self.ids.spelled(col(&self.key), file.bytes(&self.key));
         let mut selected = vec![key.alias(key_name)];
         selected.extend(self.attributes.iter().map(attribute));
-        let frame = scan::with_partitions(rows, file).select(selected).collect()?;
-        match count.first_bad() {
-            Some(error) => Err(error.into()),
-            None => Ok(frame),
-        }
+        rows.lazy().with_columns(scan::partitions(file)).select(selected).collect()
     }
 }

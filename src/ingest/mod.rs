@@ -1,18 +1,20 @@
-//! `ingest`: source files → [`Lines`], a plan with the pipeline's own columns. No row is read here.
+//! `ingest`: source files → [`Lines`], plans with the pipeline's own columns. No row is read here.
 //!
-//! `discover` finds files, [`probe`] reads their headers and footers. [`scan`] makes one plan of the
-//! checked files. In it, `text` reads CSV (cut into `chunks` of `records`, whose distinct cells
+//! `discover` finds files, [`probe`] reads their headers and footers. [`scan`] makes a plan for each
+//! of the checked files. In it, `text` reads CSV (cut into `chunks` of `records`, whose distinct cells
 //! `dict_column` collects), [`schema_mapping`] maps source columns to the pipeline's, `parse` (with
 //! `numbers`, `timestamps` and `ids`) parses cells and marks faults, and [`rates`] converts foreign
 //! money. The rules of `clean` are not applied here.
 
-use polars::prelude::{DataType, Expr, Float64Chunked, IntoColumn, LazyFrame, lit};
+use polars::prelude::{DataType, Expr, Float64Chunked, IntoColumn, lit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::columns::CUSTOMER_ID;
 
 pub mod cell;
+pub mod chunk_source;
+pub mod chunked_lines;
 mod chunks;
 mod decimal;
 mod dict_column;
@@ -26,6 +28,7 @@ pub mod parse;
 pub mod probe;
 pub mod rates;
 mod records;
+pub(crate) mod runs;
 pub mod scan;
 pub mod schema_mapping;
 pub mod source;
@@ -35,12 +38,15 @@ mod timestamps;
 pub mod workbook;
 
 pub use cell::NullValues;
+pub use chunk_source::ChunkSource;
+pub use chunked_lines::{ChunkedLines, FileLines, LinePlan};
 pub use chunks::ReadError;
 pub use fault::Fault;
 pub use ids::{IdCase, IdFormat};
 pub use lookup::{LookupParams, LookupTable};
 pub use rates::Rates;
-pub use scan::{PromisedRows, Reading, lines, scan_error};
+pub use runs::Grain;
+pub use scan::{lines, scan_error};
 pub use source::{
     Columns, FileSet, Format, LineAmount, NumberFormat, OnBadRow, Sheet, Source, SourceFile,
     TextFormat,
@@ -171,26 +177,28 @@ fn exact_quotient(value: Expr, scale: u8) -> Expr {
     value.cast(DataType::Float64) / divisor
 }
 
-/// The order lines as a plan, one row a source row.
+/// The order lines as plans, one row a source row or a run of them.
 ///
 /// | column | type | null if |
 /// |---|---|---|
-/// | `source_file`, `source_row` | u32 | never |
+/// | `source_file`, `source_row` | u32, of the first row | never |
+/// | `lines` | u32, the number of source rows | never |
 /// | `customer_id` | text or i64, as in the sources | empty |
 /// | `order_id` | text or i64 | not mapped |
 /// | `product_id`, `category` | text or i64; absent if unread | not mapped |
 /// | `ordered_at` | datetime\[μs\] | unparsed |
 /// | `day` | date | unparsed |
-/// | `quantity` | i64, or f64 if quantities may be fractional | not mapped |
-/// | `unit_price`, `amount` | i64, minor units of the line's currency | the other one is mapped |
+/// | `quantity` | i64, or f64 if quantities may be fractional; of the first row | not mapped |
+/// | `unit_price`, `amount` | i64, minor units of the line's currency; of the first row | the other one is mapped |
+/// | `units` | i64, the sum of the quantities as they are read | none is known |
 /// | `currency` | text | not mapped |
-/// | `money` | i64, minor units of the pipeline's currency | it cannot be parsed |
+/// | `money` | i64, the sum in minor units of the pipeline's currency | it cannot be parsed |
 /// | `text` | text of a bad CSV record | the record is good |
 /// | `reason` | u8, an index into [`Lines::faults`] | the row can be parsed |
 ///
 /// The carried columns follow.
 pub struct Lines {
-    pub frame: LazyFrame,
+    pub lines: ChunkedLines,
     /// The meaning of the codes in `reason`, and whether the money of such lines is known.
     pub faults: Vec<(Fault, bool)>,
     /// Source columns that the plan carries under [`schema_mapping::carried_name`]: the inspected
@@ -198,6 +206,4 @@ pub struct Lines {
     pub carried: Vec<String>,
     /// Columns that the rejects keep of a row: name in the rejects, name in the plan.
     pub kept: Vec<(String, String)>,
-    /// The rows that the plan must return.
-    pub promised: PromisedRows,
 }

@@ -218,16 +218,14 @@ pub(super) fn number_of_workbook(
 /// quantity · unit price in minor units, rounded half away from zero. Quantities are whole
 /// multiples of 10^-`scale`, 0 or [`QUANTITY_SCALE`]. Null if a factor is null or the product
 /// exceeds [`MONEY_LIMIT`].
-pub(super) fn product(quantity: Expr, unit_price: Expr, scale: u8) -> Expr {
-    map_columns(vec![quantity, unit_price], DataType::Int64, move |columns| {
-        let (quantities, prices) = (columns[0].i64()?, columns[1].i64()?);
-        let products = if scale == 0 {
-            products(quantities, prices, |quantity, price| quantity.wrapping_mul(price), 1.0)
-        } else {
-            products(quantities, prices, fractional_product, UNIT as f64)
-        };
-        Ok(products.with_name(quantities.name().clone()).into_column())
-    })
+pub(super) fn product(quantity: &Column, unit_price: &Column, scale: u8) -> PolarsResult<Column> {
+    let (quantities, prices) = (quantity.i64()?, unit_price.i64()?);
+    let products = if scale == 0 {
+        products(quantities, prices, |quantity, price| quantity.wrapping_mul(price), 1.0)
+    } else {
+        products(quantities, prices, fractional_product, UNIT as f64)
+    };
+    Ok(products.into_column())
 }
 
 /// One unit of a quantity that may be fractional.
@@ -324,10 +322,9 @@ mod tests {
             (9_000_000_000_000_000, 1_000_000_000, None),
             (1, 1, Some(0)),
         ] {
-            let frame = df!["q" => [quantity], "p" => [price]].unwrap();
-            let product = product(col("q"), col("p"), QUANTITY_SCALE).alias("m");
-            let frame = frame.lazy().select([product]).collect().unwrap();
-            assert_eq!(frame.column("m").unwrap().i64().unwrap().get(0), expected);
+            let [quantity, price] = [quantity, price].map(|x| Column::new("x".into(), [x]));
+            let product = product(&quantity, &price, QUANTITY_SCALE).unwrap();
+            assert_eq!(product.i64().unwrap().get(0), expected);
         }
     }
 }

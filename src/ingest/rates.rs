@@ -10,9 +10,9 @@ use chrono::{Datelike, NaiveDate};
 use csv::StringRecord;
 use polars::prelude::*;
 
-use super::SourceFile;
 use super::fault::{MONEY_LIMIT, MONEY_OUT_OF_RANGE, NO_RATE};
 use super::parse::YEARS;
+use super::{LinePlan, SourceFile};
 use crate::columns::{CURRENCY, DAY, MONEY, RATE, REASON};
 
 /// A rate of 1.
@@ -54,7 +54,7 @@ impl Rates {
 
     /// Converts `money` to the pipeline's currency and marks lines without a rate. `code` returns
     /// the code of a fault.
-    pub(super) fn convert(&self, lines: LazyFrame, code: impl Fn(&str) -> u8) -> LazyFrame {
+    pub(super) fn convert(&self, lines: LinePlan, code: impl Fn(&str) -> u8) -> LinePlan {
         let last = || lit(self.last).cast(DataType::Date);
         let day = when(col(DAY).gt(last())).then(last()).otherwise(col(DAY));
         let is_own = col(CURRENCY).is_null().or(col(CURRENCY).eq(lit(self.own.as_str())));
@@ -77,7 +77,7 @@ impl Rates {
         let keys = [col(CURRENCY), col(RATE_DAY)];
         lines
             .with_column(day.alias(RATE_DAY))
-            .join(self.daily.clone().lazy(), keys.clone(), keys, JoinArgs::new(JoinType::Left))
+            .left_join(self.daily.clone(), keys.to_vec())
             .with_column(rate.alias(RATE))
             .with_column(reason.alias(REASON))
             .with_column(money.alias(MONEY))

@@ -1,129 +1,88 @@
-//! One plan of all files. Each file has a row index of its own, since the index that Polars adds to
-//! a scan of several files continues over them.
+//! The lines of all files, as a plan per chunk. Each file has row numbers of its own.
 
 use std::sync::Arc;
 
 use polars::prelude::*;
 
-use super::cell::{FILE_COLUMN, ROW_COLUMN, with_parsed};
+use super::cell::{FILE_COLUMN, ParsedCell, with_parsed};
+use super::chunk_source::{self, ChunkSource, RunSource};
+use super::runs::LineNumbers;
 use super::schema_mapping::RowMapper;
-use super::text::{CsvScan, ReadCount};
-use super::{Fault, FileSet, Format, IngestParams, Lines, ReadError, SourceFile, workbook};
+use super::text::{CsvScan, CsvSource};
+use super::{
+    ChunkedLines, Fault, FileLines, Format, Grain, IngestParams, LinePlan, Lines, ReadError,
+    SourceFile,
+};
 use crate::error::Error;
 use crate::progress::ScanObserver;
 
-/// How much of the source a plan covers.
-#[derive(Debug, Clone, Copy)]
-pub enum Reading {
-    /// All rows. Workbooks are read immediately, since Polars has no lazy scan for them.
-    Rows,
-    /// Headers and footers. Workbooks have no rows in the plan.
-    Headers,
-}
-
-/// The rows that a scan must return: those of footers and workbooks, and the records read of CSV.
-#[derive(Debug, Clone, Default)]
-pub struct PromisedRows {
-    rows: u64,
-    /// One count for each CSV file. They grow while the plan runs.
-    records: Vec<Arc<ReadCount>>,
-}
-
-impl PromisedRows {
-    /// Compares with the rows that arrived: the engine must not lose a chunk. An error has both
-    /// numbers.
-    pub fn reconcile(&self, arrived: u64) -> Result<(), String> {
-        let promised = self.rows + self.records.iter().map(|count| count.records()).sum::<u64>();
-        if promised == arrived {
-            Ok(())
-        } else {
-            Err(format!("the source has {promised} rows, but {arrived} arrived"))
-        }
-    }
-}
-
-/// The plan of all lines of all files.
+/// The lines of all files. No row is read yet.
 pub fn lines(
     params: &IngestParams,
-    reading: Reading,
-    observer: Arc<dyn ScanObserver>,
+    grain: Grain,
+    observer: &Arc<dyn ScanObserver>,
 ) -> PolarsResult<Lines> {
     let mapper = RowMapper::new(params);
-    let (mut plans, mut promised) = (Vec::new(), PromisedRows::default());
+    let mut files = Vec::new();
     for (parsed, idx) in mapper.files.iter().zip(0u32..) {
-        let (source, file) = (parsed.source, parsed.file);
+        let file = parsed.file;
+        let (numbers, others): (Vec<_>, Vec<_>) =
+            parsed.cells.iter().cloned().partition(|cell| LineNumbers::is_number(cell));
         // Keys of the path are no columns of the reader.
-        let (of_path, of_file): (Vec<_>, Vec<_>) =
-            parsed.cells.iter().cloned().partition(|c| file.is_partition(&c.source_column));
-        let cells = match source.set.format {
-            Format::Csv => {
-                let count = Arc::new(ReadCount::default());
-                promised.records.push(count.clone());
-                CsvScan {
-                    file: file.clone(),
-                    text: source.set.text.clone(),
-                    texts: mapper.text_columns(parsed),
-                    cells: of_file,
-                    count,
-                    observer: observer.clone(),
-                }
-                .plan()?
-            }
-            Format::Parquet | Format::Workbook => {
-                let wanted = |name: &str| params.reads(source, name);
-                let (plan, height) = rows(&source.set, file, wanted, reading)?;
-                promised.rows += height;
-                with_parsed(plan, &of_file)
-            }
+        let is_of_path = |cell: &Arc<ParsedCell>| file.is_partition(&cell.source_column);
+        let is_parsed_by_reader =
+            parsed.source.set.format == Format::Csv && !numbers.iter().any(is_of_path);
+        let texts = mapper.text_columns(parsed);
+        let numbers = LineNumbers { cells: numbers, quantity_scale: params.quantity_scale, grain };
+        let (chunks, unparsed): (Arc<dyn ChunkSource>, _) = if is_parsed_by_reader {
+            let (of_path, cells) = others.into_iter().partition(is_of_path);
+            let chunks = CsvSource::new(CsvScan {
+                file: file.clone(),
+                text: parsed.source.set.text.clone(),
+                texts,
+                cells,
+                numbers: Some(numbers),
+                observer: observer.clone(),
+            });
+            (Arc::new(chunks), of_path)
+        } else {
+            let is_parsed = |name: &String| parsed.cells.iter().any(|c| c.source_column == *name);
+            let is_number = |name: &String| numbers.cells.iter().any(|c| c.source_column == *name);
+            let names = file.columns.iter().map(|(name, _)| name);
+            let names = names.filter(|name| texts.contains(name) || is_parsed(name));
+            let names: Vec<String> = names.cloned().collect();
+            let is_key = |name: &String| texts.contains(name) || !is_number(name);
+            let keys = names.iter().filter(|name| is_key(name)).cloned().collect();
+            let rows = chunk_source::open(&parsed.source.set, file, names, observer);
+            let (partitions, observer) = (partitions(file), observer.clone());
+            (Arc::new(RunSource { rows, partitions, numbers, keys, observer }), others)
         };
-        let cells = with_partitions(cells, file);
-        let cells = with_parsed(cells, &of_path);
-        let cells = cells.with_column(lit(idx).cast(DataType::UInt32).alias(FILE_COLUMN));
-        plans.push(mapper.map_rows(cells, parsed));
-    }
-    let mut frame = concat(plans, UnionArgs { maintain_order: false, ..Default::default() })?;
-    if let Some(rates) = &params.rates {
-        frame = rates.convert(frame, |reason| mapper.faults.code(reason));
+        let plan = LinePlan::default().with_columns(partitions(file));
+        let plan = with_parsed(plan, &unparsed);
+        let plan = plan.with_column(lit(idx).cast(DataType::UInt32).alias(FILE_COLUMN));
+        let mut plan = mapper.map_rows(plan, parsed);
+        if let Some(rates) = &params.rates {
+            plan = rates.convert(plan, |reason| mapper.faults.code(reason));
+        }
+        let name = format!("{} {}", parsed.source.set.format.scan_name(), file.name);
+        files.push(FileLines { name, chunks, plan });
     }
     let RowMapper { faults, carried, kept, .. } = mapper;
     // The money of unparsed lines in foreign currencies is not converted.
     let has_money = |fault: &Fault| params.rates.is_none() && fault.leaves_money();
     let faults = faults.0.into_iter().map(|fault| (has_money(&fault), fault));
     let faults = faults.map(|(has_money, fault)| (fault, has_money)).collect();
-    Ok(Lines { frame, faults, carried, kept, promised })
+    Ok(Lines { lines: ChunkedLines { files, whole: None }, faults, carried, kept })
 }
 
-/// Adds the keys of a file's path as columns of text.
-pub(super) fn with_partitions(plan: LazyFrame, file: &SourceFile) -> LazyFrame {
+/// The keys of a file's path as columns of text.
+pub(super) fn partitions(file: &SourceFile) -> Vec<Expr> {
     let keys = file.partitions.iter().filter(|(key, _)| file.is_partition(key));
-    let columns: Vec<Expr> = keys
-        .map(|(key, value)| match value {
-            Some(value) => lit(value.as_str()).alias(key),
-            None => lit(NULL).cast(DataType::String).alias(key),
-        })
-        .collect();
-    if columns.is_empty() { plan } else { plan.with_columns(columns) }
-}
-
-/// The plan of the unparsed rows of a Parquet file or a workbook, and their number.
-pub(super) fn rows(
-    set: &FileSet,
-    file: &SourceFile,
-    wanted: impl Fn(&str) -> bool,
-    reading: Reading,
-) -> PolarsResult<(LazyFrame, u64)> {
-    if set.format == Format::Parquet {
-        let row_index = Some(RowIndex { name: ROW_COLUMN.into(), offset: 1 });
-        // Polars would let a key of the path replace a column of the file.
-        let hive_options = HiveOptions { enabled: Some(false), ..Default::default() };
-        let args = ScanArgsParquet { row_index, hive_options, glob: false, ..Default::default() };
-        let plan = LazyFrame::scan_parquet(PlRefPath::try_from_path(&file.path)?, args)?;
-        return Ok((plan, file.rows.unwrap_or(0)));
-    }
-    let frame = workbook::frame(file, wanted, reading);
-    let frame = frame.map_err(|reason| polars_err!(ComputeError: "{reason}"))?;
-    let height = frame.height() as u64;
-    Ok((frame.lazy(), height))
+    keys.map(|(key, value)| match value {
+        Some(value) => lit(value.as_str()).alias(key),
+        None => lit(NULL).cast(DataType::String).alias(key),
+    })
+    .collect()
 }
 
 /// Converts an error of the scan. Names the files, and separates faults of the data from those of

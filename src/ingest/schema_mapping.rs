@@ -7,20 +7,20 @@ use std::sync::Arc;
 use polars::prelude::*;
 
 use super::cell::{
-    DATETIME, FAULT_COLUMN, FILE_COLUMN, ParsedCell, ROW_COLUMN, TEXT_COLUMN, common_type,
-    fault_name, value_name,
+    DATETIME, FAULT_COLUMN, FILE_COLUMN, LINES_COLUMN, MONEY_COLUMN, ParsedCell, ROW_COLUMN,
+    TEXT_COLUMN, UNITS_COLUMN, common_type, fault_name, value_name,
 };
 use super::fault::{
     AMOUNT_OUT_OF_RANGE, FaultList, MONEY_OUT_OF_RANGE, NO_RATE, RECORD_FAULTS, WORKBOOK_ERROR,
 };
 use super::parse::{IdTypes, parsed_cells};
 use super::{
-    Format, IngestParams, LineAmount, RejectColumns, Source, SourceFile, ids, numbers, outcomes,
-    parse, workbook,
+    Format, IngestParams, LinePlan, RejectColumns, Source, SourceFile, ids, outcomes, parse,
+    workbook,
 };
 use crate::columns::{
-    AMOUNT, CATEGORY, CURRENCY, CUSTOMER_ID, DAY, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID,
-    QUANTITY, REASON, SOURCE_FILE, SOURCE_ROW, TEXT, UNIT_PRICE,
+    AMOUNT, CATEGORY, CURRENCY, CUSTOMER_ID, DAY, LINES, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID,
+    QUANTITY, REASON, SOURCE_FILE, SOURCE_ROW, TEXT, UNIT_PRICE, UNITS,
 };
 
 /// Name under which the plan carries a source column.
@@ -134,7 +134,7 @@ impl<'a> RowMapper<'a> {
 
     /// The plan of one file's lines, from its parsed cells. All sources get the same columns in the
     /// same order, whatever is mapped.
-    pub(super) fn map_rows(&self, frame: LazyFrame, parsed: &ParsedFile<'_>) -> LazyFrame {
+    pub(super) fn map_rows(&self, plan: LinePlan, parsed: &ParsedFile<'_>) -> LinePlan {
         let ParsedFile { source, file, cells } = parsed;
         let mut selected =
             vec![col(FILE_COLUMN).alias(SOURCE_FILE), col(ROW_COLUMN).alias(SOURCE_ROW)];
@@ -180,18 +180,10 @@ impl<'a> RowMapper<'a> {
             let dtype = common_type(self.params.files().filter_map(|file| file.dtype(name)));
             selected.push(typed(Some(name), file, &dtype).alias(carried_name(name)));
         }
-        let money = match source.columns.line_amount {
-            LineAmount::Priced { .. } => {
-                let [quantity, price] = [QUANTITY, UNIT_PRICE].map(|name| col(value_name(name)));
-                numbers::product(quantity, price, self.params.quantity_scale)
-            }
-            LineAmount::Amount { .. } => col(value_name(AMOUNT)),
-        };
-        selected.push(col(value_name(MONEY)).alias(MONEY));
-        frame
-            .with_column(money.alias(value_name(MONEY)))
-            .select(selected)
-            .with_column(parse::local_day(col(ORDERED_AT)).alias(DAY))
+        selected.push(col(LINES_COLUMN).alias(LINES));
+        selected.push(col(UNITS_COLUMN).alias(UNITS));
+        selected.push(col(MONEY_COLUMN).alias(MONEY));
+        plan.select(selected).with_column(parse::local_day(col(ORDERED_AT)).alias(DAY))
     }
 
     /// The code of a row's first fault: that of its record, then those of its cells.

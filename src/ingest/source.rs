@@ -53,6 +53,17 @@ pub enum Format {
     Workbook,
 }
 
+impl Format {
+    /// What `explain` calls the scan of a file.
+    pub(super) fn scan_name(self) -> &'static str {
+        match self {
+            Self::Csv => "CSV SCAN",
+            Self::Parquet => "PARQUET SCAN",
+            Self::Workbook => "WORKBOOK SCAN",
+        }
+    }
+}
+
 /// The sheet of a workbook that is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sheet {

@@ -1,202 +1,212 @@
-//! CSV as a plan: chunks of records become frames of text cells and parsed cells.
+//! CSV as chunks of rows: cells as text, and parsed cells.
 //!
 //! Polars' own reader reports neither bad records nor their text, and it parses every cell of every
-//! row. Its streaming engine has no public API for custom sources. The plan therefore starts from a
-//! frame of empty request rows. When a number of them has passed, one chunk is read.
+//! row.
 
-use std::ops::Range;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use polars::prelude::*;
 
 use super::cell::{FAULT_COLUMN, ParsedCell, ROW_COLUMN, TEXT_COLUMN};
-use super::chunks::{CHUNK, Chunk, Chunks, ReadError};
+use super::chunk_source::{ChunkSource, lock};
+use super::chunks::{Chunk, Chunks, ReadError};
 use super::dict_column::{DictBuilder, DictColumn};
 use super::fault::RECORD_FAULTS;
 use super::records::{self, BadRecord, CsvDialect};
-use super::{SourceFile, TextFormat};
+use super::runs::{LineNumbers, RunStarts, Runs};
+use super::{Grain, SourceFile, TextFormat};
 use crate::progress::ScanObserver;
 
-/// Request rows of one chunk: about as many as the engine passes on at a time.
-const REQUEST_ROWS: usize = 100_000;
-/// Assumed compression ratio. The last request row reads what exceeds it.
-const COMPRESSION_RATIO: u64 = 64;
-
+/// What to read of a CSV file.
 pub(super) struct CsvScan {
     pub(super) file: SourceFile,
     pub(super) text: TextFormat,
     /// Source columns to return as text.
     pub(super) texts: Vec<String>,
-    /// Columns to parse. Their text is returned only in chunks with a fault.
+    /// Columns to parse, besides those of the numbers. Their text is returned only in chunks with
+    /// a fault.
     pub(super) cells: Vec<Arc<ParsedCell>>,
-    pub(super) count: Arc<ReadCount>,
+    /// The numbers of lines, by which rows become runs. `None` for other tables.
+    pub(super) numbers: Option<LineNumbers>,
     pub(super) observer: Arc<dyn ScanObserver>,
 }
 
-/// The number of records that were read of a file, and the first bad one.
-#[derive(Debug, Default)]
-pub(super) struct ReadCount {
+/// A CSV file from which several threads take chunks. They cut it one at a time, and read the
+/// chunks in parallel.
+pub(super) struct CsvSource {
+    scan: CsvScan,
+    /// Opened by the first thread.
+    chunks: Mutex<Option<Chunks>>,
+    /// Memory of chunks that were read.
+    spare: Mutex<Vec<Vec<u8>>>,
+    /// Records read so far, including bad ones.
     records: AtomicU64,
     first_bad: Mutex<Option<(u64, ReadError)>>,
 }
 
-impl ReadCount {
-    /// Records read so far, including bad ones.
-    pub(super) fn records(&self) -> u64 {
-        self.records.load(Ordering::Relaxed)
+impl CsvSource {
+    pub(super) fn new(scan: CsvScan) -> Self {
+        let (chunks, spare, first_bad) = Default::default();
+        Self { scan, chunks, spare, records: AtomicU64::new(0), first_bad }
     }
 
-    pub(super) fn first_bad(&self) -> Option<ReadError> {
-        lock(&self.first_bad).as_ref().map(|(_, error)| error.clone())
-    }
-
-    fn add_bad(&self, row: u64, bad: &BadRecord, name: &str) {
+    fn add_bad(&self, row: u64, bad: &BadRecord) {
         let mut first = lock(&self.first_bad);
         if first.as_ref().is_none_or(|(earlier, _)| row < *earlier) {
             let reason = format!("row {row} has {}: {}", RECORD_FAULTS[bad.fault], bad.text);
-            *first = Some((row, ReadError::broken(name, bad.line, reason)));
+            *first = Some((row, ReadError::broken(&self.scan.file.name, bad.line, reason)));
+        }
+    }
+
+    /// The next chunk, in memory that was used before.
+    fn next_chunk(&self) -> Result<Option<Chunk>, ReadError> {
+        let spare = lock(&self.spare).pop().unwrap_or_default();
+        match &mut *lock(&self.chunks) {
+            Some(chunks) => chunks.next(spare),
+            none => {
+                let CsvScan { file: SourceFile { path, name, .. }, text, .. } = &self.scan;
+                none.insert(Chunks::open(path, name, text.separator)?).next(spare)
+            }
         }
     }
 }
 
+impl ChunkSource for CsvSource {
+    fn next(&self) -> PolarsResult<Option<DataFrame>> {
+        let Some(chunk) = self.next_chunk()? else { return Ok(None) };
+        let CsvRows { frame, rows, first, bad } = self.scan.rows(&chunk)?;
+        self.records.fetch_add(rows as u64, Ordering::Relaxed);
+        bad.iter().for_each(|bad| self.add_bad(first + bad.index as u64, bad));
+        self.scan.observer.bytes_read(chunk.bytes.len());
+        lock(&self.spare).push(chunk.bytes);
+        Ok(Some(frame))
+    }
+
+    fn empty(&self) -> PolarsResult<DataFrame> {
+        Ok(self.scan.rows(&Chunk { first: 1, ..Chunk::default() })?.frame)
+    }
+
+    fn promised_rows(&self) -> u64 {
+        self.records.load(Ordering::Relaxed)
+    }
+
+    fn first_bad(&self) -> Option<ReadError> {
+        lock(&self.first_bad).as_ref().map(|(_, error)| error.clone())
+    }
+}
+
+/// The rows of a chunk.
+///
+/// Columns: those of the numbers, [`ROW_COLUMN`], [`TEXT_COLUMN`], [`FAULT_COLUMN`], and for each
+/// other column to read its values, fault codes and text.
+struct CsvRows {
+    /// One row for each run.
+    frame: DataFrame,
+    rows: usize,
+    /// Number of the first row.
+    first: u64,
+    /// The bad records, with their indices among the rows.
+    bad: Vec<BadRecord>,
+}
+
 impl CsvScan {
-    /// The plan of the file's records, one row each. Columns: [`ROW_COLUMN`], [`TEXT_COLUMN`],
-    /// [`FAULT_COLUMN`], the texts, and for each parsed column its values, fault codes and text.
-    pub(super) fn plan(self) -> PolarsResult<LazyFrame> {
-        let size = std::fs::metadata(&self.file.path)?.len();
-        let is_plain = self.file.name.to_lowercase().ends_with(".csv");
-        let ratio = if is_plain { 1 } else { COMPRESSION_RATIO };
-        let chunks = size.saturating_mul(ratio) as usize / CHUNK + 1;
-        let height = chunks.saturating_mul(REQUEST_ROWS).min(IdxSize::MAX as usize);
-        let name = format!("chunk requests for {}", self.file.name);
-        let requests = Column::full_null(name.into(), height, &DataType::Null);
-        let requests = DataFrame::new(height, vec![requests])?.lazy();
-        let feed = Feed::default();
-        let empty = self.frame(Chunk { first: 1, ..Chunk::default() }, &feed)?;
-        let schema = empty.schema().clone();
-        let passed = AtomicUsize::new(0);
-        let read = move |requests: DataFrame| {
-            let before = passed.fetch_add(requests.height(), Ordering::Relaxed);
-            let mut frame = empty.clone();
-            for _ in 0..requested_chunks(before..before + requests.height(), height) {
-                let Some(next) = self.next(&feed)? else { break };
-                frame = if frame.height() == 0 { next } else { frame.vstack(&next)? };
-            }
-            Ok(frame)
-        };
-        let schema = move |_: &Schema| Ok(schema.clone());
-        Ok(requests.map(read, OptFlags::STREAMING, Some(Arc::new(schema)), Some("CSV SCAN")))
+    fn cells(&self) -> impl Iterator<Item = &Arc<ParsedCell>> {
+        self.cells.iter().chain(self.numbers.iter().flat_map(|numbers| &numbers.cells))
     }
 
-    /// The frame of the next chunk, `None` at the end of the file.
-    fn next(&self, feed: &Feed) -> PolarsResult<Option<DataFrame>> {
-        let spare = lock(&feed.spare).pop().unwrap_or_default();
-        let chunk = match &mut *lock(&feed.chunks) {
-            Some(chunks) => chunks.next(spare)?,
-            none => {
-                let SourceFile { path, name, .. } = &self.file;
-                none.insert(Chunks::open(path, name, self.text.separator)?).next(spare)?
-            }
-        };
-        chunk.map(|chunk| self.frame(chunk, feed)).transpose()
-    }
-
-    /// The source columns to read: the texts, then those of the parsed cells.
-    fn column_names(&self) -> Vec<&str> {
-        let parsed = self.cells.iter().map(|cell| cell.source_column.as_str());
-        let parsed: PlIndexSet<&str> = parsed.collect();
+    /// The source columns to read.
+    fn column_names(&self) -> PlIndexSet<&str> {
+        let parsed = self.cells().map(|cell| cell.source_column.as_str());
         self.texts.iter().map(String::as_str).chain(parsed).collect()
     }
 
-    /// Reads a chunk, and returns its memory to the feed as soon as its cells are copied.
-    fn frame(&self, chunk: Chunk, feed: &Feed) -> PolarsResult<DataFrame> {
-        let position = |column: &&str| {
-            let position = self.file.columns.iter().position(|(name, _)| name == column);
-            position.ok_or_else(|| polars_err!(ColumnNotFound: "{column}"))
-        };
-        let names = self.column_names();
-        let positions = names.iter().map(position).collect::<PolarsResult<Vec<usize>>>()?;
+    fn rows(&self, chunk: &Chunk) -> PolarsResult<CsvRows> {
         // The header is record 0 and no row.
-        let header = usize::from(chunk.first == 0);
-        let rows = chunk.records - header;
-        let first_row = chunk.first.max(1);
-        let mut builders: Vec<DictBuilder> =
-            positions.iter().map(|_| DictBuilder::with_capacity(rows)).collect();
+        let rows = chunk.records - usize::from(chunk.first == 0);
+        let first = chunk.first.max(1);
+        let row_number = |row: usize| {
+            u32::try_from(first + row as u64)
+                .map_err(|_| polars_err!(ComputeError: "more than 4,294,967,295 records in a file"))
+        };
         let dialect = CsvDialect {
             name: &self.file.name,
             separator: self.text.separator,
             encoding: self.text.encoding,
             width: self.file.columns.len(),
         };
-        let push = |idx: usize, cell: &[u8]| builders[idx].push(cell);
-        let mut bad = records::read(&chunk, &dialect, &positions, push)?;
-        self.count.records.fetch_add(rows as u64, Ordering::Relaxed);
-        for bad in &mut bad {
-            bad.index -= header;
-            self.count.add_bad(first_row + bad.index as u64, bad, &self.file.name);
+        let fields = records::read(chunk, &dialect)?;
+        let names = self.column_names();
+        let dicts: Vec<DictColumn> = names
+            .iter()
+            .map(|name| {
+                let position = self.file.columns.iter().position(|(own, _)| own == name);
+                let position = position.ok_or_else(|| polars_err!(ColumnNotFound: "{name}"))?;
+                let mut cells = DictBuilder::with_capacity(rows);
+                fields.for_each(position, |text, range| cells.push(text, range));
+                cells.finish(name)
+            })
+            .collect::<PolarsResult<_>>()?;
+        let dict_of = |name: &str| {
+            let index = names.get_index_of(name);
+            index.map(|index| &dicts[index]).ok_or_else(|| polars_err!(ColumnNotFound: "{name}"))
+        };
+        let (runs, mut columns) = self.runs(rows, &fields.bad, dict_of)?;
+        let numbers = (0..rows).map(row_number).collect::<PolarsResult<Vec<u32>>>()?;
+        columns.push(Column::new(ROW_COLUMN.into(), runs.first(numbers)));
+        for column in bad_record_columns(&fields.bad, rows)? {
+            columns.push(runs.take(&column)?);
         }
-        self.observer.bytes_read(chunk.bytes.len());
-        lock(&feed.spare).push(chunk.bytes);
-        let numbers: Result<Vec<u32>, _> =
-            (first_row..first_row + rows as u64).map(u32::try_from).collect();
-        let numbers = numbers
-            .map_err(|_| polars_err!(ComputeError: "more than 4,294,967,295 records in a file"))?;
-        let dicts = builders.into_iter().zip(&names);
-        let dicts: PolarsResult<Vec<DictColumn>> =
-            dicts.map(|(builder, name)| builder.finish(name)).collect();
-        let dicts = dicts?;
-        let (texts, parsed) = dicts.split_at(self.texts.len());
-        let mut columns = vec![Column::new(ROW_COLUMN.into(), numbers)];
-        columns.extend(bad_record_columns(&bad, rows)?);
-        for text in texts {
-            columns.push(text.expand(&text.distinct)?);
-        }
-        for (name, dict) in names[self.texts.len()..].iter().zip(parsed) {
+        for (name, dict) in names.iter().zip(&dicts) {
+            // Numbers at fault are runs of their own, so the text of the first row is the text.
             let mut has_fault = false;
-            for cell in self.cells.iter().filter(|cell| cell.source_column == **name) {
+            for cell in self.cells().filter(|cell| cell.source_column == **name) {
                 let parsed = cell.apply(&dict.distinct)?;
                 // The first cell is empty and has no text.
                 has_fault |= parsed.get(1).is_some_and(|codes| {
                     codes.slice(1, codes.len()).null_count() + 1 < codes.len()
                 });
-                for column in &parsed {
-                    columns.push(dict.expand(column)?);
+                if !LineNumbers::is_number(cell) {
+                    for column in &parsed {
+                        columns.push(dict.expand_to(column, &runs)?);
+                    }
                 }
             }
-            if !self.texts.iter().any(|text| text == name) {
-                columns.push(if has_fault {
-                    dict.expand(&dict.distinct)?
-                } else {
-                    Column::full_null((*name).into(), rows, &DataType::String)
-                });
+            columns.push(if has_fault || self.texts.iter().any(|text| text == name) {
+                dict.expand_to(&dict.distinct, &runs)?
+            } else {
+                Column::full_null((*name).into(), runs.len(), &DataType::String)
+            });
+        }
+        let frame = DataFrame::new(runs.len(), columns)?;
+        Ok(CsvRows { frame, rows, first, bad: fields.bad })
+    }
+
+    /// The runs of a chunk, and the columns of its numbers.
+    fn runs<'d>(
+        &self,
+        rows: usize,
+        bad: &[BadRecord],
+        dict_of: impl Fn(&str) -> PolarsResult<&'d DictColumn>,
+    ) -> PolarsResult<(Runs, Vec<Column>)> {
+        let Some(numbers) = &self.numbers else { return Ok((Runs::of_rows(rows), Vec::new())) };
+        let mut starts = RunStarts::new(rows);
+        if numbers.grain == Grain::Runs {
+            let keys = self.texts.iter().chain(self.cells.iter().map(|cell| &cell.source_column));
+            for key in keys.collect::<PlIndexSet<_>>() {
+                starts.mark(&dict_of(key)?.rows);
+            }
+            bad.iter().for_each(|bad| starts.separate(bad.index));
+        }
+        let mut parsed = Vec::new();
+        for cell in &numbers.cells {
+            let dict = dict_of(&cell.source_column)?;
+            for column in cell.apply(&dict.distinct)? {
+                parsed.push(dict.expand(&column)?);
             }
         }
-        DataFrame::new(rows, columns)
+        numbers.runs(starts, &parsed)
     }
-}
-
-/// Chunks that a range of the request rows requests. The last row requests all that are left.
-fn requested_chunks(passed: Range<usize>, height: usize) -> usize {
-    if passed.end >= height {
-        usize::MAX
-    } else {
-        passed.end / REQUEST_ROWS - passed.start / REQUEST_ROWS
-    }
-}
-
-/// A file from which several threads take chunks, one at a time.
-#[derive(Default)]
-struct Feed {
-    /// Opened by the first request.
-    chunks: Mutex<Option<Chunks>>,
-    /// Memory of chunks that were read.
-    spare: Mutex<Vec<Vec<u8>>>,
-}
-
-/// Locks a mutex. Its value is valid even if another thread panicked.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The text and the fault of bad records, null for good ones.

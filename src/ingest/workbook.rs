@@ -14,7 +14,7 @@ use calamine::{
 use polars::prelude::*;
 
 use super::cell::{DATETIME, ROW_COLUMN};
-use super::{Reading, Sheet, SourceFile};
+use super::{Sheet, SourceFile};
 
 /// Which sheets of a workbook are read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -178,16 +178,23 @@ impl SheetColumn {
     }
 }
 
+/// Which rows of a sheet to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rows {
+    All,
+    None,
+}
+
 /// The rows of a sheet: [`ROW_COLUMN`] and the wanted columns. Rows without any cell are left out.
 pub(super) fn frame(
     file: &SourceFile,
     wanted: impl Fn(&str) -> bool,
-    reading: Reading,
+    rows_to_read: Rows,
 ) -> Result<DataFrame, String> {
     let column = |(name, _): &(String, DataType)| wanted(name).then(|| SheetColumn::new(name));
     let mut columns: Vec<Option<SheetColumn>> = file.columns.iter().map(column).collect();
     let mut rows: Vec<u32> = Vec::new();
-    if let (Reading::Rows, Some(Sheet { name, header_row })) = (reading, &file.sheet) {
+    if let (Rows::All, Some(Sheet { name, header_row })) = (rows_to_read, &file.sheet) {
         for_each_cell(&mut open(&file.path)?, name, |row, column, cell| {
             // Cells come row by row. Empty ones may be absent.
             if row <= *header_row || matches!(cell, Cell::Empty) {

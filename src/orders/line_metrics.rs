@@ -1,14 +1,14 @@
 //! Metrics of single lines for the checks, counted during the scan.
 //!
-//! A rowwise metric adds two columns to the group-by. A metric that compares lines is a separate
-//! consumer of the scan.
+//! A rowwise metric adds two columns to the group-by. A metric that compares lines is a consumer of
+//! its own.
 
 use polars::prelude::*;
 
-use super::next_frame;
-use super::pre_aggregate::Aggregate;
+use super::fold::{Consumer, Merge};
+use super::{collect_streaming, next_frame};
 use crate::clean::line_number;
-use crate::columns::{LINE, N, REASON};
+use crate::columns::{LINE, LINES, N, REASON};
 use crate::ingest::cell::is_empty;
 
 #[derive(Debug, Clone)]
@@ -49,7 +49,10 @@ fn column_names(idx: usize) -> [String; 2] {
     [format!("metric.{idx}"), format!("metric.{idx}.first")]
 }
 
-/// Columns of the group-by for the rowwise metrics.
+/// How the lines of a group are aggregated.
+pub(super) type Aggregate = fn(Expr) -> Expr;
+
+/// Columns of the group-by for the rowwise metrics, and how each is aggregated.
 pub(super) fn aggregates(metrics: &[LineMetric]) -> Vec<(Expr, Aggregate)> {
     let mut aggregates = Vec::new();
     for (idx, metric) in metrics.iter().enumerate() {
@@ -57,47 +60,53 @@ pub(super) fn aggregates(metrics: &[LineMetric]) -> Vec<(Expr, Aggregate)> {
             let is_true = predicate.clone().fill_null(lit(false));
             let first = when(is_true.clone()).then(line_number()).otherwise(lit(NULL));
             let [count_name, first_name] = column_names(idx);
-            let count = is_true.cast(DataType::UInt32);
-            aggregates.push((count.alias(count_name), Aggregate::Sum));
-            aggregates.push((first.alias(first_name), Aggregate::Min));
+            let count = is_true.cast(DataType::UInt64) * col(LINES).cast(DataType::UInt64);
+            aggregates.push((count.alias(count_name), Expr::sum as Aggregate));
+            aggregates.push((first.alias(first_name), Expr::min));
         }
     }
     aggregates
 }
 
-/// Plans for the metrics that compare lines, in their order.
-pub(super) fn comparisons(metrics: &[LineMetric], lines: &LazyFrame) -> Vec<LazyFrame> {
-    let mut plans = Vec::new();
+/// Consumers for the metrics that compare lines, in their order: the lines that can be duplicates.
+pub(super) fn comparisons(metrics: &[LineMetric]) -> Vec<Consumer> {
+    let mut consumers = Vec::new();
     for metric in metrics {
-        if let LineMetric::Duplicates { columns, accepted_only } = metric {
-            let lines = lines.clone();
-            let lines = if *accepted_only { lines.filter(col(REASON).is_null()) } else { lines };
-            plans.push(count_duplicates(lines, columns));
-        }
+        let LineMetric::Duplicates { columns, accepted_only } = metric else { continue };
+        let named = |(idx, column): (usize, &Expr)| {
+            let name = format!("key.{}.{idx}", consumers.len());
+            (col(name.as_str()), column.clone().alias(name))
+        };
+        let (keys, columns): (Vec<Expr>, Vec<Expr>) = columns.iter().enumerate().map(named).unzip();
+        let any_empty = keys.iter().cloned().map(is_empty).reduce(Expr::or).unwrap_or(lit(false));
+        let accepted = if *accepted_only { col(REASON).is_null() } else { lit(true) };
+        let is_candidate = accepted.and(any_empty.not());
+        let reads = [vec![line_number().alias(LINE), col(REASON)], columns].concat();
+        let selected = [vec![col(LINE)], keys].concat();
+        let reduce = move |lines: &DataFrame| {
+            let candidates = lines.clone().lazy().filter(is_candidate.clone());
+            candidates.select(selected.clone()).collect()
+        };
+        consumers.push(Consumer { reads, reduce: Box::new(reduce), merge: Merge::Concat });
     }
-    plans
+    consumers
 }
 
-/// One row: the number of duplicates, and the line number of the first.
-fn count_duplicates(lines: LazyFrame, columns: &[Expr]) -> LazyFrame {
-    let mut selected = vec![line_number().alias(LINE)];
-    let mut keys = Vec::with_capacity(columns.len());
-    for (idx, column) in columns.iter().enumerate() {
-        let name = format!("key.{idx}");
-        keys.push(col(name.as_str()));
-        selected.push(column.clone().alias(name));
-    }
-    let any_empty = keys.iter().cloned().map(is_empty).reduce(Expr::or).unwrap_or(lit(false));
-    lines
-        .select(selected)
-        .filter(any_empty.not())
+/// Number of lines that equal another line in all columns but their number, without the first of
+/// each; and the lowest number among them.
+fn count_duplicates(candidates: DataFrame) -> PolarsResult<MetricValue> {
+    let names = candidates.get_column_names_owned().into_iter();
+    let keys: Vec<Expr> = names.filter(|name| name.as_str() != LINE).map(col).collect();
+    let second = col(LINE).sort(SortOptions::default()).get(lit(1), true);
+    let plan = candidates
+        .lazy()
         .group_by(keys)
-        .agg([
-            len().cast(DataType::UInt64).alias(N),
-            col(LINE).sort(SortOptions::default()).get(lit(1), true),
-        ])
+        .agg([len().cast(DataType::UInt64).alias(N), second])
         .filter(col(N).gt(lit(1u64)))
-        .select([(col(N) - lit(1u64)).sum(), col(LINE).min()])
+        .select([(col(N) - lit(1u64)).sum(), col(LINE).min()]);
+    let result = collect_streaming(plan)?;
+    let lines = result.column(N)?.u64()?.get(0).unwrap_or(0);
+    Ok(MetricValue::new(lines, result.column(LINE)?.u64()?.get(0)))
 }
 
 /// Takes the order facts and the results of [`comparisons`] from the collected frames. The columns
@@ -117,9 +126,7 @@ pub(super) fn split(
                 sum_values(&facts, &counts, &firsts)?
             }
             LineMetric::Duplicates { .. } => {
-                let result = next_frame(frames)?;
-                let lines = result.column(N)?.u64()?.get(0).unwrap_or(0);
-                let value = MetricValue::new(lines, result.column(LINE)?.u64()?.get(0));
+                let value = count_duplicates(next_frame(frames)?)?;
                 MetricValues { raw: value, accepted: value }
             }
         });

@@ -9,18 +9,17 @@ use polars::prelude::*;
 
 use crate::clean::{MarkedLines, Pairs, Reason, ReturnPolicy, line_number, returns};
 use crate::columns::*;
-use crate::ingest::Money;
-use crate::progress::{ScanObserver, Silent};
+use crate::ingest::{ChunkedLines, Money};
 
+mod fold;
 pub mod ledger;
 pub mod line_metrics;
-mod pre_aggregate;
 pub mod rejects;
 
 pub use line_metrics::{LineMetric, MetricValues};
 pub use rejects::{Rejects, first_reject};
 
-use pre_aggregate::Aggregate;
+use fold::{Consumer, Merge};
 use rejects::{RejectsTable, RejectsWriter};
 
 /// The lines aggregated by order and day.
@@ -67,107 +66,162 @@ pub struct ScanOptions<'a> {
     pub has_orders: bool,
     pub pairs: Option<Pairs>,
     pub extra: ExtraAggregates,
-    pub observer: Arc<dyn ScanObserver>,
 }
 
 /// The consumers of the scan, in the order in which [`build_facts`] reads their results: the
-/// group-by, the metrics that compare lines, and the extra aggregates. `select_lines` returns the
-/// lines with the given columns.
-fn plans(
+/// group-by, the metrics that compare lines, and the extra aggregates.
+fn consumers(
     lines: &MarkedLines,
     metrics: &[LineMetric],
     extra: ExtraAggregates,
-    observer: Arc<dyn ScanObserver>,
-    select_lines: impl FnOnce(Vec<PlSmallStr>) -> PolarsResult<LazyFrame>,
-) -> PolarsResult<Vec<DslPlan>> {
-    const KEYS: [&str; 4] = [CUSTOMER_ID, ORDER_ID, DAY, REASON];
-    // No stage reads the units of fractional quantities.
-    let units = if lines.has_whole_quantities { col(QUANTITY) } else { lit(0i64) };
-    let mut aggregates = vec![
-        (units.alias(UNITS), Aggregate::Sum),
-        (col(MONEY), Aggregate::Sum),
-        (col(ORDERED_AT), Aggregate::Max),
-    ];
-    aggregates.extend(line_metrics::aggregates(metrics));
-    let mut columns = KEYS.map(PlSmallStr::from_static).to_vec();
-    for (value, _) in &aggregates {
-        columns.extend(value.clone().meta().root_names());
-    }
-    let selected = select_lines(columns)?;
-    let grouped = pre_aggregate::group_lines(selected, &KEYS, LINES, aggregates, observer)?;
-    let mut plans = vec![grouped];
-    plans.extend(line_metrics::comparisons(metrics, &lines.frame));
-    let bought = lines.frame.clone().filter(col(REASON).is_null().and(lines.is_return().not()));
+) -> PolarsResult<Vec<Consumer>> {
+    let mut consumers = vec![order_facts(lines, metrics)?];
+    consumers.extend(line_metrics::comparisons(metrics));
+    let is_bought = col(REASON).is_null().and(lines.is_return().not());
     if extra.products {
-        let with_product = bought.clone().filter(col(PRODUCT_ID).is_not_null());
-        let keys = [col(CUSTOMER_ID), col(PRODUCT_ID)];
-        plans.push(with_product.group_by(keys).agg([col(DAY).min()]));
+        let is_bought = is_bought.clone().and(col(PRODUCT_ID).is_not_null());
+        consumers.push(group_by(is_bought, &[CUSTOMER_ID, PRODUCT_ID], vec![col(DAY).min()]));
     }
     if extra.categories {
+        let keys = &[CUSTOMER_ID, CATEGORY, DAY];
         let money = col(MONEY).cast(DataType::Int128).sum();
-        plans.push(bought.group_by([col(CUSTOMER_ID), col(CATEGORY), col(DAY)]).agg([money]));
+        consumers.push(group_by(is_bought, keys, vec![money]));
     }
-    Ok(plans.into_iter().map(|plan| plan.logical_plan).collect())
+    Ok(consumers)
+}
+
+/// Groups the lines by customer, order, day and outcome. Lines are not grouped within a chunk: most
+/// sources keep the lines of an order together, so a line stands for a run of them.
+fn order_facts(lines: &MarkedLines, metrics: &[LineMetric]) -> PolarsResult<Consumer> {
+    // The sum of a group can exceed 64 bits.
+    let wide = |value: Expr| value.cast(DataType::Int128);
+    // No stage reads the units of fractional quantities.
+    let units = if lines.has_whole_quantities { col(UNITS) } else { lit(0i64) };
+    let mut values = vec![
+        (col(LINES), Expr::sum as line_metrics::Aggregate),
+        (wide(units.fill_null(lit(0i64))).alias(UNITS), Expr::sum),
+        (wide(col(MONEY)), Expr::sum),
+        (col(ORDERED_AT), Expr::max),
+    ];
+    values.extend(line_metrics::aggregates(metrics));
+    let keys = [CUSTOMER_ID, ORDER_ID, DAY, REASON].map(col).to_vec();
+    let (mut reads, mut aggregates) = (keys.clone(), Vec::new());
+    for (value, aggregate) in values {
+        aggregates.push(aggregate(col(value.clone().meta().output_name()?)));
+        reads.push(value);
+    }
+    let names = reads.iter().map(|read| read.clone().meta().output_name());
+    let names: Vec<PlSmallStr> = names.collect::<PolarsResult<_>>()?;
+    let reduce = move |lines: &DataFrame| lines.select(names.iter().cloned());
+    let merge = Merge::GroupBy { keys, aggregates };
+    Ok(Consumer { reads, reduce: Box::new(reduce), merge })
+}
+
+/// Groups the lines for which `predicate` is true.
+fn group_by(predicate: Expr, keys: &[&str], aggregates: Vec<Expr>) -> Consumer {
+    let keys: Vec<Expr> = keys.iter().map(|key| col(*key)).collect();
+    let exprs = [vec![predicate.clone()], keys.clone(), aggregates.clone()].concat();
+    let names = exprs.iter().flat_map(|expr| expr.clone().meta().root_names());
+    let reads: PlIndexSet<PlSmallStr> = names.collect();
+    let merge = Merge::GroupBy { keys: keys.clone(), aggregates: aggregates.clone() };
+    let reduce = move |lines: &DataFrame| {
+        let lines = lines.clone().lazy().filter(predicate.clone());
+        if aggregates.is_empty() {
+            lines.select(keys.clone()).unique_generic(None, UniqueKeepStrategy::Any).collect()
+        } else {
+            lines.group_by(keys.clone()).agg(aggregates.clone()).collect()
+        }
+    };
+    Consumer { reads: reads.into_iter().map(col).collect(), reduce: Box::new(reduce), merge }
 }
 
 /// The (customer, product) pairs that have returns.
 pub fn with_returns(lines: &MarkedLines) -> PolarsResult<DataFrame> {
-    let returns = match_candidates(lines).filter(col(RETURNED)).select(MATCH_KEY.map(col));
-    collect_streaming(returns.unique_generic(None, Default::default()))
+    collect_lines(&lines.lines, candidate_columns(lines), |lines| {
+        let returns = lines.filter(accepted().and(col(RETURNED))).select(MATCH_KEY.map(col));
+        returns.unique_generic(None, UniqueKeepStrategy::Any)
+    })
 }
 
 /// The lines of customers and products with returns, which [`Pairs::of`] matches. This is a scan
 /// after [`with_returns`], because one scan would hold all lines in memory until the last return.
 pub fn candidates(lines: &MarkedLines, with_returns: DataFrame) -> PolarsResult<DataFrame> {
-    let keys = MATCH_KEY.map(col);
-    let semi = JoinArgs::new(JoinType::Semi);
-    collect_streaming(match_candidates(lines).join(with_returns.lazy(), keys.clone(), keys, semi))
+    let returns = collect_streaming(with_returns.lazy().unique_generic(None, Default::default()))?;
+    collect_lines(&lines.lines, candidate_columns(lines), move |lines| {
+        let keys = MATCH_KEY.map(col);
+        let semi = JoinArgs::new(JoinType::Semi);
+        let candidates = lines.filter(accepted()).select(returns::CANDIDATE.map(col));
+        candidates.join(returns.clone().lazy(), keys.clone(), keys, semi)
+    })
+}
+
+fn accepted() -> Expr {
+    col(REASON).is_null()
 }
 
 /// The columns in which a return equals its purchase.
 const MATCH_KEY: [&str; 2] = [CUSTOMER_ID, PRODUCT_ID];
 
-/// Accepted lines with the columns of [`returns::CANDIDATE`].
-fn match_candidates(lines: &MarkedLines) -> LazyFrame {
+/// The columns of [`returns::CANDIDATE`], and the outcome.
+fn candidate_columns(lines: &MarkedLines) -> Vec<Expr> {
     // All lines without a product belong to one product. An empty cell is the same as null.
     let product = col(PRODUCT_ID).cast(DataType::String).fill_null(lit(""));
     let number = line_number().alias(LINE);
     let added = [number, lines.is_return().alias(RETURNED), product, order_of_day()];
-    let accepted = lines.frame.clone().filter(col(REASON).is_null());
-    accepted.with_columns(added).select(returns::CANDIDATE.map(col))
+    let is_added = |name: &str| [LINE, RETURNED, PRODUCT_ID, ORDER_ID].contains(&name);
+    let own = returns::CANDIDATE.into_iter().filter(|name| !is_added(name)).map(col);
+    own.chain(added).chain([col(REASON)]).collect()
 }
 
-/// The first lines of a plan, sorted by file and row. A plan returns lines in any order.
-pub fn first_lines(lines: LazyFrame, limit: u32) -> PolarsResult<DataFrame> {
-    let first_rows = lines.filter(col(SOURCE_ROW).lt_eq(lit(limit)));
-    let sorted = first_rows.sort([SOURCE_FILE, SOURCE_ROW], SortMultipleOptions::default());
-    collect_streaming(sorted.limit(limit))
+/// The first lines of one row each, sorted by file and row.
+pub fn first_lines(lines: &ChunkedLines, limit: u32) -> PolarsResult<DataFrame> {
+    let names = lines.schema()?;
+    let names = names.iter_names_cloned().filter(|name| ![LINES, UNITS].contains(&name.as_str()));
+    let columns = names.map(col).collect();
+    let first_rows = collect_lines(lines, columns, move |lines| {
+        lines.filter(col(SOURCE_ROW).lt_eq(lit(limit)))
+    })?;
+    let sorted = first_rows.sort([SOURCE_FILE, SOURCE_ROW], SortMultipleOptions::default())?;
+    Ok(sorted.head(Some(limit as usize)))
+}
+
+/// Reads all lines, and collects what a plan makes of each chunk.
+fn collect_lines(
+    lines: &ChunkedLines,
+    columns: Vec<Expr>,
+    plan: impl Fn(LazyFrame) -> LazyFrame + Send + Sync + 'static,
+) -> PolarsResult<DataFrame> {
+    let reduce = move |lines: &DataFrame| plan(lines.clone().lazy()).collect();
+    let consumer = Consumer { reads: columns, reduce: Box::new(reduce), merge: Merge::Concat };
+    next_frame(&mut fold::fold(lines, &[consumer])?.into_iter())
 }
 
 fn collect_streaming(plan: LazyFrame) -> PolarsResult<DataFrame> {
-    next_frame(&mut collect_all(vec![plan.logical_plan])?.into_iter())
-}
-
-fn collect_all(plans: Vec<DslPlan>) -> PolarsResult<Vec<DataFrame>> {
-    LazyFrame::collect_all_with_engine(plans, Engine::Streaming, OptFlags::default())
+    let plans = vec![plan.logical_plan];
+    let frames = LazyFrame::collect_all_with_engine(plans, Engine::Streaming, OptFlags::default())?;
+    next_frame(&mut frames.into_iter())
 }
 
 fn next_frame(frames: &mut impl Iterator<Item = DataFrame>) -> PolarsResult<DataFrame> {
     frames.next().ok_or_else(|| polars_err!(ComputeError: "a plan of the scan returned no table"))
 }
 
-/// The optimised plan of the scan, as text.
+/// The optimised plans of the scan with their names: those of the lines, and that of the results.
 pub fn explain(
     lines: &MarkedLines,
     metrics: &[LineMetric],
     extra: ExtraAggregates,
     rejects: &Rejects<'_>,
-) -> PolarsResult<String> {
+) -> PolarsResult<Vec<(String, String)>> {
+    let mut consumers = consumers(lines, metrics, extra)?;
     let table = Arc::new(RejectsTable::new(rejects, lines)?);
-    let frame = lines.frame.clone();
-    let select_lines = |columns| Ok(table.divert_rejected(frame, columns, sync_channel(0).0));
-    let plans = plans(lines, metrics, extra, Arc::new(Silent), select_lines)?;
-    LazyFrame::explain_all(plans, OptFlags::default())
+    consumers.push(table.consumer(sync_channel(0).0));
+    let columns = fold::columns_read(&consumers)?;
+    let mut plans = lines.lines.explain(&columns)?;
+    let groups = order_facts(lines, metrics)?;
+    let reduced = (groups.reduce)(&lines.lines.empty()?.select(&columns).collect()?)?;
+    plans.push(("order facts".to_owned(), groups.merge.plan(reduced).explain(true)?));
+    Ok(plans)
 }
 
 /// Reads the source once: aggregates the lines, and writes the rejected rows if `rejects` is given.
@@ -180,19 +234,16 @@ pub fn scan(
     metrics: &[LineMetric],
     rejects: Option<&Rejects<'_>>,
 ) -> PolarsResult<OrderFacts> {
-    let writer = rejects.map(|rejects| RejectsWriter::create(rejects, &lines)).transpose()?;
-    let select_lines = |columns| {
-        let frame = lines.frame.clone();
-        Ok(match &writer {
-            Some(writer) => {
-                writer.table.clone().divert_rejected(frame, columns, writer.batches.clone())
-            }
-            None => frame,
-        })
-    };
-    let observer = options.observer.clone();
-    let frames =
-        plans(&lines, metrics, options.extra, observer, select_lines).and_then(collect_all);
+    let mut consumers = consumers(&lines, metrics, options.extra)?;
+    let mut writer = None;
+    if let Some(rejects) = rejects {
+        let (thread, consumer) = RejectsWriter::create(rejects, &lines)?;
+        consumers.push(consumer);
+        writer = Some(thread);
+    }
+    let frames = fold::fold(&lines.lines, &consumers);
+    // Ends the writer's input.
+    drop(consumers);
     let facts = || build_facts(frames?, lines, options, metrics);
     match writer {
         Some(writer) => writer.finish(facts),
@@ -215,8 +266,12 @@ fn build_facts(
         options.extra.categories.then(|| next(&[CUSTOMER_ID, CATEGORY])).transpose()?;
     let lacks_orders = options.has_orders && frame.column(ORDER_ID)?.null_count() > 0;
     // An order is a return as a whole, so marking the groups costs less than marking the lines.
-    let frame = frame.lazy().with_column(lines.is_return().alias(RETURNED));
-    let frame = if lacks_orders { frame.with_column(order_of_day()) } else { frame };
+    let mut frame = frame.lazy().with_column(lines.is_return().alias(RETURNED));
+    if lacks_orders {
+        let lacks_order = col(ORDER_ID).is_null();
+        let added = frame.clone().filter(lacks_order.clone()).with_column(order_of_day());
+        frame = concat([frame.filter(lacks_order.not()), added], UnionArgs::default())?;
+    }
     let frame = match &options.pairs {
         Some(pairs) => with_returned_on(frame, pairs)?,
         None => frame.with_column(lit(NULL).cast(DataType::Date).alias(RETURNED_ON)),

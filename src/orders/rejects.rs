@@ -8,8 +8,9 @@ use std::thread::{self, JoinHandle};
 
 use polars::prelude::*;
 
+use super::fold::{Consumer, Merge};
 use crate::clean::{MarkedLines, Reason};
-use crate::columns::{REASON, SOURCE_FILE, SOURCE_ROW, STEP, TEXT};
+use crate::columns::{LINES, REASON, SOURCE_FILE, SOURCE_ROW, STEP, TEXT};
 use crate::error_keeping_file::ErrorKeepingFile;
 use crate::ingest::{self, outcomes, schema_mapping};
 
@@ -27,39 +28,35 @@ const ROW_GROUP: usize = 1 << 18;
 const QUEUE_LENGTH: usize = 16;
 
 /// Writes rejected rows on a thread of its own.
-///
-/// A second consumer of the scan could do the same, but costs 10 % of the scan even without
-/// rejects.
 pub(super) struct RejectsWriter {
-    pub(super) table: Arc<RejectsTable>,
-    pub(super) batches: SyncSender<Option<DataFrame>>,
     thread: JoinHandle<PolarsResult<()>>,
 }
 
 impl RejectsWriter {
-    pub(super) fn create(rejects: &Rejects<'_>, lines: &MarkedLines) -> PolarsResult<Self> {
+    /// The writer, and the consumer that sends rejected lines to it until it is dropped.
+    pub(super) fn create(
+        rejects: &Rejects<'_>,
+        lines: &MarkedLines,
+    ) -> PolarsResult<(Self, Consumer)> {
         let table = Arc::new(RejectsTable::new(rejects, lines)?);
-        let schema = lines.frame.clone().collect_schema()?;
+        let schema = lines.lines.schema()?;
         let empty = table.rejected(&DataFrame::empty_with_schema(&schema))?;
         let mut file = ErrorKeepingFile::create(rejects.path)?;
         let metadata = rejects.metadata.clone();
         let (batches, received) = sync_channel(QUEUE_LENGTH);
         let thread = thread::spawn(move || {
-            let batches = received.into_iter().map_while(|batch| batch);
+            let batches = received.into_iter();
             let written = write_batches(&mut file, &empty, metadata, batches, ROW_GROUP);
             match file.last_error() {
                 Some(error) => Err(error.into()),
                 None => written,
             }
         });
-        Ok(Self { table, batches, thread })
+        Ok((Self { thread }, table.consumer(batches)))
     }
 
-    /// Runs `meanwhile` while the writer finishes, and waits for both.
+    /// Runs `meanwhile` while the writer finishes, and waits for both. The consumer must be dropped.
     pub(super) fn finish<T>(self, meanwhile: impl FnOnce() -> PolarsResult<T>) -> PolarsResult<T> {
-        // The plan may outlive its execution and keep the channel open, so the end is sent. If the
-        // writer has stopped, `join` returns its error.
-        let _ = self.batches.send(None);
         let result = meanwhile();
         let panicked = |_| polars_err!(ComputeError: "the rejects writer thread panicked");
         // If the writer fails, the scan fails too, with a less specific error.
@@ -120,38 +117,38 @@ impl RejectsTable {
         })
     }
 
-    /// Selects `columns` of the lines, and sends rejected lines to the writer as they pass.
-    pub(super) fn divert_rejected(
-        self: Arc<Self>,
-        lines: LazyFrame,
-        columns: Vec<PlSmallStr>,
-        batches: SyncSender<Option<DataFrame>>,
-    ) -> LazyFrame {
-        let read = self.columns_read().map(PlSmallStr::from);
-        let selected: PlIndexSet<PlSmallStr> = columns.into_iter().chain(read).collect();
-        let lines = lines.select(selected.into_iter().map(col).collect::<Vec<_>>());
+    /// Sends rejected lines to the writer. Its own result is empty.
+    pub(super) fn consumer(self: Arc<Self>, batches: SyncSender<DataFrame>) -> Consumer {
+        let columns: PlIndexSet<&str> = self.columns_read().collect();
+        let reads = columns.into_iter().map(col).collect();
         let stopped = |_| polars_err!(ComputeError: "the rejects writer thread has stopped");
-        let send_rejected = move |lines: DataFrame| {
-            let rejected = self.rejected(&lines)?;
+        let reduce = move |lines: &DataFrame| {
+            let rejected = self.rejected(lines)?;
             if rejected.height() > 0 {
-                batches.send(Some(rejected)).map_err(stopped)?;
+                batches.send(rejected).map_err(stopped)?;
             }
-            Ok(lines)
+            Ok(DataFrame::empty())
         };
-        lines.map(send_rejected, OptFlags::STREAMING, None, Some("REJECTS"))
+        Consumer { reads, reduce: Box::new(reduce), merge: Merge::Concat }
     }
 
     /// The columns of the lines that the rejects require, possibly with duplicates.
     fn columns_read(&self) -> impl Iterator<Item = &str> {
         let cells = self.cells.iter().flatten().map(String::as_str);
         let kept = self.kept.iter().map(|(_, column)| column.as_str());
-        [REASON, SOURCE_FILE, SOURCE_ROW, TEXT].into_iter().chain(cells).chain(kept)
+        [REASON, SOURCE_FILE, SOURCE_ROW, LINES, TEXT].into_iter().chain(cells).chain(kept)
     }
 
     fn rejected(&self, lines: &DataFrame) -> PolarsResult<DataFrame> {
-        let mut rows = Vec::new();
-        let is_rejected = lines.column(REASON)?.is_not_null();
-        outcomes::for_each_true(&is_rejected, |row| rows.push(row as IdxSize));
+        // A line stands for adjacent rows.
+        let (mut rows, mut numbers) = (Vec::new(), Vec::new());
+        let [firsts, counts] = [SOURCE_ROW, LINES].map(|name| lines.column(name));
+        let (firsts, counts) = (firsts?.u32()?, counts?.u32()?);
+        outcomes::for_each_true(&lines.column(REASON)?.is_not_null(), |line| {
+            let count = counts.get(line).unwrap_or(1);
+            rows.extend(std::iter::repeat_n(line as IdxSize, count as usize));
+            numbers.extend(firsts.get(line).iter().flat_map(|first| *first..first + count));
+        });
         let rows = IdxCa::from_vec(PlSmallStr::EMPTY, rows);
         let reasons = lines.column(REASON)?.take(&rows)?;
         let files = lines.column(SOURCE_FILE)?;
@@ -165,7 +162,7 @@ impl RejectsTable {
             decode(&self.steps, &reasons)?,
             decode(&self.reasons, &reasons)?,
             files,
-            lines.column(SOURCE_ROW)?.take(&rows)?,
+            Column::new(SOURCE_ROW.into(), numbers),
             self.text(lines, &rows, reasons.u8()?)?,
         ];
         for (name, column) in &self.kept {

@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use polars::prelude::*;
 use tracing::{info, info_span, warn};
 
 use super::{Session, plausibility};
 use crate::checks;
 use crate::clean::{self, MarkedLines, Pairs, Step};
-use crate::columns::{CATEGORY, CUSTOMER_ID, PRODUCT_ID};
+use crate::columns::{AMOUNT, CATEGORY, CUSTOMER_ID, PRODUCT_ID, QUANTITY, UNIT_PRICE};
 use crate::error::Error;
-use crate::ingest::{self, Format, Lines, LookupTable, Reading, scan_error};
+use crate::ingest::cell::reads_column;
+use crate::ingest::{self, Format, Grain, Lines, LookupTable, scan_error};
 use crate::model::Target;
-use crate::orders::{self, ExtraAggregates, OrderFacts, Rejects, ScanOptions};
+use crate::orders::{self, ExtraAggregates, LineMetric, OrderFacts, Rejects, ScanOptions};
 use crate::pipeline::Pipeline;
 use crate::progress::{Extent, ScanObserver};
 use crate::publish;
@@ -62,21 +64,21 @@ impl SideInputs {
 }
 
 impl Session<'_> {
-    /// `ingest`: the plan of the lines with the pipeline's columns.
-    pub(crate) fn lines(&self, reading: Reading) -> Result<Lines, Error> {
+    /// `ingest`: the lines with the pipeline's columns.
+    pub(crate) fn lines(&self, grain: Grain) -> Result<Lines, Error> {
         let observer: Arc<dyn ScanObserver> = self.observer.clone();
         info_span!("ingest")
-            .in_scope(|| ingest::lines(&self.p.ingest, reading, observer))
+            .in_scope(|| ingest::lines(&self.p.ingest, grain, &observer))
             .map_err(scan_error(&self.p.ingest))
     }
 
-    /// `ingest` and `clean`: the plan of the lines with their outcomes.
+    /// `ingest` and `clean`: the lines with their outcomes.
     pub(crate) fn marked_lines(
         &self,
-        reading: Reading,
+        grain: Grain,
         pairs: Option<&Pairs>,
     ) -> Result<MarkedLines, Error> {
-        let lines = self.lines(reading)?;
+        let lines = self.lines(grain)?;
         info_span!("clean")
             .in_scope(|| clean::mark(&self.p.clean, lines, pairs))
             .map_err(Error::engine("clean"))
@@ -88,9 +90,9 @@ impl Session<'_> {
         if !self.p.clean.iter().any(Step::matches_returns) {
             return Ok(None);
         }
-        let with_returns = orders::with_returns(&self.marked_lines(Reading::Rows, None)?)
+        let with_returns = orders::with_returns(&self.marked_lines(Grain::Rows, None)?)
             .map_err(scan_error(&self.p.ingest))?;
-        let candidates = orders::candidates(&self.marked_lines(Reading::Rows, None)?, with_returns)
+        let candidates = orders::candidates(&self.marked_lines(Grain::Rows, None)?, with_returns)
             .map_err(scan_error(&self.p.ingest))?;
         let _span = info_span!("clean").entered();
         let pairs = Pairs::of(&candidates).map_err(Error::engine("clean"))?;
@@ -103,8 +105,30 @@ impl Session<'_> {
         // A side input that cannot be read fails before the scan.
         self.side_inputs()?;
         let pairs = self.pairs()?;
-        let lines = self.marked_lines(Reading::Rows, pairs.as_ref())?;
+        let lines = self.marked_lines(self.grain()?, pairs.as_ref())?;
         self.scan_lines(lines, pairs)
+    }
+
+    /// What a line of the scan stands for: a run of rows, unless something compares single rows or
+    /// reads their numbers.
+    pub(crate) fn grain(&self) -> Result<Grain, Error> {
+        let p = self.p;
+        let numbers = [QUANTITY, UNIT_PRICE, AMOUNT];
+        let reads_numbers = |expr: &Expr| numbers.iter().any(|name| reads_column(expr, name));
+        let is_single_step = |step: &Step| match step {
+            Step::DropDuplicates(_) => true,
+            Step::Where(predicate) => reads_numbers(&predicate.keep),
+            _ => step.matches_returns(),
+        };
+        let is_single_metric = |metric: &LineMetric| match metric {
+            LineMetric::Duplicates { .. } => true,
+            LineMetric::Lines(predicate) => reads_numbers(predicate),
+        };
+        // Each line is converted at a rate and rounded.
+        let is_single = p.ingest.rates.is_some()
+            || p.clean.iter().any(is_single_step)
+            || checks::line_metrics(&p.checks)?.iter().any(is_single_metric);
+        Ok(if is_single { Grain::Rows } else { Grain::Runs })
     }
 
     fn scan_lines(&self, lines: MarkedLines, pairs: Option<Pairs>) -> Result<OrderFacts, Error> {
@@ -117,16 +141,15 @@ impl Session<'_> {
             has_orders: p.ingest.has_orders(),
             pairs,
             extra: extra_aggregates(p),
-            observer: self.observer.clone(),
         };
         let rejects = self.rejects.as_deref().map(|path| reject_names(p, path));
-        let promised = lines.promised.clone();
+        let chunks = lines.lines.clone();
         self.observer.scan_started(extent(p));
         let facts = orders::scan(lines, options, &line_metrics, rejects.as_ref())
             .map_err(scan_error(&p.ingest))?;
         let rows = facts.rows_by_reason().map_err(engine("orders"))?.iter().sum::<u64>();
         info!(rows, groups = facts.frame.height(), "source read");
-        promised.reconcile(rows).map_err(Error::Data)?;
+        reconcile(chunks.promised_rows(), rows)?;
         let unusable = match plausibility::unusable_rows(p, &facts, rejects.as_ref()) {
             Ok(None) => plausibility::negative_orders(p, &facts),
             unusable => unusable,
@@ -139,6 +162,15 @@ impl Session<'_> {
             Some(message) => Err(Error::Data(message)),
             None => Ok(facts),
         }
+    }
+}
+
+/// Compares the rows that the sources promise with those that arrived: no chunk may be lost.
+fn reconcile(promised: u64, arrived: u64) -> Result<(), Error> {
+    if promised == arrived {
+        Ok(())
+    } else {
+        Err(Error::Data(format!("the source has {promised} rows, but {arrived} arrived")))
     }
 }
 
@@ -175,22 +207,66 @@ pub(crate) fn reject_names<'a>(p: &'a Pipeline, path: &'a Path) -> Rejects<'a> {
 mod tests {
     use std::path::Path;
 
-    use polars::prelude::{col, lit};
-
     use super::*;
-    use crate::columns::SOURCE_ROW;
     use crate::config::{self, Request};
+    use crate::ingest::ChunkSource;
     use crate::progress::Silent;
 
-    #[test]
-    fn lost_chunk_fails_the_scan() {
+    /// Loses the rows of each chunk after the fifth.
+    struct Lossy(Arc<dyn ChunkSource>);
+
+    impl ChunkSource for Lossy {
+        fn next(&self) -> PolarsResult<Option<DataFrame>> {
+            Ok(self.0.next()?.map(|chunk| chunk.head(Some(5))))
+        }
+
+        fn empty(&self) -> PolarsResult<DataFrame> {
+            self.0.empty()
+        }
+
+        fn promised_rows(&self) -> u64 {
+            self.0.promised_rows()
+        }
+    }
+
+    /// Panics at the first chunk.
+    struct Panicking(Arc<dyn ChunkSource>);
+
+    impl ChunkSource for Panicking {
+        fn next(&self) -> PolarsResult<Option<DataFrame>> {
+            panic!("as if by a fault of a library")
+        }
+
+        fn empty(&self) -> PolarsResult<DataFrame> {
+            self.0.empty()
+        }
+
+        fn promised_rows(&self) -> u64 {
+            self.0.promised_rows()
+        }
+    }
+
+    fn error_of(wrap: impl Fn(Arc<dyn ChunkSource>) -> Arc<dyn ChunkSource>) -> Error {
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/shop.yaml");
         let p = config::load(&Request { pipeline: Some(fixture), ..Request::default() }).unwrap();
         let session = Session::open(&p, Arc::new(Silent));
-        let mut lines = session.marked_lines(Reading::Rows, None).unwrap();
-        // The engine loses the lines after the fifth.
-        lines.frame = lines.frame.filter(col(SOURCE_ROW).lt_eq(lit(5u32)));
-        let error = session.scan_lines(lines, None).unwrap_err();
+        let mut lines = session.marked_lines(Grain::Rows, None).unwrap();
+        for file in &mut lines.lines.files {
+            file.chunks = wrap(file.chunks.clone());
+        }
+        session.scan_lines(lines, None).unwrap_err()
+    }
+
+    #[test]
+    fn lost_rows_fail_the_scan() {
+        let error = error_of(|source| Arc::new(Lossy(source)));
         assert!(error.to_string().contains("the source has 12 rows, but 5 arrived"), "{error}");
+    }
+
+    #[test]
+    fn panic_in_a_thread_fails_the_scan() {
+        let error = error_of(|source| Arc::new(Panicking(source)));
+        assert!(matches!(error, Error::Engine { .. }), "{error:?}");
+        assert!(error.to_string().contains("a thread of the scan panicked"), "{error}");
     }
 }

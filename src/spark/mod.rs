@@ -11,7 +11,6 @@ use std::sync::Arc;
 use crate::clean::Reason;
 use crate::columns::SNAPSHOT;
 use crate::error::Error;
-use crate::ingest::Reading;
 use crate::pipeline::Pipeline;
 #[cfg(not(feature = "spark"))]
 use crate::pipeline::SparkParams;
@@ -150,7 +149,7 @@ fn statements(p: &Pipeline, segments: &'static str) -> Result<Vec<Statement>, Er
 
 /// The reasons for which lines are rejected. The index of a reason is its code.
 fn reasons(p: &Pipeline) -> Result<Vec<Reason>, Error> {
-    Ok(Session::open(p, Arc::new(Silent)).marked_lines(Reading::Headers, None)?.reasons)
+    Ok(Session::open(p, Arc::new(Silent)).marked_lines(crate::ingest::Grain::Rows, None)?.reasons)
 }
 
 /// Reports that the program was built without the feature `spark`.

@@ -7,7 +7,7 @@ use super::harness::{custseg, floats, hashes, root, run_pipeline, table, texts};
 use chrono::{Days, NaiveDate};
 use custseg::clean::{MarkedLines, Reason};
 use custseg::config::{self, Request};
-use custseg::ingest::{Money, PromisedRows};
+use custseg::ingest::{ChunkedLines, FileLines, Money};
 use custseg::orders;
 use polars::prelude::*;
 use proptest::prelude::*;
@@ -225,7 +225,8 @@ fn polars_29322_streaming_aggregates_equal_a_plain_loop() {
         "order_id" => columns.1,
         "day" => columns.2,
         "reason" => columns.3,
-        "quantity" => columns.4,
+        "units" => columns.4,
+        "lines" => vec![1u32; n as usize],
         "money" => columns.5,
         "source_file" => vec![0u32; n as usize],
         "source_row" => vec![0u32; n as usize],
@@ -247,20 +248,19 @@ fn polars_29322_streaming_aggregates_equal_a_plain_loop() {
             has_money: true,
         })
         .collect();
+    let files = vec![FileLines::of_frame(frame)];
     let lines = MarkedLines {
-        frame: frame.lazy(),
+        lines: ChunkedLines { files, whole: None },
         reasons,
         returns: None,
         kept: vec![],
         has_whole_quantities: true,
-        promised: PromisedRows::default(),
     };
     let options = orders::ScanOptions {
         money: &Money { scale: 2, ..Money::default() },
         has_orders: true,
         pairs: None,
         extra: orders::ExtraAggregates::default(),
-        observer: std::sync::Arc::new(custseg::progress::Silent),
     };
     let facts = orders::scan(lines, options, &[], None).unwrap();
     assert_eq!(facts.frame.height(), expected.len());

@@ -296,7 +296,7 @@ fn files_have_a_head_and_are_small() {
         total += lines;
     }
     // 30,000 lines before the inputs of users' files could be read.
-    assert!(total <= 33_500, "src has {total} lines");
+    assert!(total <= 34_400, "src has {total} lines");
 }
 
 /// The parameters of every function in the code, each as written.
