@@ -99,13 +99,14 @@ bench: ## Compare run times with DuckDB, Polars, pandas, scikit-learn (benches/R
 	.venv/bin/python benches/compare.py --binary "$${CARGO_TARGET_DIR:-target}/release/custseg"
 	cargo bench --locked --bench ledger --bench stages --bench snapshots
 
-# Separate target folder: binaries with coverage counters must not replace the program.
 FUZZ_SECONDS ?= 600
+# The program's own target folder, in which Polars is compiled already.
+FUZZ_TARGET = $(abspath $(or $(CARGO_TARGET_DIR),target))
 fuzz: ## Fuzz the YAML parser and the CSV reader in parallel for FUZZ_SECONDS (600).
-	cd fuzz && RUSTC_WRAPPER="$$PWD/instrument" cargo build --release --locked --target-dir target
+	cd fuzz && RUSTC_WRAPPER="$$PWD/instrument" cargo build --release --locked --target-dir "$(FUZZ_TARGET)"
 	mkdir -p fuzz/found/yaml fuzz/found/rows
 	cd fuzz && fuzz() { \
-		target/release/$$1 found/$$1 corpus/$$1 -artifact_prefix=found/$$1- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1; \
+		"$(FUZZ_TARGET)/release/$$1" found/$$1 corpus/$$1 -artifact_prefix=found/$$1- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1; \
 	} && { fuzz yaml & yaml=$$!; fuzz rows && wait $$yaml; }
 
 online-retail: ## Download UCI Online Retail (CC BY 4.0) and run its pipeline.

@@ -61,7 +61,7 @@ impl Partial {
         self.frame.vstack_mut_owned((consumer.reduce)(lines)?)?;
         if self.frame.height() > self.limit && matches!(consumer.merge, Merge::GroupBy { .. }) {
             self.frame = collect_streaming(consumer.merge.plan(std::mem::take(&mut self.frame)))?;
-            self.limit = MERGE_ROWS.max(2 * self.frame.height());
+            self.limit = MERGE_ROWS.max(4 * self.frame.height());
         }
         Ok(())
     }
