@@ -137,6 +137,8 @@ impl Chunks {
                 (end, records) = (bytes.len(), records + 1);
             }
             if at_end && records == 0 {
+                // Closes the file: a source may have more files than a process may open.
+                self.reader = Box::new(io::empty());
                 return Ok(None);
             }
             if records > 0 {

@@ -34,8 +34,9 @@ pub fn lines(
             parsed.source.set.format == Format::Csv && !numbers.iter().any(is_of_path);
         let texts = mapper.text_columns(parsed);
         let numbers = LineNumbers { cells: numbers, quantity_scale: params.quantity_scale, grain };
-        let (chunks, unparsed): (Arc<dyn ChunkSource>, _) = if is_parsed_by_reader {
-            let (of_path, cells) = others.into_iter().partition(is_of_path);
+        let of_path = partitions(file);
+        let (chunks, plan): (Arc<dyn ChunkSource>, LinePlan) = if is_parsed_by_reader {
+            let (unparsed, cells): (Vec<_>, Vec<_>) = others.into_iter().partition(is_of_path);
             let chunks = CsvSource::new(CsvScan {
                 file: file.clone(),
                 text: parsed.source.set.text.clone(),
@@ -44,7 +45,8 @@ pub fn lines(
                 numbers: Some(numbers),
                 observer: observer.clone(),
             });
-            (Arc::new(chunks), of_path)
+            let plan = LinePlan::default().with_columns(of_path);
+            (Arc::new(chunks), with_parsed(plan, &unparsed))
         } else {
             let is_parsed = |name: &String| parsed.cells.iter().any(|c| c.source_column == *name);
             let is_number = |name: &String| numbers.cells.iter().any(|c| c.source_column == *name);
@@ -54,11 +56,10 @@ pub fn lines(
             let is_key = |name: &String| texts.contains(name) || !is_number(name);
             let keys = names.iter().filter(|name| is_key(name)).cloned().collect();
             let rows = chunk_source::open(&parsed.source.set, file, names, observer);
-            let (partitions, observer) = (partitions(file), observer.clone());
-            (Arc::new(RunSource { rows, partitions, numbers, keys, observer }), others)
+            let observer = observer.clone();
+            let chunks = RunSource { rows, partitions: of_path, numbers, keys, observer };
+            (Arc::new(chunks), with_parsed(LinePlan::default(), &others))
         };
-        let plan = LinePlan::default().with_columns(partitions(file));
-        let plan = with_parsed(plan, &unparsed);
         let plan = plan.with_column(lit(idx).cast(DataType::UInt32).alias(FILE_COLUMN));
         let mut plan = mapper.map_rows(plan, parsed);
         if let Some(rates) = &params.rates {

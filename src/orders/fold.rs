@@ -79,7 +79,7 @@ pub(super) fn columns_read(consumers: &[Consumer]) -> PolarsResult<Vec<Expr>> {
 /// Reads all lines once. Returns the merged result of every consumer.
 ///
 /// # Errors
-/// The first error of a chunk. The other threads stop at their next chunk.
+/// An error of a chunk. The other threads stop at their next chunk.
 pub(super) fn fold(lines: &ChunkedLines, consumers: &[Consumer]) -> PolarsResult<Vec<DataFrame>> {
     let columns = columns_read(consumers)?;
     let no_lines = lines.empty()?.select_seq(&columns).collect()?;

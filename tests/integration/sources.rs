@@ -1,6 +1,7 @@
 //! Several transaction sources, customer attributes, and several currencies.
 
 use std::fs;
+use std::process::Command;
 
 use polars::prelude::*;
 
@@ -308,4 +309,22 @@ fn attribute_names_must_not_collide_with_columns() {
         manifest["inputs"].as_array().unwrap().iter().filter_map(|i| i["path"].as_str()).collect();
     // Once for each role.
     assert_eq!(paths, ["shop.csv", "people.csv", "people.csv"]);
+}
+
+/// A file is closed once it is read.
+#[test]
+fn more_files_than_a_process_may_open_are_read() {
+    let shop = Shop::fixture();
+    for i in 0..300 {
+        let line = format!("A{i},P1,1,2024-01-05 10:00,1.50,{i},UK\n");
+        let text = format!("order,product,units,bought,price,customer,country\n{line}");
+        fs::write(shop.path(&format!("part-{i}.csv")), text).unwrap();
+    }
+    let program = env!("CARGO_BIN_EXE_custseg");
+    let paths = "ingest.transactions.paths=[part-*.csv]";
+    let command = format!("ulimit -n 100 && exec {program} -q run shop.yaml --set '{paths}'");
+    let run = Command::new("sh").args(["-c", &command]).current_dir(shop.path("")).output();
+    let run = run.unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    assert_eq!(floats(&shop.table("ledger"), "rows_left").last(), Some(&300.0));
 }
