@@ -11,7 +11,7 @@ use super::schema_mapping::RowMapper;
 use super::text::{CsvScan, CsvSource};
 use super::{
     ChunkedLines, Fault, FileLines, Format, Grain, IngestParams, LinePlan, Lines, ReadError,
-    SourceFile,
+    SourceFile, workbook,
 };
 use crate::error::Error;
 use crate::progress::ScanObserver;
@@ -54,7 +54,10 @@ pub fn lines(
             let names = names.filter(|name| texts.contains(name) || is_parsed(name));
             let names: Vec<String> = names.cloned().collect();
             let is_key = |name: &String| texts.contains(name) || !is_number(name);
-            let keys = names.iter().filter(|name| is_key(name)).cloned().collect();
+            let mut keys: Vec<String> = names.iter().filter(|name| is_key(name)).cloned().collect();
+            if parsed.source.set.format == Format::Workbook {
+                keys.extend(workbook::companions(&names, &keys));
+            }
             let rows = chunk_source::open(&parsed.source.set, file, names, observer);
             let observer = observer.clone();
             let chunks = RunSource { rows, partitions: of_path, numbers, keys, observer };

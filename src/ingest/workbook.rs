@@ -48,6 +48,12 @@ pub(super) fn error_name(column: &str) -> String {
     format!("custseg.error.{column}")
 }
 
+/// The columns with the other cells of columns: those of `keys`, and the errors of all `names`.
+pub(super) fn companions(names: &[String], keys: &[String]) -> Vec<String> {
+    let typed = keys.iter().flat_map(|key| [number_name(key), time_name(key)]);
+    typed.chain(names.iter().map(|name| error_name(name))).collect()
+}
+
 /// A sheet that is read, with the names of its columns. Columns without a name are empty.
 pub(super) struct Header {
     pub(super) sheet: Sheet,

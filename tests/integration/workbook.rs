@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use super::harness::{Shop, custseg, hashes, reference, root};
+use super::harness::{Shop, custseg, hashes, reference, root, texts};
 use chrono::NaiveDateTime;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -14,6 +14,7 @@ enum Cell {
     Text(String),
     Number(String),
     Timestamp(f64),
+    Error,
 }
 
 const PARTS: [(&str, &str); 5] = [
@@ -58,6 +59,7 @@ fn write_workbook(path: &Path, rows: impl Iterator<Item = Vec<Cell>>) {
             let reference = format!("{}{r}", char::from(b'A' + c as u8));
             match cell {
                 Cell::Empty => {}
+                Cell::Error => write!(out, r#"<c r="{reference}" t="e"><v>#N/A</v></c>"#).unwrap(),
                 Cell::Number(x) => write!(out, r#"<c r="{reference}"><v>{x}</v></c>"#).unwrap(),
                 Cell::Timestamp(x) => {
                     write!(out, r#"<c r="{reference}" s="1"><v>{x}</v></c>"#).unwrap()
@@ -131,6 +133,52 @@ fn workbook_gives_the_same_bytes_as_csv() {
             0
         );
     }
+}
+
+/// Adjacent cells with the same text, of which one is an error, and one is not empty but typed.
+#[test]
+fn cells_of_different_types_are_judged_one_by_one() {
+    let shop = Shop::fixture();
+    let text = |text: &str| Cell::Text(text.to_owned());
+    let number = |number: &str| Cell::Number(number.to_owned());
+    let header = ["order", "product", "units", "bought", "price", "customer"].map(text).into();
+    let row = |units: Cell, bought: Cell, customer: Cell| {
+        vec![text("A1"), text("P1"), units, bought, number("2"), customer]
+    };
+    let at = || timestamp_or_text("2024-01-05 10:00", "%Y-%m-%d %H:%M");
+    let rows = vec![
+        header,
+        row(number("1"), at(), number("1001")),
+        row(number("1"), at(), Cell::Error),
+        row(number("1"), at(), Cell::Empty),
+        row(Cell::Error, at(), number("1001")),
+        row(Cell::Empty, at(), number("1001")),
+        row(number("1"), at(), number("1001")),
+        // The text of a typed timestamp, which is in no declared format.
+        row(number("1"), text("2024-01-05 10:00:00"), number("1001")),
+        row(number("1"), text("2024-01-05T10:00:00"), number("1001")),
+        row(number("1"), at(), number("1001")),
+    ];
+    write_workbook(&shop.path("shop.xlsx"), rows.into_iter());
+    let clean = "clean=[{ drop_missing: [customer_id] }, { keep_positive: [quantity] }]";
+    let paths = "ingest.transactions.paths=[shop.xlsx]";
+    let set = ["--set", paths, "--set", clean, "--set", "ingest.max_rejected=1"];
+    shop.run(&set);
+    let rejects = shop.table("rejects");
+    let found = texts(&rejects, "source_row").into_iter().zip(texts(&rejects, "reason"));
+    let mut found: Vec<String> = found.map(|(row, reason)| format!("{row} {reason}")).collect();
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "2 customer_id is an error of the workbook",
+            "3 customer_id missing",
+            "4 quantity is an error of the workbook",
+            "5 quantity missing",
+            "7 ordered_at not in any declared format",
+            "8 ordered_at not in any declared format",
+        ]
+    );
 }
 
 #[test]
