@@ -120,8 +120,10 @@ impl ChunkSource for ParquetSource {
         let only = FileMetadata { row_groups, num_rows, ..rest.clone() };
         let offset = IdxSize::try_from(*first)
             .map_err(|_| polars_err!(ComputeError: "more than 4,294,967,295 rows in a file"))?;
-        let mut reader =
-            self.reader()?.with_row_index(Some(RowIndex { name: ROW_COLUMN.into(), offset }));
+        let row_index = RowIndex { name: ROW_COLUMN.into(), offset };
+        // Without columns the reader takes the number of rows from the slice.
+        let reader = self.reader()?.with_slice(Some((0, num_rows)));
+        let mut reader = reader.with_row_index(Some(row_index));
         reader.set_metadata(Arc::new(only));
         reader.finish().map(Some)
     }
