@@ -328,3 +328,19 @@ fn more_files_than_a_process_may_open_are_read() {
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     assert_eq!(floats(&shop.table("ledger"), "rows_left").last(), Some(&300.0));
 }
+
+/// Key and attribute are keys of the path, so that no column of the Parquet file is read.
+#[test]
+fn customers_are_read_from_the_path_alone() {
+    let shop = Shop::fixture().edit(
+        "clean:",
+        "  customers: { paths: [\"customers/*/*/*.parquet\"], key: id, attributes: [tier] }\nclean:",
+    );
+    let folder = shop.path("customers/id=1001/tier=gold");
+    fs::create_dir_all(&folder).unwrap();
+    let file = fs::File::create(folder.join("a.parquet")).unwrap();
+    ParquetWriter::new(file).finish(&mut df!["other" => [1, 2]].unwrap()).unwrap();
+    shop.run(&[]);
+    let segments = shop.table("segments/snapshot=2024-03-02/part-0");
+    assert_eq!(texts(&segments, "tier"), ["gold", "", ""]);
+}
