@@ -1,11 +1,135 @@
-//! Finds lines that duplicate an earlier line, in one pass over all lines.
+//! Finds lines that are equal to another one, in one pass over all lines.
 
 use polars::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+use super::line_number;
+use crate::columns::REASON;
 use crate::dedup;
+use crate::ingest::cell::{is_text, reads_column};
+use crate::ingest::{outcomes, schema_mapping};
+
+/// Which lines are equal, and which of them is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Duplicates {
+    /// The columns in which lines are equal. `None`: all columns of the source.
+    pub by: Option<Vec<KeyColumn>>,
+    pub keep: Keep,
+    /// The column that orders equal lines. `None`: their position in the files.
+    pub order_by: Option<KeyColumn>,
+}
+
+/// Which of equal lines is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    #[default]
+    First,
+    Last,
+}
+
+/// A mapped column, or one of the source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyColumn {
+    pub name: String,
+    pub column: Expr,
+    /// The source column, if it is not mapped.
+    pub source_column: Option<String>,
+}
+
+impl Duplicates {
+    fn columns(&self) -> impl Iterator<Item = &KeyColumn> {
+        self.by.iter().flatten().chain(&self.order_by)
+    }
+
+    pub(super) fn source_columns(&self) -> Vec<&String> {
+        self.columns().filter_map(|column| column.source_column.as_ref()).collect()
+    }
+
+    pub(super) fn reads_column(&self, name: &str) -> bool {
+        self.columns().any(|column| reads_column(&column.column, name))
+    }
+
+    /// The reason, and whether it applies to a line. `carried` are all columns of the source.
+    pub(super) fn rejection(&self, carried: &[String]) -> (String, Expr) {
+        let mut reason = match (self.keep, &self.order_by) {
+            (Keep::First, None) => "equal to an earlier row".to_owned(),
+            (Keep::Last, None) => "equal to a later row".to_owned(),
+            (Keep::First, Some(order)) => format!("equal to a row of lower {}", order.name),
+            (Keep::Last, Some(order)) => format!("equal to a row of higher {}", order.name),
+        };
+        let cells: Vec<Expr> = match &self.by {
+            None => carried.iter().map(|name| col(schema_mapping::carried_name(name))).collect(),
+            Some(columns) => {
+                let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+                reason += &format!(" in {}", names.join(", "));
+                columns.iter().map(|column| column.column.clone()).collect()
+            }
+        };
+        (reason, is_duplicate(cells, col(REASON).is_null(), self.position()))
+    }
+
+    /// A number for each line. Of equal lines, that of the lowest number is kept.
+    fn position(&self) -> Expr {
+        let keep = self.keep;
+        let Some(order) = &self.order_by else {
+            return match keep {
+                Keep::First => line_number(),
+                Keep::Last => lit(u64::MAX) - line_number(),
+            };
+        };
+        let columns = vec![order.column.clone(), line_number()];
+        let name = order.name.clone();
+        outcomes::map_columns(columns, DataType::UInt64, move |columns| {
+            positions(&columns[0], &columns[1], keep, &name)
+        })
+    }
+}
+
+/// Ranks lines by a column, then by their number. Missing values come first.
+fn positions(values: &Column, numbers: &Column, keep: Keep, name: &str) -> PolarsResult<Column> {
+    let values = if is_text(values.dtype()) { comparable(values, name)? } else { values.clone() };
+    let frame = DataFrame::new(
+        values.len(),
+        vec![values.with_name("value".into()), numbers.clone().with_name("number".into())],
+    )?;
+    let order = SortMultipleOptions::default().with_nulls_last(false);
+    let sorted = frame.with_row_index("row".into(), None)?.sort(["value", "number"], order)?;
+    let mut ranks = vec![0u64; sorted.height()];
+    for (rank, row) in (0..).zip(sorted.column("row")?.idx()?.iter().flatten()) {
+        ranks[row as usize] = match keep {
+            Keep::First => rank,
+            Keep::Last => sorted.height() as u64 - rank,
+        };
+    }
+    Ok(Column::new(numbers.name().clone(), ranks))
+}
+
+/// Texts that can be ordered: numbers, or times of ISO 8601 in one format.
+fn comparable(values: &Column, name: &str) -> PolarsResult<Column> {
+    let texts = values.cast(&DataType::String)?;
+    let present = || texts.str().map(|texts| texts.iter().flatten().filter(|t| !t.is_empty()));
+    if present()?.all(|text| text.parse::<f64>().is_ok_and(f64::is_finite)) {
+        return texts.cast(&DataType::Float64);
+    }
+    let shape = |text: &str| -> Vec<bool> { text.bytes().map(|b| b.is_ascii_digit()).collect() };
+    let is_iso = |text: &str| {
+        let bytes = text.as_bytes();
+        bytes.len() >= 10 && bytes[4] == b'-' && bytes[7] == b'-'
+    };
+    let first = present()?.next().map(shape);
+    match present()?.find(|text| !is_iso(text) || Some(shape(text)) != first) {
+        None => Ok(texts.clone()),
+        Some(text) => polars_bail!(ComputeError:
+            "`drop_duplicates` cannot order by `{name}`: `{text}` is neither a number nor a time \
+             such as 2011-12-10 08:26:00 like the others; `ordered_at` can be used with any format"
+        ),
+    }
+}
 
 /// Boolean column: true if a candidate equals a candidate with a lower line number in all `cells`.
-pub(super) fn is_duplicate(cells: Vec<Expr>, is_candidate: Expr, line_number: Expr) -> Expr {
+fn is_duplicate(cells: Vec<Expr>, is_candidate: Expr, line_number: Expr) -> Expr {
     let arguments = [vec![line_number], cells].concat();
     is_candidate.apply_many(find_duplicates, &arguments, |_, fields| {
         Ok(Field::new(fields[0].name().clone(), DataType::Boolean))

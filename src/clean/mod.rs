@@ -4,18 +4,17 @@
 
 use polars::prelude::*;
 
-use crate::columns::{CUSTOMER_ID, QUANTITY, REASON, SOURCE_FILE, SOURCE_ROW};
+use crate::columns::{CUSTOMER_ID, QUANTITY, REASON, RETURNED, SOURCE_FILE, SOURCE_ROW};
 use crate::ingest::cell::is_empty_cell;
 use crate::ingest::{self, ChunkedLines, Fault, Lines, outcomes};
 
 mod duplicates;
-pub mod predicate;
 pub mod returns;
 pub mod steps;
 
-pub use predicate::Predicate;
+pub use duplicates::{Duplicates, Keep, KeyColumn};
 pub use returns::Pairs;
-pub use steps::{LineField, ReturnPolicy, Step};
+pub use steps::{LineField, ReturnPolicy, ReturnRule, Step};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
@@ -47,8 +46,8 @@ pub struct MarkedLines {
     pub lines: ChunkedLines,
     /// The meaning of the codes in `reason`, in the order of the steps.
     pub reasons: Vec<Reason>,
-    /// Order id prefix of accepted cancellations, and how they are treated.
-    pub returns: Option<(String, ReturnPolicy)>,
+    /// Which lines are cancellations that are kept, and how they are treated.
+    pub returns: Option<(ReturnRule, ReturnPolicy)>,
     /// Source cells that the rejects keep: column name in the rejects, and column of the lines.
     pub kept: Vec<(String, String)>,
     pub has_whole_quantities: bool,
@@ -59,23 +58,29 @@ impl MarkedLines {
     pub fn is_return(&self) -> Expr {
         is_return(self.returns.as_ref())
     }
+
+    /// Whether lines of one order can differ in being cancellations. Their column [`RETURNED`] says so.
+    pub fn has_return_lines(&self) -> bool {
+        matches!(self.returns, Some((ReturnRule::When(_), _)))
+    }
 }
 
-fn is_return(returns: Option<&(String, ReturnPolicy)>) -> Expr {
-    returns.map_or(lit(false), |(prefix, _)| steps::order_id_starts_with(prefix))
+fn is_return(returns: Option<&(ReturnRule, ReturnPolicy)>) -> Expr {
+    returns.map_or(lit(false), |(rule, _)| match rule {
+        ReturnRule::OrderPrefix(_) => rule.is_return(),
+        ReturnRule::When(_) => col(RETURNED),
+    })
 }
 
 /// Marks every line with the first reason that applies to it. `pairs` lists the returns without a
 /// purchase if returns are matched; without `pairs` no return is rejected for that.
 pub fn mark(steps: &[Step], lines: Lines, pairs: Option<&Pairs>) -> PolarsResult<MarkedLines> {
     let schema = lines.lines.schema()?;
-    let returns = steps
-        .iter()
-        .find_map(Step::kept_returns)
-        .map(|(prefix, policy)| (prefix.to_owned(), policy));
+    let returns =
+        steps.iter().find_map(Step::kept_returns).map(|(rule, policy)| (rule.clone(), policy));
     let step = ingest::STAGE.to_owned();
-    let unparsable = |(Fault { reason, cell }, has_money)| Reason {
-        step: step.clone(),
+    let unparsable = |(Fault { reason, cell, is_filter }, has_money)| Reason {
+        step: if is_filter { "where".to_owned() } else { step.clone() },
         reason,
         cell,
         position: None,
@@ -83,6 +88,9 @@ pub fn mark(steps: &[Step], lines: Lines, pairs: Option<&Pairs>) -> PolarsResult
     };
     let reasons = lines.faults.into_iter().map(unparsable).collect();
     let mut marker = Marker { lines: lines.lines, reasons, pending: Vec::new() };
+    if let Some((rule @ ReturnRule::When(_), _)) = &returns {
+        marker.lines.add_column(&rule.is_return().alias(RETURNED));
+    }
     for (position, step) in steps.iter().enumerate() {
         // A line that an earlier step rejected is not the original of a duplicate.
         if matches!(step, Step::DropDuplicates(_)) {

@@ -5,10 +5,10 @@ use polars::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Predicate, duplicates, line_number};
+use super::Duplicates;
 use crate::columns::*;
 use crate::ingest::cell::{is_empty_cell, reads_column};
-use crate::ingest::{outcomes, schema_mapping};
+use crate::ingest::{Predicate, outcomes};
 
 /// A mapped column of the lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -43,12 +43,12 @@ impl LineField {
 pub enum Step {
     /// Rejects lines in which one of these fields is null or empty.
     DropMissing(Vec<LineField>),
-    /// Treats lines of orders whose id starts with the prefix as cancellations.
-    Cancellations { order_id_prefix: String, policy: ReturnPolicy },
+    /// Treats some lines as cancellations.
+    Cancellations { rule: ReturnRule, policy: ReturnPolicy },
     /// Rejects lines in which one of these fields is zero or less, except accepted cancellations.
     KeepPositive(Vec<LineField>),
-    /// Rejects lines that duplicate an earlier line.
-    DropDuplicates(DuplicateKey),
+    /// Rejects all but one of lines that are equal.
+    DropDuplicates(Duplicates),
     /// Rejects lines of fees and postage, by exact product ids or a regular expression.
     NonProductLines { codes: Vec<String>, pattern: Option<String> },
     /// Rejects lines for which the predicate is not true.
@@ -73,14 +73,31 @@ pub enum ReturnPolicy {
     Match,
 }
 
-/// The columns in which duplicate lines are equal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum DuplicateKey {
-    #[serde(rename = "exact")]
-    WholeRow,
-    /// Lines that are equal in these columns.
-    #[serde(untagged)]
-    Fields(#[schemars(length(min = 1))] Vec<LineField>),
+/// Which lines are cancellations.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ReturnRule {
+    /// Those of orders whose id starts with this prefix.
+    OrderPrefix(String),
+    /// Those for which the predicate is true.
+    When(Box<Predicate>),
+}
+
+impl ReturnRule {
+    /// The reason of cancellations that are dropped.
+    fn reason(&self) -> String {
+        match self {
+            Self::OrderPrefix(prefix) => format!("order_id begins with {prefix}"),
+            Self::When(predicate) => predicate.sql.clone(),
+        }
+    }
+
+    /// Whether a line is a cancellation; never null.
+    pub(super) fn is_return(&self) -> Expr {
+        match self {
+            Self::OrderPrefix(prefix) => order_id_starts_with(prefix),
+            Self::When(predicate) => predicate.keep.clone().fill_null(lit(false)),
+        }
+    }
 }
 
 impl Step {
@@ -97,10 +114,22 @@ impl Step {
         }
     }
 
-    /// Order id prefix and policy of cancellations, unless the policy is `drop`.
-    pub fn kept_returns(&self) -> Option<(&str, ReturnPolicy)> {
-        let Self::Cancellations { order_id_prefix, policy } = self else { return None };
-        (*policy != ReturnPolicy::Drop).then_some((order_id_prefix.as_str(), *policy))
+    /// Rule and policy of cancellations, unless the policy is `drop`.
+    pub fn kept_returns(&self) -> Option<(&ReturnRule, ReturnPolicy)> {
+        let Self::Cancellations { rule, policy } = self else { return None };
+        (*policy != ReturnPolicy::Drop).then_some((rule, *policy))
+    }
+
+    /// Source columns that the step reads in addition to the mapped columns.
+    pub fn source_columns(&self) -> Vec<&String> {
+        match self {
+            Self::Where(predicate)
+            | Self::Cancellations { rule: ReturnRule::When(predicate), .. } => {
+                predicate.source_columns.iter().collect()
+            }
+            Self::DropDuplicates(duplicates) => duplicates.source_columns(),
+            _ => Vec::new(),
+        }
     }
 
     /// The policy for returned money; `Drop` if no step configures one.
@@ -113,6 +142,11 @@ impl Step {
         matches!(self, Self::Cancellations { policy: ReturnPolicy::Match, .. })
     }
 
+    /// Whether the step compares all columns of the source.
+    pub fn compares_rows(&self) -> bool {
+        matches!(self, Self::DropDuplicates(Duplicates { by: None, .. }))
+    }
+
     pub(super) fn drops_missing_customers(&self) -> bool {
         matches!(self, Self::DropMissing(fields) if fields.contains(&LineField::CustomerId))
     }
@@ -121,14 +155,16 @@ impl Step {
     /// source columns instead.
     pub fn reads_column(&self, column: &str) -> bool {
         match self {
-            Self::DropMissing(fields)
-            | Self::KeepPositive(fields)
-            | Self::DropDuplicates(DuplicateKey::Fields(fields)) => {
+            Self::DropMissing(fields) | Self::KeepPositive(fields) => {
                 fields.iter().any(|field| field.column() == column)
             }
-            Self::DropDuplicates(DuplicateKey::WholeRow) => false,
-            Self::Cancellations { .. } => {
-                column == ORDER_ID || (column == PRODUCT_ID && self.matches_returns())
+            Self::DropDuplicates(duplicates) => duplicates.reads_column(column),
+            Self::Cancellations { rule, .. } => {
+                let is_in_rule = match rule {
+                    ReturnRule::OrderPrefix(_) => column == ORDER_ID,
+                    ReturnRule::When(predicate) => reads_column(&predicate.keep, column),
+                };
+                is_in_rule || (column == PRODUCT_ID && self.matches_returns())
             }
             Self::NonProductLines { .. } => column == PRODUCT_ID,
             Self::Where(predicate) => reads_column(&predicate.keep, column),
@@ -146,23 +182,14 @@ impl Step {
         carried: &[String],
     ) -> Vec<(String, Expr)> {
         match self {
-            Self::DropDuplicates(DuplicateKey::WholeRow) => {
-                let cells = carried.iter().map(|name| col(schema_mapping::carried_name(name)));
-                vec![("equal to an earlier row".to_owned(), is_duplicate(cells.collect()))]
-            }
-            Self::DropDuplicates(DuplicateKey::Fields(fields)) => {
-                let names: Vec<&str> = fields.iter().map(|field| field.column()).collect();
-                let reason = format!("equal to an earlier row in {}", names.join(", "));
-                vec![(reason, is_duplicate(names.into_iter().map(col).collect()))]
-            }
+            Self::DropDuplicates(duplicates) => vec![duplicates.rejection(carried)],
             Self::DropMissing(fields) => fields
                 .iter()
                 .map(|field| field.column())
                 .map(|name| (format!("{name} missing"), is_empty_cell(name, schema.get(name))))
                 .collect(),
-            Self::Cancellations { order_id_prefix, policy: ReturnPolicy::Drop } => {
-                let reason = format!("order_id begins with {order_id_prefix}");
-                vec![(reason, order_id_starts_with(order_id_prefix))]
+            Self::Cancellations { rule, policy: ReturnPolicy::Drop } => {
+                vec![(rule.reason(), rule.is_return())]
             }
             Self::Cancellations { .. } => Vec::new(),
             Self::KeepPositive(fields) => {
@@ -197,12 +224,7 @@ impl Step {
     }
 }
 
-/// Whether an accepted line equals an accepted line before it, in an earlier file or row.
-fn is_duplicate(cells: Vec<Expr>) -> Expr {
-    duplicates::is_duplicate(cells, col(REASON).is_null(), line_number())
-}
-
-pub(super) fn order_id_starts_with(prefix: &str) -> Expr {
+fn order_id_starts_with(prefix: &str) -> Expr {
     let prefix = prefix.to_owned();
     let order_id = col(ORDER_ID).cast(DataType::String);
     outcomes::map_column(order_id, DataType::Boolean, move |ids| {

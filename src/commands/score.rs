@@ -48,6 +48,13 @@ pub(super) fn load_pipeline(stored: &StoredArtefact, request: Request) -> Result
 
 /// Overrides that replace the pipeline's sources.
 fn overrides(arguments: &ScoreArgs, pipeline: &Value) -> Result<Vec<(String, String)>, Error> {
+    let ingest = &pipeline["ingest"];
+    let has_query = ingest["sources"].as_object().is_some_and(|sources| !sources.is_empty());
+    if has_query || ingest.get("customers_summary").is_some_and(|summary| !summary.is_null()) {
+        let reason = "customers of a pipeline with a `query` or a `customers_summary` are scored \
+                      as tables: `custseg score --stdio`";
+        return Err(Error::Usage(reason.to_owned()));
+    }
     let n = usize::from(arguments.source);
     let transactions = &pipeline["ingest"]["transactions"];
     let source = match transactions {

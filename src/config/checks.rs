@@ -10,9 +10,9 @@ use super::source;
 use super::spec::SnapshotsSpec;
 use super::validator::Validator;
 use crate::checks::{Check, Expectation, Scope, Severity};
-use crate::clean::predicate::{PredicateError, SourceNames};
 use crate::columns::{CUSTOMER_ID, DAY, ORDERED_AT};
 use crate::ingest::ids::Bytes;
+use crate::ingest::predicate::{PredicateError, SourceNames};
 use crate::ingest::{IdCase, LookupParams};
 
 pub(super) struct CheckCompiler<'a, 'd> {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ingest_spec::CsvSpec;
+use super::files_spec::CsvSpec;
 use crate::checks::{Scope, Severity};
 
 /// One check: exactly one of these keys.

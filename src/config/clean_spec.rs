@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clean::steps::{DuplicateKey, LineField, ReturnPolicy};
+use crate::clean::{Keep, LineField, ReturnPolicy};
 use crate::rfm::CapPolicy;
 
 /// One cleaning step: exactly one of these keys, and optionally `max_share`.
@@ -26,8 +26,10 @@ pub struct CleanStepSpec {
     #[schemars(with = "Option<Vec<NumberColumn>>")]
     pub keep_positive: Option<Vec<LineField>>,
     /// Reject duplicate lines and keep the first. `exact` compares all source columns, mapped or
-    /// not; a list such as `[order_id, product_id]` compares these columns.
-    pub drop_duplicates: Option<DuplicateKey>,
+    /// not; a list such as `[order_id, "Line Number"]` compares these columns, which are mapped
+    /// columns by their pipeline names or columns of the source. `{ by, keep, order_by }` also chooses
+    /// which line is kept.
+    pub drop_duplicates: Option<DuplicatesSpec>,
     /// Reject lines that are not products, such as postage, fees and vouchers.
     pub non_product_lines: Option<NonProductLinesSpec>,
     /// Keep the lines for which a SQL predicate is true, such as
@@ -48,6 +50,41 @@ pub struct CleanStepSpec {
     pub max_share: Option<f64>,
 }
 
+/// Which lines are duplicates, and which of them is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum DuplicatesSpec {
+    /// All columns of the source.
+    Exact(ExactRows),
+    /// Columns in which the lines are equal.
+    Columns(#[schemars(length(min = 1))] Vec<String>),
+    /// Columns, and the line that is kept.
+    Options(DuplicateOptions),
+}
+
+/// The word `exact`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExactRows {
+    Exact,
+}
+
+/// Columns in which lines are equal, and the line that is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["by"]))]
+pub struct DuplicateOptions {
+    /// Columns in which the lines are equal.
+    #[schemars(length(min = 1))]
+    pub by: Vec<String>,
+    /// Which line is kept: the `first` (default) or the `last`.
+    pub keep: Keep,
+    /// Column that orders the lines: a mapped column, or a column of numbers or of times in ISO 8601.
+    /// Default: their position in the files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order_by: Option<String>,
+}
+
 /// A mapped column of numbers.
 #[derive(JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -57,14 +94,19 @@ pub enum NumberColumn {
     Amount,
 }
 
-/// Which lines are cancellations, and how they are treated.
+/// Which lines are cancellations, and how they are treated: either `order_id_prefix` or `when`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("required" = ["order_id_prefix"]))]
 pub struct CancellationsSpec {
     /// Prefix of the order ids of cancellations, such as `C`.
     #[schemars(length(min = 1))]
-    pub order_id_prefix: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order_id_prefix: Option<String>,
+    /// SQL predicate that is true for lines of cancellations, such as `amount < 0` or
+    /// `Status = 'refund'`. Columns as in `where`. Their money must be negative unless they are dropped.
+    #[schemars(length(min = 1))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
     /// `drop` (default) rejects the cancellation and keeps the cancelled order. `net` counts it as
     /// negative money at its own date, and not as an order. `separate` does the same in a column of
     /// its own, `returned_money`. `match` pairs it with the earlier purchase of the same customer

@@ -1,6 +1,7 @@
 //! Compiles a [`PipelineSpec`] into a [`Pipeline`], and checks the rules that a JSON Schema cannot
 //! express or for which its messages would be unclear.
 
+use std::slice;
 use std::sync::Arc;
 
 use polars::prelude::DataType;
@@ -13,14 +14,13 @@ use super::diagnostics::{Diagnostics, Kind, nearest};
 use super::ingest_spec::{ColumnsSpec, MoneySpec, MoneyUnit, ScaleSpec};
 use super::spec::*;
 use super::validator::{SourceRules, Validator};
-use super::{Document, evaluate, files, map, models, rfm, score, source, steps};
+use super::{Document, evaluate, files, map, models, rfm, score, source, steps, summary};
 use crate::artefact::CutPointsRecord;
-use crate::clean::predicate::SourceNames;
-use crate::clean::steps::DuplicateKey;
 use crate::clean::{ReturnPolicy, Step};
 use crate::columns::{CATEGORY, PRODUCT_ID, QUANTITY};
 use crate::ingest::cell::has_text;
 use crate::ingest::numbers::QUANTITY_SCALE;
+use crate::ingest::predicate::SourceNames;
 use crate::ingest::{IdFormat, IngestParams, Money, NullValues, RejectColumns, Source};
 use crate::pipeline::Pipeline;
 use crate::publish::{Destination, LocalFolder, ObjectStore, PublishParams};
@@ -39,13 +39,16 @@ pub(super) fn compile(
     let (map, map_json) =
         map::map(&spec.segment, score::bins(&spec.score), document, diagnostics).unzip();
     let mut validator = Validator::new(document, diagnostics);
+    let original = spec;
+    let summary = summary::as_transactions(spec, &mut validator);
+    let spec = summary.as_ref().unwrap_or(spec);
     let nulls = NullValues::new(&spec.ingest.null_values);
     let ids = IdFormat { nulls, case: spec.ingest.customer_id_case };
     let publishes_here = document.publishes && !is_remote(&spec.publish.to);
     let output = publishes_here.then(|| spec.publish.to.clone().into());
     validator.sources = SourceRules { ids: ids.clone(), output };
     let timezone = timezone(&spec.ingest.timezone, &mut validator);
-    let sources = source::sources(&spec.ingest.transactions, &mut validator);
+    let mut sources = source::sources(&spec.ingest, &mut validator);
     if let Some(sources) = &sources {
         files::check_duplicates(sources, spec.ingest.duplicate_files, &mut validator);
         check_raw_rejects(spec.publish.rejects, sources, &mut validator);
@@ -62,6 +65,12 @@ pub(super) fn compile(
         columns.clear();
     }
     let quantity_scale = quantity_scale(spec, sources.as_deref().unwrap_or(&[]));
+    for ((at, spec), source) in transactions.iter().zip(sources.iter_mut().flatten()) {
+        let Some(sql) = &spec.predicate else { continue };
+        let names = SourceNames::new(slice::from_ref(source), &money, quantity_scale);
+        let filter = steps::predicate(&format!("{at}/where"), sql, &names, &mut validator);
+        source.filter = filter;
+    }
     let names = sources.as_ref().map(|s| SourceNames::new(s, &money, quantity_scale));
     let clean = steps::clean(&spec.clean, &columns, names.as_ref(), &mut validator);
     let checks = CheckCompiler {
@@ -87,11 +96,11 @@ pub(super) fn compile(
             || clean.steps.iter().any(|step| step.reads_column(column))
             || checks.iter().any(|check| check.reads_column(column))
     };
-    let predicate_columns = clean.steps.iter().filter_map(|step| match step {
-        Step::Where(predicate) => Some(&predicate.source_columns),
-        _ => None,
-    });
-    let check_columns = checks.iter().map(|check| &check.source_columns);
+    let step_columns = clean.steps.iter().flat_map(Step::source_columns);
+    let filter_columns = sources.iter().flatten().filter_map(|source| source.filter.as_ref());
+    let filter_columns: Vec<String> =
+        filter_columns.flat_map(|filter| filter.source_columns.iter().cloned()).collect();
+    let check_columns = checks.iter().flat_map(|check| &check.source_columns);
     let ingest = IngestParams {
         unread: [PRODUCT_ID, CATEGORY].into_iter().filter(|column| !is_read(column)).collect(),
         sources: sources?,
@@ -106,9 +115,9 @@ pub(super) fn compile(
         timezone: timezone?,
         money,
         rates: rates?,
-        inspected: predicate_columns.chain(check_columns).flatten().cloned().collect(),
+        inspected: step_columns.chain(check_columns).chain(&filter_columns).cloned().collect(),
         rejects: spec.publish.rejects,
-        whole_rows: clean.steps.contains(&Step::DropDuplicates(DuplicateKey::WholeRow)),
+        whole_rows: clean.steps.iter().any(Step::compares_rows),
     };
     Some(Pipeline {
         name: spec.name.clone(),
@@ -127,7 +136,7 @@ pub(super) fn compile(
         publish: PublishParams { to: destination?, keep_runs: spec.publish.keep_runs },
         engine: spec.engine.spark.clone(),
         definition,
-        portable: portable(spec, map_json?, document),
+        portable: portable(original, map_json?, document),
         reading: reading(spec),
     })
 }
@@ -148,7 +157,9 @@ fn quantity_scale(spec: &PipelineSpec, sources: &[Source]) -> u8 {
     let is_match = |step: &CleanStepSpec| {
         step.cancellations.as_ref().is_some_and(|spec| spec.policy == ReturnPolicy::Match)
     };
-    let counts_units = spec.rfm.frequency == Frequency::Units || spec.clean.iter().any(is_match);
+    let counts_units = spec.rfm.frequency == Frequency::Units
+        || spec.ingest.customers_summary.is_some()
+        || spec.clean.iter().any(is_match);
     let is_whole = |source: &Source| {
         let column = source.columns.mapped().into_iter().find(|(name, _)| *name == QUANTITY);
         column.is_none_or(|(_, column)| {

@@ -20,8 +20,14 @@ pub(super) fn portable(spec: &PipelineSpec, map: Json, document: &Document) -> P
     let transactions = match &mut portable.ingest.transactions {
         TransactionSources::One(source) => std::slice::from_mut(&mut **source),
         TransactionSources::Many(sources) => sources,
+        TransactionSources::Summary(_) => &mut [],
     };
-    transactions.iter_mut().for_each(|source| source.paths.clone_from(&paths));
+    let of_files = transactions.iter_mut().filter(|source| source.query.is_none());
+    of_files.for_each(|source| source.paths.clone_from(&paths));
+    portable.ingest.sources.values_mut().for_each(|table| table.paths.clone_from(&paths));
+    if let Some(summary) = &mut portable.ingest.customers_summary {
+        summary.paths.clone_from(&paths);
+    }
     if let Some(customers) = &mut portable.ingest.customers {
         customers.paths = paths;
     }
@@ -108,8 +114,21 @@ pub(super) fn reading(spec: &PipelineSpec) -> Json {
             "workbook": source.workbook,
             "columns": source.columns,
             "timestamps": source.timestamps,
+            "format": source.format,
+            "query": source.query,
+            "where": source.predicate,
+            "fill": source.fill,
         })
     });
+    let tables = ingest.sources.iter().map(|(name, table)| {
+        let table = json!({
+            "csv": table.csv,
+            "workbook": table.workbook,
+            "format": table.format,
+        });
+        (name.clone(), without_nulls(table))
+    });
+    let tables: serde_json::Map<String, Json> = tables.collect();
     let customers = ingest.customers.as_ref().map(|customers| {
         json!({
             "csv": customers.csv,
@@ -120,6 +139,7 @@ pub(super) fn reading(spec: &PipelineSpec) -> Json {
     });
     json!({
         "transactions": without_nulls(transactions.collect()),
+        "sources": tables,
         "customers": customers.map(without_nulls),
         "null_values": ingest.null_values,
         "customer_id_case": ingest.customer_id_case,

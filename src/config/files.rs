@@ -7,29 +7,35 @@ use std::path::{Component, Path, PathBuf};
 
 use super::SourceFiles;
 use super::diagnostics::Kind;
-use super::ingest_spec::{DuplicateFiles, SheetSpec, WorkbookSpec};
+use super::files_spec::{SheetSpec, WorkbookSpec};
+use super::ingest_spec::DuplicateFiles;
 use super::validator::Validator;
 use crate::ingest::probe::{self, ProbeError};
 use crate::ingest::workbook::{SheetChoice, SheetNames};
 use crate::ingest::{FileSet, Format, Source, SourceFile, TextFormat, discover};
 use crate::remote::RemoteError;
 
+/// Names of the files that are listed, by path and sheet.
+pub(super) type SeenFiles = HashMap<(PathBuf, Option<String>), String>;
+
 /// The paths of one section.
 pub(super) struct Paths<'a> {
     pub(super) patterns: &'a [String],
     pub(super) workbook: &'a WorkbookSpec,
+    /// Declared format. `None`: that of the files' suffixes.
+    pub(super) format: Option<Format>,
     /// JSON pointer of the section.
     pub(super) at: &'a str,
 }
 
 impl Paths<'_> {
     /// The files, which must have one format. `required` are the columns that choose the sheet of a
-    /// workbook, `seen` the real paths of other sources' files.
+    /// workbook, `seen` the files of other sources.
     pub(super) fn file_set(
         &self,
         text: TextFormat,
         required: &[&str],
-        seen: &mut HashMap<PathBuf, String>,
+        seen: &mut SeenFiles,
         validator: &mut Validator<'_>,
     ) -> Option<FileSet> {
         if validator.document.source_files == SourceFiles::None {
@@ -42,7 +48,7 @@ impl Paths<'_> {
         for (i, pattern) in self.patterns.iter().enumerate() {
             let pointer = format!("{at}/paths/{i}");
             self.check_output(pattern, &pointer, validator);
-            let files = discover::files(pattern, &validator.document.base);
+            let files = discover::files(pattern, &validator.document.base, self.format);
             let mut report = |kind: Kind, message: String| {
                 is_valid = false;
                 validator.report(kind, &pointer, message, None);
@@ -50,26 +56,27 @@ impl Paths<'_> {
             let files = files.map_err(|error| report(kind(&error), error.to_string()));
             let mut is_reported = false;
             for file in files.into_iter().flatten() {
-                let id = real_path(&file);
-                if let Some(earlier) = seen.get(&id) {
-                    let is_same = *earlier == file.name;
-                    let other = if is_same { String::new() } else { format!(" as `{earlier}`") };
-                    // A link to a folder repeats all its files.
-                    if !is_reported {
-                        report(
-                            Kind::Config,
-                            format!("file `{}` is listed twice{other}", file.name),
-                        );
+                let files = match probe::probe(file, self.format, &text, &sheets, required) {
+                    Ok((format, files)) => files.into_iter().map(move |file| (format, file)),
+                    Err(error) => {
+                        report(kind(&error), error.to_string());
+                        continue;
                     }
-                    is_reported = true;
-                    continue;
-                }
-                seen.insert(id, file.name.clone());
-                match probe::probe(file, &text, &sheets, required) {
-                    Ok((format, files)) => {
-                        probed.extend(files.into_iter().map(|file| (format, file)));
+                };
+                for (format, file) in files {
+                    match seen.insert(identity(&file), file.name.clone()) {
+                        None => probed.push((format, file)),
+                        // A link to a folder repeats all its files.
+                        Some(_) if is_reported => {}
+                        Some(earlier) => {
+                            is_reported = true;
+                            let is_same = earlier == file.name;
+                            let other =
+                                if is_same { String::new() } else { format!(" as `{earlier}`") };
+                            let message = format!("file `{}` is listed twice{other}", file.name);
+                            report(Kind::Config, message);
+                        }
                     }
-                    Err(error) => report(kind(&error), error.to_string()),
                 }
             }
         }
@@ -134,13 +141,15 @@ fn normal(path: &Path) -> PathBuf {
     normal
 }
 
-/// The path of a file without links. Downloaded files have a new temporary path each time, but the
-/// same URL.
-fn real_path(file: &SourceFile) -> PathBuf {
-    if file.fetched.is_some() {
-        return PathBuf::from(&file.name);
-    }
-    file.path.canonicalize().unwrap_or_else(|_| file.path.clone())
+/// The path of a file without links, and its sheet. Downloaded and unpacked files have a new temporary
+/// path each time, but the same name.
+fn identity(file: &SourceFile) -> (PathBuf, Option<String>) {
+    let path = if file.fetched.is_some() || file.unpacked.is_some() {
+        PathBuf::from(&file.name)
+    } else {
+        file.path.canonicalize().unwrap_or_else(|_| file.path.clone())
+    };
+    (path, file.sheet.as_ref().map(|sheet| sheet.name.clone()))
 }
 
 /// Reports transaction files of equal content, unless `duplicate_files` allows them. Files without
@@ -184,7 +193,7 @@ pub(super) fn check_duplicates(
             let keys: Vec<_> = file.partitions.iter().filter(is_mapped).collect();
             let hash = format!("{hash} {keys:?}");
             match hashes.get(&hash) {
-                Some(earlier) if probe::has_rows(file, &source.set.text) => {
+                Some(earlier) if probe::has_rows(file, &source.set) => {
                     report(format!(
                         "`{}` and `{}` have the same content: each row would count twice",
                         earlier.name, file.name
@@ -221,7 +230,7 @@ fn kind(error: &ProbeError) -> Kind {
         Pattern { .. } | Suffix { .. } | Scheme(_) | Remote(RemoteError::Url { .. }) => {
             Kind::Config
         }
-        Broken { .. } | TableFormat { .. } => Kind::Data,
+        Broken { .. } | TableFormat { .. } | EmptyArchive(_) => Kind::Data,
         NoMatch { .. } | EmptyFolder(_) | NothingRemote(_) | Remote(_) | Io { .. } => Kind::Input,
     }
 }

@@ -1,19 +1,31 @@
 //! The shape of `ingest`, before its values are checked.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::files_spec::{CsvSpec, FillSpec, TableSpec, WorkbookSpec};
 use crate::columns::*;
-use crate::ingest::{IdCase, OnBadRow, Timestamps};
+use crate::ingest::{Format, IdCase, Timestamps};
+
+/// JSON pointer of the customers that are aggregated already.
+pub(super) const SUMMARY: &str = "/ingest/customers_summary";
 
 /// Source files and the meaning of their columns.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("required" = ["transactions"]))]
 pub struct IngestSpec {
     /// Transactions: one row per order line or per purchase. Several sources with different columns
     /// are a list of such sections; their lines are combined.
     pub transactions: TransactionSources,
+    /// Customers whose recency, frequency and monetary value are known, instead of `transactions`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customers_summary: Option<SummarySpec>,
+    /// Named tables that a `query` of `transactions` reads.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("allOf" = [{ "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" } }]))]
+    pub sources: BTreeMap<String, TableSpec>,
     /// Table of customer attributes.
     pub customers: Option<CustomersSpec>,
     /// IANA time zone of the store, such as `Europe/London`, which defines its days. Timestamps
@@ -41,6 +53,42 @@ pub struct IngestSpec {
     pub duplicate_files: DuplicateFiles,
 }
 
+/// A table with one row per customer, which has the last order, the number of orders and the money.
+/// What needs single orders or lines is refused: features, ratios, several snapshots, forecasts,
+/// returns.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["paths", "columns"]))]
+pub struct SummarySpec {
+    /// Files, folders or globs, relative to this file, as in `transactions`.
+    #[schemars(length(min = 1))]
+    pub paths: Vec<String>,
+    /// Format of the files. Default: by their suffix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// CSV format, and the formats of dates and numbers in cells of text.
+    pub csv: CsvSpec,
+    /// Sheets of workbooks.
+    pub workbook: WorkbookSpec,
+    /// Mapping of source columns.
+    pub columns: SummaryColumnsSpec,
+}
+
+/// Columns of a table with one row per customer: names, or SQL expressions as in `transactions`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["customer_id", "last_order_at", "frequency", "monetary"]))]
+pub struct SummaryColumnsSpec {
+    /// Customer id. A customer with two rows fails the run.
+    pub customer_id: String,
+    /// Date, or date and time, of the customer's last order.
+    pub last_order_at: String,
+    /// Number of the customer's orders, at least 1.
+    pub frequency: String,
+    /// Money of all orders of the customer.
+    pub monetary: String,
+}
+
 /// What to do with source files of equal content.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -48,30 +96,6 @@ pub enum DuplicateFiles {
     #[default]
     Fail,
     Read,
-}
-
-/// Sheets of a workbook.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct WorkbookSpec {
-    /// Name of the sheet, a list of names, or `all` visible sheets. Default: the only sheet that has the mapped
-    /// columns.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sheet: Option<SheetSpec>,
-    /// Number of the row with the column names, from 1. Default: the first row that is not empty.
-    #[schemars(range(min = 1))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub header_row: Option<u32>,
-}
-
-/// One sheet, or several.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum SheetSpec {
-    /// Name of a sheet, or `all`.
-    One(String),
-    /// Names of sheets.
-    Many(#[schemars(length(min = 1))] Vec<String>),
 }
 
 /// One source of transactions, or several.
@@ -82,6 +106,9 @@ pub enum TransactionSources {
     One(Box<TransactionsSpec>),
     /// Several sources.
     Many(#[schemars(length(min = 1))] Vec<TransactionsSpec>),
+    /// Customers of `customers_summary`, as a source of one line per customer.
+    #[serde(skip)]
+    Summary(Box<TransactionsSpec>),
 }
 
 impl Default for TransactionSources {
@@ -96,6 +123,7 @@ impl TransactionSources {
         const POINTER: &str = "/ingest/transactions";
         match self {
             Self::One(source) => vec![(POINTER.to_owned(), source)],
+            Self::Summary(source) => vec![(SUMMARY.to_owned(), source)],
             Self::Many(sources) => sources
                 .iter()
                 .enumerate()
@@ -113,6 +141,9 @@ pub struct CustomersSpec {
     /// Files, folders or globs, relative to this file.
     #[schemars(length(min = 1))]
     pub paths: Vec<String>,
+    /// Format of the files. Default: by their suffix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
     /// CSV format. Its date and number options are not used, because attributes are copied as text.
     pub csv: CsvSpec,
     /// Sheets of workbooks.
@@ -128,14 +159,31 @@ pub struct CustomersSpec {
 /// A set of transaction files with the same columns.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("required" = ["paths", "columns"]))]
+#[schemars(extend("required" = ["columns"]))]
 pub struct TransactionsSpec {
-    /// Files, folders or globs, relative to this file. The suffix sets the format (`.csv`,
-    /// `.csv.gz`, `.csv.zst`, `.parquet`, `.xlsx`, `.xlsm`, `.xlsb`, `.xls`, `.ods`). All files of a
-    /// source must have the same format. Hidden files (`.x`, `_x`, `~$x`) are skipped unless they
-    /// are named. The keys of folders such as `dt=2024-03-01` are columns of text.
+    /// Files, folders or globs, relative to this file. The suffix sets the format (`.csv`, `.tsv`,
+    /// `.jsonl`, `.ndjson`, also with `.gz` and `.zst`; `.parquet`, `.arrow`, `.feather`, `.xlsx`,
+    /// `.xlsm`, `.xlsb`, `.xls`, `.ods`) unless `format` does. `.zip` files are read as the files in
+    /// them. All files of a source must have the same format. Hidden files (`.x`, `_x`, `~$x`) are
+    /// skipped unless they are named. The keys of folders such as `dt=2024-03-01` are columns of text,
+    /// and so is `file_name`, the name of the file.
     #[schemars(length(min = 1))]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
+    /// SQL that makes the transactions of the tables in `ingest.sources`, instead of `paths`: one
+    /// `SELECT` as Polars reads it, with joins, unions and window functions. `columns` then are those of
+    /// its result. Its rejected rows have the number of the row in the result, and no file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub query: Option<String>,
+    /// Rows that the query may return, as a multiple of the rows of its largest table. Default: 1, so
+    /// that a join that repeats rows fails the run with exit code 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub max_rows_factor: Option<f64>,
+    /// Format of the files, whatever their names are. Default: by their suffix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
     /// CSV format. The formats of dates and numbers are used for cells of text in all formats, never
     /// for typed columns and cells.
     pub csv: CsvSpec,
@@ -143,79 +191,26 @@ pub struct TransactionsSpec {
     pub workbook: WorkbookSpec,
     /// Mapping of source columns.
     pub columns: ColumnsSpec,
+    /// Fill empty cells down within an order, for exports that give an order's values on its first row
+    /// alone. The columns that are read are held in memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fill: Option<FillSpec>,
+    /// Use only the rows for which a SQL predicate is true, such as "Status <> 'voided'". Columns as
+    /// in `clean`, step `where`. The other rows are rejected, even if they cannot be parsed, and do not
+    /// count for `max_rejected`.
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub predicate: Option<String>,
     /// What date and time without an offset mean: `local` time of `ingest.timezone` (default), or
     /// `utc`. Dates without a time are always days of the store.
     pub timestamps: Timestamps,
 }
 
-/// CSV format.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-#[schemars(extend("allOf" = [
-    { "not": { "properties": { "decimal": { "const": "," }, "thousands": { "const": "," } },
-    "required": ["decimal", "thousands"] } },
-    { "not": { "properties": { "decimal": { "const": "." }, "thousands": { "const": "." } },
-    "required": ["thousands"] } },
-]))]
-pub struct CsvSpec {
-    /// Field separator, one ASCII character.
-    #[schemars(length(min = 1, max = 1), extend("allOf" = [{ "pattern": "^[^\"\r\n\\u0000]$" }]))]
-    pub separator: String,
-    /// Character encoding.
-    pub encoding: EncodingSpec,
-    /// What to do with rows that cannot be parsed: wrong number of fields, undecodable bytes,
-    /// invalid dates or numbers. `reject` (default) writes them to `rejects.parquet`; `fail` fails
-    /// the run. All sources of a run must use the same value.
-    pub on_bad_row: OnBadRow,
-    /// Decimal separator of numbers.
-    #[schemars(length(min = 1, max = 1), extend("allOf" = [{ "enum": [".", ","] }]))]
-    pub decimal: String,
-    /// Thousands separator of numbers: `,`, `.`, `'` or a space, which stands for every kind of space.
-    /// Groups of two digits, as in 12,34,567, are read, too. Default: none.
-    #[schemars(
-        length(min = 1, max = 1),
-        extend("allOf" = [{ "enum": [",", ".", "'", " ", "\u{a0}", null] }])
-    )]
-    pub thousands: Option<String>,
-    /// Currency signs to strip from before or after numbers, such as `[£]`. Negative numbers may have
-    /// a minus sign before or after them, or stand in parentheses.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub currency_signs: Vec<String>,
-    /// Date and time formats in strftime notation, tried in order. `%d`, `%m` and `%H` also accept
-    /// numbers without a leading zero. `%z` reads the offsets `Z`, `+00`, `+0000` and `+00:00`;
-    /// `epoch_s`, `epoch_ms` and `epoch_us` read numbers since 1970. Default: ISO 8601 without an offset. The run fails
-    /// if two formats parse a timestamp differently, as day-first and month-first do for 03/04/2011.
-    #[schemars(length(min = 1))]
-    pub datetime_formats: Vec<String>,
-}
-
-impl Default for CsvSpec {
-    fn default() -> Self {
-        let iso = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"];
-        Self {
-            separator: ",".to_owned(),
-            encoding: EncodingSpec::default(),
-            on_bad_row: OnBadRow::default(),
-            decimal: ".".to_owned(),
-            thousands: None,
-            currency_signs: Vec::new(),
-            datetime_formats: iso.map(str::to_owned).to_vec(),
-        }
-    }
-}
-
-/// Character encoding of CSV files.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum EncodingSpec {
-    #[default]
-    Utf8,
-    Latin1,
-    #[serde(rename = "windows_1252")]
-    Windows1252,
-}
-
-/// Mapping of source columns. Money is either `quantity` and `unit_price`, or `amount`.
+/// Mapping of source columns: the name of a column, the path of a nested field such as
+/// `customer.email`, or a SQL expression over columns, such as `Total - coalesce(Refunded, 0)`,
+/// `lower(trim(Email))` or `concat(day, ' ', time)`. Names with spaces are quoted in SQL:
+/// `"Refunded Amount"`. Where SQL needs numbers, cells of text are read by the number options of
+/// `csv`. Money is either `quantity` and `unit_price`, or `amount`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["customer_id", "ordered_at"]))]

@@ -10,8 +10,8 @@ use super::map_spec::{MapSpec, RuleSpec};
 use super::spec::SegmentSpec;
 use super::validator::Validator;
 use super::{Document, deserialize, read};
-use crate::clean::predicate::{PredicateError, condition};
 use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
+use crate::ingest::predicate::{PredicateError, condition};
 use crate::segment::map::Code;
 use crate::segment::{Rule, SegmentMap, Values};
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ingest_spec::CsvSpec;
+use super::files_spec::CsvSpec;
 use crate::model::{Balance, Calibration, K, Metric, Missing, Scaling, Weights};
 
 /// One model: a KNN classifier, or a clustering if `kmeans` is set.

@@ -1,20 +1,26 @@
 //! Resolves source files and checks the mapped columns against their headers and footers.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use polars::prelude::DataType;
 
+use super::SourceFiles;
 use super::diagnostics::{Kind, hint};
-use super::files::Paths;
+use super::files::{Paths, SeenFiles};
 use super::ingest_spec::*;
+use super::query::{filled, query, tables};
 use super::text;
 use super::validator::Validator;
 use crate::columns::*;
+use crate::ingest::TimestampFormat;
 use crate::ingest::cell::{has_text, is_text};
+use crate::ingest::computed::SqlContext;
+use crate::ingest::predicate::PredicateError;
 use crate::ingest::probe;
+use crate::ingest::summary;
 use crate::ingest::{
-    Columns, FileSet, Format, LineAmount, LookupParams, Rates, Source, SourceFile,
+    Columns, Computed, FileSet, Format, LineAmount, LookupParams, Rates, Source, SourceFile,
 };
 
 /// Required type of a Parquet column. Columns of other formats are text and always fit.
@@ -49,8 +55,10 @@ impl ColumnType {
                 "text, a whole number or a UUID",
             ),
             Self::Timestamp => (
-                is_text(dtype) || matches!(dtype, DataType::Date | DataType::Datetime(_, _)),
-                "a date, a datetime or text",
+                is_text(dtype)
+                    || dtype.is_integer()
+                    || matches!(dtype, DataType::Date | DataType::Datetime(_, _)),
+                "a date, a datetime, text or a whole number",
             ),
             Self::Number => (is_number || is_text(dtype), "a number of at most 38 digits, or text"),
             Self::Scalar => (
@@ -66,14 +74,16 @@ impl ColumnType {
 type RequiredColumn<'a> = (String, &'a str, ColumnType);
 
 /// The sources of transactions. `None` if one is invalid.
-pub(super) fn sources(
-    spec: &TransactionSources,
-    validator: &mut Validator<'_>,
-) -> Option<Vec<Source>> {
-    let specs = spec.each();
+pub(super) fn sources(spec: &IngestSpec, validator: &mut Validator<'_>) -> Option<Vec<Source>> {
+    let specs = spec.transactions.each();
+    let mut seen = SeenFiles::new();
+    let tables = tables(&spec.sources, &mut seen, validator);
+    if !spec.sources.is_empty() && specs.iter().all(|(_, source)| source.query.is_none()) {
+        let message = "only a `query` of `ingest.transactions` reads `sources`";
+        validator.report_invalid("/ingest/sources", message);
+    }
     let (_, first) = specs.first()?;
     let mut sources = Vec::with_capacity(specs.len());
-    let mut seen = HashMap::new();
     for (at, source) in &specs {
         let mut valid = Some(());
         if first.columns.order_id.is_some() != source.columns.order_id.is_some() {
@@ -84,7 +94,8 @@ pub(super) fn sources(
             let message = "`on_bad_row` must be the same in all sources";
             valid = validator.fail(&format!("{at}/csv/on_bad_row"), message);
         }
-        sources.push(valid.and(bind(source, at, &mut seen, validator)));
+        let bound = bind(source, (at, tables.as_deref()), &mut seen, validator);
+        sources.push(valid.and(bound));
     }
     // All sources are checked before the first failure returns, so that each is reported.
     sources.into_iter().collect()
@@ -93,8 +104,8 @@ pub(super) fn sources(
 /// Resolves the files of one source and checks its mapped columns.
 fn bind(
     spec: &TransactionsSpec,
-    at: &str,
-    seen: &mut HashMap<PathBuf, String>,
+    (at, tables): (&str, Option<&[(String, FileSet)]>),
+    seen: &mut SeenFiles,
     validator: &mut Validator<'_>,
 ) -> Option<Source> {
     let text = text::text(&spec.csv, &format!("{at}/csv"), validator);
@@ -104,11 +115,82 @@ fn bind(
     let required: Vec<_> = required
         .map(|(key, name)| (format!("{at}/columns/{key}"), name, ColumnType::of(key)))
         .collect();
-    let paths = Paths { patterns: &spec.paths, workbook: &spec.workbook, at };
+    let paths = Paths { patterns: &spec.paths, workbook: &spec.workbook, format: spec.format, at };
     let names: Vec<&str> = required.iter().map(|(_, name, _)| *name).collect();
-    let set = paths.file_set(text, &names, seen, validator)?;
+    let query = match (&spec.query, &*spec.paths) {
+        (None, []) => return validator.fail(at, "expected `paths` or `query`"),
+        (Some(_), [_, ..]) => {
+            let message = "a query reads `ingest.sources`, not `paths`";
+            return validator.fail(&format!("{at}/paths"), message);
+        }
+        (None, _) if spec.max_rows_factor.is_some() => {
+            let message = "`max_rows_factor` applies to a `query`";
+            return validator.fail(&format!("{at}/max_rows_factor"), message);
+        }
+        (None, _) => None,
+        (Some(_), []) if validator.document.source_files == SourceFiles::None => None,
+        (Some(sql), []) => Some(query(sql, spec, (at, tables?), validator)?),
+    };
+    let mut set = match &query {
+        Some((_, columns)) => {
+            let file = SourceFile::new(PathBuf::new(), "the query".to_owned());
+            let files = vec![SourceFile { columns: columns.clone(), ..file }];
+            FileSet { files, format: Format::Arrow, text }
+        }
+        None => paths.file_set(text, &names, seen, validator)?,
+    };
+    compute_columns(&mut set, &required, validator)?;
     check_columns(&set, at, &required, validator)?;
-    Some(Source { set, columns, timestamps: spec.timestamps })
+    let fill = match &spec.fill {
+        Some(fill) => Some(filled(fill, (at, &columns), &set, validator)?),
+        None => None,
+    };
+    let query = query.map(|(query, _)| Arc::new(query));
+    let timestamps = spec.timestamps;
+    let mut columns = columns;
+    let is_summary = at == SUMMARY;
+    if is_summary {
+        let (name, orders) = summary::orders();
+        set.files.iter_mut().for_each(|file| file.computed.push(orders.clone()));
+        columns.order_id = Some(name);
+    }
+    Some(Source { set, columns, timestamps, filter: None, fill, is_summary, query })
+}
+
+/// Adds the columns that the mapping computes: fields of nested columns, and SQL.
+fn compute_columns(
+    set: &mut FileSet,
+    required: &[RequiredColumn<'_>],
+    validator: &mut Validator<'_>,
+) -> Option<()> {
+    let mut valid = Some(());
+    let nulls = validator.sources.ids.nulls.clone();
+    for (pointer, name, column_type) in required {
+        for file in &mut set.files {
+            if file.dtype(name).is_some() {
+                continue;
+            }
+            let context = SqlContext {
+                file: &*file,
+                format: set.format,
+                numbers: &set.text.numbers,
+                nulls: &nulls,
+            };
+            match Computed::new(name, *column_type == ColumnType::Number, context) {
+                Ok(computed) => file.computed.extend(computed.map(Arc::new)),
+                Err(error) => {
+                    let hint = match &error {
+                        PredicateError::Unknown(name) => Some(hint(name, file.column_names())),
+                        _ => None,
+                    };
+                    let message = format!("`{name}` for `{}`: {error}", file.name);
+                    validator.report(Kind::Config, pointer, message, hint);
+                    valid = None;
+                }
+            }
+        }
+    }
+    valid
 }
 
 pub(super) fn customers(
@@ -159,9 +241,9 @@ pub(super) fn lookup(
     for (i, name) in spec.attributes.iter().enumerate() {
         required.push((format!("{at}/attributes/{i}"), name, ColumnType::Scalar));
     }
-    let paths = Paths { patterns: &spec.paths, workbook: &spec.workbook, at };
+    let paths = Paths { patterns: &spec.paths, workbook: &spec.workbook, format: spec.format, at };
     let names: Vec<&str> = required.iter().map(|(_, name, _)| *name).collect();
-    let set = paths.file_set(text, &names, &mut HashMap::new(), validator)?;
+    let set = paths.file_set(text, &names, &mut SeenFiles::new(), validator)?;
     check_columns(&set, at, &required, validator)?;
     let (key, attributes) = (spec.key.clone(), spec.attributes.clone());
     Some(LookupParams { set, key, attributes, ids: validator.sources.ids.clone() })
@@ -243,6 +325,17 @@ fn check_columns(
             if file.repeated.iter().any(|repeated| repeated == name) {
                 let message = format!("`{}` has column `{name}` twice", file.name);
                 valid = validator.fail(pointer, message);
+            } else if *column_type == ColumnType::Timestamp
+                && dtype.is_integer()
+                && !set.text.datetime_formats.iter().any(TimestampFormat::reads_digits)
+            {
+                let message = format!(
+                    "column `{name}` of `{}` is {dtype}, which no declared format reads",
+                    file.name
+                );
+                let hint = "for numbers such as 20240301 or seconds since 1970, set \
+                            `csv.datetime_formats` to [\"%Y%m%d\"] or [epoch_s]";
+                valid = validator.fail_with_hint(pointer, message, hint);
             } else if let Some(expected) = column_type.mismatch(dtype) {
                 let file = &file.name;
                 let message =
@@ -270,7 +363,13 @@ fn missing_column_hint(
         (Format::Csv, _) => {
             let columns = columns();
             let is_close = columns.starts_with("did you mean");
-            if is_close { columns } else { format!("{columns}; the first line must be the header") }
+            if is_close {
+                columns
+            } else {
+                format!(
+                    "{columns}; if the first line is no header, set `csv.header: false` or `csv.skip_rows`"
+                )
+            }
         }
         (Format::Workbook, _) if let Some(sheet) = &file.sheet => format!(
             "read from sheet `{}`: {}; `{section}.workbook` chooses sheets and the header row",

@@ -6,9 +6,9 @@ use super::diagnostics::{Kind, hint};
 use super::ingest_spec::ColumnsSpec;
 use super::validator::Validator;
 use crate::checks::{Check, Expectation, Scope, Severity};
-use crate::clean::predicate::{Predicate, PredicateError, SourceNames};
-use crate::clean::steps::{DuplicateKey, LineField, ReturnPolicy, Step};
+use crate::clean::{Duplicates, Keep, KeyColumn, LineField, ReturnPolicy, ReturnRule, Step};
 use crate::columns::{ORDER_ID, PRODUCT_ID, QUANTITY};
+use crate::ingest::predicate::{Predicate, PredicateError, SourceNames};
 use crate::rfm::CapOutliers;
 
 /// The compiled `clean` section.
@@ -65,6 +65,26 @@ pub(super) fn clean(
     clean
 }
 
+/// A predicate over lines; reports why it is invalid.
+pub(super) fn predicate(
+    pointer: &str,
+    sql: &str,
+    names: &SourceNames<'_>,
+    validator: &mut Validator<'_>,
+) -> Option<Predicate> {
+    let report = |error: PredicateError| {
+        let hint = match &error {
+            PredicateError::Unknown(name) => {
+                Some(format!("{}; write text in single quotes", hint(name, names.all())))
+            }
+            PredicateError::Type(_) => Some("write dates as DATE '2011-12-10'".to_owned()),
+            _ => None,
+        };
+        validator.report(Kind::Config, pointer, error.to_string(), hint);
+    };
+    Predicate::parse(sql, names).map_err(report).ok()
+}
+
 struct StepCompiler<'a, 'd> {
     columns: &'a [&'a ColumnsSpec],
     names: Option<&'a SourceNames<'a>>,
@@ -91,11 +111,9 @@ impl StepCompiler<'_, '_> {
         if let Some(spec) = &spec.cancellations {
             self.cancellations(&format!("{at}/cancellations"), spec);
         }
-        if let Some(key) = &spec.drop_duplicates {
-            if let DuplicateKey::Fields(fields) = key {
-                self.require_mapped(&format!("{at}/drop_duplicates"), fields);
-            }
-            self.steps.push(Step::DropDuplicates(key.clone()));
+        if let Some(spec) = &spec.drop_duplicates {
+            let duplicates = self.duplicates(&format!("{at}/drop_duplicates"), spec);
+            self.steps.extend(duplicates.map(Step::DropDuplicates));
         }
         if let Some(spec) = &spec.non_product_lines {
             self.non_product_lines(&format!("{at}/non_product_lines"), spec);
@@ -112,23 +130,14 @@ impl StepCompiler<'_, '_> {
 
     /// `None` if the predicate is invalid or the sources are unknown.
     fn predicate(&mut self, pointer: &str, sql: &str) -> Option<Step> {
-        let names = self.names?;
-        let parsed = Predicate::parse(sql, names);
-        let report = |error: PredicateError| {
-            let hint = match &error {
-                PredicateError::Unknown(name) => {
-                    Some(format!("{}; write text in single quotes", hint(name, names.all())))
-                }
-                PredicateError::Type(_) => Some("write dates as DATE '2011-12-10'".to_owned()),
-                _ => None,
-            };
-            self.validator.report(Kind::Config, pointer, error.to_string(), hint);
-        };
-        parsed.map_err(report).ok().map(|predicate| Step::Where(Box::new(predicate)))
+        let predicate = predicate(pointer, sql, self.names?, self.validator)?;
+        Some(Step::Where(Box::new(predicate)))
     }
 
     fn cancellations(&mut self, pointer: &str, spec: &CancellationsSpec) {
-        self.validator.require_columns(pointer, "cancellations", &[ORDER_ID], self.columns);
+        if spec.order_id_prefix.is_some() {
+            self.validator.require_columns(pointer, "order_id_prefix", &[ORDER_ID], self.columns);
+        }
         if spec.policy == ReturnPolicy::Match {
             let pointer = format!("{pointer}/policy");
             let names = [PRODUCT_ID, QUANTITY];
@@ -137,8 +146,66 @@ impl StepCompiler<'_, '_> {
         if self.steps.iter().any(|step| matches!(step, Step::Cancellations { .. })) {
             self.validator.report_invalid(pointer, "only one `cancellations` step is supported");
         }
-        let order_id_prefix = spec.order_id_prefix.clone();
-        self.steps.push(Step::Cancellations { order_id_prefix, policy: spec.policy });
+        let rule = match (&spec.order_id_prefix, &spec.when) {
+            (Some(prefix), None) => Some(ReturnRule::OrderPrefix(prefix.clone())),
+            (None, Some(sql)) => self.names.and_then(|names| {
+                let pointer = format!("{pointer}/when");
+                let predicate = predicate(&pointer, sql, names, self.validator)?;
+                Some(ReturnRule::When(Box::new(predicate)))
+            }),
+            _ => self.validator.fail(pointer, "expected either `order_id_prefix` or `when`"),
+        };
+        let policy = spec.policy;
+        self.steps.extend(rule.map(|rule| Step::Cancellations { rule, policy }));
+    }
+
+    fn duplicates(&mut self, pointer: &str, spec: &DuplicatesSpec) -> Option<Duplicates> {
+        let options = match spec {
+            DuplicatesSpec::Exact(_) => {
+                return Some(Duplicates { by: None, keep: Keep::First, order_by: None });
+            }
+            DuplicatesSpec::Columns(columns) => {
+                &DuplicateOptions { by: columns.clone(), ..DuplicateOptions::default() }
+            }
+            DuplicatesSpec::Options(options) => options,
+        };
+        let at = match spec {
+            DuplicatesSpec::Options(_) => format!("{pointer}/by"),
+            _ => pointer.to_owned(),
+        };
+        let mut by = Vec::new();
+        for (i, name) in options.by.iter().enumerate() {
+            by.push(self.key_column(&format!("{at}/{i}"), name));
+        }
+        let order_by = options.order_by.as_ref();
+        let order_by = order_by.map(|name| self.key_column(&format!("{pointer}/order_by"), name));
+        let order_by = match order_by {
+            Some(column) => Some(column?),
+            None => None,
+        };
+        let by = by.into_iter().collect::<Option<_>>()?;
+        Some(Duplicates { by: Some(by), keep: options.keep, order_by })
+    }
+
+    /// A mapped column, or one of the source. `None` if it is neither, or the sources are unknown.
+    fn key_column(&mut self, pointer: &str, name: &str) -> Option<KeyColumn> {
+        let names = self.names?;
+        match names.key(name) {
+            Ok((column, source_column)) => {
+                Some(KeyColumn { name: name.to_owned(), column, source_column })
+            }
+            Err(error) => {
+                let message = match &error {
+                    PredicateError::Unknown(_) => {
+                        format!("`{name}` is neither a mapped column nor a column of the source")
+                    }
+                    _ => error.to_string(),
+                };
+                let hint = hint(name, names.all());
+                self.validator.report(Kind::Config, pointer, message, Some(hint));
+                None
+            }
+        }
     }
 
     fn non_product_lines(&mut self, pointer: &str, spec: &NonProductLinesSpec) {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use polars::prelude::*;
 
 use super::cell::ROW_COLUMN;
+use super::plans::PlanSource;
 use super::runs::LineNumbers;
 use super::text::{CsvScan, CsvSource};
 use super::{FileSet, Format, LinePlan, ReadError, SourceFile, workbook};
@@ -52,6 +53,7 @@ pub(super) fn open(
             let (footer, next_group) = (OnceLock::new(), AtomicUsize::new(0));
             Arc::new(ParquetSource { path, names, rows, footer, next_group })
         }
+        Format::JsonLines | Format::Arrow => Arc::new(PlanSource::of_file(file, set.format, names)),
         Format::Workbook => {
             let (file, rows) = (file.clone(), AtomicU64::new(0));
             Arc::new(SheetSource { file, names, rows, is_read: Mutex::new(false) })
@@ -176,8 +178,8 @@ impl ChunkSource for SheetSource {
 /// The runs of the rows of another source.
 pub(super) struct RunSource {
     pub(super) rows: Arc<dyn ChunkSource>,
-    /// The keys of the file's path.
-    pub(super) partitions: Vec<Expr>,
+    /// Adds the keys of the file's path, and computed columns.
+    pub(super) added: LinePlan,
     pub(super) numbers: LineNumbers,
     /// Columns in which the rows of a run are equal.
     pub(super) keys: Vec<String>,
@@ -186,11 +188,8 @@ pub(super) struct RunSource {
 
 impl RunSource {
     fn reduce(&self, chunk: DataFrame) -> PolarsResult<DataFrame> {
-        let chunk = if self.partitions.is_empty() {
-            chunk
-        } else {
-            LinePlan::default().with_columns(self.partitions.clone()).apply(chunk).collect()?
-        };
+        let chunk =
+            if self.added.is_empty() { chunk } else { self.added.apply(chunk).collect()? };
         self.numbers.reduce(&chunk, &self.keys)
     }
 }

@@ -52,6 +52,10 @@ impl LinePlan {
         self
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The plan of the lines of a chunk.
     pub fn apply(&self, chunk: DataFrame) -> LazyFrame {
         let plan = chunk.lazy().with_optimizations(CHUNK_OPTIMISATIONS);

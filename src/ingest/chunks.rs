@@ -9,12 +9,12 @@ use std::path::Path;
 use polars::prelude::PolarsError;
 use wide::u8x32;
 
-use super::{STAGE, probe};
+use super::csv_layout::StandardCsv;
+use super::{STAGE, TextFormat};
 use crate::error::{Class, StageError};
 
 /// Bytes to read at a time: about as many lines as a morsel of the streaming engine.
 pub(super) const CHUNK: usize = 4 << 20;
-const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 /// A longer record means that the file is no CSV, or that a quote is never closed.
 const RECORD_LIMIT: usize = 16 << 20;
 
@@ -94,12 +94,11 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
-    /// Opens a file and decompresses it according to its suffix.
-    pub(super) fn open(path: &Path, name: &str, separator: u8) -> Result<Self, ReadError> {
-        let name = name.to_owned();
-        match probe::decompressed(path, &name) {
-            Ok(reader) => {
-                Ok(Self { name, separator, reader, rest: Vec::new(), record: 0, line: 1 })
+    pub(super) fn open(path: &Path, name: &str, text: &TextFormat) -> Result<Self, ReadError> {
+        let (name, separator) = (name.to_owned(), text.separator);
+        match StandardCsv::open_with_header(path, &name, &text.layout) {
+            Ok(StandardCsv { reader, line, .. }) => {
+                Ok(Self { name, separator, reader, rest: Vec::new(), record: 0, line })
             }
             Err(error) => Err(ReadError::Io { name, reason: error.to_string() }),
         }
@@ -112,9 +111,6 @@ impl Chunks {
         loop {
             bytes.reserve(CHUNK);
             let read = self.reader.by_ref().take(CHUNK as u64).read_to_end(&mut bytes);
-            if self.record == 0 && bytes.starts_with(&BYTE_ORDER_MARK) {
-                bytes.drain(..BYTE_ORDER_MARK.len());
-            }
             let at_end = match read {
                 Ok(read) => read < CHUNK,
                 Err(error) => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::probe::ProbeError;
-use super::{Format, SourceFile};
+use super::{Format, SourceFile, unpack};
 use crate::remote::{self, Fetched, is_remote};
 use crate::temp::TempPath;
 
@@ -20,29 +20,37 @@ const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 /// The files of a path, folder, glob or URL, sorted by name. Remote files are downloaded. A folder
 /// means every file below it with a supported suffix.
 ///
+/// `.zip` files stand for the tables that they contain. If a format is declared, files of any name
+/// are read.
+///
 /// Hidden and temporary files and folders are skipped (`.x`, `_x`, `~$x`) unless the path names
 /// them. The files have no columns yet.
 ///
 /// # Errors
 /// No file matches, or the files are parts of a Delta Lake, Iceberg or Hudi table, whose folder
 /// also has rows that were removed.
-pub fn files(pattern: &str, base: &Path) -> Result<Vec<SourceFile>, ProbeError> {
+pub fn files(
+    pattern: &str,
+    base: &Path,
+    format: Option<Format>,
+) -> Result<Vec<SourceFile>, ProbeError> {
     if let Some(scheme) = remote::unsupported_scheme(pattern) {
         return Err(ProbeError::Scheme(scheme.to_owned()));
     }
     let mut files = if is_remote(pattern) {
-        remote_files(pattern)?
+        remote_files(pattern, format)?
     } else {
         let found = |path: PathBuf| {
             let name = path.strip_prefix(base).unwrap_or(&path).display().to_string();
             SourceFile::new(path, name)
         };
-        local_files(pattern, base)?.into_iter().map(found).collect()
+        local_files(pattern, base, format)?.into_iter().map(found).collect()
     };
     for file in &mut files {
         file.partitions = partitions(&file.name);
     }
-    Ok(files)
+    let unpacked = files.into_iter().map(|file| unpack::unpack(file, format));
+    Ok(unpacked.collect::<Result<Vec<_>, _>>()?.concat())
 }
 
 /// Keys and values of the folders `key=value` of a path. The last part is the file.
@@ -80,8 +88,9 @@ fn is_hidden(name: &str) -> bool {
         || (name.starts_with('_') && !name.contains('='))
 }
 
-fn is_table(name: &str) -> bool {
-    Format::from_name(name).is_ok()
+/// Whether a file of a folder is read.
+fn is_table(name: &str, format: Option<Format>) -> bool {
+    format.is_some() || unpack::is_archive(name) || Format::from_name(name).is_ok()
 }
 
 /// Whether a path below the fixed part of a pattern is hidden. Names that the pattern spells out
@@ -96,7 +105,7 @@ fn is_skipped(below: &str, pattern: &str) -> bool {
     below.split('/').any(|part| is_hidden(part) && !is_named(part))
 }
 
-fn remote_files(url: &str) -> Result<Vec<SourceFile>, ProbeError> {
+fn remote_files(url: &str, format: Option<Format>) -> Result<Vec<SourceFile>, ProbeError> {
     let skipped = RefCell::new(Vec::new());
     let tables = RefCell::new(Vec::new());
     let is_wanted = |key: &str, is_pattern: bool| {
@@ -104,7 +113,7 @@ fn remote_files(url: &str) -> Result<Vec<SourceFile>, ProbeError> {
             tables.borrow_mut().push(format);
         }
         let name = key.rsplit('/').next().unwrap_or(key);
-        let wanted = is_pattern || is_table(name);
+        let wanted = is_pattern || is_table(name, format);
         let is_skipped = is_skipped(key, url);
         if wanted && is_skipped {
             skipped.borrow_mut().push(key.to_owned());
@@ -147,7 +156,11 @@ fn log_skipped(skipped: &[String]) {
     }
 }
 
-fn local_files(pattern: &str, base: &Path) -> Result<Vec<PathBuf>, ProbeError> {
+fn local_files(
+    pattern: &str,
+    base: &Path,
+    format: Option<Format>,
+) -> Result<Vec<PathBuf>, ProbeError> {
     let full = base.join(pattern);
     if full.is_file() {
         return Ok(vec![full]);
@@ -171,7 +184,7 @@ fn local_files(pattern: &str, base: &Path) -> Result<Vec<PathBuf>, ProbeError> {
         })?;
         let below = path.strip_prefix(&root).unwrap_or(&path).to_string_lossy();
         let is_table =
-            !is_folder || path.file_name().is_some_and(|n| is_table(&n.to_string_lossy()));
+            !is_folder || path.file_name().is_some_and(|n| is_table(&n.to_string_lossy(), format));
         if !is_table || path.is_dir() {
             continue;
         }

@@ -30,6 +30,8 @@ pub struct Fault {
     /// The pipeline's name of the faulty cell. `None` if the cell is empty or the whole row is at
     /// fault.
     pub cell: Option<&'static str>,
+    /// Whether the row can be parsed, but the filter of its source leaves it out.
+    pub is_filter: bool,
 }
 
 impl Fault {
@@ -44,9 +46,12 @@ impl Fault {
 
 /// The option that decides whether rows with this fault can be read.
 pub fn deciding_option(reason: &str) -> Option<&'static str> {
-    const CSV: &str = "`csv.separator` and `csv.encoding` must match the file";
     Some(match reason {
-        reason if RECORD_FAULTS.contains(&reason) => CSV,
+        UNDECODABLE => "`csv.encoding` must match the file",
+        reason if RECORD_FAULTS.contains(&reason) => {
+            "`csv.separator`, `csv.quote` and `csv.escape` must match the file; if each record ends with \
+             a separator, set `csv.trailing_separator: true`"
+        }
         reason if reason.ends_with("missing") => "the cell is empty or one of `ingest.null_values`",
         reason if reason.ends_with("finer than money.scale") => {
             "set a finer `ingest.money.scale`, or `auto`"
@@ -80,11 +85,16 @@ impl FaultList {
     }
 
     pub(super) fn in_row(&mut self, reason: &str) -> u8 {
-        self.add(Fault { reason: reason.to_owned(), cell: None })
+        self.add(Fault { reason: reason.to_owned(), cell: None, is_filter: false })
     }
 
     pub(super) fn in_cell(&mut self, cell: &'static str, reason: &str) -> u8 {
-        self.add(Fault { reason: reason.to_owned(), cell: Some(cell) })
+        self.add(Fault { reason: reason.to_owned(), cell: Some(cell), is_filter: false })
+    }
+
+    /// The reason of the rows that a source leaves out.
+    pub(super) fn filter(&mut self, reason: String) -> u8 {
+        self.add(Fault { reason, cell: None, is_filter: true })
     }
 
     pub(super) fn missing(&mut self, cell: &str) -> u8 {

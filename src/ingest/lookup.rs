@@ -80,6 +80,6 @@ impl LookupParams {
         let key = self.ids.spelled(col(&self.key), file.bytes(&self.key));
         let mut selected = vec![key.alias(key_name)];
         selected.extend(self.attributes.iter().map(attribute));
-        rows.lazy().with_columns(scan::partitions(file)).select(selected).collect()
+        rows.lazy().with_columns(scan::path_columns(file, |_| true)).select(selected).collect()
     }
 }

@@ -16,34 +16,45 @@ pub mod cell;
 pub mod chunk_source;
 pub mod chunked_lines;
 mod chunks;
+pub mod computed;
+pub mod csv_layout;
+pub mod csv_rewrite;
 mod decimal;
 mod dict_column;
 pub mod discover;
 pub mod fault;
+pub mod fill;
 pub mod ids;
 pub mod lookup;
 pub mod numbers;
 pub mod outcomes;
 pub mod parse;
+mod plans;
+pub mod predicate;
 pub mod probe;
+pub mod query;
 pub mod rates;
 mod records;
 pub(crate) mod runs;
 pub mod scan;
 pub mod schema_mapping;
 pub mod source;
+pub mod summary;
 mod text;
 pub mod timestamp_format;
 mod timestamps;
+mod unpack;
 pub mod workbook;
 
 pub use cell::NullValues;
 pub use chunk_source::ChunkSource;
 pub use chunked_lines::{ChunkedLines, FileLines, LinePlan};
 pub use chunks::ReadError;
+pub use computed::Computed;
 pub use fault::Fault;
 pub use ids::{IdCase, IdFormat};
 pub use lookup::{LookupParams, LookupTable};
+pub use predicate::Predicate;
 pub use rates::Rates;
 pub use runs::Grain;
 pub use scan::{lines, scan_error};
@@ -98,6 +109,16 @@ impl IngestParams {
     /// All files of all sources. Their order defines `source_file`.
     pub fn files(&self) -> impl Iterator<Item = &SourceFile> {
         self.sources.iter().flat_map(|source| &source.set.files)
+    }
+
+    /// The predicates of the sources that leave out rows.
+    pub fn filters(&self) -> impl Iterator<Item = &Predicate> {
+        self.sources.iter().filter_map(|source| source.filter.as_ref())
+    }
+
+    /// The files that are read for the transactions: of the sources, and of the tables of queries.
+    pub fn input_files(&self) -> impl Iterator<Item = &SourceFile> {
+        self.sources.iter().flat_map(Source::file_sets).flat_map(|set| &set.files)
     }
 
     /// Whether every source has an order column. Either all have one or none.

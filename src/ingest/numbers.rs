@@ -107,6 +107,33 @@ impl NumberParser {
         Ok(values.with_name(name).into_column())
     }
 
+    /// The value of each cell as a decimal; null if the cell is missing or at fault.
+    pub(super) fn decimals(&self, cells: &Column) -> PolarsResult<Column> {
+        let units = self.values(cells)?.cast(&DataType::Int128)?;
+        let decimals = units.i128()?.clone().into_decimal_unchecked(38, self.scale.into());
+        Ok(decimals.into_column())
+    }
+
+    /// The text of each cell that is at fault.
+    pub(super) fn malformed(&self, cells: &Column) -> PolarsResult<Column> {
+        let name = cells.name().clone();
+        let values = self.values(cells)?;
+        if values.null_count() == 0 {
+            return Ok(Column::full_null(name, cells.len(), &DataType::String));
+        }
+        let values = values.is_null();
+        let cells = texts(cells)?;
+        let malformed: StringChunked = cells
+            .iter()
+            .zip(values.iter())
+            .map(|(text, is_null)| {
+                let text = text.filter(|_| is_null == Some(true));
+                text.filter(|text| self.nulls.text(text).is_some())
+            })
+            .collect();
+        Ok(malformed.with_name(name).into_column())
+    }
+
     /// One cell of any type.
     fn cell(&self, cells: &Column, row: usize) -> PolarsResult<Result<i64, NumberFault>> {
         Ok(match cells.get(row)? {

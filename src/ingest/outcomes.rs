@@ -33,7 +33,7 @@ pub fn map_column(
 }
 
 /// Maps columns to one, row by row, under the name of the first. Null if there are no columns.
-pub(super) fn map_columns(
+pub(crate) fn map_columns(
     mut values: Vec<Expr>,
     dtype: DataType,
     function: impl Fn(&[Column]) -> PolarsResult<Column> + Send + Sync + 'static,

@@ -47,7 +47,9 @@ pub(super) fn parsed_cells(
         }
         LineAmount::Amount { amount, quantity } => {
             if let Some(column) = quantity {
-                parsed.push(columns.number(QUANTITY, column, Presence::Optional));
+                let is_required = source.is_summary;
+                let presence = if is_required { Presence::Required } else { Presence::Optional };
+                parsed.push(columns.number(QUANTITY, column, presence));
             }
             parsed.push(columns.number(AMOUNT, amount, Presence::Required));
         }
@@ -77,7 +79,8 @@ struct FileColumns<'a, 'f> {
 impl FileColumns<'_, '_> {
     /// Whether a column has typed cells beside cells of text.
     fn has_typed_cells(&self, column: &str) -> bool {
-        self.source.set.format == Format::Workbook && !self.file.is_partition(column)
+        let is_own = !self.file.is_partition(column) && self.file.computed(column).is_none();
+        self.source.set.format == Format::Workbook && is_own
     }
 
     fn number(&mut self, name: &'static str, column: &str, presence: Presence) -> ParsedCell {

@@ -2,20 +2,21 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use flate2::read::MultiGzDecoder;
 use glob::PatternError;
 use polars::prelude::extension::{
     UnknownExtensionTypeBehavior, set_unknown_extension_type_behavior,
 };
 use polars::prelude::{ArrowDataType, ArrowField, DataType, ParquetReader, SerReader, TimeZone};
 
+use super::csv_layout::{CsvHeader, StandardCsv};
 use super::workbook::{self, SheetChoice};
-use super::{Format, SourceFile, TextFormat};
+use super::{FileSet, Format, SourceFile, TextFormat, plans};
 use crate::remote::{RemoteError, SCHEMES};
 
-const SUFFIXES: &str = ".csv, .csv.gz, .csv.zst, .parquet, .xlsx, .xlsm, .xlsb, .xls or .ods";
+const SUFFIXES: &str = ".csv, .tsv, .jsonl, .ndjson (also .gz and .zst), .parquet, .arrow, .feather, \
+                        .xlsx, .xlsm, .xlsb, .xls, .ods or .zip";
 const WORKBOOK_SUFFIXES: [&str; 5] = [".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"];
 /// A longer header means that the file is no CSV.
 const HEADER_LIMIT: u64 = 1 << 20;
@@ -27,8 +28,10 @@ pub enum ProbeError {
     /// `base` is the folder of relative patterns.
     #[error("no file matches `{pattern}` (looked from {})", if base.as_os_str().is_empty() { ".".into() } else { base.display().to_string() })]
     NoMatch { pattern: String, base: PathBuf },
-    #[error("folder `{0}` has no {SUFFIXES} file")]
+    #[error("folder `{0}` has no {SUFFIXES} file; `format` reads files of any name")]
     EmptyFolder(String),
+    #[error("`{0}` has no file that can be read; `format` reads files of any name")]
+    EmptyArchive(String),
     #[error(
         "`{folder}` is a table of {format}: its folder also has rows that were removed; export the current rows, or list the files"
     )]
@@ -39,7 +42,7 @@ pub enum ProbeError {
     NothingRemote(String),
     #[error(transparent)]
     Remote(RemoteError),
-    #[error("`{name}` has no known suffix; expected {SUFFIXES}")]
+    #[error("`{name}` has no known suffix; set `format`, or use {SUFFIXES}")]
     Suffix { name: String },
     #[error("cannot read `{name}`: {source}")]
     Io { name: String, source: io::Error },
@@ -53,13 +56,21 @@ impl Format {
             Self::Csv => "CSV",
             Self::Parquet => "Parquet",
             Self::Workbook => "a workbook",
+            Self::JsonLines => "JSON lines",
+            Self::Arrow => "an Arrow file",
         }
     }
 
     pub fn from_name(name: &str) -> Result<Self, ProbeError> {
         let lower = name.to_lowercase();
-        if [".csv", ".csv.gz", ".csv.zst"].iter().any(|suffix| lower.ends_with(suffix)) {
+        let plain = lower.strip_suffix(".gz").or_else(|| lower.strip_suffix(".zst"));
+        let plain = plain.unwrap_or(&lower);
+        if [".csv", ".tsv"].iter().any(|suffix| plain.ends_with(suffix)) {
             Ok(Self::Csv)
+        } else if [".jsonl", ".ndjson"].iter().any(|suffix| plain.ends_with(suffix)) {
+            Ok(Self::JsonLines)
+        } else if [".arrow", ".feather"].iter().any(|suffix| plain.ends_with(suffix)) {
+            Ok(Self::Arrow)
         } else if lower.ends_with(".parquet") {
             Ok(Self::Parquet)
         } else if WORKBOOK_SUFFIXES.iter().any(|suffix| lower.ends_with(suffix)) {
@@ -75,15 +86,16 @@ impl Format {
 }
 
 /// Reads the columns and the number of rows from the header or footer of a file, which must have
-/// the format of its suffix. A workbook gives a file for each sheet that is read.
+/// the declared format, or that of its suffix. JSON lines are read completely. A workbook gives a file for each sheet that is read.
 pub fn probe(
     file: SourceFile,
+    declared: Option<Format>,
     text: &TextFormat,
     sheets: &SheetChoice,
     required: &[&str],
 ) -> Result<(Format, Vec<SourceFile>), ProbeError> {
     let SourceFile { path, name, .. } = &file;
-    let format = Format::from_name(name)?;
+    let format = declared.map_or_else(|| Format::from_name(name), Ok)?;
     let io_error = |source| ProbeError::Io { name: name.clone(), source };
     let content = File::open(path).map_err(io_error)?;
     if content.metadata().map_err(io_error)?.len() == 0 {
@@ -92,6 +104,8 @@ pub fn probe(
     let probed = match format {
         Format::Csv => csv_header(&file, text).map(|probed| vec![probed]),
         Format::Parquet => parquet_footer(content, &file).map(|probed| vec![probed]),
+        Format::JsonLines => plans::json_lines_header(&file).map(|probed| vec![probed]),
+        Format::Arrow => plans::arrow_header(&file).map(|probed| vec![probed]),
         Format::Workbook => workbook::headers(path, sheets, required).map(|headers| {
             let shows_sheet = headers.len() > 1;
             let probed = headers.into_iter().map(|workbook::Header { sheet, names }| {
@@ -170,25 +184,49 @@ fn is_uuid(dtype: &ArrowDataType) -> bool {
     }
 }
 
-fn csv_header(file: &SourceFile, text: &TextFormat) -> Result<SourceFile, String> {
-    let reader = decompressed(&file.path, &file.name).map_err(|error| error.to_string())?;
-    let mut records = csv::ReaderBuilder::new()
+/// The records of the beginning of a CSV file.
+fn first_records(
+    csv: StandardCsv,
+    text: &TextFormat,
+) -> csv::Reader<io::Take<Box<dyn Read + Send>>> {
+    csv::ReaderBuilder::new()
         .delimiter(text.separator)
         .has_headers(false)
-        .from_reader(reader.take(HEADER_LIMIT));
-    let mut header = csv::ByteRecord::new();
-    if !records.read_byte_record(&mut header).map_err(|error| error.to_string())? {
+        .flexible(true)
+        .from_reader(csv.reader.take(HEADER_LIMIT))
+}
+
+fn csv_header(file: &SourceFile, text: &TextFormat) -> Result<SourceFile, String> {
+    let csv = StandardCsv::open(&file.path, &file.name, &text.layout);
+    let csv = csv.map_err(|error| error.to_string())?;
+    if let Some(declared) = csv.declared_separator
+        && text.layout.quoting.is_none()
+        && declared != char::from(text.separator)
+    {
+        return Err(format!(
+            "its first line says that the separator is `{declared}`; set `csv.separator`"
+        ));
+    }
+    let mut records = first_records(csv, text);
+    let mut first = csv::ByteRecord::new();
+    if !records.read_byte_record(&mut first).map_err(|error| error.to_string())? {
         return Err("the file has no header".to_owned());
     }
     let encoding = text.encoding;
-    let names: Option<Vec<String>> = header
+    let names: Option<Vec<String>> = first
         .iter()
         .map(|field| encoding.decode_without_bom_handling_and_without_replacement(field))
-        .map(|name| name.map(|name| name.trim_start_matches('\u{feff}').to_owned()))
+        .map(|name| name.map(Into::into))
         .collect();
-    let names = names.ok_or_else(|| format!("the header is not {}", encoding.name()))?;
+    if names.is_none() && text.layout.header == CsvHeader::First {
+        let utf_16 = matches!(first.as_slice(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
+        let hint = if utf_16 { "; it begins as UTF-16: set `csv.encoding: utf-16`" } else { "" };
+        return Err(format!("the header is not {}{hint}", encoding.name()));
+    }
+    let names = names.unwrap_or_else(|| vec![String::new(); first.len()]);
+    let names = text.layout.names(names)?;
     if names.iter().any(|name| name.contains('\0')) {
-        return Err("the header has NUL bytes".to_owned());
+        return Err("the header has NUL bytes: check `csv.encoding`".to_owned());
     }
     Ok(with_text_columns(file.clone(), &names))
 }
@@ -213,55 +251,43 @@ fn with_text_columns(file: SourceFile, names: &[String]) -> SourceFile {
 }
 
 /// Whether a file has rows. Files of equal content are duplicates only then.
-pub fn has_rows(file: &SourceFile, text: &TextFormat) -> bool {
+pub fn has_rows(file: &SourceFile, set: &FileSet) -> bool {
     if let Some(rows) = file.rows {
         return rows > 0;
     }
-    if Format::from_name(&file.name).ok() != Some(Format::Csv) {
+    if set.format != Format::Csv {
         return true;
     }
-    let Ok(reader) = decompressed(&file.path, &file.name) else { return true };
-    let records = csv::ReaderBuilder::new()
-        .delimiter(text.separator)
-        .has_headers(true)
-        .flexible(true)
-        .from_reader(reader)
-        .into_byte_records();
-    records.take(1).count() > 0
+    let layout = &set.text.layout;
+    let Ok(csv) = StandardCsv::open_with_header(&file.path, &file.name, layout) else {
+        return true;
+    };
+    let records = first_records(csv, &set.text).into_byte_records();
+    records.skip(1).take(1).count() > 0
 }
 
 /// A hint for a CSV file that lacks a column, if a later line has all `required` columns.
 pub fn header_hint(file: &SourceFile, text: &TextFormat, required: &[&str]) -> Option<String> {
-    let reader = decompressed(&file.path, &file.name).ok()?;
-    let mut records = csv::ReaderBuilder::new()
-        .delimiter(text.separator)
-        .has_headers(false)
-        .flexible(true)
-        .from_reader(reader.take(HEADER_LIMIT));
+    if text.layout.header != CsvHeader::First {
+        return None;
+    }
+    let csv = StandardCsv::open(&file.path, &file.name, &text.layout).ok()?;
+    let first_line = csv.line;
+    let mut records = first_records(csv, text);
     let mut record = csv::ByteRecord::new();
     let mut line = 0;
     while line < 20 && records.read_byte_record(&mut record).ok()? {
-        line = records.position().line();
+        // Blank lines count as part of the next record, so its end is exact.
+        line = records.position().line() - 1;
         let has = |name: &&str| record.iter().any(|field| field == name.as_bytes());
         if record.position().is_some_and(|p| p.record() > 0) && required.iter().all(has) {
-            let at = record.position().map_or(0, csv::Position::line);
+            let above = line - 1;
             return Some(format!(
-                "line {at} has the mapped columns: remove the lines above it, which are no table"
+                "line {} has the mapped columns: set `csv.skip_rows: {}`",
+                first_line + above,
+                u64::from(text.layout.skip_rows) + above
             ));
         }
     }
     None
-}
-
-/// The bytes of a CSV file, decompressed according to its suffix.
-pub(super) fn decompressed(path: &Path, name: &str) -> io::Result<Box<dyn Read + Send>> {
-    let file = File::open(path)?;
-    let lower = name.to_lowercase();
-    Ok(if lower.ends_with(".zst") {
-        Box::new(zstd::stream::read::Decoder::new(file)?)
-    } else if lower.ends_with(".gz") {
-        Box::new(MultiGzDecoder::new(file))
-    } else {
-        Box::new(file)
-    })
 }

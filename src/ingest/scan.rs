@@ -6,12 +6,15 @@ use polars::prelude::*;
 
 use super::cell::{FILE_COLUMN, ParsedCell, with_parsed};
 use super::chunk_source::{self, ChunkSource, RunSource};
+use super::fill::FillSource;
+use super::plans::PlanSource;
 use super::runs::LineNumbers;
 use super::schema_mapping::RowMapper;
+use super::summary::SummarySource;
 use super::text::{CsvScan, CsvSource};
 use super::{
-    ChunkedLines, Fault, FileLines, Format, Grain, IngestParams, LinePlan, Lines, ReadError,
-    SourceFile, workbook,
+    ChunkedLines, Computed, Fault, FileLines, Format, Grain, IngestParams, LinePlan, Lines,
+    ReadError, SourceFile, workbook,
 };
 use crate::error::Error;
 use crate::progress::ScanObserver;
@@ -28,13 +31,25 @@ pub fn lines(
         let file = parsed.file;
         let (numbers, others): (Vec<_>, Vec<_>) =
             parsed.cells.iter().cloned().partition(|cell| LineNumbers::is_number(cell));
-        // Keys of the path are no columns of the reader.
-        let is_of_path = |cell: &Arc<ParsedCell>| file.is_partition(&cell.source_column);
-        let is_parsed_by_reader =
-            parsed.source.set.format == Format::Csv && !numbers.iter().any(is_of_path);
         let texts = mapper.text_columns(parsed);
+        let is_wanted = |computed: &&Arc<Computed>| {
+            let mut cells = parsed.cells.iter();
+            texts.contains(&computed.name) || cells.any(|c| c.source_column == computed.name)
+        };
+        let computed: Vec<&Arc<Computed>> = file.computed.iter().filter(is_wanted).collect();
+        // Keys of the path and computed columns are no columns of the reader.
+        let is_of_path = |cell: &Arc<ParsedCell>| file.is_partition(&cell.source_column);
+        let is_parsed_by_reader = parsed.source.set.format == Format::Csv
+            && computed.is_empty()
+            && parsed.source.fill.is_none()
+            && !numbers.iter().any(is_of_path);
         let numbers = LineNumbers { cells: numbers, quantity_scale: params.quantity_scale, grain };
-        let of_path = partitions(file);
+        let is_read = |name: &str| {
+            parsed.cells.iter().any(|cell| cell.source_column == name)
+                || computed.iter().any(|computed| computed.reads.iter().any(|read| read == name))
+                || mapper.carried.iter().any(|carried| carried == name)
+        };
+        let of_path = path_columns(file, is_read);
         let (chunks, plan): (Arc<dyn ChunkSource>, LinePlan) = if is_parsed_by_reader {
             let (unparsed, cells): (Vec<_>, Vec<_>) = others.into_iter().partition(is_of_path);
             let chunks = CsvSource::new(CsvScan {
@@ -50,25 +65,51 @@ pub fn lines(
         } else {
             let is_parsed = |name: &String| parsed.cells.iter().any(|c| c.source_column == *name);
             let is_number = |name: &String| numbers.cells.iter().any(|c| c.source_column == *name);
+            let fill = parsed.source.fill.as_ref();
+            let is_operand = |name: &String| {
+                computed.iter().any(|c| c.reads.contains(name))
+                    || fill.is_some_and(|fill| fill.by == *name)
+            };
             let names = file.columns.iter().map(|(name, _)| name);
-            let names = names.filter(|name| texts.contains(name) || is_parsed(name));
+            let names =
+                names.filter(|name| texts.contains(name) || is_parsed(name) || is_operand(name));
             let names: Vec<String> = names.cloned().collect();
-            let is_key = |name: &String| texts.contains(name) || !is_number(name);
-            let mut keys: Vec<String> = names.iter().filter(|name| is_key(name)).cloned().collect();
+            let of_file = names.iter().filter(|name| texts.contains(name) || is_parsed(name));
+            let wanted = of_file.chain(computed.iter().map(|computed| &computed.name));
+            let is_key = |name: &&String| texts.contains(name) || !is_number(name);
+            let mut keys: Vec<String> = wanted.filter(is_key).cloned().collect();
             if parsed.source.set.format == Format::Workbook {
-                keys.extend(workbook::companions(&names, &keys));
+                let own = keys.iter().filter(|key| file.computed(key).is_none());
+                let own: Vec<String> = own.cloned().collect();
+                keys.extend(workbook::companions(&names, &own));
             }
-            let rows = chunk_source::open(&parsed.source.set, file, names, observer);
+            let can_fail = computed.iter().filter(|computed| computed.can_fail());
+            keys.extend(can_fail.map(|computed| workbook::error_name(&computed.name)));
+            let mut rows: Arc<dyn ChunkSource> = match &parsed.source.query {
+                Some(query) => Arc::new(PlanSource::of_query(query.clone(), file, names)),
+                None => chunk_source::open(&parsed.source.set, file, names, observer),
+            };
+            if let Some(fill) = fill {
+                let (fill, nulls) = (fill.clone(), params.ids.nulls.clone());
+                rows = Arc::new(FillSource { rows, fill, nulls, filled: Default::default() });
+            }
             let observer = observer.clone();
-            let chunks = RunSource { rows, partitions: of_path, numbers, keys, observer };
-            (Arc::new(chunks), with_parsed(LinePlan::default(), &others))
+            let added = computed.iter().flat_map(|computed| computed.exprs()).collect();
+            let added = LinePlan::default().with_columns(of_path).with_columns(added);
+            let runs = RunSource { rows, added, numbers, keys, observer };
+            let mut chunks: Arc<dyn ChunkSource> = Arc::new(runs);
+            if parsed.source.is_summary {
+                let name = file.name.clone();
+                chunks = Arc::new(SummarySource { name, customers: chunks });
+            }
+            (chunks, with_parsed(LinePlan::default(), &others))
         };
         let plan = plan.with_column(lit(idx).cast(DataType::UInt32).alias(FILE_COLUMN));
         let mut plan = mapper.map_rows(plan, parsed);
         if let Some(rates) = &params.rates {
             plan = rates.convert(plan, |reason| mapper.faults.code(reason));
         }
-        let name = format!("{} {}", parsed.source.set.format.scan_name(), file.name);
+        let name = parsed.source.scan_name(file);
         files.push(FileLines { name, chunks, plan });
     }
     let RowMapper { faults, carried, kept, .. } = mapper;
@@ -79,14 +120,15 @@ pub fn lines(
     Ok(Lines { lines: ChunkedLines { files, whole: None }, faults, carried, kept })
 }
 
-/// The keys of a file's path as columns of text.
-pub(super) fn partitions(file: &SourceFile) -> Vec<Expr> {
-    let keys = file.partitions.iter().filter(|(key, _)| file.is_partition(key));
-    keys.map(|(key, value)| match value {
-        Some(value) => lit(value.as_str()).alias(key),
-        None => lit(NULL).cast(DataType::String).alias(key),
-    })
-    .collect()
+/// The keys of a file's path, and its name, as columns of text.
+pub(super) fn path_columns(file: &SourceFile, is_read: impl Fn(&str) -> bool) -> Vec<Expr> {
+    let columns = file.path_columns().filter(|(name, _)| is_read(name));
+    columns
+        .map(|(name, value)| match value {
+            Some(value) => lit(value).alias(name),
+            None => lit(NULL).cast(DataType::String).alias(name),
+        })
+        .collect()
 }
 
 /// Converts an error of the scan. Names the files, and separates faults of the data from those of

@@ -14,9 +14,10 @@ use super::fault::{
     AMOUNT_OUT_OF_RANGE, FaultList, MONEY_OUT_OF_RANGE, NO_RATE, RECORD_FAULTS, WORKBOOK_ERROR,
 };
 use super::parse::{IdTypes, parsed_cells};
+use super::source::FILE_NAME;
 use super::{
-    Format, IngestParams, LinePlan, RejectColumns, Source, SourceFile, ids, outcomes, parse,
-    workbook,
+    Format, IngestParams, LinePlan, Predicate, RejectColumns, Source, SourceFile, ids, outcomes,
+    parse, workbook,
 };
 use crate::columns::{
     AMOUNT, CATEGORY, CURRENCY, CUSTOMER_ID, DAY, LINES, MONEY, ORDER_ID, ORDERED_AT, PRODUCT_ID,
@@ -78,9 +79,14 @@ impl<'a> RowMapper<'a> {
                 faults.in_row(reason);
             }
         }
-        for source in params.sources.iter().filter(|s| s.set.format == Format::Workbook) {
-            for (name, _) in error_cells(params, source) {
-                faults.in_cell(name, &format!("{name} {WORKBOOK_ERROR}"));
+        for source in &params.sources {
+            if let Some(filter) = &source.filter {
+                faults.filter(filter_reason(filter));
+            }
+            for file in &source.set.files {
+                for (name, _, reason) in error_cells(params, source, file) {
+                    faults.in_cell(name, &reason);
+                }
             }
         }
         let id_types = id_types(params);
@@ -101,6 +107,9 @@ impl<'a> RowMapper<'a> {
             let is_own = params.files().any(|file| file.columns.iter().any(|(own, _)| own == name));
             is_own || params.sources.iter().any(|source| params.reads_by_name(source, name))
         });
+        let has_name = |name: &String| name == FILE_NAME && !all.contains(name);
+        let name = params.inspected.iter().find(|name| has_name(name)).cloned();
+        all.extend(name);
         let mut cells = PlIndexSet::default();
         let mut kept = Vec::new();
         match params.rejects {
@@ -156,7 +165,7 @@ impl<'a> RowMapper<'a> {
         }
         let text = match source.set.format {
             Format::Csv => col(TEXT_COLUMN),
-            Format::Parquet | Format::Workbook => lit(NULL).cast(DataType::String),
+            _ => lit(NULL).cast(DataType::String),
         };
         selected.push(text.alias(TEXT));
         selected.push(self.reason(parsed).alias(REASON));
@@ -168,10 +177,12 @@ impl<'a> RowMapper<'a> {
             let dtypes: Vec<DataType> = dtypes.collect();
             let column = source.columns.source_name(name);
             let cell = typed(column, file, &common_type(dtypes.iter()));
-            let error = column.filter(|column| error_column(source, file, column));
+            let error = column.filter(|column| has_errors(source, file, column));
             let cell = match error {
-                // The text of an error is its only value.
-                Some(column) => cell.fill_null(col(workbook::error_name(column))),
+                // The text of an error is its only value. A computed column may have a value, too.
+                Some(column) => {
+                    col(workbook::error_name(column)).fill_null(cell.cast(DataType::String))
+                }
                 None => cell,
             };
             selected.push(cell.alias(cell_name(name)));
@@ -183,7 +194,23 @@ impl<'a> RowMapper<'a> {
         selected.push(col(LINES_COLUMN).alias(LINES));
         selected.push(col(UNITS_COLUMN).alias(UNITS));
         selected.push(col(MONEY_COLUMN).alias(MONEY));
-        plan.select(selected).with_column(parse::local_day(col(ORDERED_AT)).alias(DAY))
+        let plan = plan.select(selected).with_column(parse::local_day(col(ORDERED_AT)).alias(DAY));
+        match &source.filter {
+            Some(filter) => plan.with_column(self.filtered(filter)),
+            None => plan,
+        }
+    }
+
+    /// The reason of each row: the filter comes before faults of single cells. A row of unknown
+    /// outcome has no fault if the filter leaves it out.
+    fn filtered(&self, filter: &Predicate) -> Expr {
+        let code = lit(self.faults.code(&filter_reason(filter)));
+        let is_false = filter.keep.clone().eq(lit(false)).fill_null(lit(false));
+        let is_unknown = filter.keep.clone().is_null();
+        let code = code.cast(DataType::UInt8);
+        let unknown = when(is_unknown).then(code.clone()).otherwise(lit(NULL));
+        let of_others = col(REASON).fill_null(unknown);
+        when(is_false).then(code).otherwise(of_others).cast(DataType::UInt8).alias(REASON)
     }
 
     /// The code of a row's first fault: that of its record, then those of its cells.
@@ -196,11 +223,9 @@ impl<'a> RowMapper<'a> {
             });
             codes.push(outcomes::first_match(predicates.collect()));
         }
-        let errors = error_cells(self.params, source).into_iter();
-        let errors = errors.filter(|(_, column)| error_column(source, file, column));
-        let errors = errors.map(|(name, column)| {
-            let code = self.faults.code(&format!("{name} {WORKBOOK_ERROR}"));
-            (code, col(workbook::error_name(column)).is_not_null())
+        let errors = error_cells(self.params, source, file).into_iter();
+        let errors = errors.map(|(_, column, reason)| {
+            (self.faults.code(&reason), col(workbook::error_name(column)).is_not_null())
         });
         let errors: Vec<(u8, Expr)> = errors.collect();
         if !errors.is_empty() {
@@ -222,18 +247,34 @@ impl<'a> RowMapper<'a> {
     }
 }
 
-/// The mapped columns of a workbook in which an error is a fault: ours and the source's.
-fn error_cells<'a>(params: &IngestParams, source: &'a Source) -> Vec<(&'static str, &'a str)> {
-    if source.set.format != Format::Workbook {
-        return Vec::new();
-    }
+/// The mapped columns of a file in which an error is a fault: ours, the source's, and the reason.
+fn error_cells<'a>(
+    params: &IngestParams,
+    source: &'a Source,
+    file: &SourceFile,
+) -> Vec<(&'static str, &'a str, String)> {
     let mapped = source.columns.mapped().into_iter();
-    mapped.filter(|(name, _)| !params.unread.contains(name)).collect()
+    mapped
+        .filter(|(name, column)| !params.unread.contains(name) && has_errors(source, file, column))
+        .map(|(name, column)| {
+            let is_computed = file.computed(column).is_some();
+            let reason = if is_computed { "not a number" } else { WORKBOOK_ERROR };
+            (name, column, format!("{name} {reason}"))
+        })
+        .collect()
 }
 
-/// Whether a file has a column of errors for a mapped column.
-fn error_column(source: &Source, file: &SourceFile, column: &str) -> bool {
-    source.set.format == Format::Workbook && !file.is_partition(column)
+/// Whether a file has a column of errors for a column.
+fn has_errors(source: &Source, file: &SourceFile, column: &str) -> bool {
+    match file.computed(column) {
+        Some(computed) => computed.can_fail(),
+        None => source.set.format == Format::Workbook && !file.is_partition(column),
+    }
+}
+
+/// The reason of rows that a source leaves out.
+fn filter_reason(filter: &Predicate) -> String {
+    format!("not {}", filter.sql)
 }
 
 /// The ids that are read, with the common type of all files' ids: i64 if all are whole numbers that

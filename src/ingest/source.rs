@@ -8,7 +8,12 @@ use polars::prelude::DataType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::computed::Computed;
+use super::csv_layout::CsvLayout;
+use super::fill::Fill;
 use super::ids::Bytes;
+use super::predicate::Predicate;
+use super::query::Query;
 use super::timestamp_format::{TimestampFormat, Timestamps};
 use crate::columns::{
     AMOUNT, CATEGORY, CURRENCY, CUSTOMER_ID, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, UNIT_PRICE,
@@ -22,6 +27,33 @@ pub struct Source {
     pub columns: Columns,
     /// What timestamps without an offset mean.
     pub timestamps: Timestamps,
+    /// Rows for which it is not true are left out.
+    pub filter: Option<Predicate>,
+    /// Cells that are filled from earlier rows.
+    pub fill: Option<Fill>,
+    /// Whether its rows are customers with the number and the money of their orders.
+    pub is_summary: bool,
+    /// Makes the rows of tables, instead of files with rows. The only file of the source then stands
+    /// for its result.
+    pub query: Option<Arc<Query>>,
+}
+
+impl Source {
+    /// The sets of files that are read.
+    pub fn file_sets(&self) -> Vec<&FileSet> {
+        match &self.query {
+            Some(query) => query.tables.iter().map(|(_, set)| set).collect(),
+            None => vec![&self.set],
+        }
+    }
+
+    /// What `explain` calls the rows of one of the files.
+    pub(super) fn scan_name(&self, file: &SourceFile) -> String {
+        match &self.query {
+            Some(_) => "QUERY".to_owned(),
+            None => format!("{} {}", self.set.format.scan_name(), file.name),
+        }
+    }
 }
 
 /// Files of one format with the same mapping.
@@ -36,21 +68,29 @@ pub struct FileSet {
 /// Format of CSV, and of timestamps and numbers in cells of text.
 #[derive(Debug, Clone)]
 pub struct TextFormat {
+    /// How a CSV file becomes standard CSV.
+    pub layout: CsvLayout,
+    /// Separator of the standard CSV.
     pub separator: u8,
+    /// Encoding of the standard CSV.
     pub encoding: &'static Encoding,
     /// Formats of timestamps, in the order in which they are tried.
     pub datetime_formats: Vec<TimestampFormat>,
     pub numbers: NumberFormat,
 }
 
-/// Format of source files, by their suffix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Format of source files, by their suffix unless it is declared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Format {
-    /// `.csv`, `.csv.gz` or `.csv.zst`.
     Csv,
     Parquet,
     /// `.xlsx`, `.xlsm`, `.xlsb`, `.xls` or `.ods`.
     Workbook,
+    /// One JSON object a line.
+    JsonLines,
+    /// Arrow IPC files, also called Feather.
+    Arrow,
 }
 
 impl Format {
@@ -60,9 +100,14 @@ impl Format {
             Self::Csv => "CSV SCAN",
             Self::Parquet => "PARQUET SCAN",
             Self::Workbook => "WORKBOOK SCAN",
+            Self::JsonLines => "JSON LINES SCAN",
+            Self::Arrow => "ARROW SCAN",
         }
     }
 }
+
+/// Column with the name of the file that a row is from, if the file has no column of that name.
+pub const FILE_NAME: &str = "file_name";
 
 /// The sheet of a workbook that is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +131,8 @@ pub struct SourceFile {
     pub uuids: Vec<String>,
     /// Columns of days that are stored as milliseconds.
     pub days: Vec<String>,
+    /// Columns that are computed from those of the file.
+    pub computed: Vec<Arc<Computed>>,
     /// Keys and values of the folders `key=value` on the path. A column of the file hides a key of
     /// its name.
     pub partitions: Vec<(String, Option<String>)>,
@@ -94,6 +141,8 @@ pub struct SourceFile {
     pub rows: Option<u64>,
     /// Temporary folder of a downloaded file. It is removed with the last of its files.
     pub fetched: Option<Arc<TempPath>>,
+    /// Temporary folder of a file that was unpacked.
+    pub unpacked: Option<Arc<TempPath>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,7 +212,7 @@ pub enum LineAmount {
 }
 
 impl SourceFile {
-    pub(super) fn new(path: PathBuf, name: String) -> Self {
+    pub fn new(path: PathBuf, name: String) -> Self {
         Self {
             path,
             name,
@@ -171,10 +220,12 @@ impl SourceFile {
             repeated: Vec::new(),
             uuids: Vec::new(),
             days: Vec::new(),
+            computed: Vec::new(),
             partitions: Vec::new(),
             sheet: None,
             rows: None,
             fetched: None,
+            unpacked: None,
         }
     }
 
@@ -182,7 +233,12 @@ impl SourceFile {
     pub fn dtype(&self, column: &str) -> Option<&DataType> {
         static TEXT: DataType = DataType::String;
         let own = self.columns.iter().find(|(name, _)| name == column).map(|(_, dtype)| dtype);
-        own.or_else(|| self.is_partition(column).then_some(&TEXT))
+        let computed = || self.computed(column).map(|computed| &computed.dtype);
+        own.or_else(computed).or_else(|| self.is_partition(column).then_some(&TEXT))
+    }
+
+    pub(super) fn computed(&self, column: &str) -> Option<&Arc<Computed>> {
+        self.computed.iter().find(|computed| computed.name == column)
     }
 
     /// Type of a column; text if there is none.
@@ -201,12 +257,22 @@ impl SourceFile {
         self.partition(column).is_some()
     }
 
-    /// The value of a key of the path that is no column of the file.
+    /// The value of a key of the path, or of [`FILE_NAME`], that is no column of the file.
     pub(super) fn partition(&self, column: &str) -> Option<Option<&str>> {
-        let is_own = self.columns.iter().any(|(name, _)| name == column);
-        let mut keys = self.partitions.iter();
-        let value = keys.find(|(key, _)| key == column && !is_own)?.1.as_deref();
-        Some(value)
+        if self.columns.iter().any(|(name, _)| name == column) {
+            return None;
+        }
+        match self.partitions.iter().find(|(key, _)| key == column) {
+            Some((_, value)) => Some(value.as_deref()),
+            None => (column == FILE_NAME).then(|| self.name.rsplit('/').next()),
+        }
+    }
+
+    /// The keys of the path that are no columns, and [`FILE_NAME`].
+    pub(super) fn path_columns(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let keys = self.partitions.iter().map(|(key, _)| key.as_str());
+        let name = self.partitions.iter().all(|(key, _)| key != FILE_NAME).then_some(FILE_NAME);
+        keys.chain(name).filter_map(|key| Some((key, self.partition(key)?)))
     }
 
     /// Names of the columns, and of the keys of the path that are no columns.

@@ -66,7 +66,7 @@ impl CsvSource {
             Some(chunks) => chunks.next(spare),
             none => {
                 let CsvScan { file: SourceFile { path, name, .. }, text, .. } = &self.scan;
-                none.insert(Chunks::open(path, name, text.separator)?).next(spare)
+                none.insert(Chunks::open(path, name, text)?).next(spare)
             }
         }
     }

@@ -61,6 +61,13 @@ impl TimestampFormat {
         Ok(Self { declared: declared.to_owned(), kind })
     }
 
+    /// Whether a whole number can have the format.
+    pub fn reads_digits(&self) -> bool {
+        let directives = self.declared.split('%').skip(1);
+        let mut directives = directives.map(|directive| "YmdHMSjs".contains(directive));
+        matches!(self.kind, FormatKind::Epoch(_)) || directives.all(|is_number| is_number)
+    }
+
     /// The time of trimmed texts; null if the text does not match. `naive` says what times without
     /// an offset mean.
     pub(super) fn expr(&self, text: Expr, naive: Timestamps, timezone: Tz) -> Expr {

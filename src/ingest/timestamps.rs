@@ -56,7 +56,8 @@ impl TimestampParser<'_> {
                 });
                 (time.fill_null(text), faults.collect())
             }
-            dtype if is_text(dtype) => self.text([unparsed, ambiguous]),
+            // Whole numbers such as 20240301 have the format of their text.
+            dtype if is_text(dtype) || dtype.is_integer() => self.text([unparsed, ambiguous]),
             DataType::Datetime(_, Some(_)) => (local_of_zoned(cells(), self.timezone), Vec::new()),
             DataType::Datetime(_, None) => {
                 let time = cells().cast(DATETIME);
@@ -79,7 +80,7 @@ impl TimestampParser<'_> {
             let trimmed = map_texts(&texts(cells)?, |text| nulls.text(text).map(Into::into));
             Ok(trimmed.into_column())
         });
-        let prepared = is_text(dtype).then_some(trim);
+        let prepared = (is_text(dtype) || dtype.is_integer()).then_some(trim);
         let parser = CellParser::Exprs { prepared, value, fault };
         ParsedCell { name: ORDERED_AT, source_column: column.to_owned(), parser }
     }

@@ -70,7 +70,7 @@ pub(super) fn inputs(p: &Pipeline, state: &State<'_>) -> Vec<Value> {
         input["inputFacets"] = facets;
         input
     };
-    let sources = p.ingest.sources.iter().map(|Source { set, .. }| match state {
+    let sources = p.ingest.sources.iter().flat_map(Source::file_sets).map(|set| match state {
         State::Running(scanned) => input(set, quality_facets(p, set, scanned)),
         _ => input(set, json!({})),
     });

@@ -104,7 +104,8 @@ fn order_facts(lines: &MarkedLines, metrics: &[LineMetric]) -> PolarsResult<Cons
         (col(ORDERED_AT), Expr::max),
     ];
     values.extend(line_metrics::aggregates(metrics));
-    let keys = [CUSTOMER_ID, ORDER_ID, DAY, REASON].map(col).to_vec();
+    let mut keys = [CUSTOMER_ID, ORDER_ID, DAY, REASON].map(col).to_vec();
+    keys.extend(lines.has_return_lines().then(|| col(RETURNED)));
     let (mut reads, mut aggregates) = (keys.clone(), Vec::new());
     for (value, aggregate) in values {
         aggregates.push(aggregate(col(value.clone().meta().output_name()?)));
@@ -265,7 +266,7 @@ fn build_facts(
     let categories =
         options.extra.categories.then(|| next(&[CUSTOMER_ID, CATEGORY])).transpose()?;
     let lacks_orders = options.has_orders && frame.column(ORDER_ID)?.null_count() > 0;
-    // An order is a return as a whole, so marking the groups costs less than marking the lines.
+    // If an order is a return as a whole, marking the groups costs less than marking the lines.
     let mut frame = frame.lazy().with_column(lines.is_return().alias(RETURNED));
     if lacks_orders {
         let lacks_order = col(ORDER_ID).is_null();

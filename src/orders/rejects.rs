@@ -17,8 +17,8 @@ use crate::ingest::{self, outcomes, schema_mapping};
 /// The Parquet file for the rejected rows, and the metadata of its footer.
 pub struct Rejects<'a> {
     pub path: &'a Path,
-    /// Names of the source files, in the order of `source_file`.
-    pub files: Vec<&'a str>,
+    /// Names of the source files, in the order of `source_file`. `None` for the rows of a query.
+    pub files: Vec<Option<&'a str>>,
     pub metadata: KeyValueMetadata,
 }
 
@@ -107,11 +107,12 @@ pub(super) struct RejectsTable {
 
 impl RejectsTable {
     pub(super) fn new(rejects: &Rejects<'_>, lines: &MarkedLines) -> PolarsResult<Self> {
-        let faults = lines.reasons.iter().take_while(|reason| reason.step == ingest::STAGE);
+        let last_fault = lines.reasons.iter().rposition(|reason| reason.step == ingest::STAGE);
+        let faults = &lines.reasons[..last_fault.map_or(0, |last| last + 1)];
         Ok(Self {
             steps: enum_column(STEP, lines.reasons.iter().map(|reason| reason.step.as_str()))?,
             reasons: enum_column(REASON, lines.reasons.iter().map(|r| r.reason.as_str()))?,
-            cells: faults.map(|fault| fault.cell.map(schema_mapping::cell_name)).collect(),
+            cells: faults.iter().map(|fault| fault.cell.map(schema_mapping::cell_name)).collect(),
             files: enum_column(SOURCE_FILE, rejects.files.iter().copied())?,
             kept: lines.kept.clone(),
         })
@@ -203,9 +204,12 @@ fn decode(values: &Column, codes: &Column) -> PolarsResult<Column> {
 }
 
 /// An enum column, which Parquet stores as text with a dictionary.
-fn enum_column<'a>(name: &str, values: impl Iterator<Item = &'a str>) -> PolarsResult<Column> {
-    let values: Vec<&str> = values.collect();
-    let categories: PlIndexSet<&str> = values.iter().copied().collect();
+fn enum_column<'a>(
+    name: &str,
+    values: impl Iterator<Item = impl Into<Option<&'a str>>>,
+) -> PolarsResult<Column> {
+    let values: Vec<Option<&str>> = values.map(Into::into).collect();
+    let categories: PlIndexSet<&str> = values.iter().copied().flatten().collect();
     let dtype = DataType::from_frozen_categories(FrozenCategories::new(categories)?);
     Column::new(name.into(), values).cast(&dtype)
 }
@@ -230,9 +234,8 @@ pub fn first_reject(
         .select([SOURCE_FILE, SOURCE_ROW, TEXT].map(|name| col(name).cast(DataType::String)))
         .collect()?;
     let value = |name| PolarsResult::Ok(first.column(name)?.str()?.get(0));
-    let (Some(file), Some(row)) = (value(SOURCE_FILE)?, value(SOURCE_ROW)?) else {
-        return Ok(None);
-    };
+    let Some(row) = value(SOURCE_ROW)? else { return Ok(None) };
+    let file = value(SOURCE_FILE)?.unwrap_or("the query");
     Ok(Some(format!("`{file}`, row {row}: {}", value(TEXT)?.unwrap_or(""))))
 }
 

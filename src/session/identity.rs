@@ -42,7 +42,7 @@ pub(crate) fn input_files(p: &Pipeline) -> Result<Vec<Input>, Error> {
     let of_role = |role: InputRole| move |file| (role, file);
     let files = p
         .ingest
-        .files()
+        .input_files()
         .map(of_role(InputRole::Transactions))
         .chain(customers.map(of_role(InputRole::Customers)))
         .chain(rates.map(of_role(InputRole::Rates)))

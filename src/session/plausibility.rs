@@ -95,9 +95,12 @@ fn unparsable_rows(
     warn!("{n} of {total} rows ({}) cannot be parsed and are rejected:{details}", share(n));
     if is_escaped {
         return Ok(Some(format!(
-            "records with backslashes have too many or too few fields: quotes must be doubled, \
-             \\\" is not read:{details}"
+            "records with backslashes have too many or too few fields; `csv.escape: \"\\\\\"` reads \
+             \\\" as a quote:{details}"
         )));
+    }
+    if n == total {
+        return Ok(Some(format!("no row can be parsed:{details}")));
     }
     let bound = p.ingest.max_rejected.or((total >= MIN_ROWS).then_some(MAX_REJECTED));
     Ok(bound.filter(|bound| n as f64 > bound * total as f64).map(|bound| {
@@ -136,6 +139,21 @@ pub(super) fn negative_orders(p: &Pipeline, facts: &OrderFacts) -> PolarsResult<
     Ok(Some(describe_negative(negative.height() as u64, &example)))
 }
 
+/// The first customer with two rows, if a source has one row per customer.
+pub(super) fn repeated_customers(p: &Pipeline, facts: &OrderFacts) -> PolarsResult<Option<String>> {
+    if p.ingest.sources.iter().all(|source| !source.is_summary) {
+        return Ok(None);
+    }
+    let rows = facts.accepted().group_by([col(CUSTOMER_ID)]).agg([col(LINES).sum()]);
+    let repeated = rows.filter(col(LINES).gt(lit(1))).select([col(CUSTOMER_ID)]);
+    let repeated = repeated.sort([CUSTOMER_ID], Default::default()).collect()?;
+    let first = repeated.column(CUSTOMER_ID)?.str()?.iter().next().flatten();
+    Ok(first.map(|first| {
+        let n = repeated.height();
+        format!("{n} customers have several rows in `customers_summary`; first: `{first}`")
+    }))
+}
+
 /// The first customer with more units than a frequency can have, if units are counted.
 pub(super) fn too_many_units(p: &Pipeline, facts: &OrderFacts) -> PolarsResult<Option<String>> {
     if p.rfm.frequency != Frequency::Units {
@@ -156,8 +174,8 @@ pub(super) fn too_many_units(p: &Pipeline, facts: &OrderFacts) -> PolarsResult<O
 pub(crate) fn describe_negative(orders: u64, example: &str) -> String {
     format!(
         "orders with negative money on a day would count as purchases: {orders}{example}\n  \
-         `clean: cancellations` treats them as returns, `keep_positive` rejects the lines, and \
-         `rfm.negative_orders: count` counts them"
+         `clean: cancellations` treats them as returns, for example `{{ when: amount < 0, policy: net \
+         }}`; `keep_positive` rejects the lines, and `rfm.negative_orders: count` counts them"
     )
 }
 
@@ -286,10 +304,10 @@ fn lines_after_files(
     by_day: &BTreeMap<NaiveDate, u64>,
 ) -> PolarsResult<Option<String>> {
     let written = |file: &SourceFile| file.path.metadata().ok()?.modified().ok();
-    if p.ingest.files().any(|file| file.fetched.is_some()) {
+    if p.ingest.input_files().any(|file| file.fetched.is_some() || file.unpacked.is_some()) {
         return Ok(None);
     }
-    let Some(newest) = p.ingest.files().filter_map(written).max() else { return Ok(None) };
+    let Some(newest) = p.ingest.input_files().filter_map(written).max() else { return Ok(None) };
     let since_1970 = newest.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
     let Some(newest) = DateTime::from_timestamp(since_1970 as i64, 0) else { return Ok(None) };
     let day = newest.with_timezone(&p.ingest.timezone).date_naive();

@@ -9,11 +9,11 @@ use tracing::{info, info_span, warn};
 
 use super::{Session, plausibility};
 use crate::checks;
-use crate::clean::{self, MarkedLines, Pairs, Step};
+use crate::clean::{self, MarkedLines, Pairs, ReturnRule, Step};
 use crate::columns::{AMOUNT, CATEGORY, CUSTOMER_ID, PRODUCT_ID, QUANTITY, UNIT_PRICE};
 use crate::error::Error;
 use crate::ingest::cell::reads_column;
-use crate::ingest::{self, Format, Grain, Lines, LookupTable, scan_error};
+use crate::ingest::{self, Format, Grain, Lines, LookupTable, Source, scan_error};
 use crate::model::Target;
 use crate::orders::{self, ExtraAggregates, LineMetric, OrderFacts, Rejects, ScanOptions};
 use crate::pipeline::Pipeline;
@@ -117,16 +117,23 @@ impl Session<'_> {
         let reads_numbers = |expr: &Expr| numbers.iter().any(|name| reads_column(expr, name));
         let is_single_step = |step: &Step| match step {
             Step::DropDuplicates(_) => true,
-            Step::Where(predicate) => reads_numbers(&predicate.keep),
+            Step::Where(predicate)
+            | Step::Cancellations { rule: ReturnRule::When(predicate), .. }
+                if reads_numbers(&predicate.keep) =>
+            {
+                true
+            }
             _ => step.matches_returns(),
         };
         let is_single_metric = |metric: &LineMetric| match metric {
             LineMetric::Duplicates { .. } => true,
             LineMetric::Lines(predicate) => reads_numbers(predicate),
         };
-        // Each line is converted at a rate and rounded.
-        let is_single = p.ingest.rates.is_some()
+        // Customers differ, and each line is converted at a rate and rounded.
+        let is_single = p.ingest.sources.iter().any(|source| source.is_summary)
+            || p.ingest.rates.is_some()
             || p.clean.iter().any(is_single_step)
+            || p.ingest.filters().any(|filter| reads_numbers(&filter.keep))
             || checks::line_metrics(&p.checks)?.iter().any(is_single_metric);
         Ok(if is_single { Grain::Rows } else { Grain::Runs })
     }
@@ -156,6 +163,10 @@ impl Session<'_> {
         };
         let unusable = match unusable {
             Ok(None) => plausibility::too_many_units(p, &facts),
+            unusable => unusable,
+        };
+        let unusable = match unusable {
+            Ok(None) => plausibility::repeated_customers(p, &facts),
             unusable => unusable,
         };
         match unusable.map_err(engine("orders"))? {
@@ -196,9 +207,13 @@ pub(crate) fn extra_aggregates(p: &Pipeline) -> ExtraAggregates {
 
 /// Names and metadata of the file of the rejects.
 pub(crate) fn reject_names<'a>(p: &'a Pipeline, path: &'a Path) -> Rejects<'a> {
+    let names = |source: &'a Source| {
+        let files = source.set.files.iter();
+        files.map(|file| source.query.is_none().then_some(file.name.as_str()))
+    };
     Rejects {
         path,
-        files: p.ingest.files().map(|file| file.name.as_str()).collect(),
+        files: p.ingest.sources.iter().flat_map(names).collect(),
         metadata: publish::footer_metadata(&p.name, &p.definition_hash(), &p.ingest.money),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::text::{any, day, first_match, is_blank_text, joined, quoted};
 use super::{Statement, ingest};
-use crate::clean::{LineField, Reason, ReturnPolicy, Step};
+use crate::clean::{LineField, Reason, ReturnPolicy, ReturnRule, Step};
 use crate::columns::*;
 use crate::pipeline::Pipeline;
 
@@ -61,16 +61,14 @@ fn with_reasons(columns: &str, lines: String, cases: Vec<(String, String)>) -> S
 /// Whether a line, or a row of order facts, is a return that is kept.
 pub(super) fn is_return(p: &Pipeline) -> String {
     let kept = p.clean.iter().find_map(Step::kept_returns);
-    kept.map_or("false".to_owned(), |(prefix, _)| has_order_prefix(prefix))
+    kept.map_or("false".to_owned(), |(rule, _)| of_rule(rule))
 }
 
 /// The conditions under which a step rejects a line, in the order of its reasons.
 fn rejections(step: &Step, is_return: &str) -> Vec<String> {
     match step {
         Step::DropMissing(fields) => fields.iter().map(|field| is_blank(*field)).collect(),
-        Step::Cancellations { order_id_prefix, policy: ReturnPolicy::Drop } => {
-            vec![has_order_prefix(order_id_prefix)]
-        }
+        Step::Cancellations { rule, policy: ReturnPolicy::Drop } => vec![of_rule(rule)],
         Step::Cancellations { .. } => Vec::new(),
         Step::KeepPositive(fields) => {
             let columns = fields.iter().map(|field| field.column());
@@ -93,6 +91,13 @@ fn rejections(step: &Step, is_return: &str) -> Vec<String> {
             let after = until.map(|until| format!("coalesce({DAY} >= {}, false)", day(until)));
             before.into_iter().chain(after).collect()
         }
+    }
+}
+
+fn of_rule(rule: &ReturnRule) -> String {
+    match rule {
+        ReturnRule::OrderPrefix(prefix) => has_order_prefix(prefix),
+        ReturnRule::When(predicate) => format!("coalesce({}, false)", predicate.sql),
     }
 }
 

@@ -374,7 +374,7 @@ impl LineQuery<'_> {
     fn timestamps(&self, cell: &str) -> Vec<String> {
         let column = &self.source.columns.ordered_at;
         match (self.source.set.format, self.file.dtype(column)) {
-            (Format::Csv | Format::Workbook, _) => {
+            (Format::Csv, _) => {
                 let formats = self.source.set.text.datetime_formats.iter();
                 formats.filter_map(|format| parse_timestamp(&format.declared, cell)).collect()
             }
@@ -382,7 +382,7 @@ impl LineQuery<'_> {
                 let zone = quoted(self.p.ingest.timezone.name());
                 vec![format!("convert_timezone('UTC', {zone}, CAST({cell} AS TIMESTAMP_NTZ))")]
             }
-            (Format::Parquet, _) => vec![format!("CAST({cell} AS TIMESTAMP_NTZ)")],
+            _ => vec![format!("CAST({cell} AS TIMESTAMP_NTZ)")],
         }
     }
 

@@ -7,11 +7,11 @@ use polars::prelude::{DataType, TimeUnit};
 
 use super::text::parse_timestamp;
 use crate::checks::Expectation;
-use crate::clean::Step;
-use crate::clean::steps::DuplicateKey;
+use crate::clean::{Duplicates, Keep, ReturnRule, Step};
 use crate::columns::{AMOUNT, ORDERED_AT, QUANTITY, RFM_SCORE, UNIT_PRICE};
 use crate::error::{Class, StageError};
 use crate::ingest::cell::is_text;
+use crate::ingest::csv_layout::CsvLayout;
 use crate::ingest::{Format, IdCase, OnBadRow, RejectColumns, Source, SourceFile, Timestamps};
 use crate::model::Target;
 use crate::pipeline::Pipeline;
@@ -90,7 +90,9 @@ fn ingest(p: &Pipeline) -> Vec<String> {
 }
 
 fn source(source: &Source) -> Vec<String> {
-    let Source { set, columns, timestamps } = source;
+    let Source { set, columns, timestamps, filter, fill, query, is_summary } = source;
+    // `config` refuses a summary on Spark.
+    debug_assert!(!is_summary);
     let timestamps = *timestamps;
     let mapped = columns.mapped();
     let is_mapped = |name: &str| mapped.iter().any(|(_, column)| *column == name);
@@ -124,6 +126,9 @@ fn source(source: &Source) -> Vec<String> {
     let is_url = set.files.iter().any(|file| file.fetched.is_some());
     let is_special = set.files.iter().any(|file| !is_literal_path(&file.path));
     let is_csv = set.format == Format::Csv;
+    let is_other_format = !is_csv && !is_parquet && query.is_none();
+    let is_computed = set.files.iter().any(|file| !file.computed.is_empty());
+    let has_layout = is_csv && set.text.layout != CsvLayout::default();
     let is_zstd = set.files.iter().any(|file| file.name.to_lowercase().ends_with(".zst"));
     let numbers = &set.text.numbers;
     let other_marks = is_csv
@@ -133,7 +138,13 @@ fn source(source: &Source) -> Vec<String> {
     // Spark replaces undecodable bytes silently.
     let is_other_encoding = set.text.encoding != encoding_rs::UTF_8;
     let mut unsupported = used([
-        ("ingest.transactions.paths: workbooks", set.format == Format::Workbook),
+        ("ingest.transactions.paths: workbooks, JSON lines, Arrow", is_other_format),
+        ("ingest.transactions.paths: .zip", set.files.iter().any(|file| file.unpacked.is_some())),
+        ("ingest.transactions.where (use `clean`)", filter.is_some()),
+        ("ingest.transactions.fill", fill.is_some()),
+        ("ingest.transactions.query", query.is_some()),
+        ("ingest.transactions.columns: SQL and paths of nested fields", is_computed),
+        ("ingest.transactions.csv: layouts other than standard CSV", has_layout),
         ("ingest.transactions.timestamps: utc", timestamps == Timestamps::Utc),
         ("ingest.transactions.columns: dates or numbers as text in Parquet", has_text_cells),
         ("ingest.transactions.columns: ids of bytes or decimals", has_byte_ids),
@@ -170,9 +181,11 @@ fn clean(step: &Step) -> Option<String> {
     let is_portable = |c: char| c.is_ascii_alphanumeric() || " _-^$|()".contains(c);
     let part = match step {
         Step::Where(_) => "",
+        Step::Cancellations { rule: ReturnRule::When(_), .. } => ": when",
         Step::Cancellations { .. } if step.matches_returns() => ": match",
         // Lines have no order on a cluster.
-        Step::DropDuplicates(DuplicateKey::Fields(_)) => " by columns",
+        Step::DropDuplicates(duplicates) if duplicates.keep == Keep::Last => ": keep: last",
+        Step::DropDuplicates(Duplicates { by: Some(_), .. }) => " by columns",
         Step::NonProductLines { pattern: Some(pattern), .. }
             if !pattern.chars().all(is_portable) =>
         {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::harness::{Outcome, custseg, fixtures, texts};
 
 /// Copies a folder with all its files and folders.
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -101,9 +101,23 @@ fn problem(folder: &Path, yaml: &str, expected: &Value) -> Option<String> {
 
 #[test]
 fn every_case_gives_a_right_answer_or_is_refused() {
+    run_all("cases");
+}
+
+#[test]
+fn every_recipe_gives_the_right_answer() {
+    run_all("recipes");
+}
+
+fn run_all(name: &str) {
     let folder = tempfile::tempdir().unwrap();
-    copy(&fixtures().join("cases"), folder.path());
-    let expected = fs::read_to_string(folder.path().join("expected.json")).unwrap();
+    copy(&fixtures().join(name), folder.path());
+    assert_expected(folder.path());
+}
+
+/// Runs the pipelines of a folder and compares their results with its `expected.json`.
+pub fn assert_expected(path: &Path) {
+    let expected = fs::read_to_string(path.join("expected.json")).unwrap();
     let expected: BTreeMap<String, Value> = serde_json::from_str(&expected).unwrap();
     // Pipelines of one folder may publish to the same place.
     let mut folders: BTreeMap<&str, Vec<(&str, &Value)>> = BTreeMap::new();
@@ -118,7 +132,7 @@ fn every_case_gives_a_right_answer_or_is_refused() {
             scope.spawn(|| {
                 while let Some((name, cases)) = folders.get(next.fetch_add(1, Ordering::Relaxed)) {
                     for (yaml, case) in cases {
-                        let problem = problem(&folder.path().join(name), yaml, case);
+                        let problem = problem(&path.join(name), yaml, case);
                         let problem = problem.map(|problem| format!("{name}/{yaml}: {problem}"));
                         problems.lock().unwrap().extend(problem);
                     }

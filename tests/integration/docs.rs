@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::harness::{root, table, texts};
+use super::cases::{assert_expected, copy};
+use super::harness::{fixtures, root, table, texts};
 
 /// The fenced blocks of a page, in order, as (language, text).
 fn blocks(page: &str) -> Vec<(String, String)> {
@@ -32,6 +33,7 @@ fn recipes_of_the_docs_run() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
     fs::copy(root().join("data/raw/cdnow.csv"), dir.join("cdnow.csv")).unwrap();
+    copy(&fixtures().join("recipes"), &dir.join("exports"));
     fs::create_dir(dir.join("maps")).unwrap();
     fs::copy(root().join("config/segments/default.yaml"), dir.join("maps/default.yaml")).unwrap();
     let mut run = 0;
@@ -50,6 +52,8 @@ fn recipes_of_the_docs_run() {
         }
     }
     assert_eq!(run, 6);
+    // The pipelines of the page have replaced those of the fixtures.
+    assert_expected(&dir.join("exports"));
     // The files that the page names as results.
     for file in [
         "out/current/report.html",

@@ -57,7 +57,7 @@ fn faulty_csv_is_rejected_by_row_or_fails() {
         ("every_record_long", 3, format!("{HEAD}A1,P1,2,2024-01-05 10:00,1.50,1001,UK,\n").into()),
         ("another_separator", 2, format!("{HEAD}{LINE}").replace(',', ";").into()),
         ("title_above_the_header", 2, format!("Sales 2024\n\n{HEAD}{LINE}").into()),
-        ("sep_line", 2, format!("sep=,\n{HEAD}{LINE}").into()),
+        ("sep_line", 0, format!("sep=,\n{HEAD}{LINE}").into()),
         ("utf16_with_bom", 3, utf16),
         ("nul_in_a_cell", 0, rows(&["A2,P1,2\0,2024-01-05 10:00,1.50,1001,UK"])),
         (

@@ -18,6 +18,8 @@ mod bad_data;
 mod scores;
 /// Broken input of many kinds: what the user sees of each.
 mod gallery;
+/// Options for the files of shops: SQL, fills, layouts of CSV, other formats.
+mod exports;
 /// Several sources, customer attributes, currencies, outliers.
 mod sources;
 /// Returns and the purchases that they cancel.

@@ -122,7 +122,7 @@ fn at_most_two_files_name_each_replaceable_crate() {
     assert_eq!(containing("use parquet::"), ["publish/footer.rs", "publish/parquet_metadata.rs"]);
     assert_eq!(containing("jsonschema::"), ["config/shape.rs"]);
     assert_eq!(containing("use calamine::"), ["ingest/workbook.rs"]);
-    assert_eq!(containing("polars::sql"), ["clean/predicate.rs"]);
+    assert_eq!(containing("polars::sql"), ["ingest/predicate.rs", "ingest/query.rs"]);
     // `publish/object_store.rs` is a module of this crate.
     assert_eq!(containing("\nuse object_store::"), ["remote/store.rs"]);
     assert_eq!(containing("charts_rs::"), ["report/chart.rs"]);
@@ -132,7 +132,8 @@ fn at_most_two_files_name_each_replaceable_crate() {
 
 #[test]
 fn only_orders_scans_the_source() {
-    assert_eq!(containing("Engine::Streaming"), ["orders/mod.rs"]);
+    // A source may be a plan of its own, which the scan runs.
+    assert_eq!(containing("Engine::Streaming"), ["ingest/plans.rs", "orders/mod.rs"]);
     assert!(containing(".sink(").is_empty());
 }
 
@@ -167,6 +168,7 @@ fn few_files_write() {
         "commands/manual.rs",
         "error_keeping_file.rs",
         // rejects.parquet, during the scan
+        "ingest/unpack.rs",
         "orders/rejects.rs",
         "publish/external_segments.rs",
         "publish/files.rs",
@@ -295,8 +297,8 @@ fn files_have_a_head_and_are_small() {
         assert!(lines <= 400, "{name} has {lines} lines");
         total += lines;
     }
-    // 30,000 lines before the inputs of users' files could be read.
-    assert!(total <= 34_400, "src has {total} lines");
+    // 30,000 lines before the inputs of users' files could be read, 34,300 before their options.
+    assert!(total <= 37_000, "src has {total} lines");
 }
 
 /// The parameters of every function in the code, each as written.

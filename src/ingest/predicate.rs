@@ -5,9 +5,10 @@ use chrono::NaiveDate;
 use polars::prelude::*;
 use polars::sql::sql_expr;
 
+use super::cell::has_text;
+use super::source::FILE_NAME;
+use super::{Money, Source, schema_mapping};
 use crate::columns::*;
-use crate::ingest::cell::has_text;
-use crate::ingest::{Money, Source, schema_mapping};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Predicate {
@@ -82,7 +83,7 @@ fn line_schema(source_columns: &[String], quantity: DataType) -> Schema {
     schema
 }
 
-fn parse_rowwise(sql: &str) -> Result<Expr, PredicateError> {
+pub(super) fn parse_rowwise(sql: &str) -> Result<Expr, PredicateError> {
     let parsed = sql_expr(sql).map_err(|error| PredicateError::Syntax(first_line(&error)))?;
     let is_rowwise = |expr: &Expr| match expr {
         // The list of an IN.
@@ -160,6 +161,14 @@ impl<'a> SourceNames<'a> {
         Ok((text, source_column))
     }
 
+    /// A column of the lines, to compare with the same column of other lines.
+    pub fn key(&self, name: &str) -> Result<(Expr, Option<String>), PredicateError> {
+        match self.column(name)? {
+            (_, None) => Ok((col(name), None)),
+            (column, source_column) => Ok((column, source_column)),
+        }
+    }
+
     pub fn all(&self) -> impl Iterator<Item = &str> + Clone {
         self.mapped.iter().copied().chain(self.columns.iter().map(String::as_str))
     }
@@ -173,7 +182,7 @@ impl<'a> SourceNames<'a> {
             Err(PredicateError::Repeated { file: file.clone(), name: name.to_owned() })
         } else if let Some(dtype) = self.without_text.get(name) {
             Err(PredicateError::NoText { name: name.to_owned(), dtype: dtype.clone() })
-        } else if self.columns.iter().any(|column| column == name) {
+        } else if name == FILE_NAME || self.columns.iter().any(|column| column == name) {
             let cell = col(schema_mapping::carried_name(name)).cast(DataType::String);
             Ok((cell, Some(name.to_owned())))
         } else {
@@ -196,6 +205,6 @@ fn line_column(name: &str, money: &Money) -> Expr {
     }
 }
 
-fn first_line(error: &PolarsError) -> String {
+pub(super) fn first_line(error: &PolarsError) -> String {
     error.to_string().lines().take(1).collect()
 }

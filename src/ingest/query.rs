@@ -1,0 +1,162 @@
+//! Transactions that a SQL query makes of several tables.
+
+use std::sync::Arc;
+
+use polars::prelude::*;
+use polars::sql::SQLContext;
+
+use super::cell::{NullValues, ROW_COLUMN, map_texts, texts};
+use super::outcomes::map_column;
+use super::predicate::first_line;
+use super::{FileSet, Format, ReadError, SourceFile, chunk_source, plans, scan};
+use crate::progress::{ScanObserver, Silent};
+
+/// A `SELECT` over named tables.
+#[derive(Debug, Clone)]
+pub struct Query {
+    pub sql: String,
+    /// Names and files, each with at least one.
+    pub tables: Vec<(String, FileSet)>,
+    /// Rows that the query may return, as a multiple of those of its largest table.
+    pub max_rows_factor: f64,
+    /// Cells of text that are null.
+    pub nulls: NullValues,
+}
+
+/// The rows of the largest table, which bound those of the query.
+#[derive(Debug, Clone)]
+pub(super) struct LargestTable {
+    pub(super) name: String,
+    pub(super) rows: u64,
+}
+
+impl Query {
+    /// Name of the table of functions that read files. Their files would be no inputs of the run.
+    const READERS: [&'static str; 4] = ["read_csv", "read_parquet", "read_ipc", "read_json"];
+
+    /// Columns of the result, without reading a row.
+    ///
+    /// # Errors
+    /// Invalid SQL, or types that do not fit.
+    pub fn schema(&self) -> Result<Vec<(String, DataType)>, String> {
+        let lower = self.sql.trim_start().to_lowercase();
+        if !["select", "with"].iter().any(|word| lower.starts_with(word)) {
+            return Err("expected a SELECT".to_owned());
+        }
+        if let Some(reader) = Self::READERS.iter().find(|reader| lower.contains(*reader)) {
+            return Err(format!("`{reader}` is not supported: list the file in `ingest.sources`"));
+        }
+        let empty = |(name, set): &(String, FileSet)| {
+            let mut schema = Schema::default();
+            for (name, dtype) in table_columns(set) {
+                schema.with_column(name.into(), dtype);
+            }
+            (name.clone(), DataFrame::empty_with_schema(&schema).lazy())
+        };
+        let mut result = self.execute(self.tables.iter().map(empty)).map_err(message)?;
+        let schema = result.collect_schema().map_err(message)?;
+        Ok(schema.iter().map(|(name, dtype)| (name.to_string(), dtype.clone())).collect())
+    }
+
+    fn execute(
+        &self,
+        tables: impl Iterator<Item = (String, LazyFrame)>,
+    ) -> PolarsResult<LazyFrame> {
+        let mut context = SQLContext::new();
+        tables.for_each(|(name, table)| context.register(&name, table));
+        context.execute(&self.sql)
+    }
+
+    /// The plan of the result with row numbers, and the largest table. Tables of text are read.
+    pub(super) fn plan(&self) -> PolarsResult<(LazyFrame, LargestTable)> {
+        let mut tables = Vec::new();
+        let mut largest = LargestTable { name: String::new(), rows: 0 };
+        for (name, set) in &self.tables {
+            let (table, rows) = self.table(set)?;
+            tables.push((name.clone(), table));
+            if rows >= largest.rows {
+                largest = LargestTable { name: name.clone(), rows };
+            }
+        }
+        let result = self.execute(tables.into_iter())?;
+        Ok((result.with_row_index(ROW_COLUMN, Some(1)), largest))
+    }
+
+    fn table(&self, set: &FileSet) -> PolarsResult<(LazyFrame, u64)> {
+        let names = table_columns(set).into_iter().map(|(name, _)| col(name)).collect::<Vec<_>>();
+        let (mut parts, mut rows) = (Vec::new(), 0);
+        for file in &set.files {
+            let (part, rows_of_file) = match set.format {
+                Format::Parquet => {
+                    let path = PlRefPath::try_from_path(&file.path)?;
+                    let args = ScanArgsParquet { glob: false, ..ScanArgsParquet::default() };
+                    (LazyFrame::scan_parquet(path, args)?, file.rows)
+                }
+                Format::JsonLines | Format::Arrow => {
+                    (plans::rows(&file.path, set.format)?, file.rows)
+                }
+                Format::Csv | Format::Workbook => {
+                    let frame = self.cells(set, file)?;
+                    let height = frame.height() as u64;
+                    (frame.lazy(), Some(height))
+                }
+            };
+            parts.push(part.with_columns(scan::path_columns(file, |_| true)).select(&names));
+            rows += rows_of_file.unwrap_or(0);
+        }
+        Ok((concat(parts, UnionArgs::default())?, rows))
+    }
+
+    /// The cells of a file of text. Missing cells are null.
+    fn cells(&self, set: &FileSet, file: &SourceFile) -> PolarsResult<DataFrame> {
+        let observer: Arc<dyn ScanObserver> = Arc::new(Silent);
+        let names: Vec<String> = file.columns.iter().map(|(name, _)| name.clone()).collect();
+        let source = chunk_source::open(set, file, names.clone(), &observer);
+        let rows = chunk_source::read_all(&*source)?;
+        // The rows of a table have no rejects of their own.
+        if let Some(error) = source.first_bad() {
+            return Err(error.into());
+        }
+        let cell = |name: &String| {
+            let nulls = self.nulls.clone();
+            let text = map_column(col(name), DataType::String, move |cells| {
+                let texts = map_texts(&texts(cells)?, |text| nulls.text(text).map(Into::into));
+                Ok(texts.into_column())
+            });
+            text.alias(name)
+        };
+        rows.lazy().select(names.iter().map(cell).collect::<Vec<_>>()).collect()
+    }
+
+    /// All files of all tables.
+    pub fn files(&self) -> impl Iterator<Item = &SourceFile> {
+        self.tables.iter().flat_map(|(_, set)| &set.files)
+    }
+
+    /// The error if the query returned so many rows; `None` if it may.
+    pub(super) fn too_many(&self, rows: u64, largest: &LargestTable) -> Option<ReadError> {
+        let LargestTable { name, rows: of_table } = largest;
+        let factor = rows as f64 / (*of_table).max(1) as f64;
+        (factor > self.max_rows_factor).then(|| {
+            let reason = format!(
+                "the query returns {rows} rows, {factor:.2} times the {of_table} rows of its \
+                 largest source, `{name}`: a join multiplies rows, or a union adds them; \
+                 `max_rows_factor` ({}) allows more",
+                self.max_rows_factor
+            );
+            ReadError::Table { name: "ingest.transactions.query".to_owned(), reason }
+        })
+    }
+}
+
+/// Columns of a table: those of its first file, the keys of its path, and the name of the file.
+fn table_columns(set: &FileSet) -> Vec<(String, DataType)> {
+    let Some(first) = set.files.first() else { return Vec::new() };
+    let own = first.columns.iter().cloned();
+    let of_path = first.path_columns().map(|(name, _)| (name.to_owned(), DataType::String));
+    own.chain(of_path).collect()
+}
+
+fn message(error: PolarsError) -> String {
+    first_line(&error)
+}
