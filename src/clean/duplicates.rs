@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::line_number;
 use crate::columns::REASON;
 use crate::dedup;
-use crate::ingest::cell::{is_text, reads_column};
+use crate::ingest::cell::{is_empty, is_text, reads_column};
 use crate::ingest::{outcomes, schema_mapping};
 
 /// Which lines are equal, and which of them is kept.
@@ -67,7 +67,17 @@ impl Duplicates {
                 columns.iter().map(|column| column.column.clone()).collect()
             }
         };
-        (reason, is_duplicate(cells, col(REASON).is_null(), self.position()))
+        let is_accepted = col(REASON).is_null();
+        // Lines without a key are not equal to each other.
+        let has_key = match &self.by {
+            Some(_) => cells.iter().cloned().map(is_empty).reduce(Expr::or),
+            None => None,
+        };
+        let is_candidate = match has_key {
+            Some(is_missing) => is_accepted.and(is_missing.not()),
+            None => is_accepted,
+        };
+        (reason, is_duplicate(cells, is_candidate, self.position()))
     }
 
     /// A number for each line. Of equal lines, that of the lowest number is kept.
@@ -106,26 +116,36 @@ fn positions(values: &Column, numbers: &Column, keep: Keep, name: &str) -> Polar
     Ok(Column::new(numbers.name().clone(), ranks))
 }
 
-/// Texts that can be ordered: numbers, or times of ISO 8601 in one format.
+/// Texts that can be ordered: numbers, or times of ISO 8601 in one format. Blanks are missing.
 fn comparable(values: &Column, name: &str) -> PolarsResult<Column> {
-    let texts = values.cast(&DataType::String)?;
-    let present = || texts.str().map(|texts| texts.iter().flatten().filter(|t| !t.is_empty()));
-    if present()?.all(|text| text.parse::<f64>().is_ok_and(f64::is_finite)) {
-        return texts.cast(&DataType::Float64);
-    }
-    let shape = |text: &str| -> Vec<bool> { text.bytes().map(|b| b.is_ascii_digit()).collect() };
+    let texts: StringChunked =
+        values.cast(&DataType::String)?.str()?.iter().map(|text| non_blank(text?)).collect();
+    let is_number = |text: &str| text.parse::<f64>().is_ok_and(f64::is_finite);
     let is_iso = |text: &str| {
         let bytes = text.as_bytes();
         bytes.len() >= 10 && bytes[4] == b'-' && bytes[7] == b'-'
     };
-    let first = present()?.next().map(shape);
-    match present()?.find(|text| !is_iso(text) || Some(shape(text)) != first) {
-        None => Ok(texts.clone()),
+    if texts.iter().flatten().all(is_number) {
+        return texts.into_column().cast(&DataType::Float64);
+    }
+    let shape = |text: &str| -> Vec<bool> { text.bytes().map(|b| b.is_ascii_digit()).collect() };
+    let first = texts.iter().flatten().find(|text| is_iso(text)).map(shape);
+    let fits = |text: &str| match &first {
+        Some(first) => is_iso(text) && shape(text) == *first,
+        None => is_number(text),
+    };
+    match texts.iter().flatten().find(|text| !fits(text)) {
+        None => Ok(texts.clone().into_column()),
         Some(text) => polars_bail!(ComputeError:
             "`drop_duplicates` cannot order by `{name}`: `{text}` is neither a number nor a time \
-             such as 2011-12-10 08:26:00 like the others; `ordered_at` can be used with any format"
+             such as 2011-12-10 08:26:00 in the format of the others; `ordered_at` can be used with any \
+             format"
         ),
     }
+}
+
+fn non_blank(text: &str) -> Option<&str> {
+    Some(text.trim()).filter(|text| !text.is_empty())
 }
 
 /// Boolean column: true if a candidate equals a candidate with a lower line number in all `cells`.

@@ -66,6 +66,12 @@ impl Pairs {
             let quantity = quantities.get(row).unwrap_or(0);
             let money = amounts.get(row).unwrap_or(0);
             if returned.get(row) == Some(true) {
+                if quantity > 0 {
+                    let id = orders.get(row).unwrap_or_default();
+                    polars_bail!(ComputeError:
+                        "`policy: match` needs negative quantities of returned units; order `{id}` has \
+                         {quantity}");
+                }
                 let mut parts = undo(&mut open, -quantity, money);
                 if parts.is_empty() {
                     unmatched.extend(lines.get(row));

@@ -208,7 +208,7 @@ pub struct TransactionsSpec {
 
 /// Mapping of source columns: the name of a column, the path of a nested field such as
 /// `customer.email`, or a SQL expression over columns, such as `Total - coalesce(Refunded, 0)`,
-/// `lower(trim(Email))` or `concat(day, ' ', time)`. Names with spaces are quoted in SQL:
+/// `lower(trim(Email))` or `day || ' ' || time`. Names with spaces are quoted in SQL:
 /// `"Refunded Amount"`. Where SQL needs numbers, cells of text are read by the number options of
 /// `csv`. Money is either `quantity` and `unit_price`, or `amount`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]

@@ -77,7 +77,10 @@ pub(super) fn predicate(
             PredicateError::Unknown(name) => {
                 Some(format!("{}; write text in single quotes", hint(name, names.all())))
             }
-            PredicateError::Type(_) => Some("write dates as DATE '2011-12-10'".to_owned()),
+            PredicateError::Type(_) => Some(
+                "write dates as DATE '2011-12-10'; columns of the source are text: CAST(x AS DOUBLE)"
+                    .to_owned(),
+            ),
             _ => None,
         };
         validator.report(Kind::Config, pointer, error.to_string(), hint);

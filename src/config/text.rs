@@ -36,7 +36,6 @@ pub(super) fn text(
     let layout = CsvLayout {
         skip_rows: spec.skip_rows,
         header,
-        trailing_separator: spec.trailing_separator,
         decode: is_decoded.then_some(encoding),
         quoting: (!is_standard(&quoting)).then_some(quoting.clone()),
     };
@@ -69,6 +68,7 @@ fn is_standard(quoting: &Quoting) -> bool {
     matches!(&*quoting.separator, [separator] if separator.is_ascii())
         && quoting.quote == Some(b'"')
         && quoting.escape.is_none()
+        && !quoting.trailing_separator
 }
 
 /// A character of one byte; `None` if it is invalid. An empty text is no character.
@@ -104,7 +104,8 @@ fn quoting(spec: &CsvSpec, pointer: &str, validator: &mut Validator<'_>) -> Opti
         return validator.fail(&format!("{pointer}/escape"), message);
     }
     // A doubled quote is a quote in any case.
-    Some(Quoting { separator, quote, escape: escape.filter(|_| escape != quote) })
+    let escape = escape.filter(|_| escape != quote);
+    Some(Quoting { separator, quote, escape, trailing_separator: spec.trailing_separator })
 }
 
 fn header(spec: &CsvSpec, pointer: &str, validator: &mut Validator<'_>) -> Option<CsvHeader> {

@@ -18,8 +18,6 @@ pub struct CsvLayout {
     /// Lines above the header, or above the first record.
     pub skip_rows: u32,
     pub header: CsvHeader,
-    /// Whether every record ends with a separator that the header may lack.
-    pub trailing_separator: bool,
     /// An encoding whose bytes cannot be searched for separators. Such files are decoded first.
     pub decode: Option<&'static Encoding>,
     /// Separators and quotes of a file whose records are written anew.
@@ -42,31 +40,15 @@ impl CsvLayout {
     /// The names of the columns, from the fields of the first record.
     pub(super) fn names(&self, first: Vec<String>) -> Result<Vec<String>, String> {
         let width = first.len();
-        let mut names = match &self.header {
-            CsvHeader::First => first,
-            CsvHeader::Numbered => (1..=width).map(|n| format!("column_{n}")).collect(),
-            CsvHeader::Named(names) => {
-                let own = names.len() + usize::from(self.trailing_separator);
-                if own != width {
-                    return Err(format!(
-                        "the first record has {width} fields, but `csv.names` has {}",
-                        names.len()
-                    ));
-                }
-                return Ok(names
-                    .iter()
-                    .cloned()
-                    .chain(vec![String::new(); width - names.len()])
-                    .collect());
-            }
-        };
-        if self.trailing_separator
-            && self.header == CsvHeader::First
-            && names.last().is_some_and(|last| !last.is_empty())
-        {
-            names.push(String::new());
+        match &self.header {
+            CsvHeader::First => Ok(first),
+            CsvHeader::Numbered => Ok((1..=width).map(|n| format!("column_{n}")).collect()),
+            CsvHeader::Named(names) if names.len() == width => Ok(names.clone()),
+            CsvHeader::Named(names) => Err(format!(
+                "the first record has {width} fields, but `csv.names` has {}",
+                names.len()
+            )),
         }
-        Ok(names)
     }
 }
 

@@ -9,8 +9,10 @@ pub struct Quoting {
     pub separator: Vec<u8>,
     /// Encloses fields. Within it, two of them stand for one.
     pub quote: Option<u8>,
-    /// The byte after it is taken as it is.
+    /// The byte after it is taken as it is, except in a field `\N`, which is null.
     pub escape: Option<u8>,
+    /// Whether every record ends with a separator, which is removed.
+    pub trailing_separator: bool,
 }
 
 impl Quoting {
@@ -81,6 +83,9 @@ impl<R: BufRead> Rewriter<R> {
             };
             if Some(byte) == escape {
                 if let Some(escaped) = self.byte()? {
+                    if escaped == b'N' && !self.was_quoted && self.field.is_empty() {
+                        self.field.push(byte);
+                    }
                     self.field.push(escaped);
                 }
                 plain = self.field.len();
@@ -123,13 +128,20 @@ impl<R: BufRead> Rewriter<R> {
     fn fill(&mut self) -> io::Result<()> {
         self.output.clear();
         self.returned = 0;
-        while self.output.len() < Self::PIECE {
+        while self.output.len() < Self::PIECE || self.in_record {
             let end = self.read_field()?;
             let is_nothing = self.field.is_empty() && !self.was_quoted && !self.in_record;
             if end == FieldEnd::File && is_nothing {
                 return Ok(());
             }
-            self.write_field();
+            let is_empty = self.field.is_empty() && !self.was_quoted;
+            let is_last = end != FieldEnd::Separator;
+            if self.quoting.trailing_separator && self.in_record && is_last && is_empty {
+                // A piece of the output never ends with a separator.
+                self.output.pop();
+            } else {
+                self.write_field();
+            }
             self.in_record = end == FieldEnd::Separator;
             match end {
                 FieldEnd::Separator => self.output.push(Quoting::SEPARATOR),
@@ -162,7 +174,9 @@ mod tests {
     use super::*;
 
     fn rewritten(text: &str, separator: &str, quote: Option<u8>, escape: Option<u8>) -> String {
-        let quoting = Quoting { separator: separator.as_bytes().to_vec(), quote, escape };
+        let trailing_separator = false;
+        let quoting =
+            Quoting { separator: separator.as_bytes().to_vec(), quote, escape, trailing_separator };
         let mut output = String::new();
         Rewriter::new(text.as_bytes(), quoting).read_to_string(&mut output).unwrap();
         output
@@ -194,8 +208,27 @@ mod tests {
     }
 
     #[test]
+    fn null_and_trailing_separators_are_kept_or_removed() {
+        let quoting = Quoting {
+            separator: vec![b','],
+            quote: Some(b'"'),
+            escape: Some(b'\\'),
+            trailing_separator: true,
+        };
+        let text = "a,b,\n\\N,\\Nx,\n1,2,3\n4,\"\",\n5,\"\"\n6,7,";
+        let mut output = String::new();
+        Rewriter::new(text.as_bytes(), quoting).read_to_string(&mut output).unwrap();
+        assert_eq!(output, "a,b\n\\N,\\Nx\n1,2,3\n4,\"\"\n5,\"\"\n6,7\n");
+    }
+
+    #[test]
     fn open_quote_at_the_end_is_an_error() {
-        let quoting = Quoting { separator: vec![b','], quote: Some(b'\''), escape: None };
+        let quoting = Quoting {
+            separator: vec![b','],
+            quote: Some(b'\''),
+            escape: None,
+            trailing_separator: false,
+        };
         let error = Rewriter::new("a,b\n'c,d\ne,f\n".as_bytes(), quoting)
             .read_to_end(&mut Vec::new())
             .unwrap_err();
@@ -208,7 +241,7 @@ mod tests {
         fn csv_crate_reads_the_same_records(
             text in "([ab,;'\"]|\r?\n|'[a,;\n]*'){0,60}",
         ) {
-            let quoting = Quoting { separator: vec![b';'], quote: Some(b'\''), escape: None };
+            let quoting = Quoting { separator: vec![b';'], quote: Some(b'\''), escape: None, trailing_separator: false };
             let mut output = Vec::new();
             let read = Rewriter::new(text.as_bytes(), quoting).read_to_end(&mut output);
             prop_assume!(read.is_ok());

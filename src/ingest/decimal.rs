@@ -1,5 +1,7 @@
 //! Exact decimal numbers: from text and from stored values to whole numbers of 10^-scale.
 
+use polars::prelude::DataType;
+
 use super::NumberFormat;
 use super::fault::MONEY_LIMIT;
 
@@ -18,6 +20,49 @@ const MAX_EXPONENT: u32 = 38;
 pub(super) const EXACT_F64: f64 = 1e15;
 /// The same for f32.
 const EXACT_F32: f64 = 1e6;
+
+/// Decimals of the numbers of SQL expressions.
+const DECIMALS: u8 = 12;
+/// The type of the numbers of SQL expressions.
+pub(super) const DECIMAL: DataType = DataType::Decimal(38, DECIMALS as usize);
+
+/// `mantissa` · 10^`exponent` in units of [`DECIMAL`], rounded half away from zero: floats that were
+/// written with all digits have noise in the last ones. `None` if it does not fit.
+pub(super) fn units_of_decimal(mantissa: i128, exponent: i32) -> Option<i128> {
+    let shift = exponent + i32::from(DECIMALS);
+    let power = 10i128.checked_pow(shift.unsigned_abs());
+    let units = match (shift >= 0, power) {
+        (true, power) => mantissa.checked_mul(power?)?,
+        (false, None) => 0,
+        (false, Some(power)) => {
+            let half = power / 2 * mantissa.signum();
+            mantissa.checked_add(half)? / power
+        }
+    };
+    (units.unsigned_abs() < 10u128.pow(MAX_EXPONENT)).then_some(units)
+}
+
+/// A number with a point, in units of [`DECIMAL`].
+pub(super) fn decimal(text: &str) -> Option<i128> {
+    let (mantissa, exponent) = plain(text, '.')?;
+    units_of_decimal(mantissa, exponent)
+}
+
+/// A text cell in units of [`DECIMAL`]; `None` if it is no number of the format.
+pub(super) fn decimal_of_text(text: &str, format: &NumberFormat) -> Option<i128> {
+    let (mantissa, exponent) = parse(text, format)?;
+    units_of_decimal(mantissa, exponent)
+}
+
+/// A stored float in units of [`DECIMAL`]: its shortest decimal.
+pub(super) fn decimal_of_f64(value: f64) -> Option<i128> {
+    const MICRO: f64 = 1e6;
+    let micros = (value * MICRO).round_ties_even();
+    if micros.abs() < EXACT_F64 && micros / MICRO == value {
+        return Some(micros as i128 * 10i128.pow(u32::from(DECIMALS) - 6));
+    }
+    decimal(&format!("{value}"))
+}
 
 /// `mantissa` · 10^`exponent` in units of 10^-`scale`.
 ///

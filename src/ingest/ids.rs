@@ -78,7 +78,8 @@ impl IdFormat {
             dtype if dtype.is_float() => {
                 let limit = if *dtype == DataType::Float64 { EXACT_F64 } else { EXACT_F32 };
                 let values = cells.cast(&DataType::Float64)?;
-                let is_whole = |x: f64| x.trunc() == x && x.abs() <= limit;
+                // At the limit, another id may have been rounded to this one.
+                let is_whole = |x: f64| x.trunc() == x && x.abs() < limit;
                 let values = values.f64()?;
                 if values.data_views().flatten().all(|x| is_whole(*x)) {
                     cells.cast(&DataType::Int64)?

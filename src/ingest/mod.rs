@@ -33,6 +33,7 @@ mod plans;
 pub mod predicate;
 pub mod probe;
 pub mod query;
+mod query_check;
 pub mod rates;
 mod records;
 pub(crate) mod runs;
@@ -43,6 +44,7 @@ pub mod summary;
 mod text;
 pub mod timestamp_format;
 mod timestamps;
+mod typer;
 mod unpack;
 pub mod workbook;
 

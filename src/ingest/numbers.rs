@@ -5,7 +5,10 @@ use std::sync::Arc;
 use polars::prelude::*;
 
 use super::cell::{CellParser, NullValues, ParsedCell, fits_i64, is_text, texts};
-use super::decimal::{EXACT_F64, NumberFault, scaled, scaled_f32, scaled_f64, scaled_text};
+use super::decimal::{
+    DECIMAL, EXACT_F64, NumberFault, decimal, decimal_of_f64, decimal_of_text, scaled, scaled_f32,
+    scaled_f64, scaled_text, units_of_decimal,
+};
 use super::fault::{FaultList, MONEY_LIMIT, QUANTITY_LIMIT};
 use super::outcomes::map_columns;
 use super::source::NumberFormat;
@@ -99,6 +102,11 @@ impl NumberParser {
             dtype if is_text(dtype) => {
                 texts(cells)?.iter().map(|cell| self.text(cell?).ok()).collect()
             }
+            DataType::Decimal(_, decimals) => {
+                let exponent = -i32::try_from(*decimals).unwrap_or(i32::MAX);
+                let cells = cells.to_physical_repr();
+                cells.i128()?.iter().map(|x| scaled(x?, exponent, self.scale).ok()).collect()
+            }
             _ => {
                 let value = |row| Ok(self.cell(cells, row)?.ok());
                 (0..cells.len()).map(value).collect::<PolarsResult<_>>()?
@@ -107,30 +115,44 @@ impl NumberParser {
         Ok(values.with_name(name).into_column())
     }
 
-    /// The value of each cell as a decimal; null if the cell is missing or at fault.
+    /// The value of each cell as a decimal; null if the cell is missing or no number.
     pub(super) fn decimals(&self, cells: &Column) -> PolarsResult<Column> {
-        let units = self.values(cells)?.cast(&DataType::Int128)?;
-        let decimals = units.i128()?.clone().into_decimal_unchecked(38, self.scale.into());
-        Ok(decimals.into_column())
+        let text = |cell: &str| decimal_of_text(self.nulls.text(cell)?, &self.format);
+        let decimals: Int128Chunked = match cells.dtype() {
+            dtype if is_text(dtype) => texts(cells)?.iter().map(|cell| text(cell?)).collect(),
+            DataType::Float64 => cells.f64()?.iter().map(|x| decimal_of_f64(x?)).collect(),
+            dtype if dtype.is_float() => {
+                // The shortest decimal of the stored float.
+                let cells = cells.cast(&DataType::String)?;
+                cells.str()?.iter().map(|cell| decimal(cell?)).collect()
+            }
+            DataType::Decimal(_, decimals) => {
+                let exponent = -i32::try_from(*decimals).unwrap_or(i32::MAX);
+                let cells = cells.to_physical_repr();
+                cells.i128()?.iter().map(|x| units_of_decimal(x?, exponent)).collect()
+            }
+            _ => {
+                let cells = cells.cast(&DataType::Int128)?;
+                cells.i128()?.iter().map(|x| units_of_decimal(x?, 0)).collect()
+            }
+        };
+        let DataType::Decimal(precision, scale) = DECIMAL else { return Ok(cells.clone()) };
+        let decimals = decimals.with_name(cells.name().clone());
+        Ok(decimals.into_decimal_unchecked(precision, scale).into_column())
     }
 
-    /// The text of each cell that is at fault.
+    /// The text of each cell that is no number.
     pub(super) fn malformed(&self, cells: &Column) -> PolarsResult<Column> {
         let name = cells.name().clone();
-        let values = self.values(cells)?;
-        if values.null_count() == 0 {
+        let is_malformed = |text: &&str| {
+            let text = self.nulls.text(text);
+            text.is_some_and(|text| decimal_of_text(text, &self.format).is_none())
+        };
+        let cells = texts(cells)?;
+        if !cells.iter().flatten().any(|text| is_malformed(&text)) {
             return Ok(Column::full_null(name, cells.len(), &DataType::String));
         }
-        let values = values.is_null();
-        let cells = texts(cells)?;
-        let malformed: StringChunked = cells
-            .iter()
-            .zip(values.iter())
-            .map(|(text, is_null)| {
-                let text = text.filter(|_| is_null == Some(true));
-                text.filter(|text| self.nulls.text(text).is_some())
-            })
-            .collect();
+        let malformed: StringChunked = cells.iter().map(|text| text.filter(is_malformed)).collect();
         Ok(malformed.with_name(name).into_column())
     }
 

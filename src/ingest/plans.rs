@@ -13,7 +13,7 @@ use polars::prelude::*;
 use super::cell::ROW_COLUMN;
 use super::chunk_source::{ChunkSource, lock};
 use super::query::{LargestTable, Query};
-use super::{Format, SourceFile};
+use super::{Format, NumberFormat, SourceFile};
 
 /// The plan of a file's rows, with their numbers.
 pub(super) fn rows(path: &Path, format: Format) -> PolarsResult<LazyFrame> {
@@ -42,11 +42,42 @@ pub(super) fn arrow_header(file: &SourceFile) -> Result<SourceFile, String> {
     header(file, Format::Arrow).map_err(|error| first_line(&error))
 }
 
-pub(super) fn json_lines_header(file: &SourceFile) -> Result<SourceFile, String> {
+pub(super) fn json_lines_header(
+    file: &SourceFile,
+    numbers: &NumberFormat,
+) -> Result<SourceFile, String> {
     if let Some(reason) = invalid_line(&file.path)? {
         return Err(reason);
     }
-    header(file, Format::JsonLines).map_err(|error| first_line(&error))
+    let file = header(file, Format::JsonLines).map_err(|error| first_line(&error))?;
+    if numbers.decimal != '.' || numbers.thousands.is_some() {
+        // Polars makes texts of the numbers of a field that also has texts.
+        let is_text = |name: &str| file.dtype(name) == Some(&DataType::String);
+        if let Some(name) = numeric_fields(&file.path)?.into_iter().find(|name| is_text(name)) {
+            return Err(format!(
+                "field `{name}` has numbers and texts: numbers of JSON have a point, so that \
+                 `csv.decimal` and `csv.thousands` cannot hold for both"
+            ));
+        }
+    }
+    Ok(file)
+}
+
+/// The fields of the objects of a file that have a number.
+fn numeric_fields(path: &Path) -> Result<PlIndexSet<String>, String> {
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let mut fields = PlIndexSet::default();
+    for line in BufReader::new(file).lines() {
+        let line = line.map_err(|error| error.to_string())?;
+        let object: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(&line).unwrap_or_default();
+        for (name, value) in object {
+            if value.is_number() {
+                fields.insert(name);
+            }
+        }
+    }
+    Ok(fields)
 }
 
 /// Why a file is no JSON lines: Polars does not say which line is at fault.
@@ -57,6 +88,15 @@ fn invalid_line(path: &Path) -> Result<Option<String>, String> {
         if line.trim_ascii().is_empty() {
             continue;
         }
+        if number == 1 && line.starts_with(b"\xef\xbb\xbf") {
+            return Ok(Some("it begins with a byte order mark, which must be removed".to_owned()));
+        }
+        if number == 1 && line.trim_ascii_start().starts_with(b"[") {
+            return Ok(Some("it is one JSON array: write one object per line".to_owned()));
+        }
+        if depth(&line) > DEEPEST {
+            return Ok(Some(format!("line {number} is nested too deeply")));
+        }
         match serde_json::from_slice::<serde::de::IgnoredAny>(&line) {
             Ok(_) if line.trim_ascii_start().starts_with(b"{") => {}
             Ok(_) => return Ok(Some(format!("line {number} is no JSON object"))),
@@ -64,6 +104,23 @@ fn invalid_line(path: &Path) -> Result<Option<String>, String> {
         }
     }
     Ok(None)
+}
+
+/// Deepest nesting that Polars reads without exhausting its stack.
+const DEEPEST: usize = 64;
+
+/// How deeply brackets are nested, counting those within texts, too.
+fn depth(line: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0);
+    for byte in line {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 fn first_line(error: &PolarsError) -> String {

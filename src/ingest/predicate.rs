@@ -60,7 +60,9 @@ impl Predicate {
             }
             _ => expr,
         });
-        check_boolean(&keep, &line_schema(&source_columns, names.quantity_type()))?;
+        let schema = line_schema(&source_columns, names.quantity_type());
+        check_comparisons(&keep, &schema)?;
+        check_boolean(&keep, &schema)?;
         Ok(Self { sql: sql.to_owned(), keep, source_columns })
     }
 }
@@ -103,6 +105,25 @@ fn check_boolean(expr: &Expr, schema: &Schema) -> Result<(), PredicateError> {
         [other] => Err(PredicateError::Type(format!("expected a boolean, found {other}"))),
         _ => Err(PredicateError::NotRowwise),
     }
+}
+
+/// Dates are stored as numbers, and Polars compares them with numbers.
+fn check_comparisons(expr: &Expr, schema: &Schema) -> Result<(), PredicateError> {
+    let dtype = |expr: &Expr| {
+        let mut plan =
+            DataFrame::empty_with_schema(schema).lazy().select([expr.clone().alias("x")]);
+        plan.collect_schema().ok()?.get("x").cloned()
+    };
+    for part in expr {
+        let Expr::BinaryExpr { left, op, right } = part else { continue };
+        let sides = [dtype(left), dtype(right)].map(|dtype| dtype.unwrap_or(DataType::Null));
+        let any = |is: fn(&DataType) -> bool| sides.iter().any(is);
+        if op.is_comparison() && any(DataType::is_temporal) && any(DataType::is_numeric) {
+            let reason = "compares a date with a number: write DATE '2011-12-10'";
+            return Err(PredicateError::Type(reason.to_owned()));
+        }
+    }
+    Ok(())
 }
 
 /// Parses a rowwise condition over the columns of `schema`.

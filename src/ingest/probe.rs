@@ -104,7 +104,9 @@ pub fn probe(
     let probed = match format {
         Format::Csv => csv_header(&file, text).map(|probed| vec![probed]),
         Format::Parquet => parquet_footer(content, &file).map(|probed| vec![probed]),
-        Format::JsonLines => plans::json_lines_header(&file).map(|probed| vec![probed]),
+        Format::JsonLines => {
+            plans::json_lines_header(&file, &text.numbers).map(|probed| vec![probed])
+        }
         Format::Arrow => plans::arrow_header(&file).map(|probed| vec![probed]),
         Format::Workbook => workbook::headers(path, sheets, required).map(|headers| {
             let shows_sheet = headers.len() > 1;

@@ -8,7 +8,7 @@ use polars::sql::SQLContext;
 use super::cell::{NullValues, ROW_COLUMN, map_texts, texts};
 use super::outcomes::map_column;
 use super::predicate::first_line;
-use super::{FileSet, Format, ReadError, SourceFile, chunk_source, plans, scan};
+use super::{FileSet, Format, ReadError, SourceFile, chunk_source, plans, query_check, scan};
 use crate::progress::{ScanObserver, Silent};
 
 /// A `SELECT` over named tables.
@@ -39,21 +39,19 @@ impl Query {
     /// # Errors
     /// Invalid SQL, or types that do not fit.
     pub fn schema(&self) -> Result<Vec<(String, DataType)>, String> {
-        let lower = self.sql.trim_start().to_lowercase();
-        if !["select", "with"].iter().any(|word| lower.starts_with(word)) {
-            return Err("expected a SELECT".to_owned());
-        }
+        let lower = self.sql.to_lowercase();
         if let Some(reader) = Self::READERS.iter().find(|reader| lower.contains(*reader)) {
             return Err(format!("`{reader}` is not supported: list the file in `ingest.sources`"));
         }
-        let empty = |(name, set): &(String, FileSet)| {
-            let mut schema = Schema::default();
-            for (name, dtype) in table_columns(set) {
-                schema.with_column(name.into(), dtype);
-            }
-            (name.clone(), DataFrame::empty_with_schema(&schema).lazy())
-        };
-        let mut result = self.execute(self.tables.iter().map(empty)).map_err(message)?;
+        let tables: Vec<(&str, Vec<(String, DataType)>)> =
+            self.tables.iter().map(|(name, set)| (name.as_str(), table_columns(set))).collect();
+        query_check::check(&self.sql, &tables)?;
+        let empty = tables.into_iter().map(|(name, columns)| {
+            let columns = columns.into_iter().map(|(name, dtype)| Field::new(name.into(), dtype));
+            let empty = DataFrame::empty_with_schema(&columns.collect::<Schema>()).lazy();
+            (name.to_owned(), widened(empty))
+        });
+        let mut result = self.execute(empty).map_err(message)?;
         let schema = result.collect_schema().map_err(message)?;
         Ok(schema.iter().map(|(name, dtype)| (name.to_string(), dtype.clone())).collect())
     }
@@ -104,7 +102,7 @@ impl Query {
             parts.push(part.with_columns(scan::path_columns(file, |_| true)).select(&names));
             rows += rows_of_file.unwrap_or(0);
         }
-        Ok((concat(parts, UnionArgs::default())?, rows))
+        Ok((widened(concat(parts, UnionArgs::default())?), rows))
     }
 
     /// The cells of a file of text. Missing cells are null.
@@ -155,6 +153,24 @@ fn table_columns(set: &FileSet) -> Vec<(String, DataType)> {
     let own = first.columns.iter().cloned();
     let of_path = first.path_columns().map(|(name, _)| (name.to_owned(), DataType::String));
     own.chain(of_path).collect()
+}
+
+/// Numbers in types whose sums and products do not wrap around, and that keep decimals in a division.
+fn widened(table: LazyFrame) -> LazyFrame {
+    use DataType::*;
+    let wide = |name: &str, dtype: DataType| col(name).cast(dtype);
+    let mut schema = table.clone();
+    let Ok(schema) = schema.collect_schema() else { return table };
+    let columns = schema.iter().filter_map(|(name, dtype)| match dtype {
+        Int8 | Int16 | Int32 | UInt8 | UInt16 | UInt32 => Some(wide(name, Int64)),
+        UInt64 => Some(wide(name, Int128)),
+        Decimal(precision @ ..=38, scale) if *precision < 38 || *scale < 6 => {
+            Some(wide(name, Decimal(38, (*scale).max(6))))
+        }
+        _ => None,
+    });
+    let columns: Vec<Expr> = columns.collect();
+    table.with_columns(columns)
 }
 
 fn message(error: PolarsError) -> String {

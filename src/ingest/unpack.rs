@@ -53,6 +53,10 @@ fn tables(file: &SourceFile, format: Option<Format>) -> io::Result<Vec<SourceFil
         let member = archive.by_index(idx)?;
         let name = member.name()?.into_owned();
         let is_hidden = name.split('/').any(|part| part.starts_with(['.', '_', '~']));
+        if is_archive(&name) && !is_hidden {
+            let reason = format!("it contains `{name}`, which must be unpacked first");
+            return Err(io::Error::other(reason));
+        }
         let is_table = format.is_some() || Format::from_name(&name).is_ok();
         if member.is_dir() || is_hidden || !is_table {
             continue;

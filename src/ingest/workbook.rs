@@ -298,7 +298,7 @@ impl Cell {
         });
         let time = parsed.or(day).or(serial);
         if let Some(time) = time {
-            let text = time.format("%Y-%m-%dT%H:%M:%S%.3f").to_string();
+            let text = time.format("%Y-%m-%dT%H:%M:%S%.f").to_string();
             return Self::Time(time.and_utc().timestamp_micros(), text);
         }
         match value.get_string().or(iso).or(value.get_duration_iso()) {

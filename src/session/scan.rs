@@ -95,7 +95,10 @@ impl Session<'_> {
         let candidates = orders::candidates(&self.marked_lines(Grain::Rows, None)?, with_returns)
             .map_err(scan_error(&self.p.ingest))?;
         let _span = info_span!("clean").entered();
-        let pairs = Pairs::of(&candidates).map_err(Error::engine("clean"))?;
+        let pairs = Pairs::of(&candidates).map_err(|error| match error {
+            PolarsError::ComputeError(reason) => Error::Data(reason.to_string()),
+            error => Error::engine("clean")(error),
+        })?;
         info!(parts = pairs.table.height(), "returns matched");
         Ok(Some(pairs))
     }

@@ -298,7 +298,7 @@ fn files_have_a_head_and_are_small() {
         total += lines;
     }
     // 30,000 lines before the inputs of users' files could be read, 34,300 before their options.
-    assert!(total <= 37_000, "src has {total} lines");
+    assert!(total <= 39_000, "src has {total} lines");
 }
 
 /// The parameters of every function in the code, each as written.
