@@ -66,9 +66,21 @@ pub(crate) enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write a pipeline for your own files, from a sample of their rows
+    ///
+    /// Finds the layout, the formats and the meaning of the columns. What the values do not decide
+    /// becomes a TODO in the pipeline, which `check` refuses.
+    Init(InitArgs),
+    /// Write the CDNOW example with its data to a folder, and run it
+    Demo {
+        /// Folder
+        #[arg(default_value = "custseg-demo", value_name = "DIR")]
+        dir: PathBuf,
+    },
     /// Run a pipeline and publish its results
     ///
-    /// The last line on standard output is JSON: run id, snapshots, rows and paths of the outputs.
+    /// Standard output is one line of JSON if it is no terminal, or with --json: run id, snapshots, rows
+    /// and paths of the outputs.
     Run(RunArgs),
     /// Score customers with the cut points, the map and the models of an earlier run
     ///
@@ -222,6 +234,22 @@ pub(crate) enum SchemaOf {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct InitArgs {
+    /// Files of transactions: CSV, workbooks, Parquet, JSON lines, Arrow, .zip
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<String>,
+    /// Name of the pipeline, and of its file NAME.yaml [default: that of the first file]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Write to standard output instead of a file
+    #[arg(long)]
+    pub(crate) stdout: bool,
+    /// Replace a file that exists
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) load: Load,
@@ -235,6 +263,9 @@ pub(crate) struct RunArgs {
     /// new, nothing is written
     #[arg(long)]
     pub(crate) only_new: bool,
+    /// Write the line of JSON to a terminal, too
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Exit with 99 (Airflow: skipped) if there is nothing new
     #[arg(long, requires = "only_new")]
     pub(crate) skip_code: bool,
@@ -308,9 +339,9 @@ pub(crate) enum ShapeArg {
     Cdnow,
 }
 
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Load {
-    /// Pipeline file [default: the embedded CDNOW pipeline, with paths relative to ./pipelines]
+    /// Pipeline file [default: the only one in this folder or in ./pipelines]
     pub(crate) pipeline: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) overrides: Overrides,
@@ -325,7 +356,7 @@ pub(crate) struct LoadNamed {
     pub(crate) overrides: Overrides,
 }
 
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Overrides {
     /// Override one option. The value is YAML. Can be repeated
     ///

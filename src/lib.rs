@@ -32,6 +32,7 @@ pub mod session;
 mod lineage;
 mod spark;
 pub mod simulate;
+pub mod init;
 
 // The program.
 mod cli;

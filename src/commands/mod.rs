@@ -1,11 +1,13 @@
 //! The commands. Only these and `main` print.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::cli::{Command, Load, LoadNamed, Overrides, PlanFormat, PlannedFor, Runs, SchemaOf};
+use crate::cli::{
+    Command, Load, LoadNamed, Overrides, PlanFormat, PlannedFor, RunArgs, Runs, SchemaOf,
+};
 use crate::config::map_spec::MapSpec;
 use crate::config::spec::PipelineSpec;
 use crate::config::{self, Request, shape};
@@ -15,6 +17,7 @@ use crate::remote::is_remote;
 
 mod diff;
 mod explain;
+mod init;
 mod inspect;
 pub(crate) mod lineage;
 mod lint;
@@ -36,6 +39,12 @@ use diff::Comparison;
 /// Runs a command. Data is written to `out`.
 pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Error> {
     match command {
+        Command::Init(arguments) => init::init(arguments, out),
+        Command::Demo { dir } => {
+            let pipeline = Some(init::demo(dir)?);
+            let p = config::load(&Request { pipeline, ..Request::default() })?;
+            run::run(&p, &RunArgs::default(), out)
+        }
         Command::Run(arguments) => {
             let p = load_pipeline(&arguments.load, arguments.engine.as_deref())?;
             run::run(&p, arguments, out)
@@ -97,9 +106,39 @@ fn load_named(load: &LoadNamed) -> Result<Pipeline, Error> {
     load_pipeline(&Load { pipeline: Some(pipeline), overrides }, None)
 }
 
+/// The only pipeline in the working directory or in `pipelines`.
+fn only_pipeline() -> Result<PathBuf, Error> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for folder in [".", "pipelines"] {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let paths = entries.map(|entry| entry.path());
+        let is_pipeline = |path: &PathBuf| {
+            let is_yaml = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
+            let text = if is_yaml { std::fs::read_to_string(path) } else { Ok(String::new()) };
+            text.is_ok_and(|text| text.lines().any(|line| line.starts_with("ingest:")))
+        };
+        found.extend(paths.filter(is_pipeline));
+    }
+    found.sort();
+    let names: Vec<String> = found.iter().map(|path| path.display().to_string()).collect();
+    match found.as_slice() {
+        [only] => Ok(only.clone()),
+        [] => Err(Error::Usage(
+            "no pipeline given, and none in this folder or in ./pipelines; `custseg init FILE` writes one \
+             for your data, `custseg demo` runs an example"
+                .to_owned(),
+        )),
+        _ => Err(Error::Usage(format!("which pipeline? {}", names.join(", ")))),
+    }
+}
+
 /// A pipeline, with its engine overridden if one is named.
 fn load_pipeline(load: &Load, engine: Option<&str>) -> Result<Pipeline, Error> {
     let Load { pipeline, overrides: Overrides { set, as_of } } = load.clone();
+    let pipeline = match pipeline {
+        Some(path) => Some(path),
+        None => Some(only_pipeline()?),
+    };
     let setting = engine.map(|engine| match engine {
         "local" => "engine={}".to_owned(),
         remote => format!("engine.spark.remote={}", Value::from(remote)),

@@ -1,6 +1,6 @@
 //! `custseg run`. The summary goes to standard error, one line of JSON to standard output.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -87,7 +87,12 @@ fn compute(
     });
     // `nothing_new` or `measured`.
     line.as_object_mut().into_iter().for_each(|line| line.retain(|_, value| !value.is_null()));
-    writeln!(out, "{line}")?;
+    let is_terminal = std::io::stdout().is_terminal();
+    if arguments.json || !is_terminal {
+        writeln!(out, "{line}")?;
+    } else {
+        writeln!(out, "Report: {}/report.html", p.publish.to.current_path().display())?;
+    }
     if arguments.skip_code && matches!(outcome, Outcome::UpToDate(_)) {
         return Err(Error::UpToDate);
     }

@@ -8,7 +8,7 @@ use polars::prelude::DataType;
 use serde_json::json;
 
 use super::checks::CheckCompiler;
-use super::clean_spec::CleanStepSpec;
+use super::clean_spec::{CleanStepSpec, DuplicatesSpec};
 use super::definition::{definition_json, portable, reading};
 use super::diagnostics::{Diagnostics, Kind, nearest};
 use super::ingest_spec::{ColumnsSpec, MoneySpec, MoneyUnit, ScaleSpec};
@@ -72,6 +72,7 @@ pub(super) fn compile(
         source.filter = filter;
     }
     let names = sources.as_ref().map(|s| SourceNames::new(s, &money, quantity_scale));
+    check_exact_duplicates(spec, sources.as_deref().unwrap_or(&[]), &mut validator);
     let clean = steps::clean(&spec.clean, &columns, names.as_ref(), &mut validator);
     let checks = CheckCompiler {
         names: names.as_ref(),
@@ -184,6 +185,32 @@ fn check_raw_rejects(rejects: RejectColumns, sources: &[Source], validator: &mut
             );
             validator.report_invalid("/publish/rejects", message);
         }
+    }
+}
+
+/// Reports columns of which `drop_duplicates: exact` cannot compare the values.
+fn check_exact_duplicates(spec: &PipelineSpec, sources: &[Source], validator: &mut Validator<'_>) {
+    let is_exact =
+        |step: &CleanStepSpec| matches!(step.drop_duplicates, Some(DuplicatesSpec::Exact(_)));
+    let Some(position) = spec.clean.iter().position(is_exact) else { return };
+    let files = sources.iter().flat_map(|source| &source.set.files);
+    let mut columns = files.flat_map(|file| &file.columns);
+    let nested =
+        columns.find(|(_, dtype)| matches!(dtype, DataType::Struct(_)) && has_texts(dtype));
+    if let Some((name, dtype)) = nested {
+        let message = format!("`exact` cannot compare column `{name}`, which is {dtype}");
+        let pointer = format!("/clean/{position}/drop_duplicates");
+        validator.report_with_hint(&pointer, message, "list the columns to compare");
+    }
+}
+
+/// Whether a type has texts within it.
+fn has_texts(dtype: &DataType) -> bool {
+    match dtype {
+        DataType::String => true,
+        DataType::List(inner) | DataType::Array(inner, _) => has_texts(inner),
+        DataType::Struct(fields) => fields.iter().any(|field| has_texts(field.dtype())),
+        _ => false,
     }
 }
 

@@ -9,11 +9,21 @@ use super::diagnostics::{Diagnostics, Kind, hint};
 use super::map_spec::{MapSpec, RuleSpec};
 use super::spec::SegmentSpec;
 use super::validator::Validator;
-use super::{Document, deserialize, read};
+use super::{Document, deserialize, parse, read};
 use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
 use crate::ingest::predicate::{PredicateError, condition};
 use crate::segment::map::Code;
 use crate::segment::{Rule, SegmentMap, Values};
+
+/// The maps that are part of the program, by name.
+const SHIPPED: [(&str, &str); 6] = [
+    ("default", include_str!("../../config/segments/default.yaml")),
+    ("dbt_rf", include_str!("../../config/segments/dbt_rf.yaml")),
+    ("klaviyo", include_str!("../../config/segments/klaviyo.yaml")),
+    ("putler", include_str!("../../config/segments/putler.yaml")),
+    ("pymc_marketing", include_str!("../../config/segments/pymc_marketing.yaml")),
+    ("r_rfm", include_str!("../../config/segments/r_rfm.yaml")),
+];
 
 /// Reads and checks the segment map of a pipeline. Its diagnostics point into its own file.
 pub(super) fn map(
@@ -24,17 +34,27 @@ pub(super) fn map(
 ) -> Option<(SegmentMap, Json)> {
     const POINTER: &str = "/segment/map";
     let path = document.base.join(&spec.map);
-    if !path.is_file() {
-        let message = format!("segment map not found: `{}`", path.display());
-        Validator::new(document, diagnostics).report(Kind::Input, POINTER, message, None);
-        return None;
-    }
-    let mut map_document = read(&path, diagnostics)?;
+    let shipped = SHIPPED.iter().find(|(name, _)| *name == spec.map);
+    let mut map_document = match shipped {
+        _ if path.is_file() => read(&path, diagnostics)?,
+        Some((name, text)) => {
+            parse(Path::new(&format!("{name} (shipped map)")), text, diagnostics)?
+        }
+        None => {
+            let message = format!("segment map not found: `{}`", path.display());
+            let names = SHIPPED.map(|(name, _)| name).join(", ");
+            let hint = format!("a path, or one of the shipped maps: {names}");
+            let mut validator = Validator::new(document, diagnostics);
+            validator.report(Kind::Input, POINTER, message, Some(hint));
+            return None;
+        }
+    };
     let map_spec: MapSpec = deserialize(&mut map_document, diagnostics)?;
     if map_spec.bins != bins && !map_document.invalid.iter().any(|pointer| pointer == "/bins") {
         let message =
             format!("`{}` has {} bins, but `score.bins` is {bins}", spec.map, map_spec.bins);
-        return Validator::new(document, diagnostics).fail(POINTER, message);
+        let hint = format!("set `score: {{ bins: {} }}`", map_spec.bins);
+        return Validator::new(document, diagnostics).fail_with_hint(POINTER, message, hint);
     }
     let mut validator = Validator::new(&map_document, diagnostics);
     let map = compile(map_spec, &mut validator)?;
@@ -46,7 +66,11 @@ pub(super) fn map(
 pub(super) fn load(path: &Path, diagnostics: &mut Diagnostics) -> Option<SegmentMap> {
     let mut document = read(path, diagnostics)?;
     if let Some(map) = document.tree.to_json().pointer("/segment/map").and_then(Json::as_str) {
-        document = read(&document.base.join(map), diagnostics)?;
+        let path = document.base.join(map);
+        document = match SHIPPED.iter().find(|(name, _)| *name == map && !path.is_file()) {
+            Some((name, text)) => parse(Path::new(name), text, diagnostics)?,
+            None => read(&path, diagnostics)?,
+        };
     }
     let spec: MapSpec = deserialize(&mut document, diagnostics)?;
     compile(spec, &mut Validator::new(&document, diagnostics))

@@ -206,7 +206,8 @@ impl ModelCompiler<'_, '_> {
                     attributes: vec![label.clone().unwrap_or_else(|| LABEL.to_owned())],
                     ..CustomersSpec::default()
                 };
-                lookup(&file, &format!("{at}/labels"), self.validator).map(Target::Labels)
+                lookup(&file, &format!("{at}/labels"), self.validator)
+                    .map(|labels| Target::Labels(Box::new(labels)))
             }
             (None, None, None, Some(name)) => self.clusters(name, &format!("{at}/clusters")),
             _ => {

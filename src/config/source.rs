@@ -15,7 +15,7 @@ use super::validator::Validator;
 use crate::columns::*;
 use crate::ingest::TimestampFormat;
 use crate::ingest::cell::{has_text, is_text};
-use crate::ingest::computed::SqlContext;
+use crate::ingest::computed::{SqlContext, Wanted};
 use crate::ingest::predicate::PredicateError;
 use crate::ingest::probe;
 use crate::ingest::summary;
@@ -176,7 +176,9 @@ fn compute_columns(
                 numbers: &set.text.numbers,
                 nulls: &nulls,
             };
-            match Computed::new(name, *column_type == ColumnType::Number, context) {
+            let is_number = *column_type == ColumnType::Number;
+            let wanted = if is_number { Wanted::Number } else { Wanted::Text };
+            match Computed::new(name, wanted, context) {
                 Ok(computed) => file.computed.extend(computed.map(Arc::new)),
                 Err(error) => {
                     let hint = match &error {

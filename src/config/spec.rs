@@ -177,7 +177,8 @@ impl Default for SnapshotsSpec {
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["map"]))]
 pub struct SegmentSpec {
-    /// Path of the segment map, relative to this file.
+    /// Path of the segment map, relative to this file, or the name of a shipped map: `default`,
+    /// `dbt_rf`, `klaviyo`, `putler`, `pymc_marketing`, `r_rfm`.
     pub map: String,
     /// Add columns that explain each customer's segment: `rule` (number of the matching rule), and
     /// for each dimension the change of its value that gives the next better score

@@ -12,7 +12,7 @@ use super::plans::PlanSource;
 use super::runs::LineNumbers;
 use super::text::{CsvScan, CsvSource};
 use super::{FileSet, Format, LinePlan, ReadError, SourceFile, workbook};
-use crate::progress::ScanObserver;
+use crate::progress::{ScanObserver, Silent};
 
 /// A source of rows, or of the runs that they form.
 pub trait ChunkSource: Send + Sync {
@@ -59,6 +59,14 @@ pub(super) fn open(
             Arc::new(SheetSource { file, names, rows, is_read: Mutex::new(false) })
         }
     }
+}
+
+/// The columns `names` of the first chunk of a file.
+pub fn sample(set: &FileSet, file: &SourceFile, names: Vec<String>) -> PolarsResult<DataFrame> {
+    let observer: Arc<dyn ScanObserver> = Arc::new(Silent);
+    let rows = open(set, file, names, &observer);
+    let empty = rows.empty()?;
+    Ok(rows.next()?.unwrap_or(empty))
 }
 
 /// Reads a whole file, in the order of its rows.

@@ -21,6 +21,13 @@ pub struct Computed {
     error: Option<Expr>,
 }
 
+/// What columns of text stand for in the result of an expression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    Text,
+    Number,
+}
+
 /// The parts of a source's definition that SQL over its columns depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct SqlContext<'a> {
@@ -65,7 +72,7 @@ impl Computed {
     /// Invalid SQL, an unknown column, or types that do not fit.
     pub fn new(
         text: &str,
-        is_number: bool,
+        wanted: Wanted,
         context: SqlContext<'_>,
     ) -> Result<Option<Self>, PredicateError> {
         if let Some(field) = Self::field(text, context.file) {
@@ -78,7 +85,7 @@ impl Computed {
             Err(_) if !is_sql(text) => return Ok(None),
             parsed => parsed?,
         };
-        match Self::sql(text, parsed, is_number, context) {
+        match Self::sql(text, parsed, wanted, context) {
             Err(PredicateError::Unknown(_)) if !is_sql(text) => Ok(None),
             computed => computed.map(Some),
         }
@@ -87,7 +94,7 @@ impl Computed {
     fn sql(
         sql: &str,
         parsed: Expr,
-        is_number: bool,
+        wanted: Wanted,
         context: SqlContext<'_>,
     ) -> Result<Self, PredicateError> {
         let mut reads: Vec<String> = Vec::new();
@@ -110,8 +117,10 @@ impl Computed {
             return Err(PredicateError::Type(format!("`{name}` has more than 38 digits")));
         }
         let typer = Typer { context, schema: context.schema(&reads) };
-        let Typed { value, error } =
-            if is_number { typer.number(parsed)? } else { typer.text(parsed)? };
+        let Typed { value, error } = match wanted {
+            Wanted::Number => typer.number(parsed)?,
+            Wanted::Text => typer.text(parsed)?,
+        };
         let empty = DataFrame::empty_with_schema(&typer.schema);
         let result = empty.lazy().select([value.clone().alias(sql)]).collect();
         let result = result.map_err(|error| PredicateError::Type(first_line(&error)))?;

@@ -124,7 +124,7 @@ fn declared_separator(head: &[u8]) -> Option<(char, usize)> {
 }
 
 /// The bytes of a file, decompressed according to its suffix.
-pub(super) fn decompressed(path: &Path, name: &str) -> io::Result<Box<dyn Read + Send>> {
+pub(crate) fn decompressed(path: &Path, name: &str) -> io::Result<Box<dyn Read + Send>> {
     let file = File::open(path)?;
     let lower = name.to_lowercase();
     Ok(if lower.ends_with(".zst") {

@@ -114,7 +114,8 @@ impl<R: BufRead> Rewriter<R> {
     fn write_field(&mut self) {
         let is_special = |byte: &u8| [Quoting::SEPARATOR, b'"', b'\n', b'\r'].contains(byte);
         // A record of one empty field is no blank line.
-        if !self.field.iter().any(is_special) && !(self.field.is_empty() && self.was_quoted) {
+        let is_quoted_blank = self.field.is_empty() && self.was_quoted;
+        if !is_quoted_blank && !self.field.iter().any(is_special) {
             self.output.extend_from_slice(&self.field);
             return;
         }

@@ -119,7 +119,13 @@ impl NumberParser {
     pub(super) fn decimals(&self, cells: &Column) -> PolarsResult<Column> {
         let text = |cell: &str| decimal_of_text(self.nulls.text(cell)?, &self.format);
         let decimals: Int128Chunked = match cells.dtype() {
-            dtype if is_text(dtype) => texts(cells)?.iter().map(|cell| text(cell?)).collect(),
+            dtype if is_text(dtype) => {
+                // Numbers of a chunk repeat.
+                let texts = texts(cells)?;
+                let mut known: PlHashMap<&str, Option<i128>> = PlHashMap::new();
+                let mut value = |cell| *known.entry(cell).or_insert_with(|| text(cell));
+                texts.iter().map(|cell| value(cell?)).collect()
+            }
             DataType::Float64 => cells.f64()?.iter().map(|x| decimal_of_f64(x?)).collect(),
             dtype if dtype.is_float() => {
                 // The shortest decimal of the stored float.
@@ -148,8 +154,13 @@ impl NumberParser {
             let text = self.nulls.text(text);
             text.is_some_and(|text| decimal_of_text(text, &self.format).is_none())
         };
+        let numbers = self.decimals(cells)?;
         let cells = texts(cells)?;
-        if !cells.iter().flatten().any(|text| is_malformed(&text)) {
+        // Few cells are missing or malformed.
+        let is_null = numbers.is_null();
+        let mut others =
+            cells.iter().zip(is_null.iter()).filter(|(_, is_null)| *is_null == Some(true));
+        if !others.any(|(text, _)| text.is_some_and(|text| is_malformed(&text))) {
             return Ok(Column::full_null(name, cells.len(), &DataType::String));
         }
         let malformed: StringChunked = cells.iter().map(|text| text.filter(is_malformed)).collect();

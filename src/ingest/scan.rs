@@ -37,10 +37,23 @@ pub fn lines(
             texts.contains(&computed.name) || cells.any(|c| c.source_column == computed.name)
         };
         let computed: Vec<&Arc<Computed>> = file.computed.iter().filter(is_wanted).collect();
+        // Numbers are computed for each row, other columns for each run.
+        let is_early = |computed: &&Arc<Computed>| {
+            let is_number = numbers.iter().any(|cell| cell.source_column == computed.name);
+            is_number || parsed.source.is_summary
+        };
+        let (early, late): (Vec<&Arc<Computed>>, Vec<_>) =
+            computed.iter().copied().partition(is_early);
+        let exprs = |computed: &[&Arc<Computed>]| -> Vec<Expr> {
+            computed.iter().flat_map(|computed| computed.exprs()).collect()
+        };
+        let texts: Vec<String> =
+            texts.into_iter().filter(|name| file.computed(name).is_none()).collect();
         // Keys of the path and computed columns are no columns of the reader.
         let is_of_path = |cell: &Arc<ParsedCell>| file.is_partition(&cell.source_column);
+        let is_computed = |cell: &Arc<ParsedCell>| file.computed(&cell.source_column).is_some();
         let is_parsed_by_reader = parsed.source.set.format == Format::Csv
-            && computed.is_empty()
+            && early.is_empty()
             && parsed.source.fill.is_none()
             && !numbers.iter().any(is_of_path);
         let numbers = LineNumbers { cells: numbers, quantity_scale: params.quantity_scale, grain };
@@ -51,16 +64,20 @@ pub fn lines(
         };
         let of_path = path_columns(file, is_read);
         let (chunks, plan): (Arc<dyn ChunkSource>, LinePlan) = if is_parsed_by_reader {
-            let (unparsed, cells): (Vec<_>, Vec<_>) = others.into_iter().partition(is_of_path);
+            let (unparsed, cells): (Vec<_>, Vec<_>) =
+                others.into_iter().partition(|cell| is_of_path(cell) || is_computed(cell));
+            let operands = late.iter().flat_map(|computed| &computed.reads);
+            let operands = operands.filter(|name| !file.is_partition(name));
+            let texts: PlIndexSet<&String> = texts.iter().chain(operands).collect();
             let chunks = CsvSource::new(CsvScan {
                 file: file.clone(),
                 text: parsed.source.set.text.clone(),
-                texts,
+                texts: texts.into_iter().cloned().collect(),
                 cells,
                 numbers: Some(numbers),
                 observer: observer.clone(),
             });
-            let plan = LinePlan::default().with_columns(of_path);
+            let plan = LinePlan::default().with_columns(of_path).with_columns(exprs(&late));
             (Arc::new(chunks), with_parsed(plan, &unparsed))
         } else {
             let is_parsed = |name: &String| parsed.cells.iter().any(|c| c.source_column == *name);
@@ -74,16 +91,18 @@ pub fn lines(
             let names =
                 names.filter(|name| texts.contains(name) || is_parsed(name) || is_operand(name));
             let names: Vec<String> = names.cloned().collect();
-            let of_file = names.iter().filter(|name| texts.contains(name) || is_parsed(name));
-            let wanted = of_file.chain(computed.iter().map(|computed| &computed.name));
-            let is_key = |name: &&String| texts.contains(name) || !is_number(name);
-            let mut keys: Vec<String> = wanted.filter(is_key).cloned().collect();
+            let is_operand_of_run =
+                |name: &String| late.iter().any(|computed| computed.reads.contains(name));
+            let is_key = |name: &&String| {
+                let is_parsed_alike = is_parsed(name) && !is_number(name);
+                texts.contains(name) || is_parsed_alike || is_operand_of_run(name)
+            };
+            let mut keys: Vec<String> = names.iter().filter(is_key).cloned().collect();
             if parsed.source.set.format == Format::Workbook {
-                let own = keys.iter().filter(|key| file.computed(key).is_none());
-                let own: Vec<String> = own.cloned().collect();
+                let own = keys.clone();
                 keys.extend(workbook::companions(&names, &own));
             }
-            let can_fail = computed.iter().filter(|computed| computed.can_fail());
+            let can_fail = early.iter().filter(|computed| computed.can_fail());
             keys.extend(can_fail.map(|computed| workbook::error_name(&computed.name)));
             let mut rows: Arc<dyn ChunkSource> = match &parsed.source.query {
                 Some(query) => Arc::new(PlanSource::of_query(query.clone(), file, names)),
@@ -94,15 +113,15 @@ pub fn lines(
                 rows = Arc::new(FillSource { rows, fill, nulls, filled: Default::default() });
             }
             let observer = observer.clone();
-            let added = computed.iter().flat_map(|computed| computed.exprs()).collect();
-            let added = LinePlan::default().with_columns(of_path).with_columns(added);
+            let added = LinePlan::default().with_columns(of_path).with_columns(exprs(&early));
             let runs = RunSource { rows, added, numbers, keys, observer };
             let mut chunks: Arc<dyn ChunkSource> = Arc::new(runs);
             if parsed.source.is_summary {
                 let name = file.name.clone();
                 chunks = Arc::new(SummarySource { name, customers: chunks });
             }
-            (chunks, with_parsed(LinePlan::default(), &others))
+            let plan = LinePlan::default().with_columns(exprs(&late));
+            (chunks, with_parsed(plan, &others))
         };
         let plan = plan.with_column(lit(idx).cast(DataType::UInt32).alias(FILE_COLUMN));
         let mut plan = mapper.map_rows(plan, parsed);

@@ -277,12 +277,13 @@ impl Typer<'_> {
         if !is_text(&dtype) && !dtype.is_numeric() {
             return Typed::plain(col(name));
         }
-        let Typed { mut value, mut error } =
-            self.parsed(col(name), self.context.numbers.clone(), is_text(&dtype));
+        if !is_text(&dtype) {
+            return Typed::plain(self.decimals(col(name)));
+        }
+        let Typed { mut value, mut error } = self.parsed(col(name), self.context.numbers.clone());
         if self.context.has_typed_cells(name) {
             let typed = col(workbook::number_name(name));
-            let number = self.parsed(typed.clone(), self.context.numbers.clone(), false);
-            value = number.value.fill_null(value);
+            value = self.decimals(typed.clone()).fill_null(value);
             error = error.map(|error| when(typed.is_null()).then(error).otherwise(lit(NULL)));
             error = first_error([error, Some(col(workbook::error_name(name)))]);
         }
@@ -306,23 +307,30 @@ impl Typer<'_> {
         let is_literal = names.is_empty();
         let plain = NumberFormat { decimal: '.', thousands: None, ..marks.clone() };
         let format = if is_literal { plain } else { marks.clone() };
-        let Typed { value, error } = self.parsed(typed.value, format, true);
+        let Typed { value, error } = self.parsed(typed.value, format);
         Ok(Typed { value, error: first_error([typed.error, error]) })
     }
 
-    /// Cells as decimals, and the texts of those that are none.
-    fn parsed(&self, cells: Expr, format: NumberFormat, can_fail: bool) -> Typed {
-        let nulls = self.context.nulls.clone();
-        let parser = Arc::new(NumberParser { format, nulls, scale: 0 });
+    fn parser(&self, format: NumberFormat) -> Arc<NumberParser> {
+        Arc::new(NumberParser { format, nulls: self.context.nulls.clone(), scale: 0 })
+    }
+
+    /// Typed numbers as decimals.
+    fn decimals(&self, cells: Expr) -> Expr {
+        let parser = self.parser(self.context.numbers.clone());
+        map_columns(vec![cells], DECIMAL, move |columns| parser.decimals(&columns[0]))
+    }
+
+    /// Texts as decimals, and those that are no numbers.
+    fn parsed(&self, cells: Expr, format: NumberFormat) -> Typed {
+        let parser = self.parser(format);
         let of_error = parser.clone();
         let value =
             map_columns(vec![cells.clone()], DECIMAL, move |columns| parser.decimals(&columns[0]));
-        let error = can_fail.then(|| {
-            map_columns(vec![cells], DataType::String, move |columns| {
-                of_error.malformed(&columns[0])
-            })
+        let error = map_columns(vec![cells], DataType::String, move |columns| {
+            of_error.malformed(&columns[0])
         });
-        Typed { value, error }
+        Typed { value, error: Some(error) }
     }
 }
 

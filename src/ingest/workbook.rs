@@ -34,12 +34,12 @@ pub enum SheetNames {
 }
 
 /// Name of the column with the typed numbers of a column.
-pub(super) fn number_name(column: &str) -> String {
+pub(crate) fn number_name(column: &str) -> String {
     format!("custseg.number.{column}")
 }
 
 /// Name of the column with the typed times of a column.
-pub(super) fn time_name(column: &str) -> String {
+pub(crate) fn time_name(column: &str) -> String {
     format!("custseg.time.{column}")
 }
 

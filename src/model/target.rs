@@ -23,7 +23,7 @@ pub enum Target {
     /// Whether the customer buys within this many days: `yes` or `no`.
     BuysIn(u32),
     /// Labels from a file, for some or all customers.
-    Labels(LookupParams),
+    Labels(Box<LookupParams>),
     /// The clusters of the clustering with this name.
     Clusters(String),
 }

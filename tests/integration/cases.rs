@@ -26,7 +26,7 @@ pub fn copy(from: &Path, to: &Path) {
 }
 
 /// What a run published: last order, recency, frequency and monetary value by customer.
-fn published(folder: &Path, yaml: &str) -> BTreeMap<String, [String; 4]> {
+pub fn published(folder: &Path, yaml: &str) -> BTreeMap<String, [String; 4]> {
     let text = fs::read_to_string(folder.join(yaml)).unwrap();
     let to = text.rsplit_once("to: ").unwrap().1;
     let to = to.split([' ', '}', '\n', ',']).next().unwrap().trim_matches(['"', '\'']);
@@ -43,7 +43,7 @@ fn published(folder: &Path, yaml: &str) -> BTreeMap<String, [String; 4]> {
 }
 
 /// Why a published run differs from an answer; `None` if it does not.
-fn difference(answer: &Value, run: &BTreeMap<String, [String; 4]>) -> Option<String> {
+pub fn difference(answer: &Value, run: &BTreeMap<String, [String; 4]>) -> Option<String> {
     let answer = answer.as_object().unwrap();
     if let Some(extra) = run.keys().find(|id| !answer.contains_key(*id)) {
         return Some(format!("customer `{extra}` is not expected"));

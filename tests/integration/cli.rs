@@ -52,18 +52,30 @@ fn check_reports_counts_of_a_valid_pipeline() {
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
 }
 
-/// Without a pipeline argument the embedded one runs, with paths relative to `./pipelines`.
+/// Without a pipeline argument, the only one nearby runs.
 #[test]
-fn default_pipeline_is_embedded() {
+fn pipelines_are_looked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let outcome = custseg(folder.path(), &["check"]);
+    assert_eq!(outcome.code, 2);
+    assert!(outcome.stderr.contains("`custseg init FILE` writes one"), "{}", outcome.stderr);
+    let shop = Shop::fixture();
+    let outcome = shop.custseg(&["check"]);
+    assert_eq!(outcome.stdout, "shop: ok (1 source file, clean: 4 steps, map: three, models: 0)\n");
     let outcome = custseg(root(), &["check"]);
-    assert_eq!(
-        outcome.stdout,
-        "cdnow: ok (1 source file, clean: 2 steps, map: default, models: 2)\n"
-    );
-    let empty_folder = tempfile::tempdir().unwrap();
-    let outcome = custseg(empty_folder.path(), &["check"]);
-    assert_eq!(outcome.code, 4);
-    assert!(outcome.stderr.contains("pipelines/cdnow.yaml:8:13"), "{}", outcome.stderr);
+    assert_eq!(outcome.code, 2);
+    let expected = "which pipeline? pipelines/cdnow.yaml, pipelines/online_retail.yaml";
+    assert!(outcome.stderr.contains(expected), "{}", outcome.stderr);
+}
+
+#[test]
+fn demo_runs_in_any_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let outcome = custseg(folder.path(), &["-q", "demo", "try"]);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert!(folder.path().join("try/results/current/report.html").is_file());
+    let outcome = custseg(&folder.path().join("try"), &["-q", "check"]);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
 }
 
 #[test]

@@ -163,6 +163,7 @@ fn few_files_write() {
     found.dedup();
     let expected = [
         // --lineage FILE
+        "commands/init.rs",
         "commands/lineage.rs",
         // man DIR
         "commands/manual.rs",
@@ -211,6 +212,8 @@ fn columns_and_tables_are_spelled_once() {
         "commands/run.rs",
         "commands/runs.rs",
         "commands/simulate.rs",
+        // Columns of well-known exports, two of which have our names.
+        "init/layouts.rs",
         "lineage/datasets.rs",
         "lineage/mod.rs",
         "process.rs",
@@ -297,8 +300,9 @@ fn files_have_a_head_and_are_small() {
         assert!(lines <= 400, "{name} has {lines} lines");
         total += lines;
     }
-    // 30,000 lines before the inputs of users' files could be read, 34,300 before their options.
-    assert!(total <= 39_000, "src has {total} lines");
+    // 30,000 lines before the inputs of users' files could be read, 34,300 before their options,
+    // 37,400 before `init`.
+    assert!(total <= 40_000, "src has {total} lines");
 }
 
 /// The parameters of every function in the code, each as written.

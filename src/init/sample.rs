@@ -1,0 +1,238 @@
+//! The first rows of a file, in whatever layout.
+
+use std::path::Path;
+
+use polars::prelude::*;
+
+use super::sniff::CsvGuess;
+use super::{roles, sniff};
+use crate::columns::{AMOUNT, CUSTOMER_ID, ORDER_ID, ORDERED_AT, UNIT_PRICE};
+use crate::error::Error;
+use crate::ingest::cell::has_text;
+use crate::ingest::chunk_source::sample;
+use crate::ingest::csv_layout::{CsvHeader, CsvLayout};
+use crate::ingest::csv_rewrite::Quoting;
+use crate::ingest::workbook::{self, SheetChoice, SheetNames};
+use crate::ingest::{FileSet, Format, NumberFormat, SourceFile, TextFormat, discover, probe};
+
+/// Words for a missing value that `null_values` does not have.
+pub(super) const NULL_WORDS: [&str; 8] =
+    ["NA", "#N/A", "-", "n.a.", "(null)", "undefined", "nil", "<NA>"];
+pub(super) const DEFAULT_NULLS: [&str; 5] = ["NULL", "\\N", "nan", "None", "N/A"];
+/// A file that was read in part.
+pub(super) struct Sample {
+    pub(super) file: SourceFile,
+    pub(super) format: Format,
+    pub(super) csv: Option<CsvGuess>,
+    /// The format, if the suffix does not say it.
+    pub(super) declared: Option<Format>,
+    /// Cells as text, in the order of the columns.
+    pub(super) cells: DataFrame,
+    /// The cells that are texts in the file: a workbook also has typed ones.
+    texts: DataFrame,
+    /// Row of the header of a workbook, if it is not the first.
+    pub(super) header_row: Option<u32>,
+    pub(super) sheets: Sheets,
+}
+
+/// The visible sheets of a workbook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sheets {
+    One,
+    /// Several with the same columns.
+    Alike,
+    Different,
+}
+
+impl Sample {
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.file.columns.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// The cells of a column that are not missing.
+    pub(super) fn values(&self, column: &str) -> Vec<&str> {
+        Self::present(&self.cells, column)
+    }
+
+    /// The same of the cells that are texts in the file.
+    pub(super) fn texts(&self, column: &str) -> Vec<&str> {
+        Self::present(&self.texts, column)
+    }
+
+    fn present<'c>(cells: &'c DataFrame, column: &str) -> Vec<&'c str> {
+        let Ok(texts) = cells.column(column).and_then(|column| column.str()) else {
+            return Vec::new();
+        };
+        texts.iter().flatten().map(str::trim).filter(|text| !is_missing(text)).collect()
+    }
+
+    pub(super) fn count_missing(&self, column: &str) -> usize {
+        self.cells.height() - self.values(column).len()
+    }
+
+    pub(super) fn dtype(&self, column: &str) -> DataType {
+        self.file.dtype(column).cloned().unwrap_or(DataType::String)
+    }
+}
+
+fn is_missing(text: &str) -> bool {
+    text.is_empty()
+        || DEFAULT_NULLS.iter().chain(&NULL_WORDS).any(|word| word.eq_ignore_ascii_case(text))
+}
+
+/// Reads a sample of the first and the last of the files that a path stands for.
+pub(super) fn read(path: &str, base: &Path) -> Result<Sample, Error> {
+    let is_known =
+        Format::from_name(path).is_ok() || base.join(path).is_dir() || path.ends_with(".zip");
+    let declared = (!is_known).then(|| sniff::format(&base.join(path)));
+    let files = discover::files(path, base, declared).map_err(failed)?;
+    let (Some(first), Some(last)) = (files.first(), files.last()) else {
+        return Err(Error::Data(format!("no file `{path}`")));
+    };
+    let format = declared.map_or_else(|| Format::from_name(&first.name).map_err(failed), Ok)?;
+    let csv = match format {
+        Format::Csv => Some(sniff::sniff(&first.path)?),
+        _ => None,
+    };
+    let text = text_format(csv.as_ref());
+    let Table { file, header_row, sheets } = table(first, format, &text)?;
+    let (mut cells, mut texts) = sampled(&file, format, &text)?;
+    if first.name != last.name {
+        let other = table(last, format, &text)?.file;
+        let same = |one: &(String, DataType), other: &(String, DataType)| {
+            let is_null = one.1 == DataType::Null || other.1 == DataType::Null;
+            one.0 == other.0 && (is_null || one.1 == other.1)
+        };
+        let mut columns = file.columns.iter().zip(&other.columns);
+        if file.columns.len() != other.columns.len() || !columns.all(|(a, b)| same(a, b)) {
+            return Err(Error::Data(format!(
+                "`{}` and `{}` have different columns or types: run `init` for each, and list both in \
+                 `ingest.transactions`",
+                first.name, last.name
+            )));
+        }
+        let (more_cells, more_texts) = sampled(&other, format, &text)?;
+        let added = cells.vstack_mut(&more_cells).and_then(|_| texts.vstack_mut(&more_texts));
+        added.map_err(Error::engine("init"))?;
+        cells.rechunk_mut();
+        texts.rechunk_mut();
+    }
+    Ok(Sample { file, format, csv, declared, cells, texts, header_row, sheets })
+}
+
+fn failed(error: probe::ProbeError) -> Error {
+    Error::Data(error.to_string())
+}
+
+/// The table of a file that most probably has transactions.
+struct Table {
+    file: SourceFile,
+    /// Row of the header of a workbook, if it is not the first.
+    header_row: Option<u32>,
+    sheets: Sheets,
+}
+
+fn table(file: &SourceFile, format: Format, text: &TextFormat) -> Result<Table, Error> {
+    let rows: Vec<Option<u32>> = match format {
+        Format::Workbook => [None].into_iter().chain((1..10).map(Some)).collect(),
+        _ => vec![None],
+    };
+    let mut best: Option<(usize, Table)> = None;
+    let mut failure = None;
+    for header_row in rows {
+        let choice = SheetChoice { names: SheetNames::All, header_row };
+        let tables = match probe::probe(file.clone(), Some(format), text, &choice, &[]) {
+            Ok((_, tables)) => tables,
+            Err(error) => {
+                failure.get_or_insert(error);
+                continue;
+            }
+        };
+        let sheets = match tables.as_slice() {
+            [_] => Sheets::One,
+            [first, rest @ ..] if rest.iter().all(|other| other.columns == first.columns) => {
+                Sheets::Alike
+            }
+            _ => Sheets::Different,
+        };
+        for file in tables {
+            let names: Vec<&str> = file.columns.iter().map(|(name, _)| name.as_str()).collect();
+            let known = [CUSTOMER_ID, ORDERED_AT, AMOUNT, UNIT_PRICE, ORDER_ID];
+            let known = known.iter().filter(|ours| roles::column(ours, &names).is_some()).count();
+            if best.as_ref().is_none_or(|(most, _)| known > *most) {
+                best = Some((known, Table { file, header_row, sheets }));
+            }
+        }
+    }
+    match (best, failure) {
+        (Some((_, table)), _) => Ok(table),
+        (None, Some(error)) => Err(failed(error)),
+        (None, None) => Err(Error::Data(format!("no table in `{}`", file.name))),
+    }
+}
+
+/// The cells of a file as text, and those that are texts in the file.
+fn sampled(
+    file: &SourceFile,
+    format: Format,
+    text: &TextFormat,
+) -> Result<(DataFrame, DataFrame), Error> {
+    let set = FileSet { files: vec![file.clone()], format, text: text.clone() };
+    let names = file.columns.iter().filter(|(_, dtype)| has_text(dtype)).map(|(name, _)| name);
+    let names: Vec<&String> = names.collect();
+    let as_text = |name: &&String| col(name.as_str()).cast(DataType::String);
+    let untyped = |name: &&String| {
+        let typed = [workbook::number_name(name), workbook::time_name(name)];
+        let is_typed = typed.map(|typed| col(typed).is_not_null()).into_iter().reduce(Expr::or);
+        let is_typed = is_typed.unwrap_or(lit(false));
+        when(is_typed).then(lit(NULL)).otherwise(col(name.as_str())).alias(name.as_str())
+    };
+    let owned = names.iter().map(|name| (*name).clone()).collect();
+    let frames = sample(&set, file, owned).and_then(|rows| {
+        let cells = rows.clone().lazy().select(names.iter().map(as_text).collect::<Vec<_>>());
+        let cells = cells.collect()?;
+        let texts = match format {
+            Format::Workbook => {
+                rows.lazy().select(names.iter().map(untyped).collect::<Vec<_>>()).collect()?
+            }
+            _ => cells.clone(),
+        };
+        Ok((cells, texts))
+    });
+    frames.map_err(Error::engine("init"))
+}
+
+fn text_format(csv: Option<&CsvGuess>) -> TextFormat {
+    let numbers = NumberFormat { decimal: '.', thousands: None, currency_signs: Vec::new() };
+    let mut text = TextFormat {
+        layout: CsvLayout::default(),
+        separator: b',',
+        encoding: encoding_rs::UTF_8,
+        datetime_formats: Vec::new(),
+        numbers,
+    };
+    let Some(csv) = csv else { return text };
+    let quoting = Quoting {
+        separator: csv.separator.clone().into_bytes(),
+        quote: Some(csv.quote as u8),
+        escape: csv.has_escapes.then_some(b'\\'),
+        trailing_separator: csv.trailing_separator,
+    };
+    let is_plain = quoting.separator.len() == 1
+        && csv.quote == '"'
+        && !csv.has_escapes
+        && !csv.trailing_separator;
+    text.separator = if is_plain { quoting.separator[0] } else { Quoting::SEPARATOR };
+    let label = csv.encoding.map(|label| label.replace('_', "-"));
+    let encoding = label.and_then(|label| encoding_rs::Encoding::for_label(label.as_bytes()));
+    let encoding = encoding.unwrap_or(encoding_rs::UTF_8);
+    let is_decoded = encoding != encoding_rs::UTF_8 && !encoding.is_single_byte();
+    text.encoding = if is_decoded { encoding_rs::UTF_8 } else { encoding };
+    text.layout = CsvLayout {
+        skip_rows: csv.skip_rows as u32,
+        header: if csv.has_header { CsvHeader::First } else { CsvHeader::Numbered },
+        decode: is_decoded.then_some(encoding),
+        quoting: (!is_plain).then_some(quoting),
+    };
+    text
+}

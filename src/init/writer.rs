@@ -1,0 +1,398 @@
+//! Writes a pipeline from what a sample shows.
+
+use polars::prelude::*;
+
+use super::layouts::Layout;
+use super::sample::{DEFAULT_NULLS, NULL_WORDS, Sample};
+use super::yaml::{quoted, sql_name};
+use super::{Draft, roles, values};
+use crate::columns::{
+    AMOUNT, CATEGORY, CURRENCY, CUSTOMER_ID, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, UNIT_PRICE,
+};
+use crate::error::Error;
+use crate::ingest::Format;
+
+/// States of orders that were not bought.
+const NOT_BOUGHT: [&str; 12] = [
+    "cancel",
+    "void",
+    "fail",
+    "declin",
+    "pending",
+    "unavailable",
+    "storn",
+    "annul",
+    "abgebroch",
+    "draft",
+    "expired",
+    "reject",
+];
+
+/// States of orders or rows that give money back.
+const RETURNED: [&str; 4] = ["refund", "return", "chargeback", "erstatt"];
+
+/// Writes the pipeline of one kind of files.
+pub(super) struct Writer<'a> {
+    pub(super) sample: &'a Sample,
+    pub(super) paths: &'a [String],
+    pub(super) name: &'a str,
+    pub(super) questions: Vec<String>,
+    pub(super) csv: Vec<String>,
+    pub(super) clean: Vec<String>,
+    /// Lines of `ingest` after the transactions.
+    pub(super) rest: Vec<String>,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(sample: &'a Sample, paths: &'a [String], name: &'a str) -> Self {
+        let (questions, csv, clean, rest) = Default::default();
+        Self { sample, paths, name, questions, csv, clean, rest }
+    }
+
+    pub(super) fn write(mut self) -> Result<Draft, Error> {
+        let names = self.sample.names();
+        let layout = Layout::of(&names).unwrap_or_default();
+        let mut columns: Vec<(&str, String, &str)> = Vec::new();
+        for ours in [CUSTOMER_ID, ORDER_ID, ORDERED_AT] {
+            self.column(ours, &names, &layout, &mut columns);
+        }
+        let has =
+            |ours: &str| layout.column(ours).is_some() || roles::column(ours, &names).is_some();
+        let is_priced = layout.column(AMOUNT).is_none() && has(QUANTITY) && has(UNIT_PRICE);
+        let money: &[&str] = if is_priced { &[QUANTITY, UNIT_PRICE] } else { &[AMOUNT] };
+        for ours in money.iter().chain(&[PRODUCT_ID, CATEGORY, CURRENCY]) {
+            self.column(ours, &names, &layout, &mut columns);
+        }
+        let missing = [CUSTOMER_ID, ORDERED_AT].into_iter().chain(money.iter().copied());
+        let is_mapped = |ours: &&str| columns.iter().any(|(known, ..)| known == ours);
+        let missing: Vec<&str> = missing.filter(|ours| !is_mapped(ours)).collect();
+        for ours in &missing {
+            self.questions
+                .push(format!("which column is `{ours}`? The file has {}", names.join(", ")));
+            columns.push((ours, "TODO".to_owned(), "TODO: no column has a known name"));
+        }
+        self.layout_of_csv();
+        let own = |ours: &str| {
+            let column = columns.iter().find(|(known, ..)| *known == ours)?.1.clone();
+            names.contains(&column.as_str()).then_some(column)
+        };
+        if let Some(column) =
+            layout.source(ORDERED_AT).map(str::to_owned).or_else(|| own(ORDERED_AT))
+        {
+            let has_offset = self.dates(&column);
+            if has_offset || layout.is_utc() {
+                self.zone();
+            }
+        }
+        let numbers: Vec<String> = money.iter().filter_map(|ours| own(ours)).collect();
+        let numbers = if numbers.is_empty() { layout.numbers(&names) } else { numbers };
+        self.numbers(&numbers, own(QUANTITY));
+        self.null_words(&columns);
+        if let Some(customer) = own(CUSTOMER_ID) {
+            let missing = self.sample.count_missing(&customer);
+            if missing > 0 {
+                let rows = self.sample.cells.height();
+                self.clean.push(format!(
+                    "  - drop_missing: [customer_id]      # {missing} of {rows} sampled rows have no customer"
+                ));
+            }
+        }
+        self.returns(&own, money[0], &layout);
+        let has_versions = self.versions(&names, &own);
+        let mut status = self.status(&names, &layout);
+        if has_versions && let Some(filter) = status.take() {
+            // The state that counts is that of the row that is kept.
+            let filter = quoted(&filter);
+            self.clean.push(format!("  - where: {filter}   # guess: these orders were not bought"));
+        }
+        Ok(self.yaml(&columns, &layout, status.as_deref()))
+    }
+
+    /// Maps a column by the layout, or by its name.
+    fn column(
+        &mut self,
+        ours: &'static str,
+        names: &[&str],
+        layout: &Layout,
+        columns: &mut Vec<(&'static str, String, &'static str)>,
+    ) {
+        if let Some(mapped) = layout.column(ours) {
+            columns.push((ours, mapped.to_owned(), ""));
+        } else if layout.is_complete() {
+        } else if let Some((name, is_exact)) = roles::column(ours, names)
+            && columns.iter().all(|(_, other, _)| other != name)
+        {
+            columns.push((
+                ours,
+                name.to_owned(),
+                if is_exact { "" } else { "guess by a part of the name" },
+            ));
+        }
+    }
+
+    fn layout_of_csv(&mut self) {
+        let Some(csv) = &self.sample.csv else { return };
+        let mut add = |line: String| self.csv.push(line);
+        if csv.separator != "," {
+            add(format!("separator: {}", quoted(&csv.separator)));
+        }
+        if let Some(encoding) = csv.encoding {
+            let doubt = if csv.is_encoding_guessed {
+                "   # guess: the bytes are no UTF-8; check the names"
+            } else {
+                ""
+            };
+            add(format!("encoding: {encoding}{doubt}"));
+        }
+        if csv.skip_rows > 0 {
+            add(format!("skip_rows: {}   # lines above the header", csv.skip_rows));
+        }
+        if !csv.has_header {
+            add("header: false   # the first row has values; name the columns with `names`"
+                .to_owned());
+        }
+        if csv.quote != '"' {
+            add(format!("quote: {}", quoted(&csv.quote.to_string())));
+        }
+        if csv.has_escapes {
+            add("escape: \"\\\\\"".to_owned());
+        }
+        if csv.trailing_separator {
+            add("trailing_separator: true".to_owned());
+        }
+    }
+
+    /// Whether the times of a column are instants.
+    fn dates(&mut self, column: &str) -> bool {
+        let dtype = self.sample.dtype(column);
+        let zoned = matches!(&dtype, DataType::Datetime(_, Some(_)));
+        let mut has_offset = zoned;
+        let is_typed = dtype.is_temporal() || self.sample.format == Format::Workbook;
+        if !is_typed {
+            let values = self.sample.values(column);
+            let guess = values::dates(&values);
+            has_offset |= guess.has_offset;
+            let evidence = match (&guess.undecided, guess.deciding, &guess.unread) {
+                (Some([day, month]), ..) => {
+                    let example = values.first().copied().unwrap_or_default();
+                    self.questions.push(format!(
+                        "`{column}`: {example} reads as day or month first, and no sampled value decides: \
+                         `datetime_formats: [\"{day}\"]` or `[\"{month}\"]`"
+                    ));
+                    self.csv.push(format!(
+                        "datetime_formats: [TODO]   # TODO: \"{day}\" or \"{month}\": {example} reads as both"
+                    ));
+                    return has_offset;
+                }
+                (None, n, None) if n > 0 => {
+                    format!("   # {n} sampled values decide between day and month first")
+                }
+                (None, _, Some(unread)) => {
+                    format!("   # guess: {unread:?} is in none of these formats")
+                }
+                _ => String::new(),
+            };
+            if guess.formats.is_empty() {
+                self.questions.push(format!(
+                    "`{column}`: in which format are values such as {:?}?",
+                    guess.unread
+                ));
+                self.csv.push("datetime_formats: [TODO]   # TODO: strftime notation".to_owned());
+            } else {
+                let formats: Vec<String> =
+                    guess.formats.iter().map(|format| format!("\"{format}\"")).collect();
+                self.csv.push(format!("datetime_formats: [{}]{evidence}", formats.join(", ")));
+            }
+        }
+        has_offset
+    }
+
+    /// Asks for the time zone, which decides about days if times have offsets or are in UTC.
+    fn zone(&mut self) {
+        self.questions.push(
+            "`timezone`: times are instants; whose days are those of the shop? Such as Europe/Berlin"
+                .to_owned(),
+        );
+        self.rest.push(
+            "  timezone: TODO   # TODO: the store's, such as Europe/Berlin: it decides on which day an \
+             order is"
+                .to_owned(),
+        );
+    }
+
+    /// `quantity` is the one of the columns that has no money.
+    fn numbers(&mut self, columns: &[String], quantity: Option<String>) {
+        let (mut decimals, mut marks) = (0, None::<values::NumberGuess>);
+        for column in columns.iter().filter(|column| self.sample.dtype(column) == DataType::String)
+        {
+            let texts = self.sample.texts(column);
+            if texts.is_empty() {
+                continue;
+            }
+            let Some(guess) = values::numbers(&texts) else { continue };
+            if marks.as_ref().is_none_or(|known| known.decimal.is_none()) {
+                marks = Some(guess);
+            }
+        }
+        for column in columns.iter().filter(|column| Some(*column) != quantity.as_ref()) {
+            let mark = marks.as_ref().and_then(|marks| marks.decimal).unwrap_or('.');
+            let texts = self.sample.values(column);
+            let digits = |value: &&str| {
+                let (_, digits) = value.rsplit_once(mark)?;
+                Some(digits.trim_end_matches(|c: char| !c.is_ascii_digit()).len())
+            };
+            decimals = decimals.max(texts.iter().filter_map(digits).max().unwrap_or(0));
+            if self.sample.format == Format::Workbook {
+                let typed = texts.iter().filter_map(|text| text.parse::<f64>().ok().map(|_| text));
+                let typed = typed.filter_map(|text| Some(text.rsplit_once('.')?.1.len()));
+                decimals = decimals.max(typed.max().unwrap_or(0));
+            }
+        }
+        if decimals > 2 {
+            self.rest.push(
+                "  money: { scale: auto }   # some amounts have more than two decimals".to_owned(),
+            );
+        }
+        let Some(marks) = marks else { return };
+        if let Some(value) = &marks.undecided {
+            self.questions.push(format!(
+                "amounts such as {value}: is the mark a decimal mark or one of thousands? `decimal` or `thousands`"
+            ));
+            self.csv
+                .push(format!("decimal: TODO   # TODO: {value} may be a thousand times larger"));
+        } else {
+            if marks.decimal == Some(',') {
+                self.csv.push("decimal: \",\"".to_owned());
+            }
+            if let Some(mark) = marks.thousands {
+                self.csv.push(format!("thousands: {}", quoted(&mark.to_string())));
+            }
+        }
+        if !marks.signs.is_empty() {
+            let signs: Vec<String> = marks.signs.iter().map(|sign| quoted(sign)).collect();
+            self.csv.push(format!("currency_signs: [{}]", signs.join(", ")));
+        }
+    }
+
+    fn null_words(&mut self, columns: &[(&str, String, &str)]) {
+        let mut words: Vec<&str> = Vec::new();
+        for (_, column, _) in columns {
+            let Ok(cells) = self.sample.cells.column(column).and_then(|c| c.str()) else {
+                continue;
+            };
+            let found = NULL_WORDS
+                .into_iter()
+                .filter(|word| cells.iter().flatten().any(|cell| cell.trim() == *word));
+            words.extend(found);
+        }
+        words.sort_unstable();
+        words.dedup();
+        if !words.is_empty() {
+            let all: Vec<String> =
+                DEFAULT_NULLS.iter().chain(&words).map(|word| quoted(word)).collect();
+            self.rest.push(format!(
+                "  null_values: [{}]   # guess: {} stand for missing values",
+                all.join(", "),
+                words.join(" and ")
+            ));
+        }
+    }
+
+    /// Proposes how negative lines are treated.
+    fn returns(&mut self, own: &impl Fn(&str) -> Option<String>, ours: &str, layout: &Layout) {
+        if let Some(rule) = layout.returns() {
+            self.clean.push(format!("  - cancellations: {rule}"));
+            return;
+        }
+        let Some(column) = own(ours) else { return };
+        let is_negative =
+            |value: &str| value.starts_with(['-', '(', '\u{2212}']) || value.ends_with('-');
+        let negative =
+            self.sample.values(&column).iter().filter(|value| is_negative(value)).count();
+        if negative == 0 {
+            return;
+        }
+        let prefix = own(ORDER_ID).and_then(|orders| self.prefix(&orders, &column, is_negative));
+        let rule = match prefix {
+            Some(prefix) => format!("{{ order_id_prefix: {prefix}, policy: net }}"),
+            None => format!("{{ when: {ours} < 0, policy: net }}"),
+        };
+        self.clean.push(format!(
+            "  - cancellations: {rule}   # guess: {negative} sampled rows are negative; `net` subtracts them"
+        ));
+    }
+
+    /// The letter that begins the ids of negative rows, and of no others.
+    fn prefix(
+        &self,
+        orders: &str,
+        amounts: &str,
+        is_negative: impl Fn(&str) -> bool,
+    ) -> Option<char> {
+        let texts = |name: &str| Some(self.sample.cells.column(name).ok()?.str().ok()?.clone());
+        let (orders, amounts) = (texts(orders)?, texts(amounts)?);
+        let (mut of_negative, mut of_others) = (Vec::new(), Vec::new());
+        for (order, amount) in orders.iter().zip(amounts.iter()) {
+            let (Some(order), Some(amount)) = (order, amount) else { continue };
+            let list = if is_negative(amount.trim()) { &mut of_negative } else { &mut of_others };
+            list.extend(order.trim().chars().next());
+        }
+        let first = *of_negative.first()?;
+        let is_prefix = first.is_alphabetic()
+            && of_negative.iter().all(|letter| *letter == first)
+            && !of_others.contains(&first);
+        is_prefix.then_some(first)
+    }
+
+    /// Keeps the newest row of an order that is written anew whenever it changes.
+    fn versions(&mut self, names: &[&str], own: &impl Fn(&str) -> Option<String>) -> bool {
+        let Some((changed, order)) = roles::changed_at(names).zip(own(ORDER_ID)) else {
+            return false;
+        };
+        let mut orders = self.sample.values(&order);
+        let rows = orders.len();
+        orders.sort_unstable();
+        orders.dedup();
+        if orders.len() < rows {
+            self.clean.push(format!(
+                "  - drop_duplicates: {{ by: [order_id], keep: last, order_by: {} }}   # guess: {} rows are \
+                 changes of an order",
+                quoted(changed),
+                rows - orders.len()
+            ));
+        }
+        orders.len() < rows
+    }
+
+    /// Leaves out orders that were not bought.
+    fn status(&mut self, names: &[&str], layout: &Layout) -> Option<String> {
+        if let Some(filter) = layout.filter() {
+            return Some(filter.to_owned());
+        }
+        let column = roles::status(names)?;
+        let mut states = self.sample.values(column);
+        states.sort_unstable();
+        states.dedup();
+        if states.len() > 20 {
+            return None;
+        }
+        let list = |words: &[&str]| -> Vec<String> {
+            let has = |state: &&&str| words.iter().any(|word| state.to_lowercase().contains(word));
+            let quoted = |state: &&str| format!("'{}'", state.replace('\'', "''"));
+            states.iter().filter(has).map(quoted).collect()
+        };
+        let name = sql_name(column);
+        let returned = list(&RETURNED);
+        if !returned.is_empty() {
+            self.questions.push(format!(
+                "`{column}` is {} in some rows: are they left out (`where: {name} NOT IN (…)`), or negative \
+                 money (`amount: CASE WHEN {name} IN (…) THEN -amount ELSE amount END` and `clean: \
+                 [cancellations: {{ when: {name} IN (…), policy: net }}]`)?",
+                returned.join(", ")
+            ));
+            return Some("TODO".to_owned());
+        }
+        let out = list(&NOT_BOUGHT);
+        (!out.is_empty()).then(|| format!("{name} IS NULL OR {name} NOT IN ({})", out.join(", ")))
+    }
+}
