@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::error::Error;
 
+mod doubts;
 mod layouts;
 mod roles;
 mod sample;

@@ -1,5 +1,7 @@
 //! The first rows of a file, in whatever layout.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use polars::prelude::*;
@@ -19,6 +21,11 @@ use crate::ingest::{FileSet, Format, NumberFormat, SourceFile, TextFormat, disco
 pub(super) const NULL_WORDS: [&str; 8] =
     ["NA", "#N/A", "-", "n.a.", "(null)", "undefined", "nil", "<NA>"];
 pub(super) const DEFAULT_NULLS: [&str; 5] = ["NULL", "\\N", "nan", "None", "N/A"];
+/// Most distinct values of a column that decide about formats.
+const MOST_VALUES: usize = 3_000;
+/// Bytes that are read in the middle and at the end of a large CSV file.
+const PIECE: u64 = 256 << 10;
+
 /// A file that was read in part.
 pub(super) struct Sample {
     pub(super) file: SourceFile,
@@ -49,7 +56,8 @@ impl Sample {
         self.file.columns.iter().map(|(name, _)| name.as_str()).collect()
     }
 
-    /// The cells of a column that are not missing.
+    /// The distinct cells of a column that are not missing, in the order of their first row. Some
+    /// thousands decide as well as all.
     pub(super) fn values(&self, column: &str) -> Vec<&str> {
         Self::present(&self.cells, column)
     }
@@ -63,11 +71,96 @@ impl Sample {
         let Ok(texts) = cells.column(column).and_then(|column| column.str()) else {
             return Vec::new();
         };
-        texts.iter().flatten().map(str::trim).filter(|text| !is_missing(text)).collect()
+        let present = texts.iter().flatten().map(str::trim).filter(|text| !is_missing(text));
+        present.collect::<PlIndexSet<&str>>().into_iter().take(MOST_VALUES).collect()
     }
 
     pub(super) fn count_missing(&self, column: &str) -> usize {
-        self.cells.height() - self.values(column).len()
+        self.count(column, is_missing)
+    }
+
+    /// Number of rows whose cell another row has, too.
+    pub(super) fn count_repeated(&self, column: &str) -> usize {
+        let Ok(texts) = self.cells.column(column).and_then(|column| column.str()) else { return 0 };
+        let present = texts.iter().flatten().map(str::trim).filter(|text| !is_missing(text));
+        let present: Vec<&str> = present.collect();
+        let distinct: PlHashSet<&&str> = present.iter().collect();
+        present.len() - distinct.len()
+    }
+
+    /// The cells of two columns, row by row. Null cells are empty.
+    fn pairs(&self, one: &str, other: &str) -> Vec<(&str, &str)> {
+        let texts = |name: &str| self.cells.column(name).and_then(|column| column.str()).ok();
+        let Some((one, other)) = texts(one).zip(texts(other)) else { return Vec::new() };
+        let pairs = one
+            .iter()
+            .zip(other.iter())
+            .map(|(one, other)| (one.map_or("", str::trim), other.map_or("", str::trim)));
+        pairs.filter(|(one, _)| !is_missing(one)).collect()
+    }
+
+    /// Number of rows whose two cells another row has, too.
+    pub(super) fn count_repeated_pairs(&self, one: &str, other: &str) -> usize {
+        let pairs = self.pairs(one, other);
+        let distinct: PlHashSet<&(&str, &str)> = pairs.iter().collect();
+        pairs.len() - distinct.len()
+    }
+
+    /// The first value of a column that occurs with several values of another one.
+    pub(super) fn shared(&self, one: &str, other: &str) -> Option<String> {
+        let mut known: PlHashMap<&str, &str> = PlHashMap::new();
+        let mut pairs = self.pairs(one, other).into_iter().filter(|(_, other)| !is_missing(other));
+        let differs = pairs.find(|(one, other)| *known.entry(*one).or_insert(*other) != *other);
+        differs.map(|(one, _)| one.to_owned())
+    }
+
+    /// Whether a column has the same value on all rows of each of several orders with several rows.
+    pub(super) fn is_constant_in(&self, order: &str, column: &str) -> bool {
+        let mut orders: PlHashMap<&str, (usize, PlHashSet<&str>)> = PlHashMap::new();
+        for (order, value) in self.pairs(order, column) {
+            let entry = orders.entry(order).or_default();
+            entry.0 += 1;
+            entry.1.insert(value);
+        }
+        let several: Vec<_> = orders.values().filter(|(rows, _)| *rows > 1).collect();
+        several.len() > 4 && several.iter().all(|(_, values)| values.len() == 1)
+    }
+
+    /// Number of rows that equal an earlier one in all columns.
+    pub(super) fn count_equal_rows(&self) -> usize {
+        let distinct = self.cells.clone().lazy().unique_generic(None, UniqueKeepStrategy::Any);
+        let distinct = distinct.collect().map_or(self.cells.height(), |rows| rows.height());
+        self.cells.height() - distinct
+    }
+
+    /// Whether quantity times price is not the total in more than a few rows. Unreadable numbers do not
+    /// count.
+    pub(super) fn products_differ(&self, quantity: &str, price: &str, total: &str) -> bool {
+        let number = |text: &str| -> Option<f64> {
+            let digits: String =
+                text.chars().filter(|c| c.is_ascii_digit() || ".,-".contains(*c)).collect();
+            let mark = digits.rfind(['.', ',']);
+            let plain =
+                digits.char_indices().filter(|(at, c)| !".,".contains(*c) || Some(*at) == mark);
+            plain.map(|(_, c)| if c == ',' { '.' } else { c }).collect::<String>().parse().ok()
+        };
+        let (quantities, totals) = (self.pairs(quantity, price), self.pairs(quantity, total));
+        let mut rows = 0;
+        let mut different = 0;
+        for ((quantity, price), (_, total)) in quantities.into_iter().zip(totals) {
+            let numbers = (number(quantity), number(price), number(total));
+            if let (Some(quantity), Some(price), Some(total)) = numbers {
+                rows += 1;
+                different += usize::from((quantity * price - total).abs() > 0.02);
+            }
+        }
+        different * 100 > rows
+    }
+
+    /// Number of rows whose cell fulfils a condition. A null cell is an empty one.
+    pub(super) fn count(&self, column: &str, is_counted: impl Fn(&str) -> bool) -> usize {
+        let Ok(texts) = self.cells.column(column).and_then(|column| column.str()) else { return 0 };
+        texts.iter().filter(|text| is_counted(text.unwrap_or_default().trim())).count()
     }
 
     pub(super) fn dtype(&self, column: &str) -> DataType {
@@ -97,6 +190,11 @@ pub(super) fn read(path: &str, base: &Path) -> Result<Sample, Error> {
     let text = text_format(csv.as_ref());
     let Table { file, header_row, sheets } = table(first, format, &text)?;
     let (mut cells, mut texts) = sampled(&file, format, &text)?;
+    if let Some(csv) = &csv {
+        let more = later_rows(&file, csv, &cells)?;
+        let added = cells.vstack_mut(&more).and_then(|_| texts.vstack_mut(&more));
+        added.map_err(Error::engine("init"))?;
+    }
     if first.name != last.name {
         let other = table(last, format, &text)?.file;
         let same = |one: &(String, DataType), other: &(String, DataType)| {
@@ -200,6 +298,41 @@ fn sampled(
         Ok((cells, texts))
     });
     frames.map_err(Error::engine("init"))
+}
+
+/// Rows from the middle and the end of a large CSV file. A sorted file begins with few dates.
+fn later_rows(file: &SourceFile, csv: &CsvGuess, cells: &DataFrame) -> Result<DataFrame, Error> {
+    let io = |source| Error::Input { path: file.path.clone(), source };
+    let mut content = File::open(&file.path).map_err(io)?;
+    let length = content.metadata().map_err(io)?.len();
+    let is_plain = csv.encoding.is_none() && csv.separator.len() == 1 && !csv.has_escapes;
+    let is_compressed = [".gz", ".zst"].iter().any(|suffix| file.name.ends_with(suffix));
+    if !is_plain || is_compressed || length < 64 * PIECE {
+        return Ok(cells.clear());
+    }
+    let mut columns: Vec<Vec<String>> = vec![Vec::new(); cells.width()];
+    for start in [length / 4, length / 2, length / 4 * 3, length - PIECE] {
+        let mut bytes = Vec::new();
+        content.seek(SeekFrom::Start(start)).map_err(io)?;
+        content.by_ref().take(PIECE).read_to_end(&mut bytes).map_err(io)?;
+        // The first and the last line may be cut.
+        let first = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+        let last = bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0).max(first);
+        let records = csv::ReaderBuilder::new()
+            .delimiter(csv.separator.as_bytes()[0])
+            .quote(csv.quote as u8)
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(&bytes[first..last])
+            .into_records();
+        for record in records.flatten().filter(|record| record.len() == cells.width()) {
+            columns.iter_mut().zip(&record).for_each(|(column, cell)| column.push(cell.to_owned()));
+        }
+    }
+    let height = columns.first().map_or(0, Vec::len);
+    let named = cells.get_column_names_owned().into_iter().zip(columns);
+    let columns = named.map(|(name, values)| Column::new(name, values)).collect();
+    DataFrame::new(height, columns).map_err(Error::engine("init"))
 }
 
 fn text_format(csv: Option<&CsvGuess>) -> TextFormat {

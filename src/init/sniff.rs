@@ -38,7 +38,7 @@ pub(super) fn format(path: &Path) -> Format {
         [b'P', b'A', b'R', b'1', ..] => Format::Parquet,
         [b'A', b'R', b'R', b'O', b'W', b'1', ..] => Format::Arrow,
         [b'P', b'K', 3, 4, ..] | [0xd0, 0xcf, 0x11, 0xe0, ..] => Format::Workbook,
-        [b'{', ..] => Format::JsonLines,
+        [b'{' | b'[', ..] => Format::JsonLines,
         _ => Format::Csv,
     }
 }

@@ -4,32 +4,14 @@ use polars::prelude::*;
 
 use super::layouts::Layout;
 use super::sample::{DEFAULT_NULLS, NULL_WORDS, Sample};
-use super::yaml::{quoted, sql_name};
+use super::yaml::quoted;
 use super::{Draft, roles, values};
 use crate::columns::{
     AMOUNT, CATEGORY, CURRENCY, CUSTOMER_ID, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, UNIT_PRICE,
 };
 use crate::error::Error;
 use crate::ingest::Format;
-
-/// States of orders that were not bought.
-const NOT_BOUGHT: [&str; 12] = [
-    "cancel",
-    "void",
-    "fail",
-    "declin",
-    "pending",
-    "unavailable",
-    "storn",
-    "annul",
-    "abgebroch",
-    "draft",
-    "expired",
-    "reject",
-];
-
-/// States of orders or rows that give money back.
-const RETURNED: [&str; 4] = ["refund", "return", "chargeback", "erstatt"];
+use crate::ingest::cell::has_text;
 
 /// Writes the pipeline of one kind of files.
 pub(super) struct Writer<'a> {
@@ -50,7 +32,10 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn write(mut self) -> Result<Draft, Error> {
+        // Lists and structs are no ids, times or numbers.
         let names = self.sample.names();
+        let is_cell = |name: &&str| has_text(&self.sample.dtype(name));
+        let names: Vec<&str> = names.into_iter().filter(is_cell).collect();
         let layout = Layout::of(&names).unwrap_or_default();
         let mut columns: Vec<(&str, String, &str)> = Vec::new();
         for ours in [CUSTOMER_ID, ORDER_ID, ORDERED_AT] {
@@ -98,6 +83,9 @@ impl<'a> Writer<'a> {
             }
         }
         self.returns(&own, money[0], &layout);
+        if !layout.is_complete() {
+            self.doubts(&names, &own);
+        }
         let has_versions = self.versions(&names, &own);
         let mut status = self.status(&names, &layout);
         if has_versions && let Some(filter) = status.take() {
@@ -122,11 +110,15 @@ impl<'a> Writer<'a> {
         } else if let Some((name, is_exact)) = roles::column(ours, names)
             && columns.iter().all(|(_, other, _)| other != name)
         {
-            columns.push((
-                ours,
-                name.to_owned(),
-                if is_exact { "" } else { "guess by a part of the name" },
-            ));
+            if is_exact {
+                columns.push((ours, name.to_owned(), ""));
+            } else if [CUSTOMER_ID, ORDERED_AT, AMOUNT, QUANTITY, UNIT_PRICE].contains(&ours) {
+                self.questions.push(format!(
+                    "is `{name}` the column `{ours}`? The file has {}",
+                    names.join(", ")
+                ));
+                columns.push((ours, "TODO".to_owned(), "TODO: no column has exactly such a name"));
+            }
         }
     }
 
@@ -265,7 +257,10 @@ impl<'a> Writer<'a> {
                 self.csv.push("decimal: \",\"".to_owned());
             }
             if let Some(mark) = marks.thousands {
-                self.csv.push(format!("thousands: {}", quoted(&mark.to_string())));
+                self.csv.push(format!(
+                    "thousands: {}",
+                    quoted(&if mark.is_whitespace() { ' ' } else { mark }.to_string())
+                ));
             }
         }
         if !marks.signs.is_empty() {
@@ -296,103 +291,5 @@ impl<'a> Writer<'a> {
                 words.join(" and ")
             ));
         }
-    }
-
-    /// Proposes how negative lines are treated.
-    fn returns(&mut self, own: &impl Fn(&str) -> Option<String>, ours: &str, layout: &Layout) {
-        if let Some(rule) = layout.returns() {
-            self.clean.push(format!("  - cancellations: {rule}"));
-            return;
-        }
-        let Some(column) = own(ours) else { return };
-        let is_negative =
-            |value: &str| value.starts_with(['-', '(', '\u{2212}']) || value.ends_with('-');
-        let negative =
-            self.sample.values(&column).iter().filter(|value| is_negative(value)).count();
-        if negative == 0 {
-            return;
-        }
-        let prefix = own(ORDER_ID).and_then(|orders| self.prefix(&orders, &column, is_negative));
-        let rule = match prefix {
-            Some(prefix) => format!("{{ order_id_prefix: {prefix}, policy: net }}"),
-            None => format!("{{ when: {ours} < 0, policy: net }}"),
-        };
-        self.clean.push(format!(
-            "  - cancellations: {rule}   # guess: {negative} sampled rows are negative; `net` subtracts them"
-        ));
-    }
-
-    /// The letter that begins the ids of negative rows, and of no others.
-    fn prefix(
-        &self,
-        orders: &str,
-        amounts: &str,
-        is_negative: impl Fn(&str) -> bool,
-    ) -> Option<char> {
-        let texts = |name: &str| Some(self.sample.cells.column(name).ok()?.str().ok()?.clone());
-        let (orders, amounts) = (texts(orders)?, texts(amounts)?);
-        let (mut of_negative, mut of_others) = (Vec::new(), Vec::new());
-        for (order, amount) in orders.iter().zip(amounts.iter()) {
-            let (Some(order), Some(amount)) = (order, amount) else { continue };
-            let list = if is_negative(amount.trim()) { &mut of_negative } else { &mut of_others };
-            list.extend(order.trim().chars().next());
-        }
-        let first = *of_negative.first()?;
-        let is_prefix = first.is_alphabetic()
-            && of_negative.iter().all(|letter| *letter == first)
-            && !of_others.contains(&first);
-        is_prefix.then_some(first)
-    }
-
-    /// Keeps the newest row of an order that is written anew whenever it changes.
-    fn versions(&mut self, names: &[&str], own: &impl Fn(&str) -> Option<String>) -> bool {
-        let Some((changed, order)) = roles::changed_at(names).zip(own(ORDER_ID)) else {
-            return false;
-        };
-        let mut orders = self.sample.values(&order);
-        let rows = orders.len();
-        orders.sort_unstable();
-        orders.dedup();
-        if orders.len() < rows {
-            self.clean.push(format!(
-                "  - drop_duplicates: {{ by: [order_id], keep: last, order_by: {} }}   # guess: {} rows are \
-                 changes of an order",
-                quoted(changed),
-                rows - orders.len()
-            ));
-        }
-        orders.len() < rows
-    }
-
-    /// Leaves out orders that were not bought.
-    fn status(&mut self, names: &[&str], layout: &Layout) -> Option<String> {
-        if let Some(filter) = layout.filter() {
-            return Some(filter.to_owned());
-        }
-        let column = roles::status(names)?;
-        let mut states = self.sample.values(column);
-        states.sort_unstable();
-        states.dedup();
-        if states.len() > 20 {
-            return None;
-        }
-        let list = |words: &[&str]| -> Vec<String> {
-            let has = |state: &&&str| words.iter().any(|word| state.to_lowercase().contains(word));
-            let quoted = |state: &&str| format!("'{}'", state.replace('\'', "''"));
-            states.iter().filter(has).map(quoted).collect()
-        };
-        let name = sql_name(column);
-        let returned = list(&RETURNED);
-        if !returned.is_empty() {
-            self.questions.push(format!(
-                "`{column}` is {} in some rows: are they left out (`where: {name} NOT IN (…)`), or negative \
-                 money (`amount: CASE WHEN {name} IN (…) THEN -amount ELSE amount END` and `clean: \
-                 [cancellations: {{ when: {name} IN (…), policy: net }}]`)?",
-                returned.join(", ")
-            ));
-            return Some("TODO".to_owned());
-        }
-        let out = list(&NOT_BOUGHT);
-        (!out.is_empty()).then(|| format!("{name} IS NULL OR {name} NOT IN ({})", out.join(", ")))
     }
 }

@@ -94,7 +94,7 @@ fn sheets_with_equal_columns_are_all_read() {
     }
     let run = custseg(&path, &["-q", "run"]);
     let again = custseg(
-        folder.path(),
+        &path,
         &["-q", "run", "pipeline.yaml", "--set", "clean.1.cancellations.policy=net"],
     );
     assert_eq!((run.code, again.code), (2, 0), "{} {}", run.stderr, again.stderr);
@@ -130,6 +130,8 @@ fn undecided_values_become_questions() {
         ("a,1,03/04/2011,5\nb,2,05/04/2011,7\n", "reads as both"),
         ("a,1,2024-01-05,1.234\nb,2,2024-01-06,2.500\n", "a thousand times larger"),
         ("a,1,yesterday,5\n", "TODO: strftime notation"),
+        ("a,1,2024-01-05,5\nb,1,2024-01-06,7\n", "orders are shared by customers"),
+        ("a,1,2024-01-05,5\na,1,2024-01-05,5\n", "`exact`, or no such step"),
     ] {
         let csv = format!("customer_id,order_id,order_date,amount\n{rows}");
         fs::write(folder.path().join("t.csv"), csv).unwrap();
@@ -139,7 +141,50 @@ fn undecided_values_become_questions() {
         fs::write(folder.path().join("t.yaml"), &outcome.stdout).unwrap();
         assert_eq!(custseg(folder.path(), &["check", "t.yaml"]).code, 2);
     }
+    for (csv, question) in [
+        ("customer_name,order_id,order_date,amount\na,1,2024-01-05,5\n", "exactly such a name"),
+        ("customer,order_id,date,amount,price\na,1,2024-01-05,2,9.50\n", "question about money"),
+        ("customer,order_id,date,net_total,total\na,1,2024-01-05,2,3\n", "question about money"),
+        (
+            "customer,order_id,date,quantity,unit_price,amount\na,1,2024-01-05,2,9.50,17\n",
+            "question about money",
+        ),
+        ("customer,order_id,date,amount,type\na,1,2024-01-05,2,refund\n", "give money back"),
+        ("customer,order_id,date,amount,is_cancelled\na,1,2024-01-05,2,True\n", "give money back"),
+        (
+            "customer,order_id,date,amount,currency\na,1,2024-01-05,2,EUR\nb,2,2024-01-05,2,JPY\n",
+            "rates",
+        ),
+    ] {
+        fs::write(folder.path().join("t.csv"), csv).unwrap();
+        let outcome = custseg(folder.path(), &["init", "--stdout", "t.csv"]);
+        assert!(outcome.stdout.contains(question), "{question}: {}", outcome.stdout);
+        assert!(outcome.stdout.contains("TODO"), "{}", outcome.stdout);
+        fs::write(folder.path().join("t.yaml"), &outcome.stdout).unwrap();
+        let check = custseg(folder.path(), &["check", "t.yaml"]);
+        assert_eq!(check.code, 2, "{}", outcome.stdout);
+    }
+    fs::remove_file(folder.path().join("t.yaml")).unwrap();
+    fs::write(folder.path().join("t.yaml"), "").unwrap();
     assert_eq!(custseg(folder.path(), &["init", "t.csv"]).code, 2);
     assert_eq!(custseg(folder.path(), &["init", "--force", "t.csv"]).code, 0);
     assert_eq!(custseg(folder.path(), &["init", "nowhere.csv"]).code, 3);
+}
+
+/// A large sorted file begins with the first days of a year, which do not decide.
+#[test]
+fn later_rows_of_a_large_file_decide() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut csv = "customer_id,order_id,order_date,amount,note\n".to_owned();
+    let first = chrono::NaiveDate::from_ymd_opt(2024, 1, 1).unwrap();
+    for row in 0..420_000u64 {
+        let day = first + chrono::Days::new(row / 40_000);
+        let day = if row < 400_000 { day } else { day + chrono::Days::new(70) };
+        let date = day.format("%-m/%-d/%Y");
+        csv += &format!("customer {},order {row},{date},1.50,a note of some length\n", row % 977);
+    }
+    assert!(csv.len() > 17 << 20, "{}", csv.len());
+    fs::write(folder.path().join("t.csv"), csv).unwrap();
+    let outcome = custseg(folder.path(), &["init", "--stdout", "t.csv"]);
+    assert!(outcome.stdout.contains("datetime_formats: [\"%m/%d/%Y\"]"), "{}", outcome.stdout);
 }
