@@ -99,7 +99,8 @@ impl Writer<'_> {
                         "money is in {}: `money: {{ currency, rates }}` converts it",
                         several.join(", ")
                     ));
-                    self.rest.push("  money: { currency: TODO }   # TODO: and `rates`".to_owned());
+                    let line = "  money: { currency: TODO, rates: TODO }   # TODO: a file of exchange rates";
+                    self.rest.push(line.to_owned());
                 }
             }
         }
@@ -121,8 +122,8 @@ impl Writer<'_> {
         ours: &str,
         layout: &Layout,
     ) {
-        if let Some(rule) = layout.returns() {
-            self.clean.push(format!("  - cancellations: {rule}"));
+        if layout.is_complete() {
+            self.clean.extend(layout.clean().iter().map(|step| format!("  - {step}")));
             return;
         }
         let Some(column) = own(ours) else { return };

@@ -16,7 +16,7 @@ struct Known {
     columns: &'static [(&'static str, &'static str)],
     fill: Option<&'static str>,
     filter: Option<&'static str>,
-    returns: Option<&'static str>,
+    clean: &'static [&'static str],
     is_utc: bool,
 }
 
@@ -40,7 +40,7 @@ const KNOWN: [Known; 7] = [
         ],
         fill: Some("{ by: Name, columns: [Email, Financial Status, Created at] }"),
         filter: Some("\"Financial Status\" <> 'voided'"),
-        returns: None,
+        clean: &[],
         is_utc: false,
     },
     Known {
@@ -61,7 +61,7 @@ const KNOWN: [Known; 7] = [
         ],
         fill: None,
         filter: Some("\"Order Status\" IN ('Completed', 'Processing')"),
-        returns: None,
+        clean: &[],
         is_utc: false,
     },
     Known {
@@ -83,7 +83,7 @@ const KNOWN: [Known; 7] = [
         ],
         fill: None,
         filter: Some("Status <> 'Failed'"),
-        returns: None,
+        clean: &[],
         is_utc: true,
     },
     Known {
@@ -97,7 +97,9 @@ const KNOWN: [Known; 7] = [
         ],
         fill: None,
         filter: None,
-        returns: Some("{ when: amount < 0, policy: net }   # guess: refunds are subtracted"),
+        clean: &[
+            "cancellations: { when: amount < 0, policy: net }   # guess: refunds are subtracted",
+        ],
         is_utc: false,
     },
     Known {
@@ -113,7 +115,10 @@ const KNOWN: [Known; 7] = [
         ],
         fill: None,
         filter: None,
-        returns: Some("{ order_id_prefix: C, policy: net }"),
+        clean: &[
+            "cancellations: { order_id_prefix: C, policy: net }",
+            "keep_positive: [quantity, unit_price]",
+        ],
         is_utc: false,
     },
     Known {
@@ -129,7 +134,10 @@ const KNOWN: [Known; 7] = [
         ],
         fill: None,
         filter: None,
-        returns: Some("{ order_id_prefix: C, policy: net }"),
+        clean: &[
+            "cancellations: { order_id_prefix: C, policy: net }",
+            "keep_positive: [quantity, unit_price]",
+        ],
         is_utc: false,
     },
     Known {
@@ -143,7 +151,7 @@ const KNOWN: [Known; 7] = [
         ],
         fill: None,
         filter: None,
-        returns: None,
+        clean: &[],
         is_utc: false,
     },
 ];
@@ -189,8 +197,8 @@ impl Layout {
         self.0?.filter
     }
 
-    pub(super) fn returns(&self) -> Option<&'static str> {
-        self.0?.returns
+    pub(super) fn clean(&self) -> &'static [&'static str] {
+        self.0.map_or(&[], |known| known.clean)
     }
 
     pub(super) fn is_utc(&self) -> bool {

@@ -162,7 +162,7 @@ fn undecided_values_become_questions() {
         assert!(outcome.stdout.contains("TODO"), "{}", outcome.stdout);
         fs::write(folder.path().join("t.yaml"), &outcome.stdout).unwrap();
         let check = custseg(folder.path(), &["check", "t.yaml"]);
-        assert_eq!(check.code, 2, "{}", outcome.stdout);
+        assert!([2, 4].contains(&check.code), "{}", outcome.stdout);
     }
     fs::remove_file(folder.path().join("t.yaml")).unwrap();
     fs::write(folder.path().join("t.yaml"), "").unwrap();
