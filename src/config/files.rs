@@ -162,14 +162,21 @@ pub(super) fn check_duplicates(
     if choice == DuplicateFiles::Read {
         return;
     }
-    let files = sources.iter().flat_map(|s| s.set.files.iter().map(move |file| (s, file)));
-    let mut by_size: BTreeMap<u64, Vec<(&Source, &SourceFile)>> = BTreeMap::new();
+    let sets = sources.iter().flat_map(|source| {
+        // Different tables of a query may be equal.
+        let tables = source.file_sets().into_iter().enumerate();
+        tables.map(move |(table, set)| (source, table, set))
+    });
+    let files = sets.flat_map(|(source, table, set)| {
+        set.files.iter().map(move |file| (source, table, set, file))
+    });
+    let mut by_size: BTreeMap<u64, Vec<(&Source, usize, &FileSet, &SourceFile)>> = BTreeMap::new();
     let mut report = |message: String| {
         let hint = "remove one, or set `ingest.duplicate_files: read`".to_owned();
         validator.report(Kind::Data, "/ingest/transactions", message, Some(hint));
     };
     let (mut paths, mut by_plain_name) = (HashSet::new(), HashMap::new());
-    for (source, file) in files {
+    for (source, table, set, file) in files {
         // The sheets of a workbook are one file.
         if !paths.insert(&file.path) {
             continue;
@@ -179,21 +186,22 @@ pub(super) fn check_duplicates(
             report(format!("`{other}` and `{}` are a file and its compressed copy", file.name));
         }
         let size = fs::metadata(&file.path).map_or(0, |data| data.len());
-        by_size.entry(size).or_default().push((source, file));
+        by_size.entry(size).or_default().push((source, table, set, file));
     }
     for files in by_size.into_values().filter(|files| files.len() > 1) {
         let mut hashes: BTreeMap<String, &SourceFile> = BTreeMap::new();
-        for (source, file) in files {
+        for (source, table, set, file) in files {
             let Some(hash) = content_hash(&file.path) else { continue };
             // Equal files of different folders differ if a key of the folders is mapped.
             let columns = source.columns.mapped();
             let is_mapped = |(key, _): &&(String, Option<String>)| {
-                columns.iter().any(|(_, column)| column == key)
+                let in_query = source.query.as_ref().is_some_and(|query| query.sql.contains(key));
+                in_query || columns.iter().any(|(_, column)| column == key)
             };
             let keys: Vec<_> = file.partitions.iter().filter(is_mapped).collect();
-            let hash = format!("{hash} {keys:?}");
+            let hash = format!("{hash} {table} {keys:?}");
             match hashes.get(&hash) {
-                Some(earlier) if probe::has_rows(file, &source.set) => {
+                Some(earlier) if probe::has_rows(file, set) => {
                     report(format!(
                         "`{}` and `{}` have the same content: each row would count twice",
                         earlier.name, file.name

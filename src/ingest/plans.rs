@@ -12,6 +12,7 @@ use polars::prelude::*;
 
 use super::cell::ROW_COLUMN;
 use super::chunk_source::{ChunkSource, lock};
+use super::predicate::first_line;
 use super::query::{LargestTable, Query};
 use super::{Format, NumberFormat, SourceFile};
 
@@ -121,10 +122,6 @@ fn depth(line: &[u8]) -> usize {
         deepest = deepest.max(depth);
     }
     deepest
-}
-
-fn first_line(error: &PolarsError) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// What a plan reads.

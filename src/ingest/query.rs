@@ -31,7 +31,7 @@ pub(super) struct LargestTable {
 }
 
 impl Query {
-    /// Name of the table of functions that read files. Their files would be no inputs of the run.
+    /// Functions of SQL that read files, which would be no inputs of the run.
     const READERS: [&'static str; 4] = ["read_csv", "read_parquet", "read_ipc", "read_json"];
 
     /// Columns of the result, without reading a row.

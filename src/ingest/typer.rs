@@ -160,18 +160,7 @@ impl Typer<'_> {
     fn function(&self, input: Vec<Expr>, function: FunctionExpr) -> Result<Typed, PredicateError> {
         use FunctionExpr::*;
         let of_numbers = match &function {
-            Abs
-            | Negate
-            | Sign
-            | Pow(_)
-            | Round { .. }
-            | RoundSF { .. }
-            | Truncate { .. }
-            | Floor
-            | Ceil
-            | Log
-            | Log1p
-            | Exp => true,
+            function if is_numeric(function) => true,
             FillNull | MaxHorizontal | MinHorizontal | Boolean(BooleanFunction::IsIn { .. }) => {
                 input.iter().any(|expr| self.is_number(expr))
             }
@@ -241,19 +230,7 @@ impl Typer<'_> {
                     input.iter().any(|expr| self.is_number(expr))
                 }
                 StringExpr(StringFunction::LenBytes | StringFunction::LenChars) => true,
-                Abs
-                | Negate
-                | Sign
-                | Pow(_)
-                | Round { .. }
-                | RoundSF { .. }
-                | Truncate { .. }
-                | Floor
-                | Ceil
-                | Log
-                | Log1p
-                | Exp => true,
-                _ => false,
+                function => is_numeric(function),
             },
             _ => false,
         }
@@ -332,6 +309,25 @@ impl Typer<'_> {
         });
         Typed { value, error: Some(error) }
     }
+}
+
+/// Whether a function makes a number of a number.
+fn is_numeric(function: &FunctionExpr) -> bool {
+    use FunctionExpr::*;
+    matches!(
+        function,
+        Abs | Negate
+            | Sign
+            | Pow(_)
+            | Round { .. }
+            | RoundSF { .. }
+            | Truncate { .. }
+            | Floor
+            | Ceil
+            | Log
+            | Log1p
+            | Exp
+    )
 }
 
 /// A number of SQL as the decimal that it is written as.

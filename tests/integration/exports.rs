@@ -487,3 +487,14 @@ fn matched_returns_need_negative_units() {
     let clean = "[{ cancellations: { when: amount < 0, policy: match } }]";
     one_table(csv, columns, clean).fails(3, "needs negative quantities");
 }
+
+#[test]
+fn copies_of_a_file_in_a_table_of_a_query_are_refused() {
+    let ingest = format!(
+        "  sources:\n    t: {{ paths: [a.csv, b.csv] }}\n  transactions:\n    query: \"SELECT * FROM t\"\n    \
+         {COLUMNS}"
+    );
+    let table = format!("{HEAD}a,1,2024-01-05,1\n");
+    Export::new(&[("a.csv", &table), ("b.csv", &table)], &ingest, "[]")
+        .fails(3, "the same content");
+}
