@@ -17,7 +17,7 @@ test-sklearn: ## Compare published runs with scikit-learn.
 	test -x .venv/bin/python || python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/sklearn/requirements.txt
 	cargo run --release --locked -- -q run pipelines/cdnow.yaml --set publish.to=$(CURDIR)/.venv/out/cdnow
-	test ! -e "$$CUSTSEG_REFERENCE_DATA/online-retail" || cargo run --release --locked -- -q run pipelines/online_retail.yaml \
+	test ! -e "$$CUSTSEG_REFERENCE_DATA/online-retail" || cargo run --release --locked -- -q run pipelines/online_retail_models.yaml \
 		--set publish.to=$(CURDIR)/.venv/out/online_retail \
 		--set "ingest.transactions.paths=[$$(realpath "$$CUSTSEG_REFERENCE_DATA")/online-retail/online_retail.parquet]"
 	.venv/bin/python tests/sklearn/compare.py $$(ls -d .venv/out/cdnow/current .venv/out/online_retail/current 2> /dev/null)
@@ -48,7 +48,7 @@ test-browser: pipeline ## Test the reports of new runs in headless Chromium (mus
 	cargo run --release --locked -- -q run pipelines/cdnow.yaml --set publish.to=$(CURDIR)/.venv/out/months \
 		--set 'rfm.snapshots={every: 3mo, from: 1997-07-01}' --set 'evaluate.validity={horizon: 90d}' --set evaluate.sensitivity=true \
 		--set 'models.groups={features: [recency_days, monetary], kmeans: {k: {sweep: [2, 6]}}}'
-	test ! -e "$$CUSTSEG_REFERENCE_DATA/online-retail" || cargo run --release --locked -- -q run pipelines/online_retail.yaml \
+	test ! -e "$$CUSTSEG_REFERENCE_DATA/online-retail" || cargo run --release --locked -- -q run pipelines/online_retail_models.yaml \
 		--set publish.to=$(CURDIR)/.venv/out/online_retail \
 		--set "ingest.transactions.paths=[$$(realpath "$$CUSTSEG_REFERENCE_DATA")/online-retail/online_retail.parquet]"
 	.venv/bin/python tests/browser/report.py --shots .venv/shots data/output/cdnow/current .venv/out/months/current \

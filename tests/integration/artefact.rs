@@ -139,7 +139,7 @@ fn scores_of_cdnow_equal_the_run() {
 #[ignore = "needs CUSTSEG_REFERENCE_DATA"]
 fn scores_of_online_retail_equal_the_run() {
     let source = reference("online-retail/online_retail.parquet");
-    assert_scores_equal_run("pipelines/online_retail.yaml", &source);
+    assert_scores_equal_run("pipelines/online_retail_models.yaml", &source);
 }
 
 pub fn score_stdin(shop: &Shop, input: &str) -> Outcome {

@@ -64,7 +64,8 @@ fn pipelines_are_looked_for() {
     assert_eq!(outcome.stdout, "shop: ok (1 source file, clean: 4 steps, map: three, models: 0)\n");
     let outcome = custseg(root(), &["check"]);
     assert_eq!(outcome.code, 2);
-    let expected = "which pipeline? pipelines/cdnow.yaml, pipelines/online_retail.yaml";
+    let expected = "which pipeline? pipelines/cdnow.yaml, pipelines/online_retail.yaml, \
+                    pipelines/online_retail_models.yaml";
     assert!(outcome.stderr.contains(expected), "{}", outcome.stderr);
 }
 

@@ -403,7 +403,7 @@ fn shipped_models_exceed_their_baselines() {
     ];
     let outcome = custseg(
         root(),
-        &["-q", "run", "pipelines/online_retail.yaml", "--set", &set[0], "--set", &set[1]],
+        &["-q", "run", "pipelines/online_retail_models.yaml", "--set", &set[0], "--set", &set[1]],
     );
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
     let value =
@@ -446,7 +446,7 @@ fn shipped_models_exceed_their_baselines() {
     assert!((wcss[3] - 4092.42).abs() < 0.005, "{}", wcss[3]);
     let four = ["--set", "models.groups.kmeans.k=4"];
     let args = [
-        &["-q", "run", "pipelines/online_retail.yaml", "--set", &set[0], "--set", &set[1]],
+        &["-q", "run", "pipelines/online_retail_models.yaml", "--set", &set[0], "--set", &set[1]],
         &four[..],
     ]
     .concat();

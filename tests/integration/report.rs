@@ -372,7 +372,7 @@ fn report_of_online_retail_is_small_and_correct() {
     let data = reference("online-retail/online_retail.parquet");
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().join("out");
-    let pipeline = root().join("pipelines/online_retail.yaml");
+    let pipeline = root().join("pipelines/online_retail_models.yaml");
     let paths = format!("ingest.transactions.paths=[{}]", data.canonicalize().unwrap().display());
     let args = [
         "-q",
