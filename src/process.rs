@@ -1,18 +1,17 @@
 //! The process: reads the command line, starts the log, runs one command, and turns an error into
 //! an exit code.
 
-use std::io::{self, Write};
+use std::io::{self, StdoutLock, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command as Process, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use clap::Parser;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::cli::{Cli, Machine};
+use crate::cli::{self, Machine};
 use crate::commands;
 use crate::error::Error;
 use crate::lineage::State;
@@ -30,18 +29,41 @@ static ENDING: AtomicBool = AtomicBool::new(false);
 
 /// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() && cli::asks_for_json_log() => {
+            commands::log::usage_error(&error);
+            return ExitCode::from(2);
+        }
+        Err(error) => error.exit(),
+    };
     if let Err(error) = restart_with_variables(&cli.machine).and_then(|()| handle_signals()) {
         return fail(&error);
     }
-    commands::log::start(&cli.machine);
-    let mut out = io::stdout().lock();
+    commands::log::start(&cli.machine, cli.command.verbosity());
+    let mut out = AfterBar(io::stdout().lock());
     let result = commands::dispatch(&cli.command, &mut out).and_then(|()| Ok(out.flush()?));
+    commands::log::clear();
+    commands::log::stages();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         // A closed pipe (`| head`) is not an error.
         Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
         Err(error) => fail(&error),
+    }
+}
+
+/// Standard output, which removes the progress bar first.
+struct AfterBar(StdoutLock<'static>);
+
+impl Write for AfterBar {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        commands::log::clear();
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

@@ -1,4 +1,4 @@
-//! `custseg check`, `explain` and `plan`: what a pipeline does. They read no row.
+//! `custseg check`, `explain` and `plan`: what a pipeline does.
 
 use std::io::Write;
 use std::path::Path;
@@ -12,25 +12,34 @@ use crate::columns::*;
 use crate::error::Error;
 use crate::orders::{self, OrderFacts};
 use crate::pipeline::Pipeline;
+use crate::report::separate_thousands;
 use crate::rfm;
 use crate::score::Dimension;
-use crate::session::{Session, extra_aggregates, reject_names};
+use crate::session::{Session, extra_aggregates, read_sample, reject_names};
 use crate::spark;
 use crate::tables::TableId;
 
-/// Loading a pipeline checks it. This prints the result, or what its engine does not support.
-pub(super) fn check(p: &Pipeline, out: &mut impl Write) -> Result<(), Error> {
+/// Loading a pipeline checks it. This also reads a sample of about `rows` rows of each file, or
+/// reports what an engine does not support.
+pub(super) fn check(p: Pipeline, rows: u32, out: &mut impl Write) -> Result<(), Error> {
     if p.engine.is_some() {
-        spark::check_supported(p)?;
+        spark::check_supported(&p)?;
     }
     let files = p.ingest.files().count();
     let plural = if files == 1 { "" } else { "s" };
     let steps = p.clean.len();
     let models = p.models.len() + p.clusterings.len();
+    let (name, map) = (p.name.clone(), p.segment.name.clone());
+    // On a cluster, the files may be out of reach.
+    let sampled = if rows == 0 || p.engine.is_some() {
+        String::new()
+    } else {
+        format!(", {} sampled rows", separate_thousands(&read_sample(p, rows)?.to_string()))
+    };
     Ok(writeln!(
         out,
-        "{}: ok ({files} source file{plural}, clean: {steps} steps, map: {}, models: {models})",
-        p.name, p.segment.name
+        "{name}: ok ({files} source file{plural}{sampled}, clean: {steps} steps, map: {map}, models: \
+         {models})"
     )?)
 }
 

@@ -10,7 +10,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::Value;
 use tracing::warn;
 
-use super::log::{self, lock};
+use super::log;
+use super::stages::lock;
 use crate::error::Error;
 use crate::lineage::{self, Parent, Run, State};
 use crate::pipeline::Pipeline;

@@ -1,32 +1,25 @@
-//! The log on standard error: lines for people or for programs, the end of every stage, and the
+//! The log on standard error: lines for people or for programs, the time of each stage, and the
 //! progress of the scan.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Subscriber, info};
-use tracing_subscriber::layer::{Context, SubscriberExt};
-use tracing_subscriber::registry::{LookupSpan, SpanRef};
+use tracing::info;
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
+use super::stages::{self, StageTotal, Stages};
 use crate::cli::{LogFormat, Machine};
 use crate::progress::{Extent, ScanObserver, Silent};
 use crate::session::RunObserver;
-
-/// Names of the spans that are stages.
-const STAGES: [&str; 11] = [
-    "ingest", "clean", "orders", "checks", "rfm", "score", "segment", "model", "evaluate",
-    "artefact", "publish",
-];
 
 /// The stage that reads the source.
 const SCAN: &str = "orders";
@@ -34,13 +27,13 @@ const SCAN: &str = "orders";
 /// Interval of progress lines if there is no terminal.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// The entered stages with the time of entry, innermost last.
-static ENTERED: Mutex<Vec<(&'static str, Instant)>> = Mutex::new(Vec::new());
-
 static BAR: OnceLock<ProgressBar> = OnceLock::new();
 
 /// Whether the log is JSON, so that nothing else may be written to standard error.
 static JSON: OnceLock<bool> = OnceLock::new();
+
+/// Whether the log ends with the time of each stage.
+static SHOWS_STAGES: OnceLock<bool> = OnceLock::new();
 
 static PROGRESS: OnceLock<Arc<Progress>> = OnceLock::new();
 
@@ -99,10 +92,19 @@ pub(super) fn observer() -> Arc<dyn RunObserver> {
     }
 }
 
+/// What a command logs without `-v` and `-q`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verbosity {
+    /// Each stage.
+    Stages,
+    Warnings,
+}
+
 /// Starts the log.
-pub(crate) fn start(machine: &Machine) {
+pub(crate) fn start(machine: &Machine, verbosity: Verbosity) {
     let level = match (machine.quiet, machine.verbose) {
         (true, _) => "error",
+        (false, 0) if verbosity == Verbosity::Warnings => "warn",
         (false, 0) => "custseg=info,warn",
         (false, 1) => "custseg=debug,warn",
         (false, _) => "custseg=trace,info",
@@ -113,16 +115,15 @@ pub(crate) fn start(machine: &Machine) {
     let json = machine.log_format == LogFormat::Json;
     let terminal = io::stderr().is_terminal();
     JSON.get_or_init(|| json);
-    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let span_events =
-        if machine.verbose > 0 { fmt::format::FmtSpan::CLOSE } else { fmt::format::FmtSpan::NONE };
     let lines = fmt::layer().with_writer(AboveBar::default);
     let lines = if json {
         lines.json().boxed()
     } else {
-        lines.with_ansi(colour).with_target(false).with_span_events(span_events).compact().boxed()
+        let lines = lines.with_ansi(has_colours()).with_target(false).compact();
+        if terminal { lines.without_time().boxed() } else { lines.with_timer(Seconds).boxed() }
     };
-    tracing_subscriber::registry().with(filter).with(lines).with(Stages { logged: json }).init();
+    SHOWS_STAGES.get_or_init(|| json || machine.verbose > 0);
+    tracing_subscriber::registry().with(filter).with(lines).with(Stages).init();
     if !machine.quiet {
         let progress = PROGRESS.get_or_init(Arc::default).clone();
         let bar = (terminal && !json).then(|| BAR.get_or_init(new_bar));
@@ -135,6 +136,28 @@ pub(crate) fn is_json() -> bool {
     JSON.get().copied().unwrap_or(false)
 }
 
+/// Whether standard error is a terminal that shows colours.
+fn has_colours() -> bool {
+    let is_refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    io::stderr().is_terminal() && !is_refused
+}
+
+/// The time of log lines, in UTC.
+struct Seconds;
+
+impl FormatTime for Seconds {
+    fn format_time(&self, line: &mut fmt::format::Writer<'_>) -> std::fmt::Result {
+        let now = DateTime::<Utc>::from(SystemTime::now());
+        write!(line, "{}", now.to_rfc3339_opts(SecondsFormat::Secs, true))
+    }
+}
+
+/// Writes an error of the command line that clap reports.
+pub(crate) fn usage_error(error: &clap::Error) {
+    JSON.get_or_init(|| true);
+    failure(error.to_string().trim_end(), 2);
+}
+
 /// Writes the error that ends the program: as it is for people, as a line of the log for programs.
 pub(crate) fn failure(message: &str, exit_code: u8) {
     clear();
@@ -143,7 +166,33 @@ pub(crate) fn failure(message: &str, exit_code: u8) {
         let fields = json!({ "message": message, "exit_code": exit_code });
         write_line("ERROR", &fields);
     } else {
-        write(&format!("{message}\n"));
+        let colour = has_colours();
+        for line in message.lines() {
+            match line.strip_prefix("error") {
+                Some(rest) if colour => write(&format!("\x1b[1;31merror\x1b[0m{rest}\n")),
+                _ => write(&format!("{line}\n")),
+            }
+        }
+    }
+}
+
+/// Logs what each stage took, once, if the log has that.
+pub(crate) fn stages() {
+    if !SHOWS_STAGES.get().copied().unwrap_or(false) {
+        return;
+    }
+    for StageTotal { name, took, rows } in stages::take_done() {
+        let seconds = (took.as_secs_f64() * 1000.0).round() / 1000.0;
+        if is_json() {
+            let mut fields = json!({ "message": "stage done", "stage": name, "seconds": seconds });
+            if let Some(rows) = rows {
+                fields["rows"] = json!(rows);
+            }
+            write_line("INFO", &fields);
+        } else {
+            let rows = rows.map_or(String::new(), |rows| format!(", {rows} rows"));
+            write(&format!("{name:9} {seconds:.3} s{rows}\n"));
+        }
     }
 }
 
@@ -166,89 +215,6 @@ pub(crate) fn clear() {
     }
 }
 
-/// Tracks the entered stages, and logs a line at the end of each if `logged`.
-struct Stages {
-    logged: bool,
-}
-
-/// Data of a stage's span.
-struct StageData {
-    started: Instant,
-    rows: Option<u64>,
-}
-
-/// Stores the field `rows` of a span or an event.
-impl Visit for StageData {
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        if field.name() == "rows" {
-            self.rows = Some(value);
-        }
-    }
-
-    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
-}
-
-/// Updates the data of a span if it is a stage.
-fn update<'a, S: LookupSpan<'a>>(
-    span: Option<SpanRef<'a, S>>,
-    update: impl FnOnce(&mut StageData),
-) {
-    if let Some(span) = span {
-        span.extensions_mut().get_mut::<StageData>().map(update);
-    }
-}
-
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Stages {
-    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        if let Some(span) = context.span(id).filter(|span| STAGES.contains(&span.name())) {
-            let mut data = StageData { started: Instant::now(), rows: None };
-            attributes.record(&mut data);
-            span.extensions_mut().insert(data);
-        }
-    }
-
-    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        update(context.span(id), |data| values.record(data));
-    }
-
-    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        update(context.event_span(event), |data| event.record(data));
-    }
-
-    fn on_enter(&self, id: &Id, context: Context<'_, S>) {
-        if let Some(span) = context.span(id).filter(|span| STAGES.contains(&span.name())) {
-            lock(&ENTERED).push((span.name(), Instant::now()));
-        }
-    }
-
-    fn on_exit(&self, id: &Id, context: Context<'_, S>) {
-        if context.span(id).is_some_and(|span| STAGES.contains(&span.name())) {
-            lock(&ENTERED).pop();
-        }
-    }
-
-    fn on_close(&self, id: Id, context: Context<'_, S>) {
-        if !self.logged {
-            return;
-        }
-        let Some(span) = context.span(&id) else { return };
-        let extensions = span.extensions();
-        let Some(data) = extensions.get::<StageData>() else { return };
-        let seconds = (data.started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-        let mut fields =
-            json!({ "message": "stage done", "stage": span.name(), "seconds": seconds });
-        if let Some(rows) = data.rows {
-            fields["rows"] = json!(rows);
-        }
-        write_line("INFO", &fields);
-    }
-}
-
-/// Locks a mutex, even if a thread has panicked while it held the lock.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 fn new_bar() -> ProgressBar {
     ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr())
         .with_style(ProgressStyle::default_spinner())
@@ -259,14 +225,14 @@ fn show(progress: &Progress, bar: Option<&ProgressBar>) {
     let mut last_line = Instant::now();
     loop {
         thread::sleep(Duration::from_millis(100));
-        let Some((stage, since)) = lock(&ENTERED).last().copied() else { continue };
+        let Some((stage, since)) = stages::entered() else { continue };
         let (rows, share) = progress.so_far();
         let elapsed = since.elapsed();
         if let Some(bar) = bar {
             // A short stage needs no bar.
             if elapsed.as_secs_f64() > 0.3 && !bar.is_finished() {
                 let rows = if stage == SCAN { rows } else { 0 };
-                draw(bar, stage, (rows, share), elapsed.as_secs_f64());
+                draw(bar, &stage, (rows, share), elapsed.as_secs_f64());
             }
         } else if last_line.elapsed() >= INTERVAL && elapsed >= INTERVAL {
             last_line = Instant::now();
@@ -281,7 +247,7 @@ fn show(progress: &Progress, bar: Option<&ProgressBar>) {
     }
 }
 
-fn draw(bar: &ProgressBar, stage: &'static str, (rows, share): (u64, Option<f64>), seconds: f64) {
+fn draw(bar: &ProgressBar, stage: &str, (rows, share): (u64, Option<f64>), seconds: f64) {
     let speed =
         format!("{:.1} M rows, {:.1} M rows/s", rows as f64 / 1e6, rows as f64 / 1e6 / seconds);
     let (template, message) = match (rows, share) {
@@ -290,7 +256,7 @@ fn draw(bar: &ProgressBar, stage: &'static str, (rows, share): (u64, Option<f64>
         (_, None) => ("{prefix:9} {spinner} {msg}", speed),
     };
     bar.set_message(message);
-    bar.set_prefix(stage);
+    bar.set_prefix(stage.to_owned());
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }

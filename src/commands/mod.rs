@@ -29,6 +29,7 @@ mod run;
 mod runs;
 mod score;
 mod simulate;
+mod stages;
 mod stdio;
 mod summary;
 mod table;
@@ -79,7 +80,7 @@ pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Er
         }
         Command::Completions { shell } => manual::completions(*shell, out),
         Command::Man { dir } => manual::pages(dir),
-        Command::Check(load) => explain::check(&load_pipeline(load, None)?, out),
+        Command::Check { load, rows } => explain::check(load_pipeline(load, None)?, *rows, out),
         Command::Explain(load) => explain::explain(&load_pipeline(load, None)?, out),
         Command::Plan { load, engine: PlannedFor::Spark, format: PlanFormat::Sql, to } => {
             explain::plan(&load_pipeline(load, None)?, to.as_deref(), out)

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use polars::prelude::*;
 
 use super::log;
-use super::table::{draw, plain};
+use super::table::{draw, fit, plain, terminal_width};
 use crate::cli::Stage;
 use crate::columns::{CUSTOMER_ID, DAY, ORDER_ID, REASON};
 use crate::error::Error;
@@ -39,7 +39,15 @@ pub(super) fn peek(
         let head = frame.head(Some(rows));
         let names = head.get_column_names_owned();
         let columns: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
-        writeln!(out, "{}", draw(&head, &columns, plain).map_err(Error::engine("peek"))?)?;
+        let last_first: Vec<&str> = columns.iter().skip(1).rev().copied().collect();
+        let width = terminal_width(std::io::stdout());
+        let (shown, left_out) =
+            fit(&head, &columns, &last_first, width, plain).map_err(Error::engine("peek"))?;
+        writeln!(out, "{}", draw(&head, &shown, plain).map_err(Error::engine("peek"))?)?;
+        if !left_out.is_empty() {
+            let names: Vec<&str> = left_out.into_iter().rev().collect();
+            writeln!(out, "not shown, for want of width: {}", names.join(", "))?;
+        }
     }
     Ok(())
 }

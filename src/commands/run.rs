@@ -13,7 +13,7 @@ use crate::cli::RunArgs;
 use crate::error::Error;
 use crate::lineage::State;
 use crate::pipeline::Pipeline;
-use crate::publish::OnFailedGate;
+use crate::publish::{OnFailedGate, Replaceable};
 use crate::session::{self, Outcome, RunOptions};
 use crate::spark;
 
@@ -38,14 +38,16 @@ fn compute(
     out: &mut impl Write,
 ) -> Result<(), Error> {
     let started = Instant::now();
+    let replaceable = Replaceable { other_pipeline: arguments.force, later: arguments.allow_older };
     let outcome = match &p.engine {
         None => {
             let on_failed_gate =
                 if arguments.publish_anyway { OnFailedGate::Publish } else { OnFailedGate::Keep };
-            let options = RunOptions { on_failed_gate, incremental: arguments.only_new };
+            let options =
+                RunOptions { on_failed_gate, incremental: arguments.only_new, replaceable };
             session::run(p, options, reporter.clone())?
         }
-        Some(cluster) => spark::run(p, cluster)?,
+        Some(cluster) => spark::run(p, cluster, replaceable)?,
     };
     let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
     let (manifest, measured) = match &outcome {

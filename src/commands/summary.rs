@@ -6,7 +6,7 @@ use std::io::Write;
 use polars::prelude::*;
 use tracing::enabled;
 
-use super::table::{draw, plain};
+use super::table::{draw, fit, plain, terminal_width};
 use crate::checks;
 use crate::columns::*;
 use crate::error::Error;
@@ -50,10 +50,14 @@ fn describe_tables(p: &Pipeline, tables: &Tables, manifest: &Manifest) -> Polars
     const LEDGER: [&str; 7] =
         [STEP, REASON, ROWS, ROWS_LEFT, CUSTOMERS_LEFT, ORDERS_LEFT, MONEY_LEFT];
     const PROFILE: [&str; 6] = [SEGMENT, CUSTOMERS, SHARE, ORDERS, MONEY, MONEY_SHARE];
+    let width = terminal_width(std::io::stderr());
     let mut text = String::new();
     if let Some(ledger) = tables.get(TableId::Ledger) {
-        let currency = p.ingest.money.currency.as_deref().unwrap_or("units of no named currency");
-        text += &format!("\nledger, money in {currency}\n{}\n", draw(ledger, &LEDGER, cell)?);
+        let currency = p.ingest.money.currency.as_ref();
+        let unit = currency.map_or(String::new(), |currency| format!(", money in {currency}"));
+        let dispensable = [ORDERS_LEFT, CUSTOMERS_LEFT, STEP, MONEY_LEFT];
+        let (columns, _) = fit(ledger, &LEDGER, &dispensable, width, cell)?;
+        text += &format!("\nledger{unit}\n{}\n", draw(ledger, &columns, cell)?);
     }
     if let Some(returns) = tables.get(TableId::Returns) {
         text += &describe_returns(returns)?;
@@ -71,7 +75,8 @@ fn describe_tables(p: &Pipeline, tables: &Tables, manifest: &Manifest) -> Polars
         };
         let is_newest = col(SNAPSHOT).cast(DataType::String).eq(lit(newest.as_str()));
         let profile = profile.clone().lazy().filter(is_newest).collect()?;
-        let table = draw(&profile, &PROFILE, cell)?;
+        let (columns, _) = fit(&profile, &PROFILE, &[ORDERS, SHARE, MONEY], width, cell)?;
+        let table = draw(&profile, &columns, cell)?;
         text += &format!("\nsegments at {newest}{of} ({})\n{table}\n", p.segment.name);
     }
     Ok(text)

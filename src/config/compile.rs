@@ -37,7 +37,7 @@ pub(super) fn compile(
     diagnostics: &mut Diagnostics,
 ) -> Option<Pipeline> {
     let (map, map_json) =
-        map::map(&spec.segment, score::bins(&spec.score), document, diagnostics).unzip();
+        map::map(&spec.segment.section(), score::bins(&spec.score), document, diagnostics).unzip();
     let mut validator = Validator::new(document, diagnostics);
     let original = spec;
     let summary = summary::as_transactions(spec, &mut validator);
@@ -45,7 +45,7 @@ pub(super) fn compile(
     let nulls = NullValues::new(&spec.ingest.null_values);
     let ids = IdFormat { nulls, case: spec.ingest.customer_id_case };
     let publishes_here = document.publishes && !is_remote(&spec.publish.to);
-    let output = publishes_here.then(|| spec.publish.to.clone().into());
+    let output = publishes_here.then(|| document.base("/publish/to").join(&spec.publish.to));
     validator.sources = SourceRules { ids: ids.clone(), output };
     let timezone = timezone(&spec.ingest.timezone, &mut validator);
     let mut sources = source::sources(&spec.ingest, &mut validator);
@@ -103,6 +103,7 @@ pub(super) fn compile(
         filter_columns.flat_map(|filter| filter.source_columns.iter().cloned()).collect();
     let check_columns = checks.iter().flat_map(|check| &check.source_columns);
     let ingest = IngestParams {
+        sample: None,
         unread: [PRODUCT_ID, CATEGORY].into_iter().filter(|column| !is_read(column)).collect(),
         sources: sources?,
         customers: match customers {
@@ -128,7 +129,7 @@ pub(super) fn compile(
         rfm: rfm?,
         score,
         segment: map?,
-        why: spec.segment.why,
+        why: spec.segment.section().why,
         models,
         clusterings,
         sensitivity: spec.evaluate.sensitivity,
@@ -229,7 +230,7 @@ fn destination(to: &str, validator: &mut Validator<'_>) -> Option<Arc<dyn Destin
         return validator.fail_with_hint(POINTER, message, SCHEMES);
     }
     if !is_remote(to) {
-        return Some(Arc::new(LocalFolder::new(validator.document.base.join(to))));
+        return Some(Arc::new(LocalFolder::new(validator.document.base(POINTER).join(to))));
     }
     let location = match ObjectLocation::parse(to) {
         Ok(location) if !location.is_web() => location,

@@ -6,7 +6,9 @@ use super::ingest_spec::{ColumnsSpec, TransactionSources};
 use super::model_spec::{ModelSpec, OtherTargetSpec, TargetSpec};
 use super::score_spec::CutPointsSpec;
 use super::shape::without_nulls;
-use super::spec::{EvaluateSpec, PipelineSpec, PublishSpec, SnapshotsSpec};
+use super::spec::{
+    EvaluateSpec, PipelineSpec, PublishSpec, SegmentOption, SegmentSpec, SnapshotsSpec,
+};
 use super::{Document, variables};
 use crate::artefact;
 use crate::pipeline::PortablePipeline;
@@ -34,13 +36,21 @@ pub(super) fn portable(spec: &PipelineSpec, map: Json, document: &Document) -> P
     let mut files = Vec::new();
     if let Some(path) = &mut portable.ingest.money.rates {
         let name = artefact::RATES.to_owned();
-        files.push((name.clone(), std::mem::replace(path, name)));
+        let path = std::mem::replace(path, name.clone());
+        files.push((name, document.base("/ingest/money/rates").join(path)));
     }
-    files.extend(portable.models.iter_mut().filter_map(|(name, model)| rename_labels(name, model)));
+    let labels = portable.models.iter_mut().filter_map(|(name, model)| {
+        let base = document.base(&format!("/models/{name}/target/labels"));
+        rename_labels(name, model).map(|(name, path)| (name, base.join(path)))
+    });
+    files.extend(labels);
     portable.checks.clear();
     portable.rfm.snapshots = SnapshotsSpec::default();
     portable.score.cut_points = CutPointsSpec::default();
-    portable.segment.map = artefact::MAP.to_owned();
+    portable.segment = SegmentOption::Section(SegmentSpec {
+        map: artefact::MAP.to_owned(),
+        ..portable.segment.section()
+    });
     portable.evaluate = EvaluateSpec::default();
     portable.engine = Default::default();
     portable.publish = PublishSpec { to: ".".to_owned(), ..PublishSpec::default() };
@@ -48,11 +58,7 @@ pub(super) fn portable(spec: &PipelineSpec, map: Json, document: &Document) -> P
     let mut loadable = [json!(portable), map].map(without_nulls);
     loadable.iter_mut().for_each(escape_variables);
     let [pipeline, map] = loadable;
-    PortablePipeline {
-        pipeline,
-        map,
-        files: files.into_iter().map(|(name, path)| (name, document.base.join(path))).collect(),
-    }
+    PortablePipeline { pipeline, map, files }
 }
 
 /// Replaces the path of a model's label file by its name in an artefact. Returns the name and the
@@ -98,7 +104,7 @@ pub(super) fn definition_json(
         "rfm": without_nulls(json!(spec.rfm)),
         "score": without_nulls(json!(spec.score)),
         "segment": map,
-        "why": spec.segment.why,
+        "why": spec.segment.section().why,
         "models": without_nulls(json!(models)),
         "evaluate": without_nulls(json!(spec.evaluate)),
         "rejects": spec.publish.rejects,

@@ -48,7 +48,7 @@ impl Paths<'_> {
         for (i, pattern) in self.patterns.iter().enumerate() {
             let pointer = format!("{at}/paths/{i}");
             self.check_output(pattern, &pointer, validator);
-            let files = discover::files(pattern, &validator.document.base, self.format);
+            let files = discover::files(pattern, validator.document.base(&pointer), self.format);
             let mut report = |kind: Kind, message: String| {
                 is_valid = false;
                 validator.report(kind, &pointer, message, None);
@@ -99,10 +99,9 @@ impl Paths<'_> {
     /// Reports results that would be published into a source: the next run would read them.
     fn check_output(&self, pattern: &str, pointer: &str, validator: &mut Validator<'_>) {
         let Some(output) = validator.sources.output.clone() else { return };
-        let base = &validator.document.base;
-        let source = base.join(pattern);
+        let source = validator.document.base(pointer).join(pattern);
         let reads_output = if source.is_dir() {
-            normal(&base.join(&output)).starts_with(normal(&source))
+            normal(&output).starts_with(normal(&source))
         } else {
             // Names of published files, at each depth.
             let published = [
@@ -114,7 +113,7 @@ impl Paths<'_> {
                 glob::MatchOptions { require_literal_separator: true, ..Default::default() };
             let pattern = glob::Pattern::new(&normal(&source).to_string_lossy());
             pattern.is_ok_and(|pattern| {
-                let paths = published.iter().map(|name| normal(&base.join(&output).join(name)));
+                let paths = published.iter().map(|name| normal(&output.join(name)));
                 paths.into_iter().any(|path| pattern.matches_path_with(&path, options))
             })
         };

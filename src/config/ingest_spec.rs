@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::files_spec::{CsvSpec, FillSpec, TableSpec, WorkbookSpec};
 use crate::columns::*;
@@ -270,12 +270,18 @@ pub struct MoneySpec {
     /// Unit of the sources' prices and amounts: `major` (default, such as euros) or `minor` (such as
     /// cents).
     pub unit: MoneyUnit,
-    /// ISO code of the reporting currency, such as `GBP`.
+    /// ISO code of the reporting currency, such as `GBP`, in any case.
+    #[serde(deserialize_with = "upper_case")]
     pub currency: Option<String>,
     /// Exchange rates: a CSV file, relative to this file, with the columns `date` (2011-12-10),
     /// `currency` and `rate`. A rate is the value of one unit in `money.currency`, valid from its
     /// date until the next rate. Lines before the first rate of their currency are rejected.
     pub rates: Option<String>,
+}
+
+fn upper_case<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let code = Option::<String>::deserialize(deserializer)?;
+    Ok(code.map(|code| code.to_uppercase()))
 }
 
 impl Default for MoneySpec {

@@ -33,7 +33,7 @@ pub(super) fn map(
     diagnostics: &mut Diagnostics,
 ) -> Option<(SegmentMap, Json)> {
     const POINTER: &str = "/segment/map";
-    let path = document.base.join(&spec.map);
+    let path = document.base(POINTER).join(&spec.map);
     let shipped = SHIPPED.iter().find(|(name, _)| *name == spec.map);
     let mut map_document = match shipped {
         _ if path.is_file() => read(&path, diagnostics)?,
@@ -53,7 +53,11 @@ pub(super) fn map(
     if map_spec.bins != bins && !map_document.invalid.iter().any(|pointer| pointer == "/bins") {
         let message =
             format!("`{}` has {} bins, but `score.bins` is {bins}", spec.map, map_spec.bins);
-        let hint = format!("set `score: {{ bins: {} }}`", map_spec.bins);
+        let compat = match shipped {
+            Some((name @ ("klaviyo" | "pymc_marketing"), _)) => format!("compat: {name}"),
+            _ => format!("bins: {}", map_spec.bins),
+        };
+        let hint = format!("set `score: {{ {compat} }}`");
         return Validator::new(document, diagnostics).fail_with_hint(POINTER, message, hint);
     }
     let mut validator = Validator::new(&map_document, diagnostics);
@@ -65,8 +69,10 @@ pub(super) fn map(
 /// The map of a map file or of a pipeline that names one. It may leave codes uncovered.
 pub(super) fn load(path: &Path, diagnostics: &mut Diagnostics) -> Option<SegmentMap> {
     let mut document = read(path, diagnostics)?;
-    if let Some(map) = document.tree.to_json().pointer("/segment/map").and_then(Json::as_str) {
-        let path = document.base.join(map);
+    let pipeline = document.tree.to_json();
+    let map = pipeline.pointer("/segment/map").or(pipeline.pointer("/segment"));
+    if let Some(map) = map.and_then(Json::as_str) {
+        let path = document.base("/segment/map").join(map);
         document = match SHIPPED.iter().find(|(name, _)| *name == map && !path.is_file()) {
             Some((name, text)) => parse(Path::new(name), text, diagnostics)?,
             None => read(&path, diagnostics)?,

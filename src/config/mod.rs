@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
+use crate::ingest::Format;
 use crate::pipeline::Pipeline;
 use crate::segment::SegmentMap;
 
@@ -80,11 +81,22 @@ pub(crate) struct Document {
     tree: Node,
     /// JSON pointers of values that violate the schema and were left out.
     invalid: Vec<String>,
-    /// Folder that relative paths start from.
-    base: PathBuf,
+    /// The YAML's own source text. Others are arguments.
+    source: usize,
+    /// Folder of the YAML.
+    folder: PathBuf,
     source_files: SourceFiles,
     /// Whether the pipeline may publish. Customers are scored without that.
     publishes: bool,
+}
+
+impl Document {
+    /// Folder that a relative path at a JSON pointer starts from: that of the YAML, or the working
+    /// directory if the path is an argument.
+    fn base(&self, pointer: &str) -> &Path {
+        let is_own = self.tree.value_span(pointer).source == self.source;
+        if is_own { &self.folder } else { Path::new("") }
+    }
 }
 
 /// Loads a pipeline. Reads the YAML and the headers and footers of its sources, but no rows.
@@ -122,6 +134,12 @@ fn load_into(request: &Request, diagnostics: &mut Diagnostics) -> Option<Pipelin
 
 fn read(path: &Path, diagnostics: &mut Diagnostics) -> Option<Document> {
     let name = path.display();
+    if Format::from_name(&name.to_string()).is_ok() {
+        let message = format!("`{name}` has data, and is no pipeline");
+        let hint = Some(format!("`custseg init {name}` writes a pipeline for it"));
+        diagnostics.list.push(Diagnostic { kind: Kind::Config, span: None, message, hint });
+        return None;
+    }
     let (kind, message) = match fs::read(path).map(String::from_utf8) {
         Ok(Ok(text)) => return parse(path, &text, diagnostics),
         Ok(Err(error)) => {
@@ -140,11 +158,12 @@ fn parse(path: &Path, text: &str, diagnostics: &mut Diagnostics) -> Option<Docum
     let parsed = tree::parse(text, source);
     let mut tree = parsed.map_err(|diagnostic| diagnostics.list.push(diagnostic)).ok()?;
     variables::expand(&mut tree, &|name| std::env::var(name).ok(), diagnostics);
-    let base = path.parent().unwrap_or(Path::new("")).to_owned();
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     Some(Document {
         tree,
         invalid: Vec::new(),
-        base,
+        source,
+        folder,
         source_files: SourceFiles::Read,
         publishes: true,
     })

@@ -10,11 +10,10 @@ use crate::model::{Balance, Calibration, K, Metric, Missing, Scaling, Weights};
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelSpec {
-    /// What a KNN predicts: `segment` (default, the segment at the same snapshot); `{ segment_in:
-    /// 90d }`, the segment 90 days later (`inactive` if the customer then has no line within
-    /// `rfm.window`); `{ buys_in: 90d }`, a purchase within 90 days; `{ labels: file.csv }`, labels
-    /// from a file, which may cover only some customers; or `{ clusters: name }`, the clusters of a
-    /// clustering.
+    /// What a KNN predicts. `segment` (default): the segment at the same snapshot. `{ segment_in:
+    /// 90d }`: the segment 90 days later, `inactive` without a line within `rfm.window`.
+    /// `{ buys_in: 90d }`: a purchase within 90 days. `{ labels: file.csv }`: labels from a file,
+    /// which may cover only some customers. `{ clusters: name }`: the clusters of a clustering.
     pub target: Option<TargetSpec>,
     /// Columns of the segments to use as features, by name or with their encoding.
     #[serde(default = "rfm_features")]

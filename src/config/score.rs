@@ -106,7 +106,7 @@ fn cut_point_source(
         validator.report_with_hint(POINTER, format!("`{frozen}` is not a date"), HINT);
         return CutPointSource::Refit;
     }
-    match read_cut_points(&validator.document.base.join(frozen), definition) {
+    match read_cut_points(&validator.document.base(POINTER).join(frozen), definition) {
         Ok(cut_points) => CutPointSource::Given(cut_points),
         Err(error) => {
             let kind = match error {

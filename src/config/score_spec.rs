@@ -38,10 +38,9 @@ pub struct ScoreSpec {
     pub monetary: Option<DimensionSpec>,
     /// Weights of the three scores. If set, the column `rfm_score` is their weighted mean.
     pub weights: Option<WeightsSpec>,
-    /// Source of the cut points: `refit` (default, computed at each snapshot); `{ frozen:
-    /// 2011-09-10 }`, computed from the customers at that date; or `{ frozen: path }`, taken from
-    /// an earlier run, by the folder of the run or of its artefact (`model`), relative to this
-    /// file.
+    /// Source of the cut points. `refit` (default): computed at each snapshot. `{ frozen:
+    /// 2011-09-10 }`: computed from the customers at that date. `{ frozen: path }`: taken from an
+    /// earlier run, by the folder of the run or of its artefact (`model`).
     pub cut_points: CutPointsSpec,
 }
 

@@ -5,7 +5,7 @@ use jsonschema::{ValidationError, Validator};
 use schemars::JsonSchema;
 use serde_json::Value as Json;
 
-use super::diagnostics::{Diagnostic, Kind, Span, hint};
+use super::diagnostics::{Diagnostic, Kind, Span, hint, nearest};
 use super::reference;
 use super::tree::{Node, Origin, escape_segment, pointer_segments};
 
@@ -15,6 +15,8 @@ pub struct SchemaViolation {
     pub diagnostic: Option<Diagnostic>,
     /// JSON pointer of the value to leave out so that the rest can be read.
     pub pointer: String,
+    /// For an unknown key, the pointer of the key that it probably means.
+    means: Option<String>,
 }
 
 /// The JSON Schema of a `T`, from its doc comments, for editors. When a pipeline is loaded,
@@ -90,7 +92,14 @@ pub fn violations<T: JsonSchema>(tree: &Node) -> Vec<SchemaViolation> {
     let schema = retain(schemars::schema_for!(T).to_value(), |key, _| key != "allOf");
     let validator = Validator::new(&schema).expect("a spec type has a valid schema");
     let json = tree.to_json();
-    validator.iter_errors(&json).flat_map(|error| describe(&error, tree, &schema)).collect()
+    let errors = validator.iter_errors(&json);
+    let mut violations: Vec<_> = errors.flat_map(|error| describe(&error, tree, &schema)).collect();
+    // A misspelt key is one mistake: the key that it means is not reported as missing.
+    let meant: Vec<String> = violations.iter().filter_map(|v| v.means.clone()).collect();
+    for violation in violations.iter_mut().filter(|v| meant.contains(&v.pointer)) {
+        violation.diagnostic = None;
+    }
+    violations
 }
 
 fn describe(error: &ValidationError<'_>, tree: &Node, schema: &Json) -> Vec<SchemaViolation> {
@@ -105,7 +114,7 @@ fn describe(error: &ValidationError<'_>, tree: &Node, schema: &Json) -> Vec<Sche
     let violation = |pointer: String, span: Span, message: String, hint: Option<String>| {
         let diagnostic = Diagnostic { kind: Kind::Config, span: Some(span), message, hint };
         let diagnostic = (origin != Origin::Missing).then_some(diagnostic);
-        SchemaViolation { diagnostic, pointer }
+        SchemaViolation { diagnostic, pointer, means: None }
     };
     let (message, hint) = match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => {
@@ -113,8 +122,12 @@ fn describe(error: &ValidationError<'_>, tree: &Node, schema: &Json) -> Vec<Sche
             let unknown_key = |key: &String| {
                 let pointer = format!("{at}/{}", escape_segment(key));
                 let span = tree.key_span(&pointer);
-                let hint = hint(key, valid.iter().map(String::as_str));
-                violation(pointer, span, format!("unknown key `{key}`"), Some(hint))
+                let names = valid.iter().map(String::as_str);
+                let means = nearest(key, names.clone());
+                let means = means.map(|name| format!("{at}/{}", escape_segment(name)));
+                let message = format!("unknown key `{key}`");
+                let hint = Some(hint(key, names));
+                SchemaViolation { means, ..violation(pointer, span, message, hint) }
             };
             return unexpected.iter().map(unknown_key).collect();
         }

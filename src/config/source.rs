@@ -271,7 +271,7 @@ pub(super) fn rates(spec: &IngestSpec, validator: &mut Validator<'_>) -> Option<
         let message = "`rates` requires `currency` in `ingest.transactions.columns`";
         return validator.fail(POINTER, message);
     }
-    let full = validator.document.base.join(path);
+    let full = validator.document.base(POINTER).join(path);
     if !full.is_file() {
         let message = format!("exchange rates not found: `{}`", full.display());
         validator.report(Kind::Input, POINTER, message, None);

@@ -42,7 +42,7 @@ pub struct PipelineSpec {
     /// How values become scores from 1 (worst) to n (best).
     pub score: ScoreSpec,
     /// How scores become named segments.
-    pub segment: SegmentSpec,
+    pub segment: SegmentOption,
     /// KNN and K-Means models by name. The name (letters, digits, `_`) prefixes the model's
     /// columns.
     #[schemars(extend("allOf" = [{ "propertyNames": { "pattern": "^[A-Za-z0-9_]+$" } }]))]
@@ -75,10 +75,9 @@ pub struct RfmSpec {
     /// Customers without a line in the window are not in the snapshot.
     #[schemars(regex(pattern = "^(all|[1-9][0-9]{0,4}d)$"))]
     pub window: String,
-    /// Additional columns of the segments: `tenure_days` (days since the first line),
-    /// `mean_gap_days` and `gap_days_std` (mean and sample standard deviation of the days between
-    /// purchase days), `average_order_value`, `n_products` (distinct products bought; requires
-    /// `window: all`).
+    /// Additional columns of the segments. `tenure_days`: days since the first line.
+    /// `mean_gap_days` and `gap_days_std`: mean and sample standard deviation of the days between
+    /// purchase days. `n_products`: distinct products bought; requires `window: all`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<Feature>,
     /// Additional columns with the share of recent activity in a longer period. For example,
@@ -172,6 +171,30 @@ impl Default for SnapshotsSpec {
     }
 }
 
+/// A segment map by its name, or a section.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum SegmentOption {
+    /// As `map`.
+    Name(String),
+    Section(SegmentSpec),
+}
+
+impl Default for SegmentOption {
+    fn default() -> Self {
+        Self::Section(SegmentSpec::default())
+    }
+}
+
+impl SegmentOption {
+    pub fn section(&self) -> SegmentSpec {
+        match self {
+            Self::Name(map) => SegmentSpec { map: map.clone(), why: false },
+            Self::Section(section) => section.clone(),
+        }
+    }
+}
+
 /// How scores become named segments.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -180,9 +203,9 @@ pub struct SegmentSpec {
     /// Path of the segment map, relative to this file, or the name of a shipped map: `default`,
     /// `dbt_rf`, `klaviyo`, `putler`, `pymc_marketing`, `r_rfm`.
     pub map: String,
-    /// Add columns that explain each customer's segment: `rule` (number of the matching rule), and
-    /// for each dimension the change of its value that gives the next better score
-    /// (`frequency_to_next`) and the segment of that score (`frequency_next_segment`).
+    /// Add columns that explain each customer's segment. `rule` is the number of the matching rule.
+    /// `frequency_to_next` is the change that gives the next better score, and
+    /// `frequency_next_segment` the segment of that score. Other dimensions have the same.
     pub why: bool,
 }
 
@@ -236,9 +259,9 @@ pub struct PublishSpec {
     /// run. Or an object store URL (`s3://bucket/folder`, `gs://`, `az://`), in which
     /// `manifest.json` names the newest complete run and is written last.
     pub to: String,
-    /// What `rejects.parquet` contains for a rejected row besides step, reason, file, row and the
-    /// text of an unparsable cell: nothing more (`reasons`, default), the mapped columns
-    /// (`mapped`), or every source column as `raw_<name>` (`raw`).
+    /// Columns of a rejected row in `rejects.parquet`. `reasons` (default): step, reason, file, row
+    /// and the text of an unparsable cell. `mapped`: also the mapped columns. `raw`: also every
+    /// source column as `raw_<name>`.
     pub rejects: RejectColumns,
     /// Number of runs to keep, including the current one. Publishing deletes older runs. Default:
     /// keep all runs. The minimum is 2, so that readers can finish reading the previous run.

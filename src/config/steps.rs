@@ -81,6 +81,9 @@ pub(super) fn predicate(
                 "write dates as DATE '2011-12-10'; columns of the source are text: CAST(x AS DOUBLE)"
                     .to_owned(),
             ),
+            PredicateError::Syntax(_) => names.unquoted(sql).map(|name| {
+                format!("write names with blanks or signs in double quotes: \"{name}\"")
+            }),
             _ => None,
         };
         validator.report(Kind::Config, pointer, error.to_string(), hint);

@@ -21,7 +21,7 @@ pub(super) struct Validator<'a> {
 #[derive(Debug, Default)]
 pub(super) struct SourceRules {
     pub(super) ids: IdFormat,
-    /// Local folder of the results, relative to the document. `None` if nothing is published there.
+    /// Local folder of the results. `None` if nothing is published there.
     pub(super) output: Option<PathBuf>,
 }
 

@@ -1,6 +1,7 @@
 //! Rows of a file as chunks, which several threads take in turns.
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -11,7 +12,7 @@ use super::cell::ROW_COLUMN;
 use super::plans::PlanSource;
 use super::runs::LineNumbers;
 use super::text::{CsvScan, CsvSource};
-use super::{FileSet, Format, LinePlan, ReadError, SourceFile, workbook};
+use super::{FileSet, Format, LinePlan, ReadError, SourceFile, sample, workbook};
 use crate::progress::{ScanObserver, Silent};
 
 /// A source of rows, or of the runs that they form.
@@ -35,25 +36,32 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The unparsed rows of a file: [`ROW_COLUMN`] and the columns `names`. CSV has more.
+/// The unparsed rows of a file, or a sample of them: [`ROW_COLUMN`] and the columns `names`. CSV has
+/// more.
 pub(super) fn open(
     set: &FileSet,
     file: &SourceFile,
     names: Vec<String>,
+    sample: Option<u32>,
     observer: &Arc<dyn ScanObserver>,
 ) -> Arc<dyn ChunkSource> {
     match set.format {
         Format::Csv => {
             let (file, text, observer) = (file.clone(), set.text.clone(), observer.clone());
             let (cells, numbers) = (Vec::new(), None);
-            Arc::new(CsvSource::new(CsvScan { file, text, texts: names, cells, numbers, observer }))
+            let texts = names;
+            let scan = CsvScan { file, text, texts, cells, numbers, observer, sample };
+            Arc::new(CsvSource::new(scan))
         }
         Format::Parquet => {
             let (path, rows) = (file.path.clone(), file.rows.unwrap_or(0));
-            let (footer, next_group) = (OnceLock::new(), AtomicUsize::new(0));
-            Arc::new(ParquetSource { path, names, rows, footer, next_group })
+            let (footer, next) = (OnceLock::new(), AtomicUsize::new(0));
+            let parts = sample.map(|wanted| sample::parts(rows, wanted.into()));
+            Arc::new(ParquetSource { path, names, rows, footer, next, parts })
         }
-        Format::JsonLines | Format::Arrow => Arc::new(PlanSource::of_file(file, set.format, names)),
+        Format::JsonLines | Format::Arrow => {
+            Arc::new(PlanSource::of_file(file, set.format, names, sample))
+        }
         Format::Workbook => {
             let (file, rows) = (file.clone(), AtomicU64::new(0));
             Arc::new(SheetSource { file, names, rows, is_read: Mutex::new(false) })
@@ -62,9 +70,9 @@ pub(super) fn open(
 }
 
 /// The columns `names` of the first chunk of a file.
-pub fn sample(set: &FileSet, file: &SourceFile, names: Vec<String>) -> PolarsResult<DataFrame> {
+pub fn first_rows(set: &FileSet, file: &SourceFile, names: Vec<String>) -> PolarsResult<DataFrame> {
     let observer: Arc<dyn ScanObserver> = Arc::new(Silent);
-    let rows = open(set, file, names, &observer);
+    let rows = open(set, file, names, None, &observer);
     let empty = rows.empty()?;
     Ok(rows.next()?.unwrap_or(empty))
 }
@@ -85,7 +93,10 @@ struct ParquetSource {
     /// Rows of its footer when the pipeline was loaded.
     rows: u64,
     footer: OnceLock<Footer>,
-    next_group: AtomicUsize,
+    /// Index of the next row group or part.
+    next: AtomicUsize,
+    /// Rows to read instead of all.
+    parts: Option<Vec<Range<u64>>>,
 }
 
 struct Footer {
@@ -121,7 +132,14 @@ impl ParquetSource {
 impl ChunkSource for ParquetSource {
     fn next(&self) -> PolarsResult<Option<DataFrame>> {
         let Footer { metadata, rest, firsts } = self.footer()?;
-        let idx = self.next_group.fetch_add(1, Ordering::Relaxed);
+        let idx = self.next.fetch_add(1, Ordering::Relaxed);
+        if let Some(parts) = &self.parts {
+            let Some(Range { start, end }) = parts.get(idx) else { return Ok(None) };
+            let row_index = RowIndex { name: ROW_COLUMN.into(), offset: 1 };
+            let slice = (*start as usize, (end - start) as usize);
+            let reader = self.reader()?.with_slice(Some(slice)).with_row_index(Some(row_index));
+            return reader.finish().map(Some);
+        }
         let (Some(group), Some(first)) = (metadata.row_groups.get(idx), firsts.get(idx)) else {
             return Ok(None);
         };
@@ -144,7 +162,10 @@ impl ChunkSource for ParquetSource {
     }
 
     fn promised_rows(&self) -> u64 {
-        self.rows
+        match &self.parts {
+            Some(parts) => parts.iter().map(|part| part.end - part.start).sum(),
+            None => self.rows,
+        }
     }
 }
 

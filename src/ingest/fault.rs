@@ -44,31 +44,6 @@ impl Fault {
     }
 }
 
-/// The option that decides whether rows with this fault can be read.
-pub fn deciding_option(reason: &str) -> Option<&'static str> {
-    Some(match reason {
-        UNDECODABLE => "`csv.encoding` must match the file",
-        reason if RECORD_FAULTS.contains(&reason) => {
-            "`csv.separator`, `csv.quote` and `csv.escape` must match the file; if each record ends with \
-             a separator, set `csv.trailing_separator: true`"
-        }
-        reason if reason.ends_with("missing") => "the cell is empty or one of `ingest.null_values`",
-        reason if reason.ends_with("finer than money.scale") => {
-            "set a finer `ingest.money.scale`, or `auto`"
-        }
-        reason if reason.ends_with("not a number") => {
-            "`csv.decimal`, `csv.thousands` and `csv.currency_signs` describe numbers"
-        }
-        QUANTITY_LIMIT => {
-            "quantities have at most 6 decimals, none with `frequency: units`, `match` or Spark"
-        }
-        "ordered_at not in any declared format" => "`csv.datetime_formats` lists the formats",
-        AMBIGUOUS_TIMESTAMP => "keep one of the two in `csv.datetime_formats`",
-        FOREIGN_CURRENCY | NO_RATE => "`ingest.money.rates` converts currencies",
-        _ => return None,
-    })
-}
-
 /// All faults of a run without duplicates. The code of a fault is its index.
 #[derive(Debug, Default)]
 pub(super) struct FaultList(pub(super) Vec<Fault>);

@@ -69,7 +69,7 @@ impl LookupParams {
         let columns: Vec<String> =
             columns.into_iter().filter(|name| !file.is_partition(name)).collect();
         let observer: Arc<dyn ScanObserver> = Arc::new(Silent);
-        let source = chunk_source::open(&self.set, file, columns, &observer);
+        let source = chunk_source::open(&self.set, file, columns, None, &observer);
         let rows = chunk_source::read_all(&*source)?;
         if let Some(error) = source.first_bad() {
             return Err(error.into());

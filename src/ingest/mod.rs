@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::columns::CUSTOMER_ID;
 
+pub(crate) mod advice;
 pub mod cell;
 pub mod chunk_source;
 pub mod chunked_lines;
@@ -24,6 +25,7 @@ mod dict_column;
 pub mod discover;
 pub mod fault;
 pub mod fill;
+pub(crate) mod guess;
 pub mod ids;
 pub mod lookup;
 pub mod numbers;
@@ -37,6 +39,7 @@ mod query_check;
 pub mod rates;
 mod records;
 pub(crate) mod runs;
+mod sample;
 pub mod scan;
 pub mod schema_mapping;
 pub mod source;
@@ -94,6 +97,8 @@ pub struct IngestParams {
     /// reading one is an error.
     pub unread: Vec<&'static str>,
     pub rejects: RejectColumns,
+    /// Read about so many rows of at most three files of each source. `None`: all.
+    pub sample: Option<u32>,
 }
 
 /// What `rejects.parquet` keeps of a rejected row: the text of an unparsable cell (`reasons`), also

@@ -133,7 +133,9 @@ impl FileColumns<'_, '_> {
         let fault = move |cells: &Column, values: &Column| {
             let code = |currency: Option<&str>| match (currency, &own) {
                 (None, _) => Some(missing),
-                (Some(currency), Some((own, foreign))) => (currency != own).then_some(*foreign),
+                (Some(currency), Some((own, foreign))) => {
+                    (currency.to_uppercase() != *own).then_some(*foreign)
+                }
                 _ => None,
             };
             let codes: UInt8Chunked = values.str()?.iter().map(code).collect();

@@ -136,6 +136,8 @@ pub(super) struct PlanSource {
     rows: Rows,
     /// No rows.
     empty: DataFrame,
+    /// Return only the first rows.
+    first: Option<u32>,
     /// Rows of the file, or those that the query returned so far.
     count: AtomicU64,
     /// Batches of the plan, which runs on a thread of its own once the first batch is wanted.
@@ -150,22 +152,33 @@ struct Batches {
 
 impl PlanSource {
     /// The columns `names` of a file.
-    pub(super) fn of_file(file: &SourceFile, format: Format, names: Vec<String>) -> Self {
+    pub(super) fn of_file(
+        file: &SourceFile,
+        format: Format,
+        names: Vec<String>,
+        sample: Option<u32>,
+    ) -> Self {
         let rows = Rows::File(file.path.clone(), format);
-        Self { count: file.rows.unwrap_or(0).into(), ..Self::new(rows, file, names) }
+        let count = file.rows.unwrap_or(0).min(sample.map_or(u64::MAX, u64::from));
+        Self { count: count.into(), ..Self::new(rows, file, names, sample) }
     }
 
     /// The columns `names` of a query, whose result is `file`.
-    pub(super) fn of_query(query: Arc<Query>, file: &SourceFile, names: Vec<String>) -> Self {
-        Self::new(Rows::Query(query), file, names)
+    pub(super) fn of_query(
+        query: Arc<Query>,
+        file: &SourceFile,
+        names: Vec<String>,
+        sample: Option<u32>,
+    ) -> Self {
+        Self::new(Rows::Query(query), file, names, sample)
     }
 
-    fn new(rows: Rows, file: &SourceFile, names: Vec<String>) -> Self {
+    fn new(rows: Rows, file: &SourceFile, names: Vec<String>, first: Option<u32>) -> Self {
         let dtype = |name: &String| Field::new(name.as_str().into(), file.column_type(name));
         let row = Field::new(ROW_COLUMN.into(), IDX_DTYPE);
         let schema: Schema = names.iter().map(dtype).chain([row]).collect();
         let empty = DataFrame::empty_with_schema(&schema);
-        Self { rows, empty, count: AtomicU64::new(0), batches: Mutex::default() }
+        Self { rows, empty, first, count: AtomicU64::new(0), batches: Mutex::default() }
     }
 
     fn start(&self) -> PolarsResult<Batches> {
@@ -181,7 +194,9 @@ impl PlanSource {
         let batches = sender.clone();
         // True ends the plan: nothing reads its batches any more.
         let send = PlanCallback::new(move |batch| Ok(batches.send(Ok(batch)).is_err()));
-        let plan = plan.select(columns).sink_batches(send, false, None)?;
+        let plan = plan.select(columns);
+        let plan = if let Some(first) = self.first { plan.limit(first) } else { plan };
+        let plan = plan.sink_batches(send, false, None)?;
         thread::spawn(move || {
             if let Err(error) = plan.collect_with_engine(Engine::Streaming) {
                 // If the receiver is gone, the scan has failed already.

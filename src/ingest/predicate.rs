@@ -169,6 +169,13 @@ impl<'a> SourceNames<'a> {
         }
     }
 
+    /// A column that stands in a text without the quotes that its name needs.
+    pub(crate) fn unquoted(&self, sql: &str) -> Option<&str> {
+        let is_plain = |c: char| c.is_alphanumeric() || c == '_';
+        let mut names = self.columns.iter().filter(|name| !name.chars().all(is_plain));
+        names.find(|name| sql.replace(&format!("\"{name}\""), "").contains(*name)).map(|n| &**n)
+    }
+
     fn quantity_type(&self) -> DataType {
         if self.has_whole_quantities { DataType::Int64 } else { DataType::Float64 }
     }

@@ -109,7 +109,7 @@ impl Query {
     fn cells(&self, set: &FileSet, file: &SourceFile) -> PolarsResult<DataFrame> {
         let observer: Arc<dyn ScanObserver> = Arc::new(Silent);
         let names: Vec<String> = file.columns.iter().map(|(name, _)| name.clone()).collect();
-        let source = chunk_source::open(set, file, names.clone(), &observer);
+        let source = chunk_source::open(set, file, names.clone(), None, &observer);
         let rows = chunk_source::read_all(&*source)?;
         // The rows of a table have no rejects of their own.
         if let Some(error) = source.first_bad() {

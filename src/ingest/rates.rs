@@ -22,13 +22,14 @@ const DECIMALS: usize = 10;
 const HEADER: [&str; 3] = ["date", "currency", "rate"];
 /// The day whose rate converts a line.
 const RATE_DAY: &str = "rate_day";
+const RATE_CURRENCY: &str = "rate_currency";
 
 #[derive(Debug, Clone)]
 pub struct Rates {
     /// The file, for the manifest's inputs.
     pub file: SourceFile,
     own: String,
-    /// `currency`, `rate_day`, `rate`: one row for each day from a currency's first rate to the
+    /// `rate_currency`, `rate_day`, `rate`: one row for each day from a currency's first rate to the
     /// last day of the table.
     daily: DataFrame,
     /// Last day of the table. Its rates stay valid after it.
@@ -57,7 +58,7 @@ impl Rates {
     pub(super) fn convert(&self, lines: LinePlan, code: impl Fn(&str) -> u8) -> LinePlan {
         let last = || lit(self.last).cast(DataType::Date);
         let day = when(col(DAY).gt(last())).then(last()).otherwise(col(DAY));
-        let is_own = col(CURRENCY).is_null().or(col(CURRENCY).eq(lit(self.own.as_str())));
+        let is_own = col(CURRENCY).is_null().or(col(RATE_CURRENCY).eq(lit(self.own.as_str())));
         let rate = when(is_own).then(lit(ONE)).otherwise(col(RATE));
         let wide = |value: Expr| value.cast(DataType::Int128);
         let product = wide(col(MONEY)) * wide(col(RATE));
@@ -74,9 +75,10 @@ impl Rates {
             .otherwise(col(REASON));
         // The money of other rows is in an unknown currency.
         let money = when(reason.clone().is_null()).then(money).otherwise(lit(NULL));
-        let keys = [col(CURRENCY), col(RATE_DAY)];
+        let keys = [col(RATE_CURRENCY), col(RATE_DAY)];
         lines
             .with_column(day.alias(RATE_DAY))
+            .with_column(col(CURRENCY).str().to_uppercase().alias(RATE_CURRENCY))
             .left_join(self.daily.clone(), keys.to_vec())
             .with_column(rate.alias(RATE))
             .with_column(reason.alias(REASON))
@@ -108,7 +110,7 @@ fn parse_record([date, currency, rate]: [&str; 3], own: &str) -> Result<DatedRat
         .ok_or_else(|| format!("`{date}` is not a date such as 2011-12-10"))?;
     let rate = parse_rate(rate)
         .ok_or_else(|| format!("`{rate}` is not a rate above 0 of {DECIMALS} decimals"))?;
-    match currency {
+    match currency.to_uppercase().as_str() {
         "" => Err("the currency is missing".to_owned()),
         code if code == own => Err(format!("{own} is the pipeline's own currency")),
         code => Ok((code.to_owned(), day, rate)),
@@ -139,7 +141,7 @@ fn daily(rates: &[DatedRate], last: NaiveDate) -> PolarsResult<DataFrame> {
             values.push(*rate);
         }
     }
-    df![CURRENCY => currencies, RATE_DAY => days, RATE => values]
+    df![RATE_CURRENCY => currencies, RATE_DAY => days, RATE => values]
 }
 
 #[cfg(test)]

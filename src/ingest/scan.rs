@@ -14,7 +14,7 @@ use super::summary::SummarySource;
 use super::text::{CsvScan, CsvSource};
 use super::{
     ChunkedLines, Computed, Fault, FileLines, Format, Grain, IngestParams, LinePlan, Lines,
-    ReadError, SourceFile, workbook,
+    ReadError, SourceFile, sample::has_file, workbook,
 };
 use crate::error::Error;
 use crate::progress::ScanObserver;
@@ -29,6 +29,9 @@ pub fn lines(
     let mut files = Vec::new();
     for (parsed, idx) in mapper.files.iter().zip(0u32..) {
         let file = parsed.file;
+        if params.sample.is_some() && !has_file(parsed.source, file) {
+            continue;
+        }
         let (numbers, others): (Vec<_>, Vec<_>) =
             parsed.cells.iter().cloned().partition(|cell| LineNumbers::is_number(cell));
         let texts = mapper.text_columns(parsed);
@@ -52,6 +55,8 @@ pub fn lines(
         // Keys of the path and computed columns are no columns of the reader.
         let is_of_path = |cell: &Arc<ParsedCell>| file.is_partition(&cell.source_column);
         let is_computed = |cell: &Arc<ParsedCell>| file.computed(&cell.source_column).is_some();
+        // The holder of filled cells reads the whole file in any case, and parts would lack cells.
+        let sample = params.sample.filter(|_| parsed.source.fill.is_none());
         let is_parsed_by_reader = parsed.source.set.format == Format::Csv
             && early.is_empty()
             && parsed.source.fill.is_none()
@@ -76,6 +81,7 @@ pub fn lines(
                 cells,
                 numbers: Some(numbers),
                 observer: observer.clone(),
+                sample,
             });
             let plan = LinePlan::default().with_columns(of_path).with_columns(exprs(&late));
             (Arc::new(chunks), with_parsed(plan, &unparsed))
@@ -105,8 +111,8 @@ pub fn lines(
             let can_fail = early.iter().filter(|computed| computed.can_fail());
             keys.extend(can_fail.map(|computed| workbook::error_name(&computed.name)));
             let mut rows: Arc<dyn ChunkSource> = match &parsed.source.query {
-                Some(query) => Arc::new(PlanSource::of_query(query.clone(), file, names)),
-                None => chunk_source::open(&parsed.source.set, file, names, observer),
+                Some(query) => Arc::new(PlanSource::of_query(query.clone(), file, names, sample)),
+                None => chunk_source::open(&parsed.source.set, file, names, sample, observer),
             };
             if let Some(fill) = fill {
                 let (fill, nulls) = (fill.clone(), params.ids.nulls.clone());

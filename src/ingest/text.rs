@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::vec;
 
 use polars::prelude::*;
 
@@ -15,7 +16,7 @@ use super::dict_column::{DictBuilder, DictColumn};
 use super::fault::RECORD_FAULTS;
 use super::records::{self, BadRecord, CsvDialect};
 use super::runs::{LineNumbers, RunStarts, Runs};
-use super::{Grain, SourceFile, TextFormat};
+use super::{Grain, SourceFile, TextFormat, sample};
 use crate::progress::ScanObserver;
 
 /// What to read of a CSV file.
@@ -30,6 +31,8 @@ pub(super) struct CsvScan {
     /// The numbers of lines, by which rows become runs. `None` for other tables.
     pub(super) numbers: Option<LineNumbers>,
     pub(super) observer: Arc<dyn ScanObserver>,
+    /// Read about so many records instead of all.
+    pub(super) sample: Option<u32>,
 }
 
 /// A CSV file from which several threads take chunks. They cut it one at a time, and read the
@@ -37,12 +40,18 @@ pub(super) struct CsvScan {
 pub(super) struct CsvSource {
     scan: CsvScan,
     /// Opened by the first thread.
-    chunks: Mutex<Option<Chunks>>,
+    chunks: Mutex<Option<Records>>,
     /// Memory of chunks that were read.
     spare: Mutex<Vec<Vec<u8>>>,
     /// Records read so far, including bad ones.
     records: AtomicU64,
     first_bad: Mutex<Option<(u64, ReadError)>>,
+}
+
+/// The records to read.
+enum Records {
+    All(Chunks),
+    Sample(vec::IntoIter<Chunk>),
 }
 
 impl CsvSource {
@@ -62,13 +71,26 @@ impl CsvSource {
     /// The next chunk, in memory that was used before.
     fn next_chunk(&self) -> Result<Option<Chunk>, ReadError> {
         let spare = lock(&self.spare).pop().unwrap_or_default();
-        match &mut *lock(&self.chunks) {
-            Some(chunks) => chunks.next(spare),
-            none => {
-                let CsvScan { file: SourceFile { path, name, .. }, text, .. } = &self.scan;
-                none.insert(Chunks::open(path, name, text)?).next(spare)
-            }
+        let mut records = lock(&self.chunks);
+        let records = match &mut *records {
+            Some(records) => records,
+            none => none.insert(self.open()?),
+        };
+        match records {
+            Records::All(chunks) => chunks.next(spare),
+            Records::Sample(chunks) => Ok(chunks.next()),
         }
+    }
+
+    fn open(&self) -> Result<Records, ReadError> {
+        let CsvScan { file: SourceFile { path, name, .. }, text, sample, .. } = &self.scan;
+        let mut chunks = Chunks::open(path, name, text)?;
+        Ok(match sample {
+            None => Records::All(chunks),
+            Some(rows) => Records::Sample(
+                sample::records(&mut chunks, text.separator, *rows as usize)?.into_iter(),
+            ),
+        })
     }
 }
 

@@ -234,7 +234,7 @@ ingest:
       ordered_at: order_purchase_timestamp
       product_id: product_id
       amount: price + freight_value
-segment: {{ map: default }}
+segment: default
 publish: {{ to: {name}-results }}
 "
     );

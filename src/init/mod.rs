@@ -12,7 +12,6 @@ mod layouts;
 mod roles;
 mod sample;
 mod sniff;
-mod values;
 mod writer;
 mod yaml;
 

@@ -10,16 +10,14 @@ use super::sniff::CsvGuess;
 use super::{roles, sniff};
 use crate::columns::{AMOUNT, CUSTOMER_ID, ORDER_ID, ORDERED_AT, UNIT_PRICE};
 use crate::error::Error;
+use crate::ingest::advice::NULL_WORDS;
 use crate::ingest::cell::has_text;
-use crate::ingest::chunk_source::sample;
+use crate::ingest::chunk_source::first_rows;
 use crate::ingest::csv_layout::{CsvHeader, CsvLayout};
 use crate::ingest::csv_rewrite::Quoting;
 use crate::ingest::workbook::{self, SheetChoice, SheetNames};
 use crate::ingest::{FileSet, Format, NumberFormat, SourceFile, TextFormat, discover, probe};
 
-/// Words for a missing value that `null_values` does not have.
-pub(super) const NULL_WORDS: [&str; 8] =
-    ["NA", "#N/A", "-", "n.a.", "(null)", "undefined", "nil", "<NA>"];
 pub(super) const DEFAULT_NULLS: [&str; 5] = ["NULL", "\\N", "nan", "None", "N/A"];
 /// Most distinct values of a column that decide about formats.
 const MOST_VALUES: usize = 3_000;
@@ -286,7 +284,7 @@ fn sampled(
         when(is_typed).then(lit(NULL)).otherwise(col(name.as_str())).alias(name.as_str())
     };
     let owned = names.iter().map(|name| (*name).clone()).collect();
-    let frames = sample(&set, file, owned).and_then(|rows| {
+    let frames = first_rows(&set, file, owned).and_then(|rows| {
         let cells = rows.clone().lazy().select(names.iter().map(as_text).collect::<Vec<_>>());
         let cells = cells.collect()?;
         let texts = match format {

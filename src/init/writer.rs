@@ -3,15 +3,17 @@
 use polars::prelude::*;
 
 use super::layouts::Layout;
-use super::sample::{DEFAULT_NULLS, NULL_WORDS, Sample};
+use super::sample::{DEFAULT_NULLS, Sample};
 use super::yaml::quoted;
-use super::{Draft, roles, values};
+use super::{Draft, roles};
 use crate::columns::{
     AMOUNT, CATEGORY, CURRENCY, CUSTOMER_ID, ORDER_ID, ORDERED_AT, PRODUCT_ID, QUANTITY, UNIT_PRICE,
 };
 use crate::error::Error;
 use crate::ingest::Format;
+use crate::ingest::advice::NULL_WORDS;
 use crate::ingest::cell::has_text;
+use crate::ingest::guess;
 
 /// Writes the pipeline of one kind of files.
 pub(super) struct Writer<'a> {
@@ -162,7 +164,7 @@ impl<'a> Writer<'a> {
         let is_typed = dtype.is_temporal() || self.sample.format == Format::Workbook;
         if !is_typed {
             let values = self.sample.values(column);
-            let guess = values::dates(&values);
+            let guess = guess::dates(&values);
             has_offset |= guess.has_offset;
             let evidence = match (&guess.undecided, guess.deciding, &guess.unread) {
                 (Some([day, month]), ..) => {
@@ -214,14 +216,14 @@ impl<'a> Writer<'a> {
 
     /// `quantity` is the one of the columns that has no money.
     fn numbers(&mut self, columns: &[String], quantity: Option<String>) {
-        let (mut decimals, mut marks) = (0, None::<values::NumberGuess>);
+        let (mut decimals, mut marks) = (0, None::<guess::NumberGuess>);
         for column in columns.iter().filter(|column| self.sample.dtype(column) == DataType::String)
         {
             let texts = self.sample.texts(column);
             if texts.is_empty() {
                 continue;
             }
-            let Some(guess) = values::numbers(&texts) else { continue };
+            let Some(guess) = guess::numbers(&texts) else { continue };
             if marks.as_ref().is_none_or(|known| known.decimal.is_none()) {
                 marks = Some(guess);
             }

@@ -89,7 +89,7 @@ impl Writer<'_> {
             line("clean:");
             clean.iter().for_each(|step| line(step));
         }
-        line("segment: { map: default }");
+        line("segment: default");
         line(&format!("publish: {{ to: {} }}", quoted(&format!("{name}-results"))));
         Draft { yaml, questions }
     }

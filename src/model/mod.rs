@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use polars::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tracing::warn;
+use tracing::{info_span, warn};
 
 use crate::rfm::by_snapshot;
 use crate::segment::Segmented;
@@ -145,6 +145,7 @@ pub fn assign(
     let mut assigned = Assigned { frame: segmented.frame.clone(), ..Assigned::default() };
     let mut clusters: HashMap<String, Labels> = HashMap::new();
     for params in clusterings {
+        let _span = info_span!("fit", model = params.name.as_str()).entered();
         let clustered = kmeans::cluster(params, &context.newest)?;
         let share = clustered.largest_share();
         if share >= kmeans::DOMINANT_SHARE {
@@ -159,6 +160,7 @@ pub fn assign(
         assigned.clustered.push(clustered);
     }
     for params in models {
+        let _span = info_span!("fit", model = params.name.as_str()).entered();
         Trainer { params, context, clusters: &clusters }.train(&mut assigned)?;
     }
     Ok(assigned)

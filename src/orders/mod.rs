@@ -17,7 +17,7 @@ pub mod line_metrics;
 pub mod rejects;
 
 pub use line_metrics::{LineMetric, MetricValues};
-pub use rejects::{Rejects, first_reject};
+pub use rejects::{RejectedRow, Rejects, first_rejects};
 
 use fold::{Consumer, Merge};
 use rejects::{RejectsTable, RejectsWriter};

@@ -1,5 +1,6 @@
 //! Writes the rejected rows to a Parquet file during the scan.
 
+use std::fmt;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -214,12 +215,29 @@ fn enum_column<'a>(
     Column::new(name.into(), values).cast(&dtype)
 }
 
-/// File, row and text of the first rejected row whose reason `include` selects.
-pub fn first_reject(
+/// A rejected row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedRow {
+    /// `None` for a row of a query.
+    pub file: Option<String>,
+    row: String,
+    pub text: String,
+}
+
+impl fmt::Display for RejectedRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, row, text } = self;
+        write!(f, "`{}`, row {row}: {text}", file.as_deref().unwrap_or("the query"))
+    }
+}
+
+/// The first rejected rows whose reason `include` selects, at most `n`.
+pub fn first_rejects(
     path: &Path,
     reasons: &[Reason],
     include: impl Fn(&Reason) -> bool,
-) -> PolarsResult<Option<String>> {
+    n: u32,
+) -> PolarsResult<Vec<RejectedRow>> {
     let is_included = reasons
         .iter()
         .filter(|reason| include(reason))
@@ -230,13 +248,17 @@ pub fn first_reject(
     let first = rejects
         .filter(is_included)
         .sort([SOURCE_FILE, SOURCE_ROW], Default::default())
-        .limit(1)
+        .limit(n)
         .select([SOURCE_FILE, SOURCE_ROW, TEXT].map(|name| col(name).cast(DataType::String)))
         .collect()?;
-    let value = |name| PolarsResult::Ok(first.column(name)?.str()?.get(0));
-    let Some(row) = value(SOURCE_ROW)? else { return Ok(None) };
-    let file = value(SOURCE_FILE)?.unwrap_or("the query");
-    Ok(Some(format!("`{file}`, row {row}: {}", value(TEXT)?.unwrap_or(""))))
+    let [files, rows, texts] = [SOURCE_FILE, SOURCE_ROW, TEXT].map(|name| first.column(name));
+    let rows = files?.str()?.iter().zip(rows?.str()?.iter()).zip(texts?.str()?.iter());
+    let rejected = rows.map(|((file, row), text)| RejectedRow {
+        file: file.map(str::to_owned),
+        row: row.unwrap_or_default().to_owned(),
+        text: text.unwrap_or_default().to_owned(),
+    });
+    Ok(rejected.collect())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::{PublishError, Published};
+use crate::manifest::Manifest;
 use crate::tables::TableId;
 use crate::temp::TempPath;
 
@@ -31,6 +32,9 @@ pub trait Destination: Debug + Send + Sync {
 
     /// The run that readers see, if its files are complete.
     fn current(&self) -> Result<Option<Published>, PublishError>;
+
+    /// Manifest of the run that readers see. `None` if there is none, or it cannot be read.
+    fn current_manifest(&self) -> Result<Option<Manifest>, PublishError>;
 
     /// Folder or URL of the destination.
     fn url(&self) -> String;

@@ -19,6 +19,7 @@ use tracing::warn;
 use super::destination::{Destination, Staging};
 use super::runs::{self, FAILED};
 use super::{PublishError, Published, at, footer};
+use crate::manifest::{MANIFEST, Manifest};
 use crate::temp::{self, TempPath, with_signals_deferred};
 
 /// Prefixes of folders that readers ignore: a run that is being written, and one that is being removed.
@@ -112,6 +113,10 @@ impl Destination for LocalFolder {
         Ok(Published::open(&self.folder).ok().filter(Published::is_complete))
     }
 
+    fn current_manifest(&self) -> Result<Option<Manifest>, PublishError> {
+        Ok(Manifest::read_file(&self.folder.join("current").join(MANIFEST)).ok())
+    }
+
     fn url(&self) -> String {
         self.absolute().display().to_string()
     }
@@ -134,6 +139,10 @@ impl Destination for LocalFolder {
 /// # Errors
 /// A folder that cannot be written, or that another run is writing to.
 pub(super) fn lock(to: &Path) -> Result<File, PublishError> {
+    if to.is_file() {
+        let error = io::Error::new(io::ErrorKind::NotADirectory, "is a file, expected a folder");
+        return Err(at(to)(error));
+    }
     let runs = to.join("runs");
     fs::create_dir_all(&runs).map_err(at(&runs))?;
     let lock_path = to.join(".lock");

@@ -92,6 +92,16 @@ pub enum PublishError {
         /// Folder or URL of the failed run.
         folder: PathBuf,
     },
+    /// `current` is a run of another pipeline.
+    #[error(
+        "{to} has the results of pipeline `{other}`; set another `publish.to`, or replace them with --force"
+    )]
+    OtherPipeline { to: String, other: String },
+    /// `current` has a later snapshot than this run.
+    #[error(
+        "{to} has results of {newest}, later than {date}; set another `publish.to`, or replace them with --allow-older"
+    )]
+    Older { to: String, newest: String, date: NaiveDate },
     /// An object store failed or could not be reached.
     #[error(transparent)]
     Remote(#[from] RemoteError),
@@ -107,7 +117,7 @@ impl StageError for PublishError {
     fn class(&self) -> Class {
         match self {
             Self::Gates { .. } => Class::Gate,
-            Self::Suffix(_) => Class::Usage,
+            Self::Suffix(_) | Self::OtherPipeline { .. } | Self::Older { .. } => Class::Usage,
             Self::Unreconciled { .. } => Class::Data,
             _ => Class::System,
         }
@@ -126,6 +136,37 @@ pub enum OnFailedGate {
     Keep,
     /// Publish it all the same.
     Publish,
+}
+
+/// Current results that a run may replace, besides earlier ones of its own pipeline.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Replaceable {
+    /// Those of another pipeline.
+    pub other_pipeline: bool,
+    /// Those of a later snapshot.
+    pub later: bool,
+}
+
+/// Refuses to replace the results of another pipeline, or of a later snapshot. `newest` is the newest
+/// snapshot of the run if it is known before the scan.
+pub(crate) fn check_current(
+    to: &dyn Destination,
+    pipeline: &str,
+    newest: Option<NaiveDate>,
+    replaceable: Replaceable,
+) -> Result<(), PublishError> {
+    let Some(current) = to.current_manifest()? else { return Ok(()) };
+    let is_other = current.pipeline != pipeline;
+    if is_other && !replaceable.other_pipeline {
+        return Err(PublishError::OtherPipeline { to: to.url(), other: current.pipeline });
+    }
+    let later = current.snapshots.into_iter().max().filter(|_| !is_other && !replaceable.later);
+    match newest.zip(later) {
+        Some((date, newest)) if newest > date.to_string() => {
+            Err(PublishError::Older { to: to.url(), newest, date })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// All that a run publishes, besides the segments.

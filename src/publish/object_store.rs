@@ -173,6 +173,12 @@ impl Destination for ObjectStore {
         self.local.current()
     }
 
+    fn current_manifest(&self) -> Result<Option<Manifest>, PublishError> {
+        let path = self.local.path().join("current.json");
+        let is_there = remote::fetch_one(&self.location, MANIFEST, &path)?;
+        Ok(if is_there { Manifest::read_file(&path).ok() } else { None })
+    }
+
     fn url(&self) -> String {
         self.url.clone()
     }

@@ -27,7 +27,10 @@ impl Published {
         let current = path.join("current");
         let folder = if current.exists() { current } else { path.to_owned() };
         // Links are resolved once, so that all files are of one run.
-        let folder = folder.canonicalize().map_err(at(path))?;
+        let folder = folder.canonicalize().map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => PublishError::NoRuns(path.to_owned()),
+            _ => at(path)(error),
+        })?;
         let manifest = Manifest::read(&folder).map_err(|error| match error.kind() {
             std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof => {
                 PublishError::Unverified {

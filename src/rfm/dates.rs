@@ -46,6 +46,15 @@ impl Interval {
 }
 
 impl SnapshotDates {
+    /// The newest date, or a later one, if it does not depend on the source.
+    pub(crate) fn newest(&self) -> Option<NaiveDate> {
+        match self {
+            Self::Last => None,
+            Self::Given(dates) => dates.last().copied(),
+            Self::Grid(grid) => grid.until,
+        }
+    }
+
     /// The dates, ascending. `first` and `last` are the days of the first and last accepted line.
     ///
     /// # Errors

@@ -34,6 +34,7 @@ mod incremental;
 mod observer;
 mod plausibility;
 mod run;
+mod sample;
 mod scan;
 mod scoring;
 mod snapshots;
@@ -46,7 +47,8 @@ pub(crate) use plausibility::warnings;
 pub(crate) use plausibility::{describe_negative, unusable_rows};
 pub use run::{Outcome, RunOptions, run};
 #[cfg(feature = "spark")]
-pub(crate) use run::{check, manifest_inputs};
+pub(crate) use run::{check, check_current, manifest_inputs};
+pub(crate) use sample::read_sample;
 pub(crate) use scan::{SideInputs, extra_aggregates, reject_names};
 #[cfg(feature = "spark")]
 pub(crate) use scoring::input_columns;
@@ -283,7 +285,7 @@ impl<'p> Session<'p> {
         info!(
             rows = assigned.frame.height(),
             models = self.p.models.len() + self.p.clusterings.len(),
-            "customers assigned"
+            "models fitted"
         );
         Ok(assigned)
     }

@@ -9,14 +9,19 @@ use tracing::warn;
 
 use crate::clean::Reason;
 use crate::columns::*;
-use crate::ingest::fault::{AMBIGUOUS_TIMESTAMP, FOREIGN_CURRENCY, RECORD_FAULTS, deciding_option};
-use crate::ingest::{self, OnBadRow, SourceFile};
-use crate::orders::{self, OrderFacts, Rejects, ledger};
+use crate::ingest::advice::advice;
+use crate::ingest::fault::{AMBIGUOUS_TIMESTAMP, FOREIGN_CURRENCY, RECORD_FAULTS};
+use crate::ingest::{self, OnBadRow, Source, SourceFile};
+use crate::orders::{self, OrderFacts, RejectedRow, Rejects, ledger};
 use crate::pipeline::Pipeline;
 use crate::rfm::{Frequency, NegativeOrders};
 
 /// Default of `ingest.max_rejected`.
 const MAX_REJECTED: f64 = 0.01;
+/// The same if `check` reads a sample.
+const MAX_REJECTED_OF_SAMPLE: f64 = 0.1;
+/// Rejected rows that decide about advice.
+const EXAMPLES: u32 = 200;
 /// Rows from which the default applies.
 const MIN_ROWS: u64 = 20;
 /// Days after which a line is far later than almost all others.
@@ -51,12 +56,34 @@ fn ambiguous_rows(
     if counts.is_empty() {
         return Ok(None);
     }
-    let example = match rejects {
-        Some(rejects) => orders::first_reject(rejects.path, &facts.reasons, fails)?,
-        None => None,
-    };
-    let example = example.map_or_else(String::new, |example| format!("\n  first: {example}"));
-    Ok(Some(format!("these rows cannot be read unambiguously:{counts}{example}")))
+    let examples = examples(facts, rejects, fails)?;
+    let mut details = String::new();
+    if let Some(first) = examples.first() {
+        details = format!("\n  first: {first}");
+        let reason = facts.reasons.iter().find(|reason| fails(reason));
+        let advice = reason.and_then(|reason| advise(p, &reason.reason, &examples));
+        details += &advice.map_or_else(String::new, |advice| format!("\n    {advice}"));
+    }
+    Ok(Some(format!("these rows cannot be read unambiguously:{counts}{details}")))
+}
+
+/// The first rejected rows with a reason that `include` selects.
+fn examples(
+    facts: &OrderFacts,
+    rejects: Option<&Rejects<'_>>,
+    include: impl Fn(&Reason) -> bool,
+) -> PolarsResult<Vec<RejectedRow>> {
+    let Some(rejects) = rejects else { return Ok(Vec::new()) };
+    orders::first_rejects(rejects.path, &facts.reasons, include, EXAMPLES)
+}
+
+/// The option that would read the examples of a reason.
+fn advise(p: &Pipeline, reason: &str, examples: &[RejectedRow]) -> Option<String> {
+    let file = examples.first().and_then(|first| first.file.as_ref());
+    let is_of_file = |source: &&Source| source.set.files.iter().any(|f| Some(&f.name) == file);
+    let source = p.ingest.sources.iter().find(is_of_file);
+    let texts: Vec<&str> = examples.iter().map(|example| example.text.trim()).collect();
+    advice(reason, &texts, source)
 }
 
 /// The unparsable rows if there are more than `ingest.max_rejected`. Logs them in any case.
@@ -80,19 +107,19 @@ fn unparsable_rows(
     let (mut details, mut is_escaped) = (String::new(), false);
     for (reason, rows) in &unparsable {
         details += &format!("\n  {rows} rows ({}): {}", share(*rows), reason.reason);
-        if let Some(rejects) = rejects
-            && let Some(example) =
-                orders::first_reject(rejects.path, &facts.reasons, |other| other == *reason)?
-        {
-            details += &format!("; first: {example}");
+        let examples = examples(facts, rejects, |other| other == *reason)?;
+        if let Some(first) = examples.first() {
+            details += &format!("; first: {first}");
             // Such a quote may have moved a part of the cell into the next one.
-            is_escaped |= RECORD_FAULTS.contains(&reason.reason.as_str()) && example.contains('\\');
+            is_escaped |=
+                RECORD_FAULTS.contains(&reason.reason.as_str()) && first.text.contains('\\');
         }
-        if let Some(option) = deciding_option(&reason.reason) {
-            details += &format!("\n    {option}");
+        if let Some(advice) = advise(p, &reason.reason, &examples) {
+            details += &format!("\n    {advice}");
         }
     }
-    warn!("{n} of {total} rows ({}) cannot be parsed and are rejected:{details}", share(n));
+    let rows = if p.ingest.sample.is_some() { "sampled rows" } else { "rows" };
+    let count = format!("{n} of {total} {rows} ({}) cannot be parsed", share(n));
     if is_escaped {
         return Ok(Some(format!(
             "records with backslashes have too many or too few fields; `csv.escape: \"\\\\\"` reads \
@@ -103,13 +130,16 @@ fn unparsable_rows(
         return Ok(Some(format!("no row can be parsed:{details}")));
     }
     let bound = p.ingest.max_rejected.or((total >= MIN_ROWS).then_some(MAX_REJECTED));
-    Ok(bound.filter(|bound| n as f64 > bound * total as f64).map(|bound| {
-        format!(
-            "{n} of {total} rows ({}) cannot be parsed, more than `ingest.max_rejected` \
-             ({bound}) allows:{details}",
-            share(n)
-        )
-    }))
+    // The rows of a sample are not as many, and bad rows are often together.
+    let is_part = p.ingest.sample.is_some_and(|rows| total >= rows.into());
+    let bound = if is_part { Some(MAX_REJECTED_OF_SAMPLE) } else { bound };
+    if let Some(bound) = bound.filter(|bound| n as f64 > bound * total as f64) {
+        return Ok(Some(format!(
+            "{count}, more than `ingest.max_rejected` ({bound}) allows:{details}"
+        )));
+    }
+    warn!("{count} and are rejected:{details}");
+    Ok(None)
 }
 
 /// Orders of negative money that are no returns, with the first of them, unless they are allowed.

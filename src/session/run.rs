@@ -15,7 +15,7 @@ use crate::evaluate::Tables;
 use crate::ingest::LookupTable;
 use crate::manifest::{CustomersRead, Input, Manifest, ManifestInputs, SnapshotFingerprints};
 use crate::pipeline::Pipeline;
-use crate::publish::{self, OnFailedGate, Publication, Published, Staging};
+use crate::publish::{self, OnFailedGate, Publication, Published, Replaceable, Staging};
 use crate::rfm;
 use crate::score::Cut;
 
@@ -24,6 +24,7 @@ pub struct RunOptions {
     pub on_failed_gate: OnFailedGate,
     /// Compute only the snapshots that have changed since the published run.
     pub incremental: bool,
+    pub replaceable: Replaceable,
 }
 
 pub enum Outcome {
@@ -54,6 +55,7 @@ pub fn run(
         return Ok(Outcome::UpToDate(Box::new(run.clone())));
     }
     let staging = p.publish.to.begin(&run_id)?;
+    check_current(p, options.replaceable)?;
     let session = Session::open(p, observer.clone()).with_rejects(staging.rejects());
     let results = session.check_results()?;
     let staging = check(p, results.as_slice(), || session.ledger(), staging)?;
@@ -93,6 +95,12 @@ pub fn run(
         .in_scope(|| publish::publish(publication, reusable.as_ref().map(|r| &r.run)))?;
     let reused = reusable.map(|reusable| reusable.dates).unwrap_or_default();
     Ok(Outcome::Published { manifest: Box::new(manifest), tables, reused })
+}
+
+/// Refuses to replace results of another pipeline or of a later snapshot.
+pub(crate) fn check_current(p: &Pipeline, replaceable: Replaceable) -> Result<(), Error> {
+    let newest = p.rfm.snapshots.newest();
+    Ok(publish::check_current(&*p.publish.to, &p.name, newest, replaceable)?)
 }
 
 /// Whether a published run has this id. A run with a failed gate counts only if it would be

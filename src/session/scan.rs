@@ -67,9 +67,7 @@ impl Session<'_> {
     /// `ingest`: the lines with the pipeline's columns.
     pub(crate) fn lines(&self, grain: Grain) -> Result<Lines, Error> {
         let observer: Arc<dyn ScanObserver> = self.observer.clone();
-        info_span!("ingest")
-            .in_scope(|| ingest::lines(&self.p.ingest, grain, &observer))
-            .map_err(scan_error(&self.p.ingest))
+        ingest::lines(&self.p.ingest, grain, &observer).map_err(scan_error(&self.p.ingest))
     }
 
     /// `ingest` and `clean`: the lines with their outcomes.
@@ -79,9 +77,7 @@ impl Session<'_> {
         pairs: Option<&Pairs>,
     ) -> Result<MarkedLines, Error> {
         let lines = self.lines(grain)?;
-        info_span!("clean")
-            .in_scope(|| clean::mark(&self.p.clean, lines, pairs))
-            .map_err(Error::engine("clean"))
+        clean::mark(&self.p.clean, lines, pairs).map_err(Error::engine("clean"))
     }
 
     /// `clean`: pairs returns with purchases, if returns are matched. Reads the source twice: for
@@ -144,7 +140,7 @@ impl Session<'_> {
     fn scan_lines(&self, lines: MarkedLines, pairs: Option<Pairs>) -> Result<OrderFacts, Error> {
         let p = self.p;
         let engine = Error::engine;
-        let line_metrics = info_span!("checks").in_scope(|| checks::line_metrics(&p.checks))?;
+        let line_metrics = checks::line_metrics(&p.checks)?;
         let _span = info_span!("orders").entered();
         let options = ScanOptions {
             money: &p.ingest.money,
@@ -158,7 +154,7 @@ impl Session<'_> {
         let facts = orders::scan(lines, options, &line_metrics, rejects.as_ref())
             .map_err(scan_error(&p.ingest))?;
         let rows = facts.rows_by_reason().map_err(engine("orders"))?.iter().sum::<u64>();
-        info!(rows, groups = facts.frame.height(), "source read");
+        info!(rows, "source read");
         reconcile(chunks.promised_rows(), rows)?;
         let unusable = match plausibility::unusable_rows(p, &facts, rejects.as_ref()) {
             Ok(None) => plausibility::negative_orders(p, &facts),

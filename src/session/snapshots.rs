@@ -126,7 +126,7 @@ impl SegmentedRun {
         }
         run.segmented.frame.rechunk_mut();
         let rows = run.segmented.frame.height();
-        info!(rows, snapshots = run.segmented.dates.len(), "customers measured and named");
+        info!(rows, snapshots = run.segmented.dates.len(), "customers scored and named");
         Ok(run)
     }
 }

@@ -154,7 +154,11 @@ fn reasons(p: &Pipeline) -> Result<Vec<Reason>, Error> {
 
 /// Reports that the program was built without the feature `spark`.
 #[cfg(not(feature = "spark"))]
-pub(crate) fn run(_: &Pipeline, _: &SparkParams) -> Result<crate::session::Outcome, Error> {
+pub(crate) fn run(
+    _: &Pipeline,
+    _: &SparkParams,
+    _: crate::publish::Replaceable,
+) -> Result<crate::session::Outcome, Error> {
     let message = "this program was built without the feature `spark`: \
                    cargo install --path . --features spark";
     Err(Error::Usage(message.to_owned()))

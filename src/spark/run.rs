@@ -22,7 +22,7 @@ use crate::manifest::{Input, InputRole};
 use crate::model::{Assigned, TrainingContext};
 use crate::orders::OrderFacts;
 use crate::pipeline::{Pipeline, SparkParams};
-use crate::publish::{self, ArtefactFiles, OnFailedGate, Publication};
+use crate::publish::{self, ArtefactFiles, OnFailedGate, Publication, Replaceable};
 use crate::rfm::{self, NegativeOrders, RfmError};
 use crate::score::{Cut, bins_from_counts};
 use crate::segment::Segmented;
@@ -31,7 +31,11 @@ use crate::tables::TableId;
 use crate::{artefact, checks};
 
 /// Runs a pipeline on a cluster and publishes the results.
-pub(crate) fn run(p: &Pipeline, params: &SparkParams) -> Result<Outcome, Error> {
+pub(crate) fn run(
+    p: &Pipeline,
+    params: &SparkParams,
+    replaceable: Replaceable,
+) -> Result<Outcome, Error> {
     let has_models = !p.models.is_empty();
     let statements = statements(p, if has_models { WORK_SEGMENTS } else { SEGMENTS })?;
     let inputs = inputs(p)?;
@@ -40,6 +44,7 @@ pub(crate) fn run(p: &Pipeline, params: &SparkParams) -> Result<Outcome, Error> 
         cluster.check_transform()?;
     }
     let staging = p.publish.to.begin(&run_id(p, params, &inputs))?;
+    session::check_current(p, replaceable)?;
     let run = ClusterRun { p, params, directory: RunDirectory::open(&cluster, staging.path())? };
     let ledger_end = statements.iter().position(|statement| statement.name == LEDGER);
     let (to_ledger, to_segments) = statements.split_at(ledger_end.map_or(0, |index| index + 1));

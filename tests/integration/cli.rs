@@ -2,20 +2,29 @@
 
 use std::fs;
 
-use super::harness::{Shop, custseg, fixtures, floats, root, table, texts};
+use super::harness::{Shop, assert_up_to_date, custseg, fixtures, floats, root, table, texts};
 
+/// `docs/reference/cli.md` has the help of every command; `INSTA_UPDATE=always` rewrites it.
 #[test]
-fn help_of_every_command() {
-    for command in
-        ["", "run", "check", "explain", "lint", "why", "peek", "runs", "inspect", "schema"]
-    {
-        let args: Vec<&str> =
-            [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
+fn command_reference_is_complete_and_up_to_date() {
+    let help = |command: &str| {
+        let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let outcome = custseg(root(), &args);
-        assert_eq!(outcome.code, 0);
-        let name = if command.is_empty() { "custseg" } else { command };
-        insta::assert_snapshot!(format!("help_{name}"), outcome.stdout);
+        assert_eq!(outcome.code, 0, "{command}");
+        outcome.stdout
+    };
+    let main = help("");
+    let commands = main.split("Options:").next().unwrap();
+    let names = commands.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let mut names: Vec<&str> = names.filter(|name| !["help", "runs"].contains(name)).collect();
+    names.extend(["runs list", "runs prune"]);
+    let mut page = "# Command line\n\nThe output of `custseg COMMAND --help`.\n".to_owned();
+    for name in std::iter::once("").chain(names) {
+        let heading = format!("custseg {name}");
+        let help: Vec<String> = help(name).lines().map(|line| line.trim_end().to_owned()).collect();
+        page += &format!("\n## {}\n\n```console\n{}\n```\n", heading.trim(), help.join("\n"));
     }
+    assert_up_to_date("docs/reference/cli.md", &page);
 }
 
 #[test]

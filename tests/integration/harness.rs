@@ -192,6 +192,16 @@ pub fn hashes(to: &Path) -> Vec<(String, String)> {
         .collect()
 }
 
+/// Compares a generated file of the repository; `INSTA_UPDATE=always` rewrites it.
+pub fn assert_up_to_date(path: &str, text: &str) {
+    let file = root().join(path);
+    if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
+        fs::write(&file, text).unwrap();
+    }
+    let is_equal = fs::read_to_string(&file).is_ok_and(|found| found == text);
+    assert!(is_equal, "{path} is out of date: run the tests with INSTA_UPDATE=always");
+}
+
 /// A column as text; null becomes an empty string.
 pub fn texts(frame: &DataFrame, name: &str) -> Vec<String> {
     let column = frame.column(name).unwrap().cast(&DataType::String).unwrap();

@@ -20,6 +20,7 @@ mod scores;
 mod gallery;
 /// Options for the files of shops: SQL, fills, layouts of CSV, other formats.
 mod exports;
+mod first_minutes;
 mod init;
 /// Several sources, customer attributes, currencies, outliers.
 mod sources;

@@ -2,25 +2,15 @@
 
 use std::fs;
 
-use super::harness::{Shop, custseg, fixtures, root};
+use super::harness::{Shop, assert_up_to_date, custseg, fixtures, root};
 
 #[test]
 fn shipped_schemas_and_option_pages_are_up_to_date() {
     for kind in ["pipeline", "map"] {
         let printed = custseg(root(), &["schema", kind]).stdout;
-        let file = root().join(format!("config/{kind}.schema.json"));
-        assert!(
-            fs::read_to_string(&file).unwrap() == printed,
-            "custseg schema {kind} > {}",
-            file.display()
-        );
+        assert_up_to_date(&format!("config/{kind}.schema.json"), &printed);
         let printed = custseg(root(), &["schema", kind, "--markdown"]).stdout;
-        let file = root().join(format!("config/{kind}.options.md"));
-        assert!(
-            fs::read_to_string(&file).unwrap() == printed,
-            "custseg schema {kind} --markdown > {}",
-            file.display()
-        );
+        assert_up_to_date(&format!("config/{kind}.options.md"), &printed);
     }
 }
 

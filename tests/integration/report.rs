@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::harness::{Shop, custseg, fixtures, floats, reference, root, texts};
+use super::harness::{Shop, assert_up_to_date, custseg, fixtures, floats, reference, root, texts};
 
 fn page(shop: &Shop) -> String {
     fs::read_to_string(shop.path("out/current/report.html")).unwrap()
@@ -423,7 +423,6 @@ fn docs_of_published_columns_are_complete_and_up_to_date() {
     assert_eq!(tables.len(), 19, "{tables:?}");
     // This run has no attributes of a customers' source.
     assert!(!outcome.stdout.contains("A column of the source"), "{}", outcome.stdout);
-    let file = root().join("docs/outputs.md");
     let head = "# Published tables
 
 \
@@ -435,11 +434,5 @@ and order are stable. Changes are listed in `CHANGELOG.md`.
 
 ";
     let page = format!("{head}{}\n", outcome.stdout.trim_end());
-    if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
-        fs::write(&file, &page).unwrap();
-    }
-    assert!(
-        fs::read_to_string(file).unwrap() == page,
-        "docs/outputs.md is out of date: run the tests with INSTA_UPDATE=always"
-    );
+    assert_up_to_date("docs/outputs.md", &page);
 }

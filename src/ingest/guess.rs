@@ -1,19 +1,19 @@
-//! The formats of dates and numbers from sampled cells.
+//! Guesses the formats of dates and numbers from cells.
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime};
 
 /// The formats of the timestamps of a column.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct DateGuess {
+pub(crate) struct DateGuess {
     /// Formats that read the values, the most frequent first.
-    pub(super) formats: Vec<String>,
+    pub(crate) formats: Vec<String>,
     /// Day-first and month-first, if no value decides between them.
-    pub(super) undecided: Option<[String; 2]>,
+    pub(crate) undecided: Option<[String; 2]>,
     /// Number of values that decided between them.
-    pub(super) deciding: usize,
+    pub(crate) deciding: usize,
     /// A value that no format reads.
-    pub(super) unread: Option<String>,
-    pub(super) has_offset: bool,
+    pub(crate) unread: Option<String>,
+    pub(crate) has_offset: bool,
 }
 
 const TIMES: [&str; 7] =
@@ -65,7 +65,7 @@ fn swapped(format: &str) -> Option<String> {
 }
 
 /// The formats that read all values, or most of them.
-pub(super) fn dates(values: &[&str]) -> DateGuess {
+pub(crate) fn dates(values: &[&str]) -> DateGuess {
     let digits =
         |n: usize| values.iter().all(|v| v.len() == n && v.bytes().all(|b| b.is_ascii_digit()));
     for (length, format) in [(10, "epoch_s"), (13, "epoch_ms")] {
@@ -122,20 +122,20 @@ pub(super) fn dates(values: &[&str]) -> DateGuess {
 
 /// How the numbers of a column are written.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct NumberGuess {
+pub(crate) struct NumberGuess {
     /// `None` if nothing decides.
-    pub(super) decimal: Option<char>,
-    pub(super) thousands: Option<char>,
-    pub(super) signs: Vec<String>,
+    pub(crate) decimal: Option<char>,
+    pub(crate) thousands: Option<char>,
+    pub(crate) signs: Vec<String>,
     /// Most digits after the decimal mark.
-    pub(super) decimals: usize,
+    pub(crate) decimals: usize,
     /// A value that may be a thousand times larger than another reading.
-    pub(super) undecided: Option<String>,
-    pub(super) has_negatives: bool,
+    pub(crate) undecided: Option<String>,
+    pub(crate) has_negatives: bool,
 }
 
 /// The marks of numbers. `None` if most values are no numbers.
-pub(super) fn numbers(values: &[&str]) -> Option<NumberGuess> {
+pub(crate) fn numbers(values: &[&str]) -> Option<NumberGuess> {
     let mut guess = NumberGuess::default();
     let mut bodies = Vec::new();
     for value in values {

@@ -4,11 +4,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Customer segmentation from raw transactions: RFM scores, named segments and a KNN, from one YAML.
-///
-/// Exit codes: 0 done; 1 a gate failed; 2 usage or YAML; 3 the data break an expectation; 4 input,
-/// output, lock or engine failed; 99 nothing new, with `run --only-new --skip-code`; 130 and 143
-/// interrupted by SIGINT or SIGTERM.
+use crate::commands::log::Verbosity;
+
+mod args;
+mod help;
+
+pub(crate) use args::{InitArgs, RunArgs, ScoreArgs, ShapeArg, SimulateArgs};
+pub(crate) use help::{asks_for_json_log, command, parse};
+
+/// Customer segments from raw transactions: RFM scores, named segments and a KNN, from one YAML
 #[derive(Debug, Parser)]
 #[command(name = "custseg", version, propagate_version = true)]
 pub(crate) struct Cli {
@@ -32,8 +36,8 @@ pub(crate) struct Machine {
     /// set keep their values
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) env_file: Option<PathBuf>,
-    /// Format of the log on standard error
-    #[arg(long, global = true, env = "CUSTSEG_LOG_FORMAT")]
+    /// Format of the log on standard error: text, or json with one object per line
+    #[arg(long, global = true, env = "CUSTSEG_LOG_FORMAT", hide_possible_values = true)]
     #[arg(value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
     /// Increase verbosity (-v debug, -vv trace). RUST_LOG takes precedence
@@ -58,20 +62,18 @@ pub(crate) enum PlanFormat {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// For people
     Text,
-    /// One JSON object per line
     Json,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Write a pipeline for your own files, from a sample of their rows
+    /// Write a pipeline for your own files
     ///
-    /// Finds the layout, the formats and the meaning of the columns. What the values do not decide
+    /// Reads a sample, and finds the layout, the formats and the meaning of the columns. What the values do not decide
     /// becomes a TODO in the pipeline, which `check` refuses.
     Init(InitArgs),
-    /// Write the CDNOW example with its data to a folder, and run it
+    /// Write an example with its data to a folder, and run it
     Demo {
         /// Folder
         #[arg(default_value = "custseg-demo", value_name = "DIR")]
@@ -82,17 +84,17 @@ pub(crate) enum Command {
     /// Standard output is one line of JSON if it is no terminal, or with --json: run id, snapshots, rows
     /// and paths of the outputs.
     Run(RunArgs),
-    /// Score customers with the cut points, the map and the models of an earlier run
+    /// Score new customers with the results of an earlier run
     ///
-    /// Nothing is fitted again: customers of the run with all their transactions get the segments of
+    /// Uses its cut points, map and models. Nothing is fitted again: customers of the run with all their transactions get the segments of
     /// the run. Writes one row per customer: CSV on standard output, or a file.
     Score(ScoreArgs),
-    /// Write synthetic transactions of any size, in the order of time
+    /// Write synthetic transactions of any size
     ///
-    /// Customers with heavy-tailed purchase rates arrive, buy and leave, with seasons,
+    /// Lines are in the order of time. Customers with heavy-tailed purchase rates arrive, buy and leave, with seasons,
     /// cancellations and lines without a customer. Equal options give equal lines.
     Simulate(SimulateArgs),
-    /// Compare two runs: customers in another segment, their money, and metrics of models
+    /// Compare two runs: who changed segment, their money, model metrics
     Diff {
         /// Folder of a run, or of a pipeline's results (its `current`)
         run_a: PathBuf,
@@ -105,8 +107,9 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Draw the page of a run again, from its tables and its manifest
+    /// Draw the report of a run again
     ///
+    /// It is drawn from the run's tables and manifest.
     /// The page is one HTML file with charts, their numbers and a glossary. It needs no network.
     /// Every run publishes one as report.html.
     Report {
@@ -116,11 +119,23 @@ pub(crate) enum Command {
         #[arg(short, long, value_name = "FILE", default_value = "report.html")]
         out: PathBuf,
     },
-    /// Check a pipeline: YAML, segment map, headers and footers of the sources. Reads no row
-    Check(Load),
-    /// Show the optimised plan of the scan and the columns after each stage. Reads no row
+    /// Check a pipeline, its segment map and a sample of its sources
+    ///
+    /// Reports every problem of the YAML at once. Then reads rows from the start, the middle and the
+    /// end of the first, a middle and the last file of each source, and reports values that cannot
+    /// be parsed. Exits with 3 if a run over such rows would fail.
+    Check {
+        #[command(flatten)]
+        load: Load,
+        /// Number of rows to read of each of these files. 0 reads headers and footers only
+        #[arg(long, value_name = "N", default_value_t = 1000)]
+        rows: u32,
+    },
+    /// Show the plan of the scan and the columns after each stage
+    ///
+    /// Reads no row.
     Explain(Load),
-    /// Print the SQL that a Spark cluster runs instead of this machine
+    /// Print the SQL that a Spark cluster would run
     ///
     /// The SQL can be run by `spark-sql -f`. Reads no row. Options that are not supported on Spark
     /// are reported by name.
@@ -137,9 +152,9 @@ pub(crate) enum Command {
         #[arg(long, value_name = "PATH")]
         to: Option<String>,
     },
-    /// Find uncovered codes, overlapping rules and unreachable segments of a map
+    /// Check the rules of a segment map
     ///
-    /// Exits with 2 if codes have no segment.
+    /// Finds uncovered codes, overlapping rules and unreachable segments. Exits with 2 if codes have no segment.
     Lint {
         /// Segment map, or a pipeline that names one
         #[arg(value_name = "MAP|PIPELINE")]
@@ -148,7 +163,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         manifest: Option<PathBuf>,
     },
-    /// Explain the segment of a customer, and the distance to the next scores
+    /// Explain the segment of a customer
     Why {
         #[command(flatten)]
         load: LoadNamed,
@@ -158,7 +173,7 @@ pub(crate) enum Command {
     /// List the runs of a results folder, or remove the oldest
     #[command(subcommand)]
     Runs(Runs),
-    /// Show the contents of a Parquet file, or the files of a run
+    /// Show what is in a Parquet file or a run
     ///
     /// Of any Parquet file: columns with types, sizes and ranges, row groups and metadata.
     Inspect {
@@ -171,7 +186,7 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Print the JSON Schema of the YAML for editors, or the reference of its options
+    /// Print the JSON Schema of the YAML, or its reference
     Schema {
         /// Kind of YAML
         #[arg(value_enum, value_name = "OF", default_value = "pipeline")]
@@ -180,17 +195,21 @@ pub(crate) enum Command {
         #[arg(long)]
         markdown: bool,
     },
-    /// Print shell completions: custseg completions bash > /etc/bash_completion.d/custseg
+    /// Print shell completions
+    ///
+    /// For example: custseg completions bash > /etc/bash_completion.d/custseg
     Completions {
         /// Shell
         shell: clap_complete::Shell,
     },
-    /// Write a manual page per command: custseg man /usr/local/share/man/man1
+    /// Write a manual page per command
+    ///
+    /// For example: custseg man /usr/local/share/man/man1
     Man {
         /// Existing folder
         dir: PathBuf,
     },
-    /// Show the first rows after a stage. Publishes nothing
+    /// Show the first rows after a stage
     Peek {
         /// Number of rows
         #[arg(short = 'n', long, default_value_t = 10, value_name = "N")]
@@ -200,6 +219,16 @@ pub(crate) enum Command {
         /// Stage
         stage: Stage,
     },
+}
+
+impl Command {
+    /// What is logged by default: the stages of runs, and warnings of all commands.
+    pub(crate) fn verbosity(&self) -> Verbosity {
+        match self {
+            Self::Run(_) | Self::Demo { .. } => Verbosity::Stages,
+            _ => Verbosity::Warnings,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -233,112 +262,6 @@ pub(crate) enum SchemaOf {
     Map,
 }
 
-#[derive(Debug, Clone, Args)]
-pub(crate) struct InitArgs {
-    /// Files of transactions: CSV, workbooks, Parquet, JSON lines, Arrow, .zip
-    #[arg(required = true, value_name = "FILE")]
-    pub(crate) files: Vec<String>,
-    /// Name of the pipeline, and of its file NAME.yaml [default: that of the first file]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<String>,
-    /// Write to standard output instead of a file
-    #[arg(long)]
-    pub(crate) stdout: bool,
-    /// Replace a file that exists
-    #[arg(long)]
-    pub(crate) force: bool,
-}
-
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct RunArgs {
-    #[command(flatten)]
-    pub(crate) load: Load,
-    /// Engine: `local`, or the server of a cluster (sc://host:15002). Overrides `engine`
-    #[arg(long, value_name = "ENGINE")]
-    pub(crate) engine: Option<String>,
-    /// Publish the results even if a gate failed
-    #[arg(long)]
-    pub(crate) publish_anyway: bool,
-    /// Compute only the snapshots that have changed since the published run. If there is nothing
-    /// new, nothing is written
-    #[arg(long)]
-    pub(crate) only_new: bool,
-    /// Write the line of JSON to a terminal, too
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Exit with 99 (Airflow: skipped) if there is nothing new
-    #[arg(long, requires = "only_new")]
-    pub(crate) skip_code: bool,
-    /// Emit OpenLineage events to a file (appended) or an HTTP endpoint. Reads
-    /// OPENLINEAGE_NAMESPACE, OPENLINEAGE_PARENT_ID, OPENLINEAGE_ENDPOINT and
-    /// OPENLINEAGE_API_KEY
-    #[arg(long, env = "CUSTSEG_LINEAGE", value_name = "FILE|URL")]
-    pub(crate) lineage: Option<String>,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct ScoreArgs {
-    /// Folder of the artefact (`current/model`), of its run, or of a pipeline's results
-    #[arg(long, value_name = "DIR")]
-    pub(crate) model: PathBuf,
-    /// Transactions: files, folders or globs with the columns that the run read
-    #[arg(value_name = "INPUT", required_unless_present = "stdio")]
-    pub(crate) inputs: Vec<String>,
-    /// Source of the pipeline that has the input's columns, from 1. Transactions in other sources
-    /// are not counted
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) source: u16,
-    /// Customers' source, if the pipeline has one. Without it, attributes are null
-    #[arg(long, value_name = "FILE")]
-    pub(crate) customers: Vec<String>,
-    /// Snapshot date (exclusive) [default: the run's newest snapshot]
-    #[arg(long, value_name = "DATE")]
-    pub(crate) as_of: Option<chrono::NaiveDate>,
-    /// Write to this file, CSV or Parquet by its suffix
-    #[arg(long, value_name = "FILE")]
-    pub(crate) to: Option<PathBuf>,
-    /// Override an option, as in `run`: --set ingest.transactions.csv.separator=";"
-    #[arg(long, value_name = "SECTION.KEY=VALUE")]
-    pub(crate) set: Vec<String>,
-    /// Read measured customers from standard input and write their scores to standard output
-    ///
-    /// For engines that pipe rows. Lines are tab-separated without a header, \N is null. Input:
-    /// customer_id, recency_days, frequency, monetary, then the other features of the models in the
-    /// order of the artefact. Output: customer_id, r_score, f_score, m_score, rfm_code, segment, then
-    /// label, confidence, margin and novelty of each model.
-    #[arg(long, conflicts_with_all = ["inputs", "customers", "as_of", "to", "set"])]
-    pub(crate) stdio: bool,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct SimulateArgs {
-    /// Number of customers. Not all of them buy
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
-    pub(crate) customers: u64,
-    /// Number of lines
-    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u64).range(1..=100_000_000_000))]
-    pub(crate) lines: u64,
-    /// Random seed
-    #[arg(long, value_name = "S", default_value_t = 42)]
-    pub(crate) seed: u64,
-    /// Shop to imitate. pipelines/online_retail.yaml and pipelines/cdnow.yaml read the output
-    #[arg(long, value_name = "SHAPE", default_value = "online_retail")]
-    pub(crate) shape: ShapeArg,
-    /// Output: a .csv or .parquet file, or a folder (ending in /) with one Parquet file per month in
-    /// hive folders
-    #[arg(long, value_name = "PATH")]
-    pub(crate) to: PathBuf,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub(crate) enum ShapeArg {
-    /// UCI Online Retail: order lines of a gift shop, 2010-12-01 to 2011-12-09
-    OnlineRetail,
-    /// CDNOW: customers who joined in the first twelve weeks of 1997, until 1998-06-30
-    Cdnow,
-}
-
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Load {
     /// Pipeline file [default: the only one in this folder or in ./pipelines]
@@ -360,8 +283,8 @@ pub(crate) struct LoadNamed {
 pub(crate) struct Overrides {
     /// Override one option. The value is YAML. Can be repeated
     ///
-    /// For example: --set publish.to=/tmp/out --set 'rfm.snapshots=[2011-09-01, 2011-12-01]'. Paths
-    /// are relative to the pipeline file.
+    /// For example: --set publish.to=out --set 'rfm.snapshots=[2011-09-01, 2011-12-01]'. Paths are
+    /// relative to the working directory.
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
     pub(crate) set: Vec<String>,
     /// Snapshot date (exclusive) or `last`. Overrides rfm.snapshots

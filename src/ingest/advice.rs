@@ -1,0 +1,78 @@
+//! What to do about cells that cannot be parsed: the options that would read them.
+
+use super::Source;
+use super::fault::{
+    AMBIGUOUS_TIMESTAMP, FOREIGN_CURRENCY, NO_RATE, QUANTITY_LIMIT, RECORD_FAULTS, UNDECODABLE,
+};
+use super::guess::{self, DateGuess, NumberGuess};
+
+/// Words for a missing value that `null_values` does not have by default.
+pub(crate) const NULL_WORDS: [&str; 8] =
+    ["NA", "#N/A", "-", "n.a.", "(null)", "undefined", "nil", "<NA>"];
+
+/// The option that decides whether rows with a fault can be read. `cells` are texts of a source that
+/// have it.
+pub(crate) fn advice(reason: &str, cells: &[&str], source: Option<&Source>) -> Option<String> {
+    let text = source.map(|source| &source.set.text);
+    let is_null_word = |cell: &&str| NULL_WORDS.iter().any(|word| word.eq_ignore_ascii_case(cell));
+    if reason.ends_with("not a number") {
+        if let Some(word) = cells.first().filter(|_| cells.iter().all(is_null_word)) {
+            return Some(format!("`ingest.null_values` may list `{word}`"));
+        }
+        let options = text.and_then(|text| {
+            let NumberGuess { decimal, thousands, signs, .. } = guess::numbers(cells)?;
+            let mut options = Vec::new();
+            if let Some(mark) = decimal.filter(|mark| *mark != text.numbers.decimal) {
+                options.push(format!("decimal: \"{mark}\""));
+            }
+            if let Some(mark) = thousands.filter(|mark| Some(*mark) != text.numbers.thousands) {
+                options.push(format!("thousands: \"{mark}\""));
+            }
+            if !signs.is_empty() {
+                options.push(format!("currency_signs: [\"{}\"]", signs.join("\", \"")));
+            }
+            (!options.is_empty()).then(|| options.join(", "))
+        });
+        return Some(match options {
+            Some(options) => format!("`csv: {{ {options} }}` would read them"),
+            None => {
+                "`csv.decimal`, `csv.thousands` and `csv.currency_signs` describe numbers".into()
+            }
+        });
+    }
+    if reason == "ordered_at not in any declared format" {
+        let tried = text.map(|text| {
+            let formats = text.datetime_formats.iter().map(|format| &*format.declared);
+            format!("tried: {}; ", formats.collect::<Vec<_>>().join(", "))
+        });
+        let DateGuess { formats, undecided, unread, .. } = guess::dates(cells);
+        let advice = match undecided {
+            Some([one, other]) => {
+                format!("`csv.datetime_formats` may list \"{one}\" or \"{other}\": both read them")
+            }
+            None if unread.is_none() && !formats.is_empty() => {
+                format!("`csv.datetime_formats: [\"{}\"]` would read them", formats.join("\", \""))
+            }
+            None => "`csv.datetime_formats` lists the formats".to_owned(),
+        };
+        return Some(tried.unwrap_or_default() + &advice);
+    }
+    let advice = match reason {
+        UNDECODABLE => "`csv.encoding` must match the file",
+        reason if RECORD_FAULTS.contains(&reason) => {
+            "`csv.separator`, `csv.quote` and `csv.escape` must match the file; if each record ends with \
+             a separator, set `csv.trailing_separator: true`"
+        }
+        reason if reason.ends_with("missing") => "the cell is empty or one of `ingest.null_values`",
+        reason if reason.ends_with("finer than money.scale") => {
+            "set a finer `ingest.money.scale`, or `auto`"
+        }
+        QUANTITY_LIMIT => {
+            "quantities have at most 6 decimals, none with `frequency: units`, `match` or Spark"
+        }
+        AMBIGUOUS_TIMESTAMP => "keep one of the two in `csv.datetime_formats`",
+        FOREIGN_CURRENCY | NO_RATE => "`ingest.money.rates` converts currencies",
+        _ => return None,
+    };
+    Some(advice.to_owned())
+}
