@@ -22,7 +22,9 @@ NAMED = re.compile(r"# (\S+\.\w+)\n")
 
 
 def pages():
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    # Written for agents, and not part of the site.
+    return [page for page in found if page.name != "SKILL.md"]
 
 
 def blocks(page):
