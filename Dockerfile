@@ -4,7 +4,7 @@
 #   docker build --tag custseg .
 #   docker run --rm --volume "$PWD:/work" --user "$(id -u):$(id -g)" custseg run pipelines/cdnow.yaml
 #
-# Polars takes 20 minutes to compile. The caches below keep it between builds.
+# Polars takes about 35 minutes to compile. The caches below keep it between builds.
 FROM rust:1.95-bookworm AS build
 WORKDIR /source
 COPY . .

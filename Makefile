@@ -1,7 +1,7 @@
 # Every target is a few cargo or Python commands, so make is optional.
 # Targets that need Python packages install them from PyPI into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help pipeline test test-sklearn test-remote test-notebook test-readers test-browser test-lineage test-sail test-spark test-airflow check deny bench fuzz online-retail
+.PHONY: help pipeline test test-sklearn test-remote test-notebook test-readers test-browser test-lineage docs test-docs test-sail test-spark test-airflow check deny bench fuzz online-retail
 
 help: ## Print this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,18 @@ test-lineage: ## Validate the events of a run with the OpenLineage client.
 	rm -f .venv/events.jsonl
 	cargo run --release --locked -- -q run pipelines/cdnow.yaml --set publish.to=$(CURDIR)/.venv/out/lineage --lineage .venv/events.jsonl
 	.venv/bin/python tests/lineage/client.py .venv/events.jsonl
+
+docs: ## Build the documentation as a site into .venv/site; dead links are errors.
+	test -x .venv/bin/python || python3 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement docs/requirements.txt
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+	.venv/bin/python tests/docs/site.py .venv/site
+
+test-docs: ## Run the Python examples of README.md and docs.
+	test -x .venv/bin/python || python3 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/docs/requirements.txt
+	cargo build --release --locked
+	.venv/bin/python tests/docs/python.py --binary "$${CARGO_TARGET_DIR:-target}/release/custseg"
 
 test-sail: ## Compare runs on Sail (Spark Connect without a JVM) with local runs. Needs protoc.
 	test -x .venv/bin/python || python3 -m venv .venv
