@@ -28,10 +28,11 @@ test-remote: ## Read from and publish to an S3-compatible server (moto).
 	cargo build --release --locked
 	.venv/bin/python tests/remote/s3.py --binary "$${CARGO_TARGET_DIR:-target}/release/custseg"
 
-test-notebook: pipeline ## Execute the notebook on a new run of the default pipeline.
+test-notebook: ## Execute the notebook on new runs; compare with DuckDB and the stored outputs.
 	test -x .venv/bin/python || python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/notebook/requirements.txt
-	.venv/bin/python tests/notebook/execute.py data/output/cdnow/current
+	cargo build --release --locked
+	.venv/bin/python tests/notebook/execute.py --binary "$${CARGO_TARGET_DIR:-target}/release/custseg"
 
 # Versions of pyarrow; CI tests the newest.
 READERS ?= 14 17 newest
