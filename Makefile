@@ -125,4 +125,4 @@ fuzz: ## Fuzz the YAML parser and the CSV reader in parallel for FUZZ_SECONDS (6
 online-retail: ## Download UCI Online Retail (CC BY 4.0) and run its pipeline.
 	curl --fail --location --output data/raw/online_retail.zip https://archive.ics.uci.edu/static/public/352/online+retail.zip
 	unzip -p data/raw/online_retail.zip "Online Retail.xlsx" > data/raw/online_retail.xlsx
-	cargo run --release --locked -- run pipelines/online_retail.yaml --set "ingest.transactions.paths=[../data/raw/online_retail.xlsx]"
+	cargo run --release --locked -- run pipelines/online_retail.yaml --set "ingest.transactions.paths=[data/raw/online_retail.xlsx]"

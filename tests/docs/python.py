@@ -22,9 +22,7 @@ NAMED = re.compile(r"# (\S+\.\w+)\n")
 
 
 def pages():
-    found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    # Written for agents, and not part of the site.
-    return [page for page in found if page.name != "SKILL.md"]
+    return [ROOT / "README.md", ROOT / "SKILL.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(page):

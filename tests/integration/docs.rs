@@ -1,4 +1,4 @@
-//! README.md and the pages of `docs`: their examples run, their links lead somewhere, their figures
+//! README.md, SKILL.md and the pages of `docs`: their examples run, their links lead somewhere, their figures
 //! equal `docs/figures.yaml`. CONTRIBUTING.md describes the code blocks.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,12 +50,11 @@ fn add_pages(folder: &str, pages: &mut BTreeMap<String, String>) {
     }
 }
 
-/// Texts of README.md and of all pages, by path below the repository.
+/// Texts of README.md, SKILL.md and all pages, by path below the repository.
 fn pages() -> BTreeMap<String, String> {
-    let mut pages = BTreeMap::from([("README.md".to_owned(), read("README.md"))]);
+    let names = ["README.md", "SKILL.md"].map(str::to_owned);
+    let mut pages: BTreeMap<_, _> = names.map(|name| (name.clone(), read(&name))).into();
     add_pages("docs", &mut pages);
-    // Written for agents, and not part of the site.
-    pages.remove("docs/SKILL.md");
     pages
 }
 
@@ -134,7 +133,8 @@ fn run_page(page: &str, blocks: &[Block]) -> TempDir {
 }
 
 /// Files that the blocks of a page write.
-const RESULTS: [(&str, &[&str]); 10] = [
+const RESULTS: [(&str, &[&str]); 11] = [
+    ("SKILL.md", &["quarterly/current/migration.parquet", "german/current/report.html"]),
     ("README.md", &["orders-results/current/report.html", "results/current/report.html"]),
     ("docs/clusters.md", &["clustered/current/clusters.parquet"]),
     ("docs/exports.md", &["out/current/report.html"]),
