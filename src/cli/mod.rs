@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::log::Verbosity;
-
 mod args;
 mod help;
 
@@ -64,6 +62,14 @@ pub(crate) enum PlanFormat {
 pub(crate) enum LogFormat {
     Text,
     Json,
+}
+
+/// What a command logs without `-v` and `-q`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verbosity {
+    /// Each stage.
+    Stages,
+    Warnings,
 }
 
 #[derive(Debug, Subcommand)]

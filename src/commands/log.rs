@@ -17,7 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use super::stages::{self, StageTotal, Stages};
-use crate::cli::{LogFormat, Machine};
+use crate::cli::{LogFormat, Machine, Verbosity};
 use crate::progress::{Extent, ScanObserver, Silent};
 use crate::session::RunObserver;
 
@@ -90,14 +90,6 @@ pub(super) fn observer() -> Arc<dyn RunObserver> {
         Some(progress) => progress.clone(),
         None => Arc::new(Silent),
     }
-}
-
-/// What a command logs without `-v` and `-q`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verbosity {
-    /// Each stage.
-    Stages,
-    Warnings,
 }
 
 /// Starts the log.

@@ -74,6 +74,14 @@ pub(super) fn scaled(mantissa: i128, exponent: i32, scale: u8) -> Result<i64, Nu
     }
     let shift = exponent + i32::from(scale);
     let power = 10i128.checked_pow(shift.unsigned_abs()).ok_or(NumberFault::OutOfRange)?;
+    if shift < 0
+        && let (Ok(mantissa), Ok(power)) = (i64::try_from(mantissa), i64::try_from(power))
+        && mantissa % power == 0
+        && (mantissa / power).unsigned_abs() <= MONEY_LIMIT as u64
+    {
+        // A division of 128 bits takes several times as long.
+        return Ok(mantissa / power);
+    }
     let units = if shift >= 0 {
         mantissa.checked_mul(power).ok_or(NumberFault::OutOfRange)?
     } else if mantissa % power == 0 {

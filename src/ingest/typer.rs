@@ -153,8 +153,15 @@ impl Typer<'_> {
             if as_numbers { self.number(expr.clone()) } else { self.text(expr.clone()) }
         };
         let (left, right) = (side(left)?, side(right)?);
-        let value = Expr::BinaryExpr { left: left.value.into(), op, right: right.value.into() };
-        Ok(Typed { value, error: first_error([left.error, right.error]) })
+        let error = first_error([left.error, right.error]);
+        let (left, right) = (left.value, right.value);
+        let is_decimal = |value: &Expr| Ok(self.dtype(value)? == DECIMAL);
+        let value = if op == Multiply && is_decimal(&left)? && is_decimal(&right)? {
+            map_columns(vec![left, right], DECIMAL, |columns| product(&columns[0], &columns[1]))
+        } else {
+            Expr::BinaryExpr { left: left.into(), op, right: right.into() }
+        };
+        Ok(Typed { value, error })
     }
 
     fn function(&self, input: Vec<Expr>, function: FunctionExpr) -> Result<Typed, PredicateError> {
@@ -309,6 +316,35 @@ impl Typer<'_> {
         });
         Typed { value, error: Some(error) }
     }
+}
+
+/// The product of two columns of [`DECIMAL`]. Polars divides each product of 256 bits, which is not
+/// needed if both factors have at most six decimals.
+fn product(left: &Column, right: &Column) -> PolarsResult<Column> {
+    const MICRO: i64 = 1_000_000;
+    let exact = |left: i128, right: i128| {
+        let (left, right) = (i64::try_from(left).ok()?, i64::try_from(right).ok()?);
+        let has_micros = left % MICRO == 0 && right % MICRO == 0;
+        has_micros.then(|| i128::from(left / MICRO) * i128::from(right / MICRO))
+    };
+    let name = left.name().clone();
+    if left.len() == right.len() {
+        let (lefts, rights) = (left.to_physical_repr(), right.to_physical_repr());
+        let mut is_exact = true;
+        let pairs = lefts.i128()?.iter().zip(rights.i128()?.iter());
+        let products: Int128Chunked = pairs
+            .map(|(left, right)| {
+                let product = exact(left?, right?);
+                is_exact &= product.is_some();
+                product
+            })
+            .collect();
+        if is_exact && let DataType::Decimal(precision, scale) = DECIMAL {
+            let products = products.with_name(name).into_decimal_unchecked(precision, scale);
+            return Ok(products.into_column());
+        }
+    }
+    Ok((left * right)?.with_name(name))
 }
 
 /// Whether a function makes a number of a number.

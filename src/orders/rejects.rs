@@ -222,11 +222,12 @@ pub struct RejectedRow {
     pub file: Option<String>,
     row: String,
     pub text: String,
+    pub reason: String,
 }
 
 impl fmt::Display for RejectedRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, row, text } = self;
+        let Self { file, row, text, .. } = self;
         write!(f, "`{}`, row {row}: {text}", file.as_deref().unwrap_or("the query"))
     }
 }
@@ -249,16 +250,21 @@ pub fn first_rejects(
         .filter(is_included)
         .sort([SOURCE_FILE, SOURCE_ROW], Default::default())
         .limit(n)
-        .select([SOURCE_FILE, SOURCE_ROW, TEXT].map(|name| col(name).cast(DataType::String)))
+        .select(
+            [SOURCE_FILE, SOURCE_ROW, TEXT, REASON].map(|name| col(name).cast(DataType::String)),
+        )
         .collect()?;
-    let [files, rows, texts] = [SOURCE_FILE, SOURCE_ROW, TEXT].map(|name| first.column(name));
-    let rows = files?.str()?.iter().zip(rows?.str()?.iter()).zip(texts?.str()?.iter());
-    let rejected = rows.map(|((file, row), text)| RejectedRow {
-        file: file.map(str::to_owned),
-        row: row.unwrap_or_default().to_owned(),
-        text: text.unwrap_or_default().to_owned(),
+    let cell =
+        |name: &str, row| PolarsResult::Ok(first.column(name)?.str()?.get(row).map(str::to_owned));
+    let rejected = (0..first.height()).map(|row| {
+        Ok(RejectedRow {
+            file: cell(SOURCE_FILE, row)?,
+            row: cell(SOURCE_ROW, row)?.unwrap_or_default(),
+            text: cell(TEXT, row)?.unwrap_or_default(),
+            reason: cell(REASON, row)?.unwrap_or_default(),
+        })
     });
-    Ok(rejected.collect())
+    rejected.collect()
 }
 
 #[cfg(test)]

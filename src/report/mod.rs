@@ -125,10 +125,10 @@ struct Page<'a> {
 /// Draws the page of a run as HTML.
 pub(crate) fn page(source: &Source<'_>) -> Result<String, ReportError> {
     let sections = [
-        ledger::section(source)?,
         segments::section(source)?,
-        values::section(source)?,
         time::section(source)?,
+        values::section(source)?,
+        ledger::section(source)?,
         models::section(source)?,
         clusters::section(source)?,
     ];

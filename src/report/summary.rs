@@ -53,7 +53,7 @@ pub(super) fn alerts(source: &Source<'_>) -> PolarsResult<Vec<(&'static str, Str
         let n = format::count(f64::from(unknown));
         add("warning", format!("Warning: {n} customers are missing in the customers’ source."));
     }
-    if alerts.is_empty() {
+    if alerts.is_empty() && !(checks.is_empty() && gates.is_empty()) {
         let [checks, gates] =
             [(checks.len(), "check"), (gates.len(), "gate")].map(|(n, noun)| all_passed(n, noun));
         alerts.push(("note", format!("No warnings: {checks}, {gates}.")));

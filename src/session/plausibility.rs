@@ -60,8 +60,7 @@ fn ambiguous_rows(
     let mut details = String::new();
     if let Some(first) = examples.first() {
         details = format!("\n  first: {first}");
-        let reason = facts.reasons.iter().find(|reason| fails(reason));
-        let advice = reason.and_then(|reason| advise(p, &reason.reason, &examples));
+        let advice = advise(p, &examples);
         details += &advice.map_or_else(String::new, |advice| format!("\n    {advice}"));
     }
     Ok(Some(format!("these rows cannot be read unambiguously:{counts}{details}")))
@@ -77,12 +76,14 @@ fn examples(
     orders::first_rejects(rejects.path, &facts.reasons, include, EXAMPLES)
 }
 
-/// The option that would read the examples of a reason.
-fn advise(p: &Pipeline, reason: &str, examples: &[RejectedRow]) -> Option<String> {
-    let file = examples.first().and_then(|first| first.file.as_ref());
-    let is_of_file = |source: &&Source| source.set.files.iter().any(|f| Some(&f.name) == file);
+/// The option that would read the first of these rows, and those with the same reason.
+fn advise(p: &Pipeline, examples: &[RejectedRow]) -> Option<String> {
+    let RejectedRow { file, reason, .. } = examples.first()?;
+    let is_of_file =
+        |source: &&Source| source.set.files.iter().any(|f| Some(&f.name) == file.as_ref());
     let source = p.ingest.sources.iter().find(is_of_file);
-    let texts: Vec<&str> = examples.iter().map(|example| example.text.trim()).collect();
+    let same = examples.iter().filter(|example| example.reason == *reason);
+    let texts: Vec<&str> = same.map(|example| example.text.trim()).collect();
     advice(reason, &texts, source)
 }
 
@@ -114,7 +115,7 @@ fn unparsable_rows(
             is_escaped |=
                 RECORD_FAULTS.contains(&reason.reason.as_str()) && first.text.contains('\\');
         }
-        if let Some(advice) = advise(p, &reason.reason, &examples) {
+        if let Some(advice) = advise(p, &examples) {
             details += &format!("\n    {advice}");
         }
     }

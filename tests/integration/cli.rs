@@ -1,8 +1,6 @@
 //! The command line.
 
-use std::fs;
-
-use super::harness::{Shop, assert_up_to_date, custseg, fixtures, floats, root, table, texts};
+use super::harness::{Shop, assert_up_to_date, custseg, fixtures, floats, root};
 
 /// `docs/reference/cli.md` has the help of every command; `INSTA_UPDATE=always` rewrites it.
 #[test]
@@ -57,7 +55,10 @@ fn missing_pipeline_exits_4() {
 #[test]
 fn check_reports_counts_of_a_valid_pipeline() {
     let outcome = custseg(&fixtures(), &["check", "shop.yaml"]);
-    assert_eq!(outcome.stdout, "shop: ok (1 source file, clean: 4 steps, map: three, models: 0)\n");
+    assert_eq!(
+        outcome.stdout,
+        "shop: ok (1 source file, 12 sampled rows, clean: 4 steps, map: three, models: 0)\n"
+    );
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
 }
 
@@ -70,7 +71,10 @@ fn pipelines_are_looked_for() {
     assert!(outcome.stderr.contains("`custseg init FILE` writes one"), "{}", outcome.stderr);
     let shop = Shop::fixture();
     let outcome = shop.custseg(&["check"]);
-    assert_eq!(outcome.stdout, "shop: ok (1 source file, clean: 4 steps, map: three, models: 0)\n");
+    assert_eq!(
+        outcome.stdout,
+        "shop: ok (1 source file, 12 sampled rows, clean: 4 steps, map: three, models: 0)\n"
+    );
     let outcome = custseg(root(), &["check"]);
     assert_eq!(outcome.code, 2);
     let expected = "which pipeline? pipelines/cdnow.yaml, pipelines/online_retail.yaml, \

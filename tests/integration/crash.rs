@@ -44,7 +44,7 @@ fn large_shop(lines: usize) -> Shop {
 /// Starts a run under another pipeline name, which gives it another run id.
 fn start(shop: &Shop, name: &str) -> Child {
     Command::new(env!("CARGO_BIN_EXE_custseg"))
-        .args(["-q", "run", "shop.yaml", "--set", &format!("name={name}")])
+        .args(["-q", "run", "shop.yaml", "--force", "--set", &format!("name={name}")])
         .current_dir(shop.folder.path())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -229,11 +229,11 @@ fn full_disk_fails_the_run_and_keeps_the_published_one() {
         for more in 0 4 12 24 40 64 96 128; do
             mount -o remount,size=$((used + more))k none out
             code=0
-            "$CUSTSEG" -q run shop.yaml --set name=full_$more 2> stderr.txt > /dev/null || code=$?
+            "$CUSTSEG" -q run shop.yaml --force --set name=full_$more 2> stderr.txt > /dev/null || code=$?
             echo "$more $code $(complete) $(temporary) $(tr '\n' ' ' < stderr.txt)"
         done
         mount -o remount,size=64m none out
-        "$CUSTSEG" -q run shop.yaml --set name=again > /dev/null
+        "$CUSTSEG" -q run shop.yaml --force --set name=again > /dev/null
         echo "again 0 $(complete) $(temporary)"
     "#;
     let output = Command::new("unshare")
@@ -274,7 +274,7 @@ fn missing_permission_fails_the_run_and_the_next_succeeds() {
     let script = r#"
         run() {
             code=0
-            $DROP_CAPABILITIES "$CUSTSEG" -q run shop.yaml --set name=second \
+            $DROP_CAPABILITIES "$CUSTSEG" -q run shop.yaml --force --set name=second \
                 2>> stderr.txt > /dev/null || code=$?
         }
         for folder in out out/runs; do
@@ -322,7 +322,7 @@ fn unwritable_log_does_not_change_the_outcome() {
     let closed = run("custseg run shop.yaml 2>&-");
     assert_eq!((closed.status.code(), closed.stdout.is_empty()), (Some(0), false));
     let stopped = run(
-        "custseg run shop.yaml --set name=other 2> /dev/full & sleep 0.1; kill -TERM $!; wait $!",
+        "custseg run shop.yaml --force --set name=other 2> /dev/full & sleep 0.1; kill -TERM $!; wait $!",
     );
     assert!([Some(143), Some(0)].contains(&stopped.status.code()), "{:?}", stopped.status);
 }
@@ -339,7 +339,7 @@ fn foreign_files_among_the_runs_are_kept() {
     }
     fs::write(runs.join(".gitkeep"), "").unwrap();
     std::os::unix::fs::symlink("nowhere", runs.join("notes/loop")).unwrap();
-    shop.run(&["--set", "name=other", "--set", "publish.keep_runs=2"]);
+    shop.run(&["--force", "--set", "name=other", "--set", "publish.keep_runs=2"]);
     assert_eq!(shop.custseg(&["runs", "prune", "out", "--keep", "1"]).code, 0);
     for kept in ["notes/precious", ".hidden/precious", ".gitkeep"] {
         assert!(runs.join(kept).exists(), "{kept}");
@@ -353,7 +353,7 @@ fn pruning_keeps_the_published_run_of_an_absolute_link() {
     let shop = Shop::fixture();
     shop.run(&[]);
     let first = shop.path("out/current").canonicalize().unwrap();
-    shop.run(&["--set", "name=newer"]);
+    shop.run(&["--force", "--set", "name=newer"]);
     fs::remove_file(shop.path("out/current")).unwrap();
     std::os::unix::fs::symlink(&first, shop.path("out/current")).unwrap();
     assert_eq!(shop.custseg(&["runs", "prune", "out", "--keep", "1"]).code, 0);

@@ -170,7 +170,7 @@ fn runs_are_listed_and_pruned_by_age() {
         ids.push(line["run_id"].as_str().unwrap().to_owned());
     }
     // The oldest run is published again, so pruning keeps it.
-    shop.run(&["--as-of", "2024-03-02"]);
+    shop.run(&["--as-of", "2024-03-02", "--allow-older"]);
     let names = |args: &[&str]| -> Vec<String> {
         let lines = shop.custseg(args).stdout;
         let parsed =

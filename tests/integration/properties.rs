@@ -55,9 +55,8 @@ fn publish(parts: &[&[Line]]) -> tempfile::TempDir {
         }
         fs::write(folder.path().join(format!("part-{i}.csv")), csv).unwrap();
     }
-    let set = ["ingest.transactions.paths=[part-*.csv]", "clean.3={drop_missing: [order_id]}"]
-        .map(str::to_owned)
-        .to_vec();
+    let paths = format!("ingest.transactions.paths=[{}/part-*.csv]", folder.path().display());
+    let set = vec![paths, "clean.3={drop_missing: [order_id]}".to_owned()];
     let request = Request {
         pipeline: Some(folder.path().join("shop.yaml")),
         set,
@@ -189,8 +188,8 @@ fn cdnow_is_independent_of_order_files_and_threads() {
         hashes(&to)
     };
     let split_paths = format!("{}/part-*.csv", folder.path().display());
-    let straight = run("straight", "../data/raw/cdnow.csv", "2");
-    assert_eq!(straight, run("one-thread", "../data/raw/cdnow.csv", "1"));
+    let straight = run("straight", "data/raw/cdnow.csv", "2");
+    assert_eq!(straight, run("one-thread", "data/raw/cdnow.csv", "1"));
     assert_eq!(straight, run("split", &split_paths, "2"));
     assert_eq!(straight, run("split-one-thread", &split_paths, "1"));
 }

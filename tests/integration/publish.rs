@@ -71,7 +71,8 @@ fn failed_run_leaves_no_files_and_keeps_the_published_run() {
     let shop = Shop::fixture();
     shop.run(&[]);
     let target = fs::read_link(shop.path("out/current")).unwrap();
-    let failed = shop.custseg(&["-q", "run", "shop.yaml", "--as-of", "2020-01-01"]);
+    let failed =
+        shop.custseg(&["-q", "run", "shop.yaml", "--as-of", "2020-01-01", "--allow-older"]);
     assert_eq!(failed.code, 3, "{}", failed.stderr);
     assert_eq!(target, fs::read_link(shop.path("out/current")).unwrap());
     assert_eq!(fs::read_dir(shop.path("out/runs")).unwrap().count(), 1);

@@ -49,7 +49,8 @@ fn write_parquet(path: &Path, rows: usize) {
 fn lost_row_group_fails_the_run() {
     let shop = Shop::fixture();
     write_parquet(&shop.path("shop.parquet"), 6);
-    let p = load(&shop, &["ingest.transactions.paths=[shop.parquet]"]);
+    let file = shop.path("shop.parquet");
+    let p = load(&shop, &[&format!("ingest.transactions.paths=[{}]", file.display())]);
     // The footer promised six rows when the pipeline was loaded.
     write_parquet(&shop.path("shop.parquet"), 4);
     let error = failure(&shop, &p, Arc::new(Silent));

@@ -174,7 +174,7 @@ fn presets_reproduce_the_segment_counts_of_their_tools() {
         ),
     ];
     for (compat, map, set, expected) in gallery {
-        let map = format!("segment.map=../config/segments/{map}.yaml");
+        let map = format!("segment.map={map}");
         let to = run(
             &source,
             &[&[format!("score={{compat: {compat}}}").as_str(), &map, "models={}"], set].concat(),

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use custseg::publish::Replaceable;
 use custseg::session::{Outcome, RunOptions};
 use polars::prelude::*;
 
@@ -21,7 +22,9 @@ fn run_online_retail(to: &Path, set: &[&str]) {
         "models={}".to_owned(),
     ];
     all.extend(set.iter().map(|text| (*text).to_owned()));
-    run_pipeline(&load("pipelines/online_retail.yaml", &all), RunOptions::default());
+    let replaceable = Replaceable { later: true, ..Replaceable::default() };
+    let options = RunOptions { replaceable, ..RunOptions::default() };
+    run_pipeline(&load("pipelines/online_retail.yaml", &all), options);
 }
 
 fn snapshot(to: &Path, date: &str) -> DataFrame {
