@@ -1,7 +1,7 @@
 # Every target is a few cargo or Python commands, so make is optional.
 # Targets that need Python packages install them from PyPI into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help pipeline test test-sklearn test-remote test-notebook test-readers test-browser test-lineage docs test-docs test-wheel test-sail test-spark test-airflow check deny bench fuzz online-retail
+.PHONY: help pipeline test test-sklearn test-remote test-notebook test-readers test-browser test-lineage docs test-docs test-wheel test-sail test-spark test-airflow check deny tarball container bench fuzz online-retail
 
 help: ## Print this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -116,6 +116,15 @@ check: ## Check format, lints and documentation, and run all tests.
 
 deny: ## Check licences, bans and sources of dependencies; advisories with ADVISORIES=1 (network).
 	cargo deny --locked check $(if $(ADVISORIES),,licenses bans sources)
+
+tarball: ## Build the release tarball of this machine into dist (Linux).
+	cargo build --release --locked
+	.ci/pack "$${CARGO_TARGET_DIR:-target}/release/custseg" "$$(rustc -vV | sed -n 's/^host: //p')" dist
+
+container: ## Build the container image with docker or podman, and run the example in it.
+	@for tool in docker podman; do "$$tool" info > /dev/null 2>&1 && break; tool=; done; \
+	test -n "$$tool" || { echo "make container: neither docker nor podman is installed and running" >&2; exit 1; }; \
+	"$$tool" build --tag custseg . && "$$tool" run --rm custseg demo /tmp/demo
 
 bench: ## Compare run times with DuckDB, Polars, pandas, scikit-learn (benches/RESULTS.md); run criterion.
 	test -x .venv/bin/python || python3 -m venv .venv
