@@ -13,6 +13,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --release --locked && cp target/release/custseg /custseg
 
 FROM gcr.io/distroless/cc-debian12:nonroot
+LABEL org.opencontainers.image.source="https://github.com/custseg/custseg" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"
 COPY --from=build /custseg /usr/local/bin/custseg
 COPY config /usr/local/share/custseg/config
 WORKDIR /work

@@ -1,7 +1,7 @@
 # Every target is a few cargo or Python commands, so make is optional.
 # Targets that need Python packages install them from PyPI into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help pipeline test test-sklearn test-remote test-notebook test-readers test-browser test-lineage docs test-docs test-sail test-spark test-airflow check deny bench fuzz online-retail
+.PHONY: help pipeline test test-sklearn test-remote test-notebook test-readers test-browser test-lineage docs test-docs test-wheel test-sail test-spark test-airflow check deny tarball container lint-release bench fuzz online-retail
 
 help: ## Print this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,18 @@ test-docs: ## Run the Python examples of README.md and docs.
 	cargo build --release --locked
 	.venv/bin/python tests/docs/python.py --binary "$${CARGO_TARGET_DIR:-target}/release/custseg"
 
+# Python of the environments, and flags of `maturin build`: releases give the target and the glibc level.
+PYTHON ?= python3
+WHEEL_FLAGS ?=
+test-wheel: ## Build the Python wheel into dist, install it into a new environment, and test it.
+	test -x .venv/wheel-build/bin/python || $(PYTHON) -m venv .venv/wheel-build
+	.venv/wheel-build/bin/pip install --quiet --disable-pip-version-check --requirement tests/wheel/requirements-build.txt
+	rm -rf .venv/wheel dist/*.whl
+	.venv/wheel-build/bin/maturin build --release --out dist $(WHEEL_FLAGS)
+	$(PYTHON) -m venv .venv/wheel
+	.venv/wheel/bin/pip install --quiet --disable-pip-version-check --requirement tests/wheel/requirements.txt "$$(ls dist/*.whl)[pandas,duckdb]"
+	.venv/wheel/bin/python -m pytest -q -p no:cacheprovider tests/wheel
+
 test-sail: ## Compare runs on Sail (Spark Connect without a JVM) with local runs. Needs protoc.
 	test -x .venv/bin/python || python3 -m venv .venv
 	test -x .venv/sail/bin/python || python3 -m venv .venv/sail
@@ -104,6 +116,22 @@ check: ## Check format, lints and documentation, and run all tests.
 
 deny: ## Check licences, bans and sources of dependencies; advisories with ADVISORIES=1 (network).
 	cargo deny --locked check $(if $(ADVISORIES),,licenses bans sources)
+
+lint-release: ## Lint the workflows, the Dockerfile and the shell scripts.
+	test -x .venv/bin/python || python3 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/release/requirements.txt
+	.venv/bin/actionlint -shellcheck .venv/bin/shellcheck
+	.venv/bin/hadolint Dockerfile
+	.venv/bin/shellcheck .ci/run .ci/pack fuzz/instrument
+
+tarball: ## Build the release tarball of this machine into dist (Linux).
+	cargo build --release --locked
+	.ci/pack "$${CARGO_TARGET_DIR:-target}/release/custseg" "$$(rustc -vV | sed -n 's/^host: //p')" dist
+
+container: ## Build the container image with docker or podman, and run the example in it.
+	@for tool in docker podman; do "$$tool" info > /dev/null 2>&1 && break; tool=; done; \
+	test -n "$$tool" || { echo "make container: neither docker nor podman is installed and running" >&2; exit 1; }; \
+	"$$tool" build --tag custseg . && "$$tool" run --rm custseg demo /tmp/demo
 
 bench: ## Compare run times with DuckDB, Polars, pandas, scikit-learn (benches/RESULTS.md); run criterion.
 	test -x .venv/bin/python || python3 -m venv .venv
