@@ -142,6 +142,8 @@ def run(
     as_of: str | datetime.date | None = None,
     only_new: bool = False,
     publish_anyway: bool = False,
+    allow_older: bool = False,
+    force: bool = False,
     threads: int | None = None,
     env_file: str | os.PathLike[str] | None = None,
 ) -> Run:
@@ -153,10 +155,12 @@ def run(
     Args:
         pipeline: The YAML file.
         set: Options that override the YAML, by dotted name. Values are bool, int, float, str, date, list, dict
-            or None. Relative paths are relative to the pipeline, as in the YAML.
+            or None. Relative paths start at the working directory.
         as_of: Snapshot date (exclusive) or `last`. Overrides `rfm.snapshots`.
         only_new: Compute only snapshots that have changed since the published run.
         publish_anyway: Publish even if a gate fails.
+        allow_older: Replace current results of a later snapshot.
+        force: Replace current results of another pipeline.
         threads: Number of threads. Default: all cores. Results do not depend on it.
         env_file: Dotenv file of variables of the YAML.
 
@@ -167,7 +171,12 @@ def run(
     arguments += [f"--set={name}={_to_yaml(value)}" for name, value in (set or {}).items()]
     values = {"--as-of": as_of, "--threads": threads, "--env-file": env_file and os.fspath(env_file)}
     arguments += [f"{option}={value}" for option, value in values.items() if value is not None]
-    switches = {"--only-new": only_new, "--publish-anyway": publish_anyway}
+    switches = {
+        "--only-new": only_new,
+        "--publish-anyway": publish_anyway,
+        "--allow-older": allow_older,
+        "--force": force,
+    }
     arguments += [option for option, is_on in switches.items() if is_on]
     summary = execute([*arguments, "--", os.fspath(pipeline)])
     return Run(summary["run_path"], summary)

@@ -96,8 +96,10 @@ def test_run_publishes_and_logs(pipeline: Path, run: custseg.Run, caplog: pytest
 
 def test_warnings_reach_the_logger(pipeline: Path, caplog: pytest.LogCaptureFixture) -> None:
     lines = (pipeline.parent / "cdnow.csv").read_text()
-    pipeline.with_name("one_bad.csv").write_text(lines + "00001,1997-01-01,1,ten\n")
-    custseg.run(pipeline, set={"ingest.transactions.paths": ["one_bad.csv"], "models": {}, "publish.to": "one_bad"})
+    bad = pipeline.with_name("one_bad.csv")
+    bad.write_text(lines + "00001,1997-01-01,1,ten\n")
+    results = pipeline.with_name("one_bad")
+    custseg.run(pipeline, set={"ingest.transactions.paths": [bad], "models": {}, "publish.to": results})
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1
     assert "ten" in warnings[0] or "amount" in warnings[0]
@@ -113,6 +115,15 @@ def test_options_are_python_values(pipeline: Path) -> None:
     for table in (run.segments(), run.to_duckdb().pl().lazy(), pl.from_pandas(run.to_pandas()).lazy()):
         assert table.collect_schema().names() == run.segments().collect_schema().names()
         assert table.select(pl.col("snapshot").unique().sort()).collect().to_series().to_list() == dates
+    with pytest.raises(custseg.ConfigurationError, match="allow-older"):
+        custseg.run(pipeline, set=options, as_of=dates[0])
+    older = custseg.run(pipeline, set=options, as_of=dates[0], allow_older=True)
+    assert older.summary["snapshots"] == ["1998-01-01"]
+    other = pipeline.with_name("other.yaml")
+    other.write_text(pipeline.read_text().replace("name: cdnow", "name: other"))
+    with pytest.raises(custseg.ConfigurationError, match="--force"):
+        custseg.run(other, set=options)
+    assert custseg.run(other, set=options, force=True).summary["pipeline"] == "other"
     with pytest.raises(TypeError, match="cannot write object as YAML"):
         custseg.run(pipeline, set={"score.bins": object()})
 
@@ -182,9 +193,10 @@ def test_wrong_yaml_raises_configuration_error(pipeline: Path) -> None:
 
 def test_bad_data_raise_data_error(pipeline: Path, run: custseg.Run) -> None:
     header = "customer_id,date,number_of_cds,dollar_value\n"
-    pipeline.with_name("bad.csv").write_text(header + "1,1997-01-01,1,ten\n" * 50)
+    bad = pipeline.with_name("bad.csv")
+    bad.write_text(header + "1,1997-01-01,1,ten\n" * 50)
     with pytest.raises(custseg.DataError, match="ten") as caught:
-        custseg.run(pipeline, set={"ingest.transactions.paths": ["bad.csv"]})
+        custseg.run(pipeline, set={"ingest.transactions.paths": [bad]})
     assert caught.value.exit_code == 3
     with pytest.raises(custseg.DataError, match="row_count: 69659"):
         custseg.run(pipeline, set={"checks": [{"row_count": {"min": 10**6}}]})
@@ -193,7 +205,7 @@ def test_bad_data_raise_data_error(pipeline: Path, run: custseg.Run) -> None:
 
 def test_failed_gate_raises_gate_error(pipeline: Path) -> None:
     snapshots = [datetime.date(1998, 1, 1), datetime.date(1998, 4, 1)]
-    options = {"models": {}, "publish.to": "gated", "rfm.snapshots": snapshots}
+    options = {"models": {}, "publish.to": pipeline.with_name("gated"), "rfm.snapshots": snapshots}
     gates = {"evaluate.gates": {"drift.segment.moved": "<= 0"}}
     with pytest.raises(custseg.GateError, match=r"drift\.segment\.moved") as caught:
         custseg.run(pipeline, set=options | gates)

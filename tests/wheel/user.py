@@ -10,7 +10,8 @@ import polars as pl
 
 import custseg
 
-run: custseg.Run = custseg.run(sys.argv[1], as_of=datetime.date(1998, 4, 1), set={"models": {}, "score.bins": 5})
+options = {"models": {}, "score.bins": 5}
+run: custseg.Run = custseg.run(sys.argv[1], as_of=datetime.date(1998, 4, 1), set=options, allow_older=True)
 champions: int = run.segments().filter(pl.col("segment") == "Champions").collect().height
 try:
     custseg.run(sys.argv[1], set={"score.bins": "many"})
