@@ -34,7 +34,7 @@ test-notebook: ## Execute the notebook on new runs; compare with DuckDB and the 
 	cargo build --release --locked
 	.venv/bin/python tests/notebook/execute.py --binary "$${CARGO_TARGET_DIR:-target}/release/custseg"
 
-# Versions of pyarrow; CI tests the newest.
+# Versions of pyarrow; 17 also has the oldest Polars. CI tests it and the newest.
 READERS ?= 14 17 newest
 test-readers: pipeline ## Read a new run in pandas with three versions of pyarrow, DuckDB and Polars.
 	for version in $(READERS); do \
