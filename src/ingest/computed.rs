@@ -3,10 +3,11 @@
 use polars::prelude::*;
 
 use super::cell::NullValues;
+use super::decimal::DECIMAL;
 use super::predicate::{PredicateError, first_line, parse_rowwise};
 use super::source::{Format, NumberFormat, SourceFile};
-use super::typer::{Typed, Typer};
-use super::workbook;
+use super::typer::{Cells, Typed, Typer};
+use super::{LinePlan, workbook};
 
 /// A column that is computed from others of its row.
 #[derive(Debug, Clone)]
@@ -19,6 +20,14 @@ pub struct Computed {
     value: Expr,
     /// Text of the first cell that is no number, null if there is none.
     error: Option<Expr>,
+    /// The same over [`decimal_name`] and the errors of the columns that are read, if all of them are
+    /// read as numbers only, and are text.
+    of_decimals: Option<(Expr, Option<Expr>)>,
+}
+
+/// Name of the column with the cells of a text column as decimals.
+pub(super) fn decimal_name(column: &str) -> String {
+    format!("custseg.decimal.{column}")
 }
 
 /// What columns of text stand for in the result of an expression.
@@ -47,7 +56,7 @@ impl Computed {
     /// A column of empty texts, which its source replaces.
     pub(super) fn empty_text(name: String) -> Self {
         let (dtype, value) = (DataType::String, lit(""));
-        Self { name, dtype, reads: Vec::new(), value, error: None }
+        Self { name, dtype, reads: Vec::new(), value, error: None, of_decimals: None }
     }
 
     /// A field of a nested column by its path, such as `customer.email`. `None` if there is none.
@@ -62,7 +71,7 @@ impl Computed {
             value = value.struct_().field_by_name(part);
         }
         let (name, reads) = (path.to_owned(), vec![root.to_owned()]);
-        Some(Self { name, dtype, reads, value, error: None })
+        Some(Self { name, dtype, reads, value, error: None, of_decimals: None })
     }
 
     /// A field of a nested column, or the value of a SQL expression. `None` if the text is neither: it
@@ -116,21 +125,64 @@ impl Computed {
         }) {
             return Err(PredicateError::Type(format!("`{name}` has more than 38 digits")));
         }
-        let typer = Typer { context, schema: context.schema(&reads) };
+        let typer = Typer { context, schema: context.schema(&reads), cells: Cells::Raw };
         let Typed { value, error } = match wanted {
-            Wanted::Number => typer.number(parsed)?,
-            Wanted::Text => typer.text(parsed)?,
+            Wanted::Number => typer.number(parsed.clone())?,
+            Wanted::Text => typer.text(parsed.clone())?,
         };
         let empty = DataFrame::empty_with_schema(&typer.schema);
         let result = empty.lazy().select([value.clone().alias(sql)]).collect();
         let result = result.map_err(|error| PredicateError::Type(first_line(&error)))?;
         let dtype = result.columns()[0].dtype().clone();
-        Ok(Self { name: sql.to_owned(), dtype, reads, value, error })
+        let of_decimals = match wanted {
+            Wanted::Number if context.format == Format::Csv => {
+                Self::of_decimals(parsed, context, &reads)?
+            }
+            _ => None,
+        };
+        Ok(Self { name: sql.to_owned(), dtype, reads, value, error, of_decimals })
+    }
+
+    /// An expression over decimals, if it reads nothing else.
+    fn of_decimals(
+        parsed: Expr,
+        context: SqlContext<'_>,
+        reads: &[String],
+    ) -> Result<Option<(Expr, Option<Expr>)>, PredicateError> {
+        let mut schema = context.schema(reads);
+        for name in reads {
+            schema.with_column(decimal_name(name).into(), DECIMAL);
+            schema.with_column(workbook::error_name(name).into(), DataType::String);
+        }
+        let Typed { value, error } =
+            Typer { context, schema, cells: Cells::Decimals }.number(parsed)?;
+        let is_decimal = |name: &PlSmallStr| {
+            let mut names = reads.iter().filter(|name| !context.file.is_partition(name));
+            names.any(|read| {
+                [decimal_name(read), workbook::error_name(read)].contains(&name.to_string())
+            })
+        };
+        let mut roots = value.clone().meta().root_names();
+        roots.extend(error.iter().flat_map(|error| error.clone().meta().root_names()));
+        Ok(roots.iter().all(is_decimal).then_some((value, error)))
     }
 
     /// Whether rows may have a cell that is no number.
     pub(super) fn can_fail(&self) -> bool {
         self.error.is_some()
+    }
+
+    pub(super) fn reads_decimals(&self) -> bool {
+        self.of_decimals.is_some()
+    }
+
+    /// The column and the text of its errors, from the cells of `decimals` in rows.
+    pub(super) fn of_columns(&self, decimals: DataFrame) -> PolarsResult<Vec<Column>> {
+        let Some((value, error)) = &self.of_decimals else { return Ok(Vec::new()) };
+        let error = error.clone().map(|error| error.alias(workbook::error_name(&self.name)));
+        let exprs = [value.clone().alias(self.name.as_str())].into_iter().chain(error);
+        let plan = LinePlan::default().select(exprs.collect());
+        Ok(plan.apply(decimals).collect()?.columns().to_vec())
     }
 
     /// The expressions of the column, and of the text of its errors.

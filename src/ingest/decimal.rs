@@ -26,6 +26,13 @@ const DECIMALS: u8 = 12;
 /// The type of the numbers of SQL expressions.
 pub(super) const DECIMAL: DataType = DataType::Decimal(38, DECIMALS as usize);
 
+/// A whole number in units of [`DECIMAL`].
+pub(super) fn decimal_of_i64(value: i64) -> i128 {
+    const ONE: i128 = 10i128.pow(DECIMALS as u32);
+    // It fits. Overflow checks of 128 bits take several times as long as the product.
+    i128::from(value).wrapping_mul(ONE)
+}
+
 /// `mantissa` · 10^`exponent` in units of [`DECIMAL`], rounded half away from zero: floats that were
 /// written with all digits have noise in the last ones. `None` if it does not fit.
 pub(super) fn units_of_decimal(mantissa: i128, exponent: i32) -> Option<i128> {
@@ -59,7 +66,8 @@ pub(super) fn decimal_of_f64(value: f64) -> Option<i128> {
     const MICRO: f64 = 1e6;
     let micros = (value * MICRO).round_ties_even();
     if micros.abs() < EXACT_F64 && micros / MICRO == value {
-        return Some(micros as i128 * 10i128.pow(u32::from(DECIMALS) - 6));
+        const POWER: i128 = 10i128.pow(DECIMALS as u32 - 6);
+        return Some((micros as i128).wrapping_mul(POWER));
     }
     decimal(&format!("{value}"))
 }
@@ -74,14 +82,6 @@ pub(super) fn scaled(mantissa: i128, exponent: i32, scale: u8) -> Result<i64, Nu
     }
     let shift = exponent + i32::from(scale);
     let power = 10i128.checked_pow(shift.unsigned_abs()).ok_or(NumberFault::OutOfRange)?;
-    if shift < 0
-        && let (Ok(mantissa), Ok(power)) = (i64::try_from(mantissa), i64::try_from(power))
-        && mantissa % power == 0
-        && (mantissa / power).unsigned_abs() <= MONEY_LIMIT as u64
-    {
-        // A division of 128 bits takes several times as long.
-        return Ok(mantissa / power);
-    }
     let units = if shift >= 0 {
         mantissa.checked_mul(power).ok_or(NumberFault::OutOfRange)?
     } else if mantissa % power == 0 {

@@ -7,11 +7,12 @@ use polars::prelude::*;
 use super::cell::{FILE_COLUMN, ParsedCell, with_parsed};
 use super::chunk_source::{self, ChunkSource, RunSource};
 use super::fill::FillSource;
+use super::numbers::NumberParser;
 use super::plans::PlanSource;
 use super::runs::LineNumbers;
 use super::schema_mapping::RowMapper;
 use super::summary::SummarySource;
-use super::text::{CsvScan, CsvSource};
+use super::text::{ComputedNumbers, CsvScan, CsvSource};
 use super::{
     ChunkedLines, Computed, Fault, FileLines, Format, Grain, IngestParams, LinePlan, Lines,
     ReadError, SourceFile, sample::has_file, workbook,
@@ -58,7 +59,8 @@ pub fn lines(
         // The holder of filled cells reads the whole file in any case, and parts would lack cells.
         let sample = params.sample.filter(|_| parsed.source.fill.is_none());
         let is_parsed_by_reader = parsed.source.set.format == Format::Csv
-            && early.is_empty()
+            && !parsed.source.is_summary
+            && early.iter().all(|computed| computed.reads_decimals())
             && parsed.source.fill.is_none()
             && !numbers.iter().any(is_of_path);
         let numbers = LineNumbers { cells: numbers, quantity_scale: params.quantity_scale, grain };
@@ -74,12 +76,18 @@ pub fn lines(
             let operands = late.iter().flat_map(|computed| &computed.reads);
             let operands = operands.filter(|name| !file.is_partition(name));
             let texts: PlIndexSet<&String> = texts.iter().chain(operands).collect();
+            let text = &parsed.source.set.text;
+            let (format, nulls) = (text.numbers.clone(), params.ids.nulls.clone());
+            let decimals = NumberParser { format, nulls, scale: 0 };
+            let columns = early.iter().map(|computed| Arc::clone(computed)).collect();
+            let computed = ComputedNumbers { columns, decimals };
             let chunks = CsvSource::new(CsvScan {
                 file: file.clone(),
-                text: parsed.source.set.text.clone(),
+                text: text.clone(),
                 texts: texts.into_iter().cloned().collect(),
                 cells,
                 numbers: Some(numbers),
+                computed: Some(computed),
                 observer: observer.clone(),
                 sample,
             });

@@ -12,12 +12,22 @@ use polars::prelude::*;
 use super::cell::{FAULT_COLUMN, ParsedCell, ROW_COLUMN, TEXT_COLUMN};
 use super::chunk_source::{ChunkSource, lock};
 use super::chunks::{Chunk, Chunks, ReadError};
+use super::computed::{Computed, decimal_name};
 use super::dict_column::{DictBuilder, DictColumn};
 use super::fault::RECORD_FAULTS;
+use super::numbers::NumberParser;
 use super::records::{self, BadRecord, CsvDialect};
 use super::runs::{LineNumbers, RunStarts, Runs};
+use super::workbook::error_name;
 use super::{Grain, SourceFile, TextFormat, sample};
 use crate::progress::ScanObserver;
+
+/// Numbers that are computed from the decimals of other columns.
+pub(super) struct ComputedNumbers {
+    pub(super) columns: Vec<Arc<Computed>>,
+    /// How the decimals are read.
+    pub(super) decimals: NumberParser,
+}
 
 /// What to read of a CSV file.
 pub(super) struct CsvScan {
@@ -30,6 +40,7 @@ pub(super) struct CsvScan {
     pub(super) cells: Vec<Arc<ParsedCell>>,
     /// The numbers of lines, by which rows become runs. `None` for other tables.
     pub(super) numbers: Option<LineNumbers>,
+    pub(super) computed: Option<ComputedNumbers>,
     pub(super) observer: Arc<dyn ScanObserver>,
     /// Read about so many records instead of all.
     pub(super) sample: Option<u32>,
@@ -139,8 +150,35 @@ impl CsvScan {
 
     /// The source columns to read.
     fn column_names(&self) -> PlIndexSet<&str> {
+        let computed = || self.computed.iter().flat_map(|computed| &computed.columns);
+        let is_computed = |name: &&str| computed().any(|computed| computed.name == **name);
         let parsed = self.cells().map(|cell| cell.source_column.as_str());
-        self.texts.iter().map(String::as_str).chain(parsed).collect()
+        let parsed = parsed.filter(|name| !is_computed(name));
+        let operands = computed().flat_map(|computed| &computed.reads);
+        let texts = self.texts.iter().chain(operands).map(String::as_str);
+        texts.chain(parsed).collect()
+    }
+
+    /// The computed columns, and those of their errors.
+    fn compute<'d>(
+        &self,
+        rows: usize,
+        dict_of: impl Fn(&str) -> PolarsResult<&'d DictColumn>,
+    ) -> PolarsResult<Vec<Column>> {
+        let Some(numbers) = &self.computed else { return Ok(Vec::new()) };
+        let mut columns = Vec::new();
+        for computed in &numbers.columns {
+            let mut decimals = Vec::new();
+            for name in &computed.reads {
+                let dict = dict_of(name)?;
+                let cells = numbers.decimals.decimals(&dict.distinct)?;
+                decimals.push(dict.expand(&cells)?.with_name(decimal_name(name).into()));
+                let errors = numbers.decimals.malformed(&dict.distinct)?;
+                decimals.push(dict.expand(&errors)?.with_name(error_name(name).into()));
+            }
+            columns.extend(computed.of_columns(DataFrame::new(rows, decimals)?)?);
+        }
+        Ok(columns)
     }
 
     fn rows(&self, chunk: &Chunk) -> PolarsResult<CsvRows> {
@@ -173,7 +211,11 @@ impl CsvScan {
             let index = names.get_index_of(name);
             index.map(|index| &dicts[index]).ok_or_else(|| polars_err!(ColumnNotFound: "{name}"))
         };
-        let (runs, mut columns) = self.runs(rows, &fields.bad, dict_of)?;
+        let computed = self.compute(rows, dict_of)?;
+        let (runs, mut columns) = self.runs(rows, &fields.bad, &computed, dict_of)?;
+        for column in &computed {
+            columns.push(runs.take(column)?);
+        }
         let numbers = (0..rows).map(row_number).collect::<PolarsResult<Vec<u32>>>()?;
         columns.push(Column::new(ROW_COLUMN.into(), runs.first(numbers)));
         for column in bad_record_columns(&fields.bad, rows)? {
@@ -209,6 +251,7 @@ impl CsvScan {
         &self,
         rows: usize,
         bad: &[BadRecord],
+        computed: &[Column],
         dict_of: impl Fn(&str) -> PolarsResult<&'d DictColumn>,
     ) -> PolarsResult<(Runs, Vec<Column>)> {
         let Some(numbers) = &self.numbers else { return Ok((Runs::of_rows(rows), Vec::new())) };
@@ -219,9 +262,17 @@ impl CsvScan {
                 starts.mark(&dict_of(key)?.rows);
             }
             bad.iter().for_each(|bad| starts.separate(bad.index));
+            for errors in computed.iter().filter(|column| column.dtype() == &DataType::String) {
+                starts.mark_changes(errors)?;
+            }
         }
         let mut parsed = Vec::new();
         for cell in &numbers.cells {
+            let own = computed.iter().find(|column| column.name() == cell.source_column.as_str());
+            if let Some(column) = own {
+                parsed.extend(cell.apply(column)?);
+                continue;
+            }
             let dict = dict_of(&cell.source_column)?;
             for column in cell.apply(&dict.distinct)? {
                 parsed.push(dict.expand(&column)?);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use polars::prelude::*;
 
 use super::cell::{is_text, map_texts, texts};
-use super::computed::SqlContext;
+use super::computed::{SqlContext, decimal_name};
 use super::decimal::{DECIMAL, decimal};
 use super::numbers::NumberParser;
 use super::outcomes::map_columns;
@@ -34,10 +34,20 @@ fn first_error(errors: impl IntoIterator<Item = Option<Expr>>) -> Option<Expr> {
     errors.into_iter().flatten().reduce(Expr::fill_null)
 }
 
+/// What an expression reads where it needs a number of a column of text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cells {
+    /// The text.
+    Raw,
+    /// A column of its decimals, and one of the cells that are none.
+    Decimals,
+}
+
 pub(super) struct Typer<'a> {
     pub(super) context: SqlContext<'a>,
     /// Types of the columns that the expression reads.
     pub(super) schema: Schema,
+    pub(super) cells: Cells,
 }
 
 impl Typer<'_> {
@@ -264,6 +274,10 @@ impl Typer<'_> {
         if !is_text(&dtype) {
             return Typed::plain(self.decimals(col(name)));
         }
+        if self.cells == Cells::Decimals {
+            let error = Some(col(workbook::error_name(name)));
+            return Typed { value: col(decimal_name(name)), error };
+        }
         let Typed { mut value, mut error } = self.parsed(col(name), self.context.numbers.clone());
         if self.context.has_typed_cells(name) {
             let typed = col(workbook::number_name(name));
@@ -325,7 +339,8 @@ fn product(left: &Column, right: &Column) -> PolarsResult<Column> {
     let exact = |left: i128, right: i128| {
         let (left, right) = (i64::try_from(left).ok()?, i64::try_from(right).ok()?);
         let has_micros = left % MICRO == 0 && right % MICRO == 0;
-        has_micros.then(|| i128::from(left / MICRO) * i128::from(right / MICRO))
+        // Two numbers of 64 bits cannot overflow 128. Checking that takes longer than the product.
+        has_micros.then(|| i128::from(left / MICRO).wrapping_mul((right / MICRO).into()))
     };
     let name = left.name().clone();
     if left.len() == right.len() {
