@@ -217,24 +217,10 @@ pub(super) struct RunSource {
 }
 
 impl RunSource {
-    /// Rows to which columns are added at a time: decimals of a whole row group exceed the caches.
-    const ROWS: usize = 1 << 16;
-
     fn reduce(&self, chunk: DataFrame) -> PolarsResult<DataFrame> {
-        if self.added.is_empty() {
-            return self.numbers.reduce(&chunk, &self.keys);
-        }
-        let mut runs: Option<DataFrame> = None;
-        for start in (0..chunk.height().max(1)).step_by(Self::ROWS) {
-            let rows = chunk.slice(start as i64, Self::ROWS);
-            let part = self.numbers.reduce(&self.added.apply(rows).collect()?, &self.keys)?;
-            match &mut runs {
-                Some(runs) => runs.vstack_mut_owned(part).map(|_| ())?,
-                None => runs = Some(part),
-            }
-        }
-        let mut runs = runs.unwrap_or(chunk);
-        Ok(std::mem::take(runs.rechunk_mut()))
+        let chunk =
+            if self.added.is_empty() { chunk } else { self.added.apply(chunk).collect()? };
+        self.numbers.reduce(&chunk, &self.keys)
     }
 }
 

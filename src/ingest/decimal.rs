@@ -28,9 +28,8 @@ pub(super) const DECIMAL: DataType = DataType::Decimal(38, DECIMALS as usize);
 
 /// A whole number in units of [`DECIMAL`].
 pub(super) fn decimal_of_i64(value: i64) -> i128 {
-    const ONE: i128 = 10i128.pow(DECIMALS as u32);
     // It fits. Overflow checks of 128 bits take several times as long as the product.
-    i128::from(value).wrapping_mul(ONE)
+    i128::from(value).wrapping_mul(const { 10i128.pow(DECIMALS as u32) })
 }
 
 /// `mantissa` · 10^`exponent` in units of [`DECIMAL`], rounded half away from zero: floats that were
@@ -63,13 +62,23 @@ pub(super) fn decimal_of_text(text: &str, format: &NumberFormat) -> Option<i128>
 
 /// A stored float in units of [`DECIMAL`]: its shortest decimal.
 pub(super) fn decimal_of_f64(value: f64) -> Option<i128> {
+    match micros_of_f64(value) {
+        Some(micros) => Some(decimal_of_micros(micros)),
+        None => decimal(&format!("{value}")),
+    }
+}
+
+/// A float in millionths, if it is the float of such a decimal.
+pub(super) fn micros_of_f64(value: f64) -> Option<i64> {
     const MICRO: f64 = 1e6;
     let micros = (value * MICRO).round_ties_even();
-    if micros.abs() < EXACT_F64 && micros / MICRO == value {
-        const POWER: i128 = 10i128.pow(DECIMALS as u32 - 6);
-        return Some((micros as i128).wrapping_mul(POWER));
-    }
-    decimal(&format!("{value}"))
+    (micros.abs() < EXACT_F64 && micros / MICRO == value).then_some(micros as i64)
+}
+
+/// Millionths in units of [`DECIMAL`].
+pub(super) fn decimal_of_micros(micros: i64) -> i128 {
+    const MICRO: i128 = 10i128.pow(DECIMALS as u32 - 6);
+    i128::from(micros).wrapping_mul(MICRO)
 }
 
 /// `mantissa` · 10^`exponent` in units of 10^-`scale`.

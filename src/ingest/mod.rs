@@ -21,6 +21,7 @@ pub mod computed;
 pub mod csv_layout;
 pub mod csv_rewrite;
 mod decimal;
+mod decimal_columns;
 mod dict_column;
 pub mod discover;
 pub mod fault;

@@ -6,9 +6,9 @@ use polars::prelude::*;
 
 use super::cell::{CellParser, NullValues, ParsedCell, fits_i64, is_text, texts};
 use super::decimal::{
-    DECIMAL, EXACT_F64, NumberFault, decimal, decimal_of_f64, decimal_of_i64, decimal_of_text,
-    scaled, scaled_f32, scaled_f64, scaled_text, units_of_decimal,
+    EXACT_F64, NumberFault, decimal_of_text, scaled, scaled_f32, scaled_f64, scaled_text,
 };
+use super::decimal_columns;
 use super::fault::{FaultList, MONEY_LIMIT, QUANTITY_LIMIT};
 use super::outcomes::map_columns;
 use super::source::NumberFormat;
@@ -101,17 +101,7 @@ impl NumberParser {
                 texts(cells)?.iter().map(|cell| self.text(cell?).ok()).collect()
             }
             DataType::Decimal(_, decimals) => {
-                let exponent = -i32::try_from(*decimals).unwrap_or(i32::MAX);
-                let value = |x| scaled(x, exponent, self.scale).ok();
-                // Divisions of 64 bits take a fraction of the time of those of 128.
-                let surplus = decimals.saturating_sub(self.scale.into()) as u32;
-                let power = 10i64.checked_pow(surplus).unwrap_or(i64::MAX);
-                let whole = |x: i128| {
-                    let x = i64::try_from(x).ok().filter(|x| surplus > 0 && x % power == 0)?;
-                    Some(x / power).filter(|units| units.unsigned_abs() <= MONEY_LIMIT as u64)
-                };
-                let cells = cells.to_physical_repr();
-                cells.i128()?.iter().map(|x| whole(x?).or_else(|| value(x?))).collect()
+                decimal_columns::units(cells.to_physical_repr().i128()?, *decimals, self.scale)
             }
             _ => {
                 let value = |row| Ok(self.cell(cells, row)?.ok());
@@ -124,37 +114,16 @@ impl NumberParser {
     /// The value of each cell as a decimal; null if the cell is missing or no number.
     pub(super) fn decimals(&self, cells: &Column) -> PolarsResult<Column> {
         let text = |cell: &str| decimal_of_text(self.nulls.text(cell)?, &self.format);
-        let decimals: Int128Chunked = match cells.dtype() {
-            dtype if is_text(dtype) => {
-                // Numbers of a chunk repeat.
-                let texts = texts(cells)?;
-                let mut known: PlHashMap<&str, Option<i128>> = PlHashMap::new();
-                let mut value = |cell| *known.entry(cell).or_insert_with(|| text(cell));
-                texts.iter().map(|cell| value(cell?)).collect()
-            }
-            DataType::Float64 => cells.f64()?.iter().map(|x| decimal_of_f64(x?)).collect(),
-            dtype if dtype.is_float() => {
-                // The shortest decimal of the stored float.
-                let cells = cells.cast(&DataType::String)?;
-                cells.str()?.iter().map(|cell| decimal(cell?)).collect()
-            }
-            DataType::Decimal(_, decimals) => {
-                let exponent = -i32::try_from(*decimals).unwrap_or(i32::MAX);
-                let cells = cells.to_physical_repr();
-                cells.i128()?.iter().map(|x| units_of_decimal(x?, exponent)).collect()
-            }
-            dtype if fits_i64(dtype) => {
-                let cells = cells.cast(&DataType::Int64)?;
-                cells.i64()?.iter().map(|x| Some(decimal_of_i64(x?))).collect()
-            }
-            _ => {
-                let cells = cells.cast(&DataType::Int128)?;
-                cells.i128()?.iter().map(|x| units_of_decimal(x?, 0)).collect()
-            }
+        let decimals = if is_text(cells.dtype()) {
+            // Numbers of a chunk repeat.
+            let texts = texts(cells)?;
+            let mut known: PlHashMap<&str, Option<i128>> = PlHashMap::new();
+            let mut value = |cell| *known.entry(cell).or_insert_with(|| text(cell));
+            texts.iter().map(|cell| value(cell?)).collect()
+        } else {
+            decimal_columns::of_numbers(cells)?
         };
-        let DataType::Decimal(precision, scale) = DECIMAL else { return Ok(cells.clone()) };
-        let decimals = decimals.with_name(cells.name().clone());
-        Ok(decimals.into_decimal_unchecked(precision, scale).into_column())
+        Ok(decimal_columns::decimals(decimals).with_name(cells.name().clone()))
     }
 
     /// The text of each cell that is no number.

@@ -12,6 +12,7 @@ use polars::prelude::*;
 use super::cell::{is_text, map_texts, texts};
 use super::computed::{SqlContext, decimal_name};
 use super::decimal::{DECIMAL, decimal};
+use super::decimal_columns;
 use super::numbers::NumberParser;
 use super::outcomes::map_columns;
 use super::predicate::{PredicateError, first_line};
@@ -167,7 +168,9 @@ impl Typer<'_> {
         let (left, right) = (left.value, right.value);
         let is_decimal = |value: &Expr| Ok(self.dtype(value)? == DECIMAL);
         let value = if op == Multiply && is_decimal(&left)? && is_decimal(&right)? {
-            map_columns(vec![left, right], DECIMAL, |columns| product(&columns[0], &columns[1]))
+            map_columns(vec![left, right], DECIMAL, |columns| {
+                decimal_columns::product(&columns[0], &columns[1])
+            })
         } else {
             Expr::BinaryExpr { left: left.into(), op, right: right.into() }
         };
@@ -330,36 +333,6 @@ impl Typer<'_> {
         });
         Typed { value, error: Some(error) }
     }
-}
-
-/// The product of two columns of [`DECIMAL`]. Polars divides each product of 256 bits, which is not
-/// needed if both factors have at most six decimals.
-fn product(left: &Column, right: &Column) -> PolarsResult<Column> {
-    const MICRO: i64 = 1_000_000;
-    let exact = |left: i128, right: i128| {
-        let (left, right) = (i64::try_from(left).ok()?, i64::try_from(right).ok()?);
-        let has_micros = left % MICRO == 0 && right % MICRO == 0;
-        // Two numbers of 64 bits cannot overflow 128. Checking that takes longer than the product.
-        has_micros.then(|| i128::from(left / MICRO).wrapping_mul((right / MICRO).into()))
-    };
-    let name = left.name().clone();
-    if left.len() == right.len() {
-        let (lefts, rights) = (left.to_physical_repr(), right.to_physical_repr());
-        let mut is_exact = true;
-        let pairs = lefts.i128()?.iter().zip(rights.i128()?.iter());
-        let products: Int128Chunked = pairs
-            .map(|(left, right)| {
-                let product = exact(left?, right?);
-                is_exact &= product.is_some();
-                product
-            })
-            .collect();
-        if is_exact && let DataType::Decimal(precision, scale) = DECIMAL {
-            let products = products.with_name(name).into_decimal_unchecked(precision, scale);
-            return Ok(products.into_column());
-        }
-    }
-    Ok((left * right)?.with_name(name))
 }
 
 /// Whether a function makes a number of a number.
