@@ -1,6 +1,7 @@
 //! Names and meanings of all columns that the pipeline creates. No other file spells them.
 //!
-//! Internal columns of lines come first, then those of the published tables (see [`crate::tables`]).
+//! Internal columns of lines come first, then those of the published tables (see
+//! [`crate::tables`]).
 
 /// Declares column names as constants, and a list of their meanings from the doc comments.
 macro_rules! dictionary {
@@ -49,7 +50,8 @@ dictionary! {
     pub const RATE: &str = "rate";
     /// Money in units of the currency. Internally in minor units, i64 on lines and i128 on sums.
     pub const MONEY: &str = "money";
-    /// Why the row was rejected. Internally a code into the run's list of reasons, u8, null if accepted.
+    /// Why the row was rejected. Internally a code into the run's list of reasons, u8, null if
+    /// accepted.
     pub const REASON: &str = "reason";
     /// Number of lines in the group, u32.
     pub const LINES: &str = "lines";
@@ -111,7 +113,8 @@ dictionary! {
     pub const RULE: &str = "rule";
     /// Step of `clean`, or `ingest` or `raw`.
     pub const STEP: &str = "step";
-    /// Text of the cell or record that could not be parsed. Null if the row was rejected for its value.
+    /// Text of the cell or record that could not be parsed. Null if the row was rejected for its
+    /// value.
     pub const TEXT: &str = "text";
     /// Rows that the step rejected for this reason.
     pub const ROWS: &str = "rows";
@@ -166,7 +169,8 @@ dictionary! {
     pub const MONEY_BY_CUT_POINTS: &str = "money_by_cut_points";
     /// Snapshot whose cut points the scores are compared with.
     pub const BASELINE_SNAPSHOT: &str = "baseline_snapshot";
-    /// Population stability index over the baseline's bins. Below 0.1 is stable, above 0.25 is a major shift.
+    /// Population stability index over the baseline's bins. Below 0.1 is stable, above 0.25 is a
+    /// major shift.
     pub const PSI: &str = "psi";
     /// Share of customers whose score or segment would differ, 0 to 1.
     pub const MOVED: &str = "moved";
@@ -256,17 +260,22 @@ patterns! {
     pub fn category_share(rank: usize) -> CATEGORY_SHARE = "category_{rank}_share";
     /// The recent days' value as a share of the longer period's: `monetary_30d_of_180d`.
     pub fn ratio_name(measure: &str, recent: &str, over: &str) -> RATIO = "{measure}_{recent}_of_{over}";
-    /// Change of the value that leads to the next better score. Negative for recency, null if there is none.
+    /// Change of the value that leads to the next better score. Negative for recency, null if there
+    /// is none.
     pub fn to_next(dimension: &str) -> TO_NEXT = "{dimension}_to_next";
-    /// Segment with the next better score of the dimension. Null if there is none, or if the map has rules on values.
+    /// Segment with the next better score of the dimension. Null if there is none, or if the map
+    /// has rules on values.
     pub fn next_segment(dimension: &str) -> NEXT_SEGMENT = "{dimension}_next_segment";
     /// Label or cluster that the model predicts. Null if the model abstains.
     pub fn label(model: &str) -> MODEL_LABEL = "{model}_label";
-    /// Confidence of the label: the winner's share of the votes, calibrated if requested, 0 to 1. Null for clusterings.
+    /// Confidence of the label: the winner's share of the votes, calibrated if requested, 0 to 1.
+    /// Null for clusterings.
     pub fn confidence(model: &str) -> MODEL_CONFIDENCE = "{model}_confidence";
-    /// Winner's share of the votes minus the runner-up's. For clusterings the relative extra distance of the next centroid, 0 to 1.
+    /// Winner's share of the votes minus the runner-up's. For clusterings the relative extra
+    /// distance of the next centroid, 0 to 1.
     pub fn margin(model: &str) -> MODEL_MARGIN = "{model}_margin";
-    /// Distance to the k-th neighbour, or to the centroid for clusterings, in the model's feature space.
+    /// Distance to the k-th neighbour, or to the centroid for clusterings, in the model's feature
+    /// space.
     pub fn novelty(model: &str) -> MODEL_NOVELTY = "{model}_novelty";
     /// Mean over the customers of the segment.
     pub fn mean_of(measure: &str) -> MEAN_OF = "{measure}_mean";

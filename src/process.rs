@@ -106,7 +106,8 @@ fn handle_signals() -> Result<(), Error> {
 /// Restarts the process if options set variables of the environment.
 ///
 /// Polars reads its number of threads and its memory budget from the environment once, glibc its
-/// number of arenas, and `set_var` is unsafe. The env file comes first, since it may set the others.
+/// number of arenas, and `set_var` is unsafe. The env file comes first, since it may set the
+/// others.
 fn restart_with_variables(machine: &Machine) -> Result<(), Error> {
     let started = std::env::var(STARTED).unwrap_or_default();
     if let Some(path) = &machine.env_file

@@ -30,8 +30,8 @@ pub(crate) struct Machine {
     /// Polars. Duplicates, returns and models stay in memory
     #[arg(long, global = true, env = "CUSTSEG_MEMORY_LIMIT", value_name = "MIB", value_parser = clap::value_parser!(u32).range(64..))]
     pub(crate) memory_limit: Option<u32>,
-    /// File of NAME=VALUE lines in dotenv format that are exported first. Variables that are already
-    /// set keep their values
+    /// File of NAME=VALUE lines in dotenv format that are exported first. Variables that are
+    /// already set keep their values
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) env_file: Option<PathBuf>,
     /// Format of the log on standard error: text, or json with one object per line
@@ -76,8 +76,8 @@ pub(crate) enum Verbosity {
 pub(crate) enum Command {
     /// Write a pipeline for your own files
     ///
-    /// Reads a sample, and finds the layout, the formats and the meaning of the columns. What the values do not decide
-    /// becomes a TODO in the pipeline, which `check` refuses.
+    /// Reads a sample, and finds the layout, the formats and the meaning of the columns. What the
+    /// values do not decide becomes a TODO in the pipeline, which `check` refuses.
     Init(InitArgs),
     /// Write an example with its data to a folder, and run it
     Demo {
@@ -87,18 +87,20 @@ pub(crate) enum Command {
     },
     /// Run a pipeline and publish its results
     ///
-    /// Standard output is one line of JSON if it is no terminal, or with --json: run id, snapshots, rows
-    /// and paths of the outputs.
+    /// Standard output is one line of JSON if it is no terminal, or with --json: run id, snapshots,
+    /// rows and paths of the outputs.
     Run(RunArgs),
     /// Score new customers with the results of an earlier run
     ///
-    /// Uses its cut points, map and models. Nothing is fitted again: customers of the run with all their transactions get the segments of
-    /// the run. Writes one row per customer: CSV on standard output, or a file.
+    /// Uses its cut points, map and models. Nothing is fitted again: customers of the run with all
+    /// their transactions get the segments of the run. Writes one row per customer: CSV on standard
+    /// output, or a file.
     Score(ScoreArgs),
     /// Write synthetic transactions of any size
     ///
-    /// Lines are in the order of time. Customers with heavy-tailed purchase rates arrive, buy and leave, with seasons,
-    /// cancellations and lines without a customer. Equal options give equal lines.
+    /// Lines are in the order of time. Customers with heavy-tailed purchase rates arrive, buy and
+    /// leave, with seasons, cancellations and lines without a customer. Equal options give equal
+    /// lines.
     Simulate(SimulateArgs),
     /// Compare two runs: who changed segment, their money, model metrics
     Diff {
@@ -127,9 +129,9 @@ pub(crate) enum Command {
     },
     /// Check a pipeline, its segment map and a sample of its sources
     ///
-    /// Reports every problem of the YAML at once. Then reads rows from the start, the middle and the
-    /// end of the first, a middle and the last file of each source, and reports values that cannot
-    /// be parsed. Exits with 3 if a run over such rows would fail.
+    /// Reports every problem of the YAML at once. Then reads rows from the start, the middle and
+    /// the end of the first, a middle and the last file of each source, and reports values that
+    /// cannot be parsed. Exits with 3 if a run over such rows would fail.
     Check {
         #[command(flatten)]
         load: Load,
@@ -160,7 +162,8 @@ pub(crate) enum Command {
     },
     /// Check the rules of a segment map
     ///
-    /// Finds uncovered codes, overlapping rules and unreachable segments. Exits with 2 if codes have no segment.
+    /// Finds uncovered codes, overlapping rules and unreachable segments. Exits with 2 if codes
+    /// have no segment.
     Lint {
         /// Segment map, or a pipeline that names one
         #[arg(value_name = "MAP|PIPELINE")]

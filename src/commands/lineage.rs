@@ -148,8 +148,8 @@ fn append(path: &str, event: &Value) -> Result<(), String> {
     written.map_err(|error| error.to_string())
 }
 
-/// Posts an event as OpenLineage's clients do: to the path `OPENLINEAGE_ENDPOINT` below the URL, with
-/// `OPENLINEAGE_API_KEY` as bearer token.
+/// Posts an event as OpenLineage's clients do: to the path `OPENLINEAGE_ENDPOINT` below the URL,
+/// with `OPENLINEAGE_API_KEY` as bearer token.
 fn post(url: &str, event: &Value) -> Result<(), String> {
     let mut url = url::Url::parse(url).map_err(|error| error.to_string())?;
     if url.path() == "/" {

@@ -27,8 +27,8 @@ pub struct CleanStepSpec {
     pub keep_positive: Option<Vec<LineField>>,
     /// Reject duplicate lines and keep the first. `exact` compares all source columns, mapped or
     /// not; a list such as `[order_id, "Line Number"]` compares these columns, which are mapped
-    /// columns by their pipeline names or columns of the source. `{ by, keep, order_by }` also chooses
-    /// which line is kept.
+    /// columns by their pipeline names or columns of the source. `{ by, keep, order_by }` also
+    /// chooses which line is kept.
     pub drop_duplicates: Option<DuplicatesSpec>,
     /// Reject lines that are not products, such as postage, fees and vouchers.
     pub non_product_lines: Option<NonProductLinesSpec>,
@@ -79,8 +79,8 @@ pub struct DuplicateOptions {
     pub by: Vec<String>,
     /// Which line is kept: the `first` (default) or the `last`.
     pub keep: Keep,
-    /// Column that orders the lines: a mapped column, or a column of numbers or of times in ISO 8601.
-    /// Default: their position in the files.
+    /// Column that orders the lines: a mapped column, or a column of numbers or of times in ISO
+    /// 8601. Default: their position in the files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order_by: Option<String>,
 }
@@ -102,8 +102,8 @@ pub struct CancellationsSpec {
     #[schemars(length(min = 1))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order_id_prefix: Option<String>,
-    /// SQL predicate that is true for lines of cancellations, such as `amount < 0` or
-    /// `Status = 'refund'`. Columns as in `where`. Their money must be negative unless they are dropped.
+    /// SQL predicate that is true for lines of cancellations, such as `amount < 0` or `Status =
+    /// 'refund'`. Columns as in `where`. Their money must be negative unless they are dropped.
     #[schemars(length(min = 1))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,

@@ -254,9 +254,14 @@ fn timezone(name: &str, validator: &mut Validator<'_>) -> Option<chrono_tz::Tz> 
     if let Ok(timezone) = name.parse() {
         return Some(timezone);
     }
-    let hint = nearest(name, chrono_tz::TZ_VARIANTS.iter().map(|tz| tz.name()))
-        .map(|name| format!("did you mean `{name}`?"));
+    let city = name.replace(' ', "_");
+    let known = chrono_tz::TZ_VARIANTS.iter().map(|tz| tz.name());
+    let of_city = known.clone().find(|known| known.rsplit('/').next() == Some(&city));
+    let hint = match of_city.or_else(|| nearest(name, known)) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => "write the shop's zone, such as `Europe/Berlin`".to_owned(),
+    };
     let message = format!("`{name}` is not an IANA time zone");
-    validator.report(Kind::Config, "/ingest/timezone", message, hint);
+    validator.report_with_hint("/ingest/timezone", message, hint);
     None
 }

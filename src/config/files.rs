@@ -140,8 +140,8 @@ fn normal(path: &Path) -> PathBuf {
     normal
 }
 
-/// The path of a file without links, and its sheet. Downloaded and unpacked files have a new temporary
-/// path each time, but the same name.
+/// The path of a file without links, and its sheet. Downloaded and unpacked files have a new
+/// temporary path each time, but the same name.
 fn identity(file: &SourceFile) -> (PathBuf, Option<String>) {
     let path = if file.fetched.is_some() || file.unpacked.is_some() {
         PathBuf::from(&file.name)

@@ -9,8 +9,8 @@ use crate::ingest::{Format, OnBadRow};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct WorkbookSpec {
-    /// Name of the sheet, a list of names, or `all` visible sheets. Default: the only sheet that has the mapped
-    /// columns.
+    /// Name of the sheet, a list of names, or `all` visible sheets. Default: the only sheet that
+    /// has the mapped columns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sheet: Option<SheetSpec>,
     /// Number of the row with the column names, from 1. Default: the first row that is not empty.
@@ -34,8 +34,8 @@ pub enum SheetSpec {
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["paths"]))]
 pub struct TableSpec {
-    /// Files, folders or globs, relative to this file, as in `transactions`. All files of a table must
-    /// have the same columns.
+    /// Files, folders or globs, relative to this file, as in `transactions`. All files of a table
+    /// must have the same columns.
     #[schemars(length(min = 1))]
     pub paths: Vec<String>,
     /// Format of the files. Default: by their suffix.
@@ -102,21 +102,22 @@ pub struct CsvSpec {
     /// Decimal separator of numbers.
     #[schemars(length(min = 1, max = 1), extend("allOf" = [{ "enum": [".", ","] }]))]
     pub decimal: String,
-    /// Thousands separator of numbers: `,`, `.`, `'` or a space, which stands for every kind of space.
-    /// Groups of two digits, as in 12,34,567, are read, too. Default: none.
+    /// Thousands separator of numbers: `,`, `.`, `'` or a space, which stands for every kind of
+    /// space. Groups of two digits, as in 12,34,567, are read, too. Default: none.
     #[schemars(
         length(min = 1, max = 1),
         extend("allOf" = [{ "enum": [",", ".", "'", " ", "\u{a0}", null] }])
     )]
     pub thousands: Option<String>,
-    /// Currency signs to strip from before or after numbers, such as `[£]`. Negative numbers may have
-    /// a minus sign before or after them, or stand in parentheses.
+    /// Currency signs to strip from before or after numbers, such as `[£]`. Negative numbers may
+    /// have a minus sign before or after them, or stand in parentheses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub currency_signs: Vec<String>,
     /// Date and time formats in strftime notation, tried in order. `%d`, `%m` and `%H` also accept
     /// numbers without a leading zero. `%z` reads the offsets `Z`, `+00`, `+0000` and `+00:00`;
-    /// `epoch_s`, `epoch_ms` and `epoch_us` read numbers since 1970. Default: ISO 8601 without an offset. The run fails
-    /// if two formats parse a timestamp differently, as day-first and month-first do for 03/04/2011.
+    /// `epoch_s`, `epoch_ms` and `epoch_us` read numbers since 1970. Default: ISO 8601 without an
+    /// offset. The run fails if two formats parse a timestamp differently, as day-first and
+    /// month-first do for 03/04/2011.
     #[schemars(length(min = 1))]
     pub datetime_formats: Vec<String>,
 }

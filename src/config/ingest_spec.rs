@@ -44,8 +44,8 @@ pub struct IngestSpec {
     /// one (`lower`: ids are published in lower case).
     pub customer_id_case: IdCase,
     /// Maximum share of rows that cannot be parsed, 0 to 1. If more rows are unreadable, the run
-    /// fails with exit code 3 and nothing is published. Default: 0.01 if all sources together have 20
-    /// rows or more.
+    /// fails with exit code 3 and nothing is published. Default: 0.01 if all sources together have
+    /// 20 rows or more.
     #[schemars(range(min = 0, max = 1))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_rejected: Option<f64>,
@@ -163,41 +163,42 @@ pub struct CustomersSpec {
 pub struct TransactionsSpec {
     /// Files, folders or globs, relative to this file. The suffix sets the format (`.csv`, `.tsv`,
     /// `.jsonl`, `.ndjson`, also with `.gz` and `.zst`; `.parquet`, `.arrow`, `.feather`, `.xlsx`,
-    /// `.xlsm`, `.xlsb`, `.xls`, `.ods`) unless `format` does. `.zip` files are read as the files in
-    /// them. All files of a source must have the same format. Hidden files (`.x`, `_x`, `~$x`) are
-    /// skipped unless they are named. The keys of folders such as `dt=2024-03-01` are columns of text,
-    /// and so is `file_name`, the name of the file.
+    /// `.xlsm`, `.xlsb`, `.xls`, `.ods`) unless `format` does. `.zip` files are read as the files
+    /// in them. All files of a source must have the same format. Hidden files (`.x`, `_x`, `~$x`)
+    /// are skipped unless they are named. The keys of folders such as `dt=2024-03-01` are columns
+    /// of text, and so is `file_name`, the name of the file.
     #[schemars(length(min = 1))]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
     /// SQL that makes the transactions of the tables in `ingest.sources`, instead of `paths`: one
-    /// `SELECT` as Polars reads it, with joins, unions and window functions. `columns` then are those of
-    /// its result. Its rejected rows have the number of the row in the result, and no file.
+    /// `SELECT` as Polars reads it, with joins, unions and window functions. `columns` then are
+    /// those of its result. Its rejected rows have the number of the row in the result, and no
+    /// file.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub query: Option<String>,
-    /// Rows that the query may return, as a multiple of the rows of its largest table. Default: 1, so
-    /// that a join that repeats rows fails the run with exit code 3.
+    /// Rows that the query may return, as a multiple of the rows of its largest table. Default: 1,
+    /// so that a join that repeats rows fails the run with exit code 3.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub max_rows_factor: Option<f64>,
     /// Format of the files, whatever their names are. Default: by their suffix.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
-    /// CSV format. The formats of dates and numbers are used for cells of text in all formats, never
-    /// for typed columns and cells.
+    /// CSV format. The formats of dates and numbers are used for cells of text in all formats,
+    /// never for typed columns and cells.
     pub csv: CsvSpec,
     /// Sheets of workbooks.
     pub workbook: WorkbookSpec,
     /// Mapping of source columns.
     pub columns: ColumnsSpec,
-    /// Fill empty cells down within an order, for exports that give an order's values on its first row
-    /// alone. The columns that are read are held in memory.
+    /// Fill empty cells down within an order, for exports that give an order's values on its first
+    /// row alone. The columns that are read are held in memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fill: Option<FillSpec>,
-    /// Use only the rows for which a SQL predicate is true, such as "Status <> 'voided'". Columns as
-    /// in `clean`, step `where`. The other rows are rejected, even if they cannot be parsed, and do not
-    /// count for `max_rejected`.
+    /// Use only the rows for which a SQL predicate is true, such as "Status <> 'voided'". Columns
+    /// as in `clean`, step `where`. The other rows are rejected, even if they cannot be parsed, and
+    /// do not count for `max_rejected`.
     #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub predicate: Option<String>,
@@ -267,8 +268,8 @@ pub struct MoneySpec {
     /// amount are rejected. The largest money of a line is 9·10^15 units of the last place.
     #[schemars(schema_with = "scale_schema")]
     pub scale: ScaleSpec,
-    /// Unit of the sources' prices and amounts: `major` (default, such as euros) or `minor` (such as
-    /// cents).
+    /// Unit of the sources' prices and amounts: `major` (default, such as euros) or `minor` (such
+    /// as cents).
     pub unit: MoneyUnit,
     /// ISO code of the reporting currency, such as `GBP`, in any case.
     #[serde(deserialize_with = "upper_case")]

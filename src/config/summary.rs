@@ -7,8 +7,8 @@ use super::spec::{PipelineSpec, SnapshotsSpec};
 use super::validator::Validator;
 use crate::rfm::{Feature, Frequency, Monetary};
 
-/// The pipeline with a source of one line per customer instead of the summary, of which `ingest` makes
-/// as many orders as the customer has. `None` if the pipeline has no summary.
+/// The pipeline with a source of one line per customer instead of the summary, of which `ingest`
+/// makes as many orders as the customer has. `None` if the pipeline has no summary.
 pub(super) fn as_transactions(
     spec: &PipelineSpec,
     validator: &mut Validator<'_>,

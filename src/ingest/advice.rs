@@ -10,8 +10,8 @@ use super::guess::{self, DateGuess, NumberGuess};
 pub(crate) const NULL_WORDS: [&str; 8] =
     ["NA", "#N/A", "-", "n.a.", "(null)", "undefined", "nil", "<NA>"];
 
-/// The option that decides whether rows with a fault can be read. `cells` are texts of a source that
-/// have it.
+/// The option that decides whether rows with a fault can be read. `cells` are texts of a source
+/// that have it.
 pub(crate) fn advice(reason: &str, cells: &[&str], source: Option<&Source>) -> Option<String> {
     let text = source.map(|source| &source.set.text);
     let is_null_word = |cell: &&str| NULL_WORDS.iter().any(|word| word.eq_ignore_ascii_case(cell));

@@ -153,8 +153,8 @@ impl ParsedCell {
         [value_name(self.name)].into_iter().chain(fault).collect()
     }
 
-    /// Parses cells, such as the distinct ones of a chunk. Returns the values and, if a cell can be at fault, the
-    /// fault codes.
+    /// Parses cells, such as the distinct ones of a chunk. Returns the values and, if a cell can be
+    /// at fault, the fault codes.
     pub(super) fn apply(&self, cells: &Column) -> PolarsResult<Vec<Column>> {
         let (value_name, fault_name) = (value_name(self.name), fault_name(self.name));
         match &self.parser {

@@ -36,8 +36,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The unparsed rows of a file, or a sample of them: [`ROW_COLUMN`] and the columns `names`. CSV has
-/// more.
+/// The unparsed rows of a file, or a sample of them: [`ROW_COLUMN`] and the columns `names`. CSV
+/// has more.
 pub(super) fn open(
     set: &FileSet,
     file: &SourceFile,

@@ -1,4 +1,5 @@
-//! Columns that are computed from others of their row: fields of nested columns, and SQL expressions.
+//! Columns that are computed from others of their row: fields of nested columns, and SQL
+//! expressions.
 
 use polars::prelude::*;
 
@@ -20,8 +21,8 @@ pub struct Computed {
     value: Expr,
     /// Text of the first cell that is no number, null if there is none.
     error: Option<Expr>,
-    /// The same over [`decimal_name`] and the errors of the columns that are read, if all of them are
-    /// read as numbers only, and are text.
+    /// The same over [`decimal_name`] and the errors of the columns that are read, if all of them
+    /// are read as numbers only, and are text.
     of_decimals: Option<(Expr, Option<Expr>)>,
 }
 
@@ -74,8 +75,8 @@ impl Computed {
         Some(Self { name, dtype, reads, value, error: None, of_decimals: None })
     }
 
-    /// A field of a nested column, or the value of a SQL expression. `None` if the text is neither: it
-    /// is the name of a column that the file does not have.
+    /// A field of a nested column, or the value of a SQL expression. `None` if the text is neither:
+    /// it is the name of a column that the file does not have.
     ///
     /// # Errors
     /// Invalid SQL, an unknown column, or types that do not fit.

@@ -110,7 +110,8 @@ impl StandardCsv {
     }
 }
 
-/// The separator of a first line `sep=;`, which Excel writes and reads, and the length of that line.
+/// The separator of a first line `sep=;`, which Excel writes and reads, and the length of that
+/// line.
 fn declared_separator(head: &[u8]) -> Option<(char, usize)> {
     let [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', separator, rest @ ..] = head else {
         return None;

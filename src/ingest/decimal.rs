@@ -32,8 +32,8 @@ pub(super) fn decimal_of_i64(value: i64) -> i128 {
     i128::from(value).wrapping_mul(const { 10i128.pow(DECIMALS as u32) })
 }
 
-/// `mantissa` · 10^`exponent` in units of [`DECIMAL`], rounded half away from zero: floats that were
-/// written with all digits have noise in the last ones. `None` if it does not fit.
+/// `mantissa` · 10^`exponent` in units of [`DECIMAL`], rounded half away from zero: floats that
+/// were written with all digits have noise in the last ones. `None` if it does not fit.
 pub(super) fn units_of_decimal(mantissa: i128, exponent: i32) -> Option<i128> {
     let shift = exponent + i32::from(DECIMALS);
     let power = 10i128.checked_pow(shift.unsigned_abs());
@@ -104,8 +104,8 @@ pub(super) fn scaled(mantissa: i128, exponent: i32, scale: u8) -> Result<i64, Nu
 
 /// A stored f64 in units of 10^-`scale`: the shortest decimal that has this f64.
 ///
-/// A number that lies within rounding noise of a decimal of the scale, such as the 3.3000000000000003
-/// that 3 · 1.1 gives, is that decimal.
+/// A number that lies within rounding noise of a decimal of the scale, such as the
+/// 3.3000000000000003 that 3 · 1.1 gives, is that decimal.
 pub(super) fn scaled_f64(value: f64, scale: u8) -> Result<i64, NumberFault> {
     let factor = 10f64.powi(i32::from(scale));
     let units = (value * factor).round_ties_even();

@@ -1,5 +1,5 @@
-//! Columns of decimals, the numbers of SQL expressions. Most columns have no null and few digits, and
-//! are computed by loops without branches.
+//! Columns of decimals, the numbers of SQL expressions. Most columns have no null and few digits,
+//! and are computed by loops without branches.
 
 use polars::prelude::*;
 

@@ -1,4 +1,5 @@
-//! Fills cells down within an order, for exports that give an order's values on its first row alone.
+//! Fills cells down within an order, for exports that give an order's values on its first row
+//! alone.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,10 +1,10 @@
 //! `ingest`: source files → [`Lines`], plans with the pipeline's own columns. No row is read here.
 //!
-//! `discover` finds files, [`probe`] reads their headers and footers. [`scan`] makes a plan for each
-//! of the checked files. In it, `text` reads CSV (cut into `chunks` of `records`, whose distinct cells
-//! `dict_column` collects), [`schema_mapping`] maps source columns to the pipeline's, `parse` (with
-//! `numbers`, `timestamps` and `ids`) parses cells and marks faults, and [`rates`] converts foreign
-//! money. The rules of `clean` are not applied here.
+//! `discover` finds files, [`probe`] reads their headers and footers. [`scan`] makes a plan for
+//! each of the checked files. In it, `text` reads CSV (cut into `chunks` of `records`, whose
+//! distinct cells `dict_column` collects), [`schema_mapping`] maps source columns to the
+//! pipeline's, `parse` (with `numbers`, `timestamps` and `ids`) parses cells and marks faults, and
+//! [`rates`] converts foreign money. The rules of `clean` are not applied here.
 
 use polars::prelude::{DataType, Expr, Float64Chunked, IntoColumn, lit};
 use schemars::JsonSchema;

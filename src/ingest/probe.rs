@@ -86,7 +86,8 @@ impl Format {
 }
 
 /// Reads the columns and the number of rows from the header or footer of a file, which must have
-/// the declared format, or that of its suffix. JSON lines are read completely. A workbook gives a file for each sheet that is read.
+/// the declared format, or that of its suffix. JSON lines are read completely. A workbook gives a
+/// file for each sheet that is read.
 pub fn probe(
     file: SourceFile,
     declared: Option<Format>,

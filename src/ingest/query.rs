@@ -155,7 +155,8 @@ fn table_columns(set: &FileSet) -> Vec<(String, DataType)> {
     own.chain(of_path).collect()
 }
 
-/// Numbers in types whose sums and products do not wrap around, and that keep decimals in a division.
+/// Numbers in types whose sums and products do not wrap around, and that keep decimals in a
+/// division.
 fn widened(table: LazyFrame) -> LazyFrame {
     use DataType::*;
     let wide = |name: &str, dtype: DataType| col(name).cast(dtype);

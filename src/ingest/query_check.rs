@@ -1,5 +1,5 @@
-//! What a query must not say: forms that Polars reads differently from other databases, or that have
-//! no error where they are wrong.
+//! What a query must not say: forms that Polars reads differently from other databases, or that
+//! have no error where they are wrong.
 
 use std::ops::ControlFlow;
 

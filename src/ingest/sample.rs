@@ -53,8 +53,16 @@ pub(super) fn records(
         if first.ambiguous {
             return Ok(vec![first]);
         }
-        let n = first.records as u64;
-        return Ok(parts(n, rows as u64).into_iter().map(|range| cut(&first, range)).collect());
+        // The header is no row.
+        let header = u64::from(first.first == 0);
+        let ranges = parts(first.records as u64 - header, rows as u64).into_iter();
+        let ranges =
+            ranges.map(
+                |Range { start, end }| {
+                    if start == 0 { 0..end + header } else { start + header..end + header }
+                },
+            );
+        return Ok(ranges.map(|range| cut(&first, range)).collect());
     };
     let head = |chunk: &Chunk| cut(chunk, 0..part);
     let tail = |chunk: &Chunk| {

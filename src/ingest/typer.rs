@@ -1,9 +1,10 @@
 //! Gives the parts of a SQL expression over source columns their types.
 //!
-//! Cells of text have no type. Where SQL needs a number, in arithmetic, in a comparison with a number
-//! or as the result of a number's mapping, they are read as the numbers of their source. A cell that
-//! cannot be read so rejects its row, if the expression uses it. Elsewhere they are text. Missing cells
-//! are null. All numbers are decimals, so that neither floats nor small integers make a wrong result.
+//! Cells of text have no type. Where SQL needs a number, in arithmetic, in a comparison with a
+//! number or as the result of a number's mapping, they are read as the numbers of their source. A
+//! cell that cannot be read so rejects its row, if the expression uses it. Elsewhere they are text.
+//! Missing cells are null. All numbers are decimals, so that neither floats nor small integers make
+//! a wrong result.
 
 use std::sync::Arc;
 

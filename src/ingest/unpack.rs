@@ -1,4 +1,5 @@
-//! Unpacks the tables of `.zip` files, and compressed files of formats that are not read as a stream.
+//! Unpacks the tables of `.zip` files, and compressed files of formats that are not read as a
+//! stream.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -16,8 +17,8 @@ pub(super) fn is_archive(name: &str) -> bool {
     name.to_lowercase().ends_with(".zip")
 }
 
-/// The files that a file stands for: the tables of an archive, the decompressed content of JSON lines
-/// or Arrow, otherwise the file itself.
+/// The files that a file stands for: the tables of an archive, the decompressed content of JSON
+/// lines or Arrow, otherwise the file itself.
 pub(super) fn unpack(
     file: SourceFile,
     format: Option<Format>,

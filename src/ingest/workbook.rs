@@ -1,8 +1,8 @@
 //! Workbooks: sheets as tables, read cell by cell.
 //!
-//! A workbook has a type for each cell, not for each column. A column therefore becomes several: the
-//! cells as the text that a CSV would have, and beside them the typed numbers and times, which no
-//! text format applies to, and the errors. Their cells are no text.
+//! A workbook has a type for each cell, not for each column. A column therefore becomes several:
+//! the cells as the text that a CSV would have, and beside them the typed numbers and times, which
+//! no text format applies to, and the errors. Their cells are no text.
 
 use std::fs::File;
 use std::io::BufReader;

@@ -5,6 +5,7 @@ use super::roles;
 use super::writer::Writer;
 use super::yaml::{quoted, sql_name};
 use crate::columns::{AMOUNT, CURRENCY, CUSTOMER_ID, ORDER_ID, QUANTITY, UNIT_PRICE};
+use crate::ingest::guess;
 
 /// States of orders that were not bought.
 const NOT_BOUGHT: [&str; 12] = [
@@ -91,17 +92,63 @@ impl Writer<'_> {
             self.clean
                 .push("  - drop_duplicates: TODO   # TODO: `exact`, or no such step".to_owned());
         }
-        if let Some(currency) = own(CURRENCY) {
-            match self.sample.values(&currency).as_slice() {
-                [only] => self.rest.push(format!("  money: {{ currency: {} }}", quoted(only))),
-                several => {
-                    self.questions.push(format!(
-                        "money is in {}: `money: {{ currency, rates }}` converts it",
-                        several.join(", ")
-                    ));
-                    let line = "  money: { currency: TODO, rates: TODO }   # TODO: a file of exchange rates";
-                    self.rest.push(line.to_owned());
-                }
+        self.refunds(names, own);
+        if let Some(customer) = own(CUSTOMER_ID) {
+            self.guests(&customer);
+        }
+    }
+
+    /// Asks about columns of money that was given back.
+    fn refunds(&mut self, names: &[&str], own: &impl Fn(&str) -> Option<String>) {
+        let Some(amount) = own(AMOUNT) else { return };
+        let is_refund = |name: &&&str| {
+            let values = self.sample.values(name);
+            let has_value =
+                values.iter().any(|value| value.contains(|c: char| ('1'..='9').contains(&c)));
+            let words = [&RETURNED[..], &["rembours", "reembols", "rimbors", "terugbet"]].concat();
+            words.iter().any(|word| name.to_lowercase().contains(word))
+                && has_value
+                && guess::numbers(&values).is_some()
+        };
+        if let Some(refund) = names.iter().filter(|name| **name != amount).find(is_refund) {
+            let sql = format!("{} - coalesce({}, 0)", sql_name(&amount), sql_name(refund));
+            self.ask_money(format!(
+                "`{refund}` may be money that was given back: `amount: {}` subtracts it",
+                quoted(&sql)
+            ));
+        }
+    }
+
+    /// Asks about a customer with a tenth of the rows: shops give their guests one number.
+    fn guests(&mut self, customer: &str) {
+        const FEWEST_ROWS: usize = 50;
+        const FEWEST_CUSTOMERS: usize = 20;
+        let rows = self.sample.cells.height();
+        let customers = self.sample.values(customer).len();
+        let Some((id, count)) = self.sample.most_frequent(customer) else { return };
+        if rows >= FEWEST_ROWS && customers >= FEWEST_CUSTOMERS && count * 10 > rows {
+            self.questions.push(format!(
+                "customer `{id}` has {count} of {rows} sampled rows: does it stand for guests? Then \
+                 `null_values: [{}]` leaves them out",
+                serde_json::Value::from(id.as_str())
+            ));
+            let line =
+                "  - where: TODO   # TODO: answer the question about guests, and remove this line";
+            self.clean.push(line.to_owned());
+        }
+    }
+
+    /// The currency of the money, or a question about several.
+    pub(super) fn currency(&mut self, own: &impl Fn(&str) -> Option<String>) {
+        let Some(currency) = own(CURRENCY) else { return };
+        match self.sample.values(&currency).as_slice() {
+            [only] => self.money.push(format!("currency: {}", quoted(&only.to_uppercase()))),
+            several => {
+                self.questions.push(format!(
+                    "money is in {}: `money: {{ currency, rates }}` converts it",
+                    several.join(", ")
+                ));
+                self.money.push("currency: TODO, rates: TODO".to_owned());
             }
         }
     }
@@ -188,16 +235,23 @@ impl Writer<'_> {
     }
 
     /// Leaves out orders that were not bought.
-    pub(super) fn status(&mut self, names: &[&str], layout: &Layout) -> Option<String> {
+    ///
+    /// Returns the predicate of the rows that count, and a comment.
+    pub(super) fn status(&mut self, names: &[&str], layout: &Layout) -> Option<(String, String)> {
         if let Some(filter) = layout.filter() {
-            return Some(filter.to_owned());
+            let counts = roles::status(names).map(|column| self.sample.counts(column));
+            let counts = counts.unwrap_or_default().join(", ");
+            let comment = format!(
+                "guess: all others count, also those that were given back; sampled: {counts}"
+            );
+            return Some((filter.to_owned(), comment));
         }
         let Some(column) = roles::status(names) else {
             let flag = names.iter().find(|name| roles::is_flag_of_return(name))?;
             self.questions.push(format!(
                 "`{flag}`: which rows are left out, or negative money? `where` names the rows that count"
             ));
-            return Some("TODO".to_owned());
+            return Some(("TODO".to_owned(), format!("TODO: rows with `{flag}`")));
         };
         let mut states = self.sample.values(column);
         states.sort_unstable();
@@ -213,14 +267,19 @@ impl Writer<'_> {
         let returned = list(&RETURNED);
         let out = list(&NOT_BOUGHT);
         if !returned.is_empty() {
+            let some = [returned.clone(), out].concat().join(", ");
+            let filter = quoted(&format!("{name} NOT IN ({some})"));
+            let is_return = quoted(&format!("{name} IN ({})", returned.join(", ")));
             self.questions.push(format!(
-                "`{column}` is {} in some rows: are they left out (`where: {name} NOT IN (…)`), or negative \
-                 money (`amount: CASE WHEN {name} IN (…) THEN -amount ELSE amount END` and `clean: \
-                 [cancellations: {{ when: {name} IN (…), policy: net }}]`)?",
-                [returned, out].concat().join(", ")
+                "`{column}` is {some} in some rows: leave them out with `where: {filter}`? If a row of a \
+                 return comes besides that of its purchase, make its money negative by `CASE WHEN` in the \
+                 mapping, with `clean: [cancellations: {{ when: {is_return}, policy: net }}]`"
             ));
-            return Some("TODO".to_owned());
+            let comment = format!("TODO: rows that give money back, for example {filter}");
+            return Some(("TODO".to_owned(), comment));
         }
-        (!out.is_empty()).then(|| format!("{name} IS NULL OR {name} NOT IN ({})", out.join(", ")))
+        let filter = || format!("{name} IS NULL OR {name} NOT IN ({})", out.join(", "));
+        let comment = "guess: orders that were not bought are left out".to_owned();
+        (!out.is_empty()).then(|| (filter(), comment))
     }
 }

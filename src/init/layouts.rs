@@ -14,7 +14,8 @@ struct Known {
     header: &'static [&'static str],
     /// The pipeline's columns: names or SQL.
     columns: &'static [(&'static str, &'static str)],
-    fill: Option<&'static str>,
+    /// The order's column, and those that only the first row of an order has.
+    fill: Option<(&'static str, &'static [&'static str])>,
     filter: Option<&'static str>,
     clean: &'static [&'static str],
     is_utc: bool,
@@ -38,7 +39,7 @@ const KNOWN: [Known; 7] = [
             (ORDERED_AT, "Created at"),
             (AMOUNT, "coalesce(Total, 0) - coalesce(\"Refunded Amount\", 0)"),
         ],
-        fill: Some("{ by: Name, columns: [Email, Financial Status, Created at] }"),
+        fill: Some(("Name", &["Email", "Financial Status", "Created at", "Currency"])),
         filter: Some("\"Financial Status\" <> 'voided'"),
         clean: &[],
         is_utc: false,
@@ -189,8 +190,11 @@ impl Layout {
         parts.map(|name| (*name).to_owned()).collect()
     }
 
-    pub(super) fn fill(&self) -> Option<&'static str> {
-        self.0?.fill
+    /// The option `fill` for a file with these columns.
+    pub(super) fn fill(&self, names: &[&str]) -> Option<String> {
+        let (by, columns) = self.0?.fill?;
+        let columns = columns.iter().copied().filter(|column| names.contains(column));
+        Some(format!("{{ by: {by}, columns: [{}] }}", columns.collect::<Vec<_>>().join(", ")))
     }
 
     pub(super) fn filter(&self) -> Option<&'static str> {

@@ -1,7 +1,7 @@
 //! `init`: a first pipeline from a sample of files.
 //!
-//! What the values decide is written down. What only seems so is marked as a guess. What changes the
-//! numbers and is not decided becomes a `TODO`, which `check` refuses.
+//! What the values decide is written down. What only seems so is marked as a guess. What changes
+//! the numbers and is not decided becomes a `TODO`, which `check` refuses.
 
 use std::path::Path;
 

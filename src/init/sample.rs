@@ -161,6 +161,30 @@ impl Sample {
         texts.iter().filter(|text| is_counted(text.unwrap_or_default().trim())).count()
     }
 
+    /// The values of a column with their numbers of rows, the most frequent first.
+    fn frequencies(&self, column: &str) -> Vec<(&str, usize)> {
+        let Ok(texts) = self.cells.column(column).and_then(|column| column.str()) else {
+            return Vec::new();
+        };
+        let mut counts: PlIndexMap<&str, usize> = PlIndexMap::default();
+        for text in texts.iter().flatten().map(str::trim).filter(|text| !is_missing(text)) {
+            *counts.entry(text).or_default() += 1;
+        }
+        let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
+        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        counts
+    }
+
+    pub(super) fn most_frequent(&self, column: &str) -> Option<(String, usize)> {
+        self.frequencies(column).first().map(|(value, count)| ((*value).to_owned(), *count))
+    }
+
+    /// The most frequent values of a column with their numbers of rows, as text.
+    pub(super) fn counts(&self, column: &str) -> Vec<String> {
+        let counts = self.frequencies(column).into_iter().take(8);
+        counts.map(|(value, count)| format!("{value} {count}")).collect()
+    }
+
     pub(super) fn dtype(&self, column: &str) -> DataType {
         self.file.dtype(column).cloned().unwrap_or(DataType::String)
     }

@@ -25,12 +25,16 @@ pub(super) struct Writer<'a> {
     pub(super) clean: Vec<String>,
     /// Lines of `ingest` after the transactions.
     pub(super) rest: Vec<String>,
+    /// Options of `money`.
+    pub(super) money: Vec<String>,
+    /// Whether times without an offset are in UTC.
+    pub(super) is_utc: bool,
 }
 
 impl<'a> Writer<'a> {
     pub(super) fn new(sample: &'a Sample, paths: &'a [String], name: &'a str) -> Self {
-        let (questions, csv, clean, rest) = Default::default();
-        Self { sample, paths, name, questions, csv, clean, rest }
+        let (questions, csv, clean, rest, money) = Default::default();
+        Self { sample, paths, name, questions, csv, clean, rest, money, is_utc: false }
     }
 
     pub(super) fn write(mut self) -> Result<Draft, Error> {
@@ -67,7 +71,9 @@ impl<'a> Writer<'a> {
             layout.source(ORDERED_AT).map(str::to_owned).or_else(|| own(ORDERED_AT))
         {
             let has_offset = self.dates(&column);
-            if has_offset || layout.is_utc() {
+            let name = column.to_lowercase();
+            self.is_utc = layout.is_utc() || name.contains("utc") || name.contains("gmt");
+            if has_offset || self.is_utc {
                 self.zone();
             }
         }
@@ -76,6 +82,16 @@ impl<'a> Writer<'a> {
         self.numbers(&numbers, own(QUANTITY));
         self.null_words(&columns);
         if let Some(customer) = own(CUSTOMER_ID) {
+            let values = self.sample.values(&customer);
+            let is_address = |value: &&&str| value.contains('@');
+            let has_capital = |value: &&str| value.chars().any(char::is_uppercase);
+            let addresses = values.iter().filter(is_address).count();
+            if addresses * 2 > values.len() && values.iter().any(has_capital) {
+                self.rest.push(
+                    "  customer_id_case: lower   # guess: addresses are compared without case"
+                        .to_owned(),
+                );
+            }
             let missing = self.sample.count_missing(&customer);
             if missing > 0 {
                 let rows = self.sample.cells.height();
@@ -88,14 +104,15 @@ impl<'a> Writer<'a> {
         if !layout.is_complete() {
             self.doubts(&names, &own);
         }
+        self.currency(&own);
         let has_versions = self.versions(&names, &own);
         let mut status = self.status(&names, &layout);
-        if has_versions && let Some(filter) = status.take() {
+        if has_versions && let Some((filter, comment)) = status.take() {
             // The state that counts is that of the row that is kept.
-            let filter = quoted(&filter);
-            self.clean.push(format!("  - where: {filter}   # guess: these orders were not bought"));
+            self.clean.push(format!("  - where: {}   # {comment}", quoted(&filter)));
         }
-        Ok(self.yaml(&columns, &layout, status.as_deref()))
+        let fill = layout.fill(&names);
+        Ok(self.yaml(&columns, &layout, fill.as_deref(), status))
     }
 
     /// Maps a column by the layout, or by its name.
@@ -108,7 +125,7 @@ impl<'a> Writer<'a> {
     ) {
         if let Some(mapped) = layout.column(ours) {
             columns.push((ours, mapped.to_owned(), ""));
-        } else if layout.is_complete() {
+        } else if layout.is_complete() && ours != CURRENCY {
         } else if let Some((name, is_exact)) = roles::column(ours, names)
             && columns.iter().all(|(_, other, _)| other != name)
         {
@@ -243,9 +260,8 @@ impl<'a> Writer<'a> {
             }
         }
         if decimals > 2 {
-            self.rest.push(
-                "  money: { scale: auto }   # some amounts have more than two decimals".to_owned(),
-            );
+            // Some amounts have more than two decimals.
+            self.money.push("scale: auto".to_owned());
         }
         let Some(marks) = marks else { return };
         if let Some(value) = &marks.undecided {

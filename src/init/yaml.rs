@@ -12,10 +12,11 @@ impl Writer<'_> {
         self,
         columns: &[(&str, String, &str)],
         layout: &Layout,
-        filter: Option<&str>,
+        fill: Option<&str>,
+        filter: Option<(String, String)>,
     ) -> Draft {
         let mut yaml = String::new();
-        let Self { sample, paths, name, questions, csv, clean, rest } = self;
+        let Self { sample, paths, name, questions, csv, clean, rest, money, is_utc } = self;
         let mut line = |text: &str| {
             let _ = writeln!(yaml, "{text}");
         };
@@ -60,22 +61,13 @@ impl Writer<'_> {
             line("    csv:");
             csv.iter().for_each(|option| line(&format!("      {option}")));
         }
-        if let Some(fill) = layout.fill() {
+        if let Some(fill) = fill {
             line(&format!("    fill: {fill}"));
         }
-        match filter {
-            Some("TODO") => {
-                line("    where: TODO   # TODO: what happens with rows that give money back")
-            }
-            Some(filter) => {
-                let filter = quoted(filter);
-                line(&format!(
-                    "    where: {filter}   # guess: orders that were not bought are left out"
-                ));
-            }
-            None => {}
+        if let Some((filter, comment)) = filter {
+            line(&format!("    where: {}   # {comment}", quoted(&filter)));
         }
-        if layout.is_utc() {
+        if is_utc {
             line("    timestamps: utc");
         }
         line("    columns:");
@@ -85,6 +77,9 @@ impl Writer<'_> {
             line(&format!("      {ours}: {}{comment}", quoted(column)));
         }
         rest.iter().for_each(|option| line(option));
+        if !money.is_empty() {
+            line(&format!("  money: {{ {} }}", money.join(", ")));
+        }
         if !clean.is_empty() {
             line("clean:");
             clean.iter().for_each(|step| line(step));

@@ -26,8 +26,8 @@ pub enum Weights {
     Distance,
 }
 
-/// What votes are divided by: nothing, the label's share of the training customers (`prior`), or its
-/// square root.
+/// What votes are divided by: nothing, the label's share of the training customers (`prior`), or
+/// its square root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Balance {

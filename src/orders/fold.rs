@@ -1,5 +1,5 @@
-//! The scan as a fold: several threads take chunks of rows, apply the plan of the lines to each, and
-//! reduce it for every consumer. Their partial results are merged at the end.
+//! The scan as a fold: several threads take chunks of rows, apply the plan of the lines to each,
+//! and reduce it for every consumer. Their partial results are merged at the end.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

@@ -25,11 +25,11 @@ use rejects::{RejectsTable, RejectsWriter};
 /// The lines aggregated by order and day.
 ///
 /// One row per (customer, order, day, reason), in no order. Columns: `customer_id` text, `order_id`
-/// text (if the source has order ids: never null for known customers and days), `day` date, `reason`
-/// u8 (null = accepted), `lines` u32, `units` i128 (0 if quantities may be fractional), `money` i128
-/// in minor units, `ordered_at` datetime\[μs\]: the last timestamp of the group, `returned` bool: an
-/// accepted cancellation, `returned_on` date: the day on which the last unit of a purchase was
-/// returned (null for other purchases, and if returns are not matched).
+/// text (if the source has order ids: never null for known customers and days), `day` date,
+/// `reason` u8 (null = accepted), `lines` u32, `units` i128 (0 if quantities may be fractional),
+/// `money` i128 in minor units, `ordered_at` datetime\[μs\]: the last timestamp of the group,
+/// `returned` bool: an accepted cancellation, `returned_on` date: the day on which the last unit of
+/// a purchase was returned (null for other purchases, and if returns are not matched).
 #[derive(Debug, Clone)]
 pub struct OrderFacts {
     pub frame: DataFrame,

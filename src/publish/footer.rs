@@ -15,7 +15,8 @@ use super::{PublishError, at};
 use crate::ingest::Money;
 use crate::manifest::{Manifest, Output};
 
-/// Metadata of every table's footer. It has no path and no clock, so that equal tables have equal bytes.
+/// Metadata of every table's footer. It has no path and no clock, so that equal tables have equal
+/// bytes.
 pub(crate) fn footer_metadata(
     pipeline: &str,
     definition_hash: &str,
@@ -127,7 +128,8 @@ pub(super) fn verify(
     })
 }
 
-/// Whether a published run is complete and equal to a staged one, except for the order of the rejects.
+/// Whether a published run is complete and equal to a staged one, except for the order of the
+/// rejects.
 pub(super) fn same_run(published: &Path, staged: &Path) -> bool {
     let (Ok(old), Ok(new)) = (Manifest::read(published), Manifest::read(staged)) else {
         return false;
@@ -135,7 +137,8 @@ pub(super) fn same_run(published: &Path, staged: &Path) -> bool {
     old.without_rejects() == new.without_rejects() && is_complete(published, &old)
 }
 
-/// Whether every output of a run is there with the bytes that its manifest names, and no other table.
+/// Whether every output of a run is there with the bytes that its manifest names, and no other
+/// table.
 pub(super) fn is_complete(run: &Path, manifest: &Manifest) -> bool {
     let is_intact = |output: &Output| {
         let bytes = fs::read(run.join(&output.path));
@@ -145,7 +148,8 @@ pub(super) fn is_complete(run: &Path, manifest: &Manifest) -> bool {
         && has_unnamed_table(run, run, manifest).is_ok_and(|unnamed| !unnamed)
 }
 
-/// Whether a folder has a table that the manifest does not name. Readers of the folder would read it.
+/// Whether a folder has a table that the manifest does not name. Readers of the folder would read
+/// it.
 fn has_unnamed_table(run: &Path, folder: &Path, manifest: &Manifest) -> std::io::Result<bool> {
     let is_named =
         |path: &Path| manifest.outputs.iter().any(|output| run.join(&output.path) == path);

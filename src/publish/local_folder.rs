@@ -1,10 +1,9 @@
 //! Runs in a folder of this machine. Readers follow the link `current`.
 //!
 //! ```text
-//! <to>/current -> runs/<run_id>
-//! <to>/runs/<run_id>/…            complete runs
-//! <to>/runs/<run_id>.failed/…     runs whose checks failed (checks, ledger, rejects, page) or whose gates failed (everything)
-//! <to>/runs/.staging-<run_id>     a run that is being written
+//! <to>/current -> runs/<run_id> <to>/runs/<run_id>/…            complete runs
+//! <to>/runs/<run_id>.failed/…     runs whose checks failed (checks, ledger, rejects, page) or
+//! whose gates failed (everything) <to>/runs/.staging-<run_id>     a run that is being written
 //! <to>/.lock                      locked while a run writes
 //! ```
 
@@ -22,7 +21,8 @@ use super::{PublishError, Published, at, footer};
 use crate::manifest::{MANIFEST, Manifest};
 use crate::temp::{self, TempPath, with_signals_deferred};
 
-/// Prefixes of folders that readers ignore: a run that is being written, and one that is being removed.
+/// Prefixes of folders that readers ignore: a run that is being written, and one that is being
+/// removed.
 const STAGING: &str = ".staging-";
 pub(super) const REMOVED: &str = ".removed-";
 /// The link that is about to become `current`.
@@ -163,7 +163,8 @@ pub(super) fn lock(to: &Path) -> Result<File, PublishError> {
     Ok(lock)
 }
 
-/// Renames a folder to a path. A folder that is already there gets the first one's name, in one step.
+/// Renames a folder to a path. A folder that is already there gets the first one's name, in one
+/// step.
 fn replace_dir(folder: &Path, path: &Path) -> io::Result<()> {
     // A broken link exists, too.
     if path.symlink_metadata().is_err() {

@@ -147,8 +147,8 @@ pub struct Replaceable {
     pub later: bool,
 }
 
-/// Refuses to replace the results of another pipeline, or of a later snapshot. `newest` is the newest
-/// snapshot of the run if it is known before the scan.
+/// Refuses to replace the results of another pipeline, or of a later snapshot. `newest` is the
+/// newest snapshot of the run if it is known before the scan.
 pub(crate) fn check_current(
     to: &dyn Destination,
     pipeline: &str,

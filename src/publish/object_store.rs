@@ -1,4 +1,5 @@
-//! Runs in an object store. There is no rename and no link: the manifest, written last, is the commit.
+//! Runs in an object store. There is no rename and no link: the manifest, written last, is the
+//! commit.
 //!
 //! ```text
 //! <to>/runs/<run_id>/…              files of a run, its manifest.json last
@@ -7,8 +8,8 @@
 //! ```
 //!
 //! A reader takes `run_id` from `<to>/manifest.json` and reads `<to>/runs/<run_id>/<path>` for the
-//! paths of its outputs. A run is staged in a temporary folder of this machine, which has the layout
-//! of a [`LocalFolder`].
+//! paths of its outputs. A run is staged in a temporary folder of this machine, which has the
+//! layout of a [`LocalFolder`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

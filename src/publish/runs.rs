@@ -68,8 +68,8 @@ pub(crate) fn list(to: &Path) -> Result<Vec<Run>, PublishError> {
     Ok(found)
 }
 
-/// The runs to remove so that `keep` stay: the oldest, never the current one, and all that have lost
-/// their manifest. Failed runs are counted apart.
+/// The runs to remove so that `keep` stay: the oldest, never the current one, and all that have
+/// lost their manifest. Failed runs are counted apart.
 pub(crate) fn too_old(runs: &[Run], keep: usize) -> Vec<&Run> {
     let (failed, others): (Vec<&Run>, Vec<&Run>) = runs.iter().partition(|run| run.failed());
     let (complete, damaged): (Vec<&Run>, Vec<&Run>) =

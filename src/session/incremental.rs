@@ -1,4 +1,5 @@
-//! Snapshots of the published run that can be reused, since nothing that they depend on has changed.
+//! Snapshots of the published run that can be reused, since nothing that they depend on has
+//! changed.
 
 use chrono::NaiveDate;
 

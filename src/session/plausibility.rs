@@ -134,12 +134,22 @@ fn unparsable_rows(
     // The rows of a sample are not as many, and bad rows are often together.
     let is_part = p.ingest.sample.is_some_and(|rows| total >= rows.into());
     let bound = if is_part { Some(MAX_REJECTED_OF_SAMPLE) } else { bound };
-    if let Some(bound) = bound.filter(|bound| n as f64 > bound * total as f64) {
-        return Ok(Some(format!(
-            "{count}, more than `ingest.max_rejected` ({bound}) allows:{details}"
-        )));
+    let is_above = |bound: &f64| n as f64 > bound * total as f64;
+    if let Some(bound) = bound.filter(is_above) {
+        let allowed = if is_part {
+            format!("more than {bound} of a sample")
+        } else {
+            format!("more than `ingest.max_rejected` ({bound}) allows")
+        };
+        return Ok(Some(format!("{count}, {allowed}:{details}")));
     }
-    warn!("{count} and are rejected:{details}");
+    let of_run = p.ingest.max_rejected.unwrap_or(MAX_REJECTED);
+    let doubt = if is_part && is_above(&of_run) {
+        format!("; `run` fails if the share of all rows is above {of_run}")
+    } else {
+        String::new()
+    };
+    warn!("{count} and are rejected{doubt}:{details}");
     Ok(None)
 }
 

@@ -1,6 +1,7 @@
 //! The published tables: one file each with its name, grain, and columns.
 //!
-//! The data dictionary, `docs/outputs.md`, the report's glossary and the tests of schemas read from here.
+//! The data dictionary, `docs/outputs.md`, the report's glossary and the tests of schemas read from
+//! here.
 
 use polars::prelude::{DataFrame, DataType, TimeUnit};
 
@@ -206,7 +207,8 @@ impl Column {
 }
 
 impl Table {
-    /// The declaration of a column. A column is an attribute of the source only if it is nothing else.
+    /// The declaration of a column. A column is an attribute of the source only if it is nothing
+    /// else.
     fn declared(&self, column: &str) -> Option<&Column> {
         let candidates = self.columns.iter().filter(|declared| declared.matches(column));
         candidates.min_by_key(|declared| declared.occurrence == Occurrence::Attributes)
