@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use crate::ingest::Format;
+use crate::ingest::discover::similar_file;
 use crate::pipeline::Pipeline;
 use crate::segment::SegmentMap;
 
@@ -128,6 +129,7 @@ fn load_into(request: &Request, diagnostics: &mut Diagnostics) -> Option<Pipelin
     document.source_files = request.source_files;
     document.publishes = request.arguments.is_empty();
     apply_overrides(request, &mut document.tree, diagnostics);
+    report_open_questions(&mut document, diagnostics);
     let spec: spec::PipelineSpec = deserialize(&mut document, diagnostics)?;
     compile::compile(&spec, &document, diagnostics)
 }
@@ -147,7 +149,10 @@ fn read(path: &Path, diagnostics: &mut Diagnostics) -> Option<Document> {
             let message = format!("`{name}` is not UTF-8 text: invalid byte at offset {offset}");
             (Kind::Config, message)
         }
-        Err(error) => (Kind::Input, format!("cannot read `{name}`: {error}")),
+        Err(error) => {
+            let similar = similar_file(Path::new(""), &name.to_string());
+            (Kind::Input, format!("cannot read `{name}`: {error}{similar}"))
+        }
     };
     diagnostics.list.push(Diagnostic { kind, span: None, message, hint: None });
     None
@@ -184,6 +189,22 @@ fn apply_overrides(request: &Request, tree: &mut Node, diagnostics: &mut Diagnos
     }
 }
 
+/// Reports each value that is still `TODO`, with the comment on its line, and nothing else about it.
+fn report_open_questions(document: &mut Document, diagnostics: &mut Diagnostics) {
+    for pointer in document.tree.open_questions() {
+        let span = document.tree.value_span(&pointer);
+        let text = &diagnostics.sources[span.source].text;
+        let line = text.get(span.bytes.start..).and_then(|rest| rest.lines().next());
+        let comment = line.and_then(|line| line.split_once('#'));
+        let comment = comment.map(|(_, text)| text.trim().trim_start_matches("TODO:").trim());
+        let key = tree::pointer_segments(&pointer).filter(|key| key.parse::<usize>().is_err());
+        let message = format!("`{}` is still TODO", key.last().unwrap_or_default());
+        let hint = comment.map(str::to_owned);
+        diagnostics.list.push(Diagnostic { kind: Kind::Config, span: Some(span), message, hint });
+        document.invalid.push(pointer);
+    }
+}
+
 fn apply_override(text: &str, source: usize, tree: &mut Node) -> Result<(), String> {
     let (path, value) = text.split_once('=').ok_or("expected `section.key=value`")?;
     let mut node = tree::parse(value, source).map_err(|diagnostic| diagnostic.message)?;
@@ -207,6 +228,7 @@ fn deserialize<T: DeserializeOwned + schemars::JsonSchema>(
     if parsed.count() > 0 {
         violations = shape::violations::<T>(&document.tree);
     }
+    violations.retain(|violation| !document.invalid.contains(&violation.pointer));
     let mut json = document.tree.to_json();
     for violation in violations {
         diagnostics.list.extend(violation.diagnostic);

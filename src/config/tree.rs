@@ -204,6 +204,26 @@ impl Node {
         }
     }
 
+    /// JSON pointers of the values that are the text `TODO`, which `init` writes for open questions.
+    pub(super) fn open_questions(&self) -> Vec<String> {
+        let below = |segment: String, item: &Self| -> Vec<String> {
+            let pointers = item.open_questions().into_iter();
+            pointers.map(|pointer| format!("/{segment}{pointer}")).collect()
+        };
+        match &self.value {
+            Value::Scalar(Json::String(text)) if text.trim() == "TODO" => vec![String::new()],
+            Value::Scalar(_) => Vec::new(),
+            Value::List(items) => {
+                let items = items.iter().enumerate();
+                items.flat_map(|(idx, item)| below(idx.to_string(), item)).collect()
+            }
+            Value::Map(entries) => {
+                let entries = entries.iter();
+                entries.flat_map(|(key, _, item)| below(escape_segment(key), item)).collect()
+            }
+        }
+    }
+
     /// Sets the value at a dotted path and creates the sections on the way. In lists, a part of the
     /// path is an index from 0; the index after the last item appends.
     ///

@@ -10,17 +10,33 @@ use super::guess::{self, DateGuess, NumberGuess};
 pub(crate) const NULL_WORDS: [&str; 8] =
     ["NA", "#N/A", "-", "n.a.", "(null)", "undefined", "nil", "<NA>"];
 
+/// Whether a source has rows that can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Others {
+    Read,
+    None,
+}
+
 /// The option that decides whether rows with a fault can be read. `cells` are texts of a source
 /// that have it.
-pub(crate) fn advice(reason: &str, cells: &[&str], source: Option<&Source>) -> Option<String> {
+pub(crate) fn advice(
+    reason: &str,
+    cells: &[&str],
+    source: Option<&Source>,
+    others: Others,
+) -> Option<String> {
     let text = source.map(|source| &source.set.text);
     let is_null_word = |cell: &&str| NULL_WORDS.iter().any(|word| word.eq_ignore_ascii_case(cell));
     if reason.ends_with("not a number") {
         if let Some(word) = cells.first().filter(|_| cells.iter().all(is_null_word)) {
             return Some(format!("`ingest.null_values` may list `{word}`"));
         }
+        let guess = guess::numbers(cells);
+        if guess.is_none() && others == Others::None {
+            return Some("these are no numbers: is the right column mapped?".to_owned());
+        }
         let options = text.and_then(|text| {
-            let NumberGuess { decimal, thousands, signs, .. } = guess::numbers(cells)?;
+            let NumberGuess { decimal, thousands, signs, .. } = guess?;
             let mut options = Vec::new();
             if let Some(mark) = decimal.filter(|mark| *mark != text.numbers.decimal) {
                 options.push(format!("decimal: \"{mark}\""));
@@ -45,7 +61,11 @@ pub(crate) fn advice(reason: &str, cells: &[&str], source: Option<&Source>) -> O
             let formats = text.datetime_formats.iter().map(|format| &*format.declared);
             format!("tried: {}; ", formats.collect::<Vec<_>>().join(", "))
         });
-        let DateGuess { formats, undecided, unread, .. } = guess::dates(cells);
+        let DateGuess { mut formats, undecided, unread, .. } = guess::dates(cells);
+        if others == Others::Read && !formats.is_empty() {
+            let declared = text.map_or(&[][..], |text| &text.datetime_formats).iter();
+            formats.splice(0..0, declared.map(|format| format.declared.clone()));
+        }
         let advice = match undecided {
             Some([one, other]) => {
                 format!("`csv.datetime_formats` may list \"{one}\" or \"{other}\": both read them")

@@ -9,7 +9,7 @@ use tracing::warn;
 
 use crate::clean::Reason;
 use crate::columns::*;
-use crate::ingest::advice::advice;
+use crate::ingest::advice::{Others, advice};
 use crate::ingest::fault::{AMBIGUOUS_TIMESTAMP, FOREIGN_CURRENCY, RECORD_FAULTS};
 use crate::ingest::{self, OnBadRow, Source, SourceFile};
 use crate::orders::{self, OrderFacts, RejectedRow, Rejects, ledger};
@@ -60,7 +60,7 @@ fn ambiguous_rows(
     let mut details = String::new();
     if let Some(first) = examples.first() {
         details = format!("\n  first: {first}");
-        let advice = advise(p, &examples);
+        let advice = advise(p, &examples, Others::Read);
         details += &advice.map_or_else(String::new, |advice| format!("\n    {advice}"));
     }
     Ok(Some(format!("these rows cannot be read unambiguously:{counts}{details}")))
@@ -77,14 +77,14 @@ fn examples(
 }
 
 /// The option that would read the first of these rows, and those with the same reason.
-fn advise(p: &Pipeline, examples: &[RejectedRow]) -> Option<String> {
+fn advise(p: &Pipeline, examples: &[RejectedRow], others: Others) -> Option<String> {
     let RejectedRow { file, reason, .. } = examples.first()?;
     let is_of_file =
         |source: &&Source| source.set.files.iter().any(|f| Some(&f.name) == file.as_ref());
     let source = p.ingest.sources.iter().find(is_of_file);
     let same = examples.iter().filter(|example| example.reason == *reason);
     let texts: Vec<&str> = same.map(|example| example.text.trim()).collect();
-    advice(reason, &texts, source)
+    advice(reason, &texts, source, others)
 }
 
 /// The unparsable rows if there are more than `ingest.max_rejected`. Logs them in any case.
@@ -115,7 +115,8 @@ fn unparsable_rows(
             is_escaped |=
                 RECORD_FAULTS.contains(&reason.reason.as_str()) && first.text.contains('\\');
         }
-        if let Some(advice) = advise(p, &examples) {
+        let others = if n == total { Others::None } else { Others::Read };
+        if let Some(advice) = advise(p, &examples, others) {
             details += &format!("\n    {advice}");
         }
     }
