@@ -37,6 +37,7 @@ pub fn main() -> ExitCode {
         }
         Err(error) => error.exit(),
     };
+    commands::log::set_format(cli.machine.log_format);
     if let Err(error) = restart_with_variables(&cli.machine).and_then(|()| handle_signals()) {
         return fail(&error);
     }

@@ -131,7 +131,8 @@ pub(crate) enum Command {
     ///
     /// Reports every problem of the YAML at once. Then reads rows from the start, the middle and
     /// the end of the first, a middle and the last file of each source, and reports values that
-    /// cannot be parsed. Exits with 3 if a run over such rows would fail.
+    /// cannot be parsed. Of JSON lines, Arrow files and queries, it reads the first rows. Exits
+    /// with 3 if none of the rows can be read.
     Check {
         #[command(flatten)]
         load: Load,

@@ -106,7 +106,6 @@ pub(crate) fn start(machine: &Machine, verbosity: Verbosity) {
     let filter = exported.unwrap_or_else(|| EnvFilter::new(level));
     let json = machine.log_format == LogFormat::Json;
     let terminal = io::stderr().is_terminal();
-    JSON.get_or_init(|| json);
     let lines = fmt::layer().with_writer(AboveBar::default);
     let lines = if json {
         lines.json().boxed()
@@ -144,9 +143,14 @@ impl FormatTime for Seconds {
     }
 }
 
+/// Sets the format of errors, also of those before the log starts.
+pub(crate) fn set_format(format: LogFormat) {
+    JSON.get_or_init(|| format == LogFormat::Json);
+}
+
 /// Writes an error of the command line that clap reports.
 pub(crate) fn usage_error(error: &clap::Error) {
-    JSON.get_or_init(|| true);
+    set_format(LogFormat::Json);
     failure(error.to_string().trim_end(), 2);
 }
 

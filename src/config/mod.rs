@@ -180,6 +180,7 @@ fn apply_overrides(request: &Request, tree: &mut Node, diagnostics: &mut Diagnos
         request.set.iter().enumerate().map(|(i, text)| (format!("--set #{}", i + 1), text.clone()));
     let as_of =
         request.as_of.iter().map(|date| ("--as-of".to_owned(), format!("rfm.snapshots={date}")));
+    tree.expand("segment", "map");
     for (name, text) in request.arguments.iter().cloned().chain(set).chain(as_of) {
         let source = diagnostics.add_source(name, text.as_str());
         if let Err(message) = apply_override(&text, source, tree) {

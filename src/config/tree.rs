@@ -224,6 +224,16 @@ impl Node {
         }
     }
 
+    /// Makes a section of the text of `key`, with the text as its `option`.
+    pub(super) fn expand(&mut self, key: &str, option: &str) {
+        let Some(section) = self.child_mut(key) else { return };
+        if matches!(section.value, Value::Scalar(Json::String(_))) {
+            let (span, text) = (section.span.clone(), section.clone());
+            section.value = Value::Map(vec![(option.to_owned(), span, text)]);
+            section.origin = Origin::Text;
+        }
+    }
+
     /// Sets the value at a dotted path and creates the sections on the way. In lists, a part of the
     /// path is an index from 0; the index after the last item appends.
     ///

@@ -1,10 +1,11 @@
 //! What to do about cells that cannot be parsed: the options that would read them.
 
-use super::Source;
+use super::decimal::decimal_of_text;
 use super::fault::{
     AMBIGUOUS_TIMESTAMP, FOREIGN_CURRENCY, NO_RATE, QUANTITY_LIMIT, RECORD_FAULTS, UNDECODABLE,
 };
 use super::guess::{self, DateGuess, NumberGuess};
+use super::{NumberFormat, Source};
 
 /// Words for a missing value that `null_values` does not have by default.
 pub(crate) const NULL_WORDS: [&str; 8] =
@@ -35,20 +36,9 @@ pub(crate) fn advice(
         if guess.is_none() && others == Others::None {
             return Some("these are no numbers: is the right column mapped?".to_owned());
         }
-        let options = text.and_then(|text| {
-            let NumberGuess { decimal, thousands, signs, .. } = guess?;
-            let mut options = Vec::new();
-            if let Some(mark) = decimal.filter(|mark| *mark != text.numbers.decimal) {
-                options.push(format!("decimal: \"{mark}\""));
-            }
-            if let Some(mark) = thousands.filter(|mark| Some(*mark) != text.numbers.thousands) {
-                options.push(format!("thousands: \"{mark}\""));
-            }
-            if !signs.is_empty() {
-                options.push(format!("currency_signs: [\"{}\"]", signs.join("\", \"")));
-            }
-            (!options.is_empty()).then(|| options.join(", "))
-        });
+        let options = text
+            .zip(guess)
+            .and_then(|(text, guess)| number_options(cells, &text.numbers, &guess, others));
         return Some(match options {
             Some(options) => format!("`csv: {{ {options} }}` would read them"),
             None => {
@@ -67,13 +57,13 @@ pub(crate) fn advice(
             formats.splice(0..0, declared.map(|format| format.declared.clone()));
         }
         let advice = match undecided {
-            Some([one, other]) => {
+            Some([one, other]) if unread.is_none() => {
                 format!("`csv.datetime_formats` may list \"{one}\" or \"{other}\": both read them")
             }
             None if unread.is_none() && !formats.is_empty() => {
                 format!("`csv.datetime_formats: [\"{}\"]` would read them", formats.join("\", \""))
             }
-            None => "`csv.datetime_formats` lists the formats".to_owned(),
+            _ => "`csv.datetime_formats` lists the formats".to_owned(),
         };
         return Some(tried.unwrap_or_default() + &advice);
     }
@@ -95,4 +85,41 @@ pub(crate) fn advice(
         _ => return None,
     };
     Some(advice.to_owned())
+}
+
+/// The options of `csv` under which all cells are numbers. `None` if there are none, or if they would
+/// change the numbers of other rows.
+fn number_options(
+    cells: &[&str],
+    known: &NumberFormat,
+    guess: &NumberGuess,
+    others: Others,
+) -> Option<String> {
+    let is_symbol =
+        |sign: &String| sign.chars().all(|c| c == '$' || (!c.is_ascii() && !c.is_alphanumeric()));
+    if !guess.signs.iter().all(is_symbol) {
+        return None;
+    }
+    let decimal = guess.decimal.unwrap_or(known.decimal);
+    if others == Others::Read && decimal != known.decimal {
+        return None;
+    }
+    let thousands = guess.thousands.or(known.thousands.filter(|mark| *mark != decimal));
+    let currency_signs = known.currency_signs.iter().chain(&guess.signs).cloned().collect();
+    let format = NumberFormat { decimal, thousands, currency_signs };
+    if !cells.iter().all(|cell| decimal_of_text(cell, &format).is_some()) {
+        return None;
+    }
+    let mut options = Vec::new();
+    if decimal != known.decimal {
+        options.push(format!("decimal: \"{decimal}\""));
+    }
+    if let Some(mark) = thousands.filter(|mark| Some(*mark) != known.thousands) {
+        options.push(format!("thousands: \"{mark}\""));
+    }
+    if !guess.signs.is_empty() {
+        options.push(format!("currency_signs: [\"{}\"]", guess.signs.join("\", \"")));
+    }
+    let is_writable = thousands.is_none_or(|mark| [',', '.', '\'', ' '].contains(&mark));
+    (is_writable && !options.is_empty()).then(|| options.join(", "))
 }

@@ -61,6 +61,7 @@ impl Predicate {
             _ => expr,
         });
         let schema = line_schema(&source_columns, names.quantity_type());
+        let keep = widened(keep, &schema);
         check_comparisons(&keep, &schema)?;
         check_boolean(&keep, &schema)?;
         Ok(Self { sql: sql.to_owned(), keep, source_columns })
@@ -83,6 +84,26 @@ fn line_schema(source_columns: &[String], quantity: DataType) -> Schema {
         schema.with_column(schema_mapping::carried_name(name).into(), DataType::String);
     }
     schema
+}
+
+/// Computes sums and products of integers in 128 bits: those of 32 bits wrap around.
+fn widened(expr: Expr, schema: &Schema) -> Expr {
+    use Operator::{Minus, Multiply, Plus};
+    let is_integer = |expr: &Expr| {
+        let mut plan =
+            DataFrame::empty_with_schema(schema).lazy().select([expr.clone().alias(REASON)]);
+        let schema = plan.collect_schema();
+        schema.is_ok_and(|schema| schema.get(REASON).is_some_and(DataType::is_integer))
+    };
+    let wide = |expr: &Expr| Arc::new(expr.clone().cast(DataType::Int128));
+    expr.map_expr(|expr| match expr {
+        Expr::BinaryExpr { left, op: op @ (Plus | Minus | Multiply), right }
+            if is_integer(&left) && is_integer(&right) =>
+        {
+            Expr::BinaryExpr { left: wide(&left), op, right: wide(&right) }
+        }
+        other => other,
+    })
 }
 
 pub(super) fn parse_rowwise(sql: &str) -> Result<Expr, PredicateError> {

@@ -69,7 +69,9 @@ pub(super) fn records(
         let n = chunk.records as u64;
         cut(chunk, n.saturating_sub(part)..n)
     };
-    Ok([head(&first)].into_iter().chain(later.as_ref().map(head)).chain([tail(&last)]).collect())
+    // The first of two chunks ends in the middle of the file.
+    let middle = later.as_ref().map_or_else(|| tail(&first), head);
+    Ok(vec![head(&first), middle, tail(&last)])
 }
 
 /// Some records of a chunk. A chunk with ambiguous quotes stays whole.

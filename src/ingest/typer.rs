@@ -65,15 +65,19 @@ impl Typer<'_> {
     pub(super) fn number(&self, expr: Expr) -> Result<Typed, PredicateError> {
         let typed = match expr {
             Expr::Column(name) => return Ok(self.number_column(&name)),
-            Expr::Literal(ref value) if value.get_datatype().is_float() => {
+            Expr::Literal(ref value) if value.get_datatype().is_primitive_numeric() => {
                 return Ok(Typed::plain(decimal_literal(value)));
             }
             other => self.typed(other, Self::number)?,
         };
-        if self.dtype(&typed.value)? == DataType::String {
-            return self.number_of_text(typed);
+        match self.dtype(&typed.value)? {
+            DataType::String => self.number_of_text(typed),
+            // Integers wrap around.
+            dtype if dtype.is_integer() => {
+                Ok(Typed { value: typed.value.cast(DECIMAL), error: typed.error })
+            }
+            _ => Ok(typed),
         }
-        Ok(typed)
     }
 
     /// The parts of an expression typed. `result` types the parts that are its result.
@@ -194,6 +198,10 @@ impl Typer<'_> {
         };
         let (mut values, mut errors) = (Vec::new(), Vec::new());
         for expr in input {
+            if matches!(&function, Pow(_)) && matches!(&expr, Expr::Literal(_)) {
+                values.push(expr);
+                continue;
+            }
             let typed = if of_numbers { self.number(expr)? } else { self.text(expr)? };
             values.push(typed.value);
             errors.push(typed.error);

@@ -18,8 +18,6 @@ use crate::rfm::{Frequency, NegativeOrders};
 
 /// Default of `ingest.max_rejected`.
 const MAX_REJECTED: f64 = 0.01;
-/// The same if `check` reads a sample.
-const MAX_REJECTED_OF_SAMPLE: f64 = 0.1;
 /// Rejected rows that decide about advice.
 const EXAMPLES: u32 = 200;
 /// Rows from which the default applies.
@@ -82,7 +80,11 @@ fn advise(p: &Pipeline, examples: &[RejectedRow], others: Others) -> Option<Stri
     let is_of_file =
         |source: &&Source| source.set.files.iter().any(|f| Some(&f.name) == file.as_ref());
     let source = p.ingest.sources.iter().find(is_of_file);
-    let same = examples.iter().filter(|example| example.reason == *reason);
+    let is_of_source = |example: &&RejectedRow| {
+        let mut files = source.iter().flat_map(|source| &source.set.files);
+        source.is_none() || files.any(|file| Some(&file.name) == example.file.as_ref())
+    };
+    let same = examples.iter().filter(|example| example.reason == *reason).filter(is_of_source);
     let texts: Vec<&str> = same.map(|example| example.text.trim()).collect();
     advice(reason, &texts, source, others)
 }
@@ -132,26 +134,24 @@ fn unparsable_rows(
         return Ok(Some(format!("no row can be parsed:{details}")));
     }
     let bound = p.ingest.max_rejected.or((total >= MIN_ROWS).then_some(MAX_REJECTED));
-    // The rows of a sample are not as many, and bad rows are often together.
-    let is_part = p.ingest.sample.is_some_and(|rows| total >= rows.into());
-    let bound = if is_part { Some(MAX_REJECTED_OF_SAMPLE) } else { bound };
-    let is_above = |bound: &f64| n as f64 > bound * total as f64;
-    if let Some(bound) = bound.filter(is_above) {
-        let allowed = if is_part {
-            format!("more than {bound} of a sample")
-        } else {
-            format!("more than `ingest.max_rejected` ({bound}) allows")
-        };
-        return Ok(Some(format!("{count}, {allowed}:{details}")));
+    let bound = bound.filter(|bound| n as f64 > bound * total as f64);
+    match (bound, p.ingest.sample) {
+        (Some(bound), None) => {
+            Ok(Some(format!("{count}, more than `ingest.max_rejected` ({bound}) allows:{details}")))
+        }
+        // Bad rows are often together, so the share of all rows may be another.
+        (Some(bound), Some(_)) => {
+            warn!(
+                "{count}; `run` fails if it is more than {bound} of all rows \
+                 (`ingest.max_rejected`):{details}"
+            );
+            Ok(None)
+        }
+        (None, _) => {
+            warn!("{count} and are rejected:{details}");
+            Ok(None)
+        }
     }
-    let of_run = p.ingest.max_rejected.unwrap_or(MAX_REJECTED);
-    let doubt = if is_part && is_above(&of_run) {
-        format!("; `run` fails if the share of all rows is above {of_run}")
-    } else {
-        String::new()
-    };
-    warn!("{count} and are rejected{doubt}:{details}");
-    Ok(None)
 }
 
 /// Orders of negative money that are no returns, with the first of them, unless they are allowed.

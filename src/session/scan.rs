@@ -157,11 +157,13 @@ impl Session<'_> {
         info!(rows, "source read");
         reconcile(chunks.promised_rows(), rows)?;
         let unusable = match plausibility::unusable_rows(p, &facts, rejects.as_ref()) {
-            Ok(None) => plausibility::negative_orders(p, &facts),
-            unusable => unusable,
-        };
-        let unusable = match unusable {
-            Ok(None) => plausibility::too_many_units(p, &facts),
+            // A sample has parts of orders.
+            Ok(None) if p.ingest.sample.is_none() => {
+                match plausibility::negative_orders(p, &facts) {
+                    Ok(None) => plausibility::too_many_units(p, &facts),
+                    negative => negative,
+                }
+            }
             unusable => unusable,
         };
         let unusable = match unusable {

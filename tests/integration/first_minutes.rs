@@ -120,7 +120,7 @@ fn unread_timestamps_name_an_example_and_the_format() {
     let shop = shop.edit("%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S %z");
     let outcome = check(&shop);
     assert_message(&outcome, 0, &[]);
-    assert!(outcome.stdout.contains("(1 source file, 1,001 sampled rows, "), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("(1 source file, 1,002 sampled rows, "), "{}", outcome.stdout);
 }
 
 #[test]
@@ -129,6 +129,11 @@ fn unread_numbers_name_an_example_and_the_marks() {
         ("\"118,13\"", "`csv: { decimal: \",\" }` would read them"),
         ("\"1.118,13\"", "`csv: { decimal: \",\", thousands: \".\" }` would read them"),
         ("€ 18.10", "`csv: { currency_signs: [\"€\"] }` would read them"),
+        // No option that reads them: a sign that is part of an id, marks that the YAML refuses.
+        ("SKU2500", "`csv.decimal`, `csv.thousands` and `csv.currency_signs` describe numbers"),
+        ("3;50", "`csv.decimal`, `csv.thousands` and `csv.currency_signs` describe numbers"),
+        ("1’234.50", "`csv.decimal`, `csv.thousands` and `csv.currency_signs` describe numbers"),
+        ("Schürze blau", "these are no numbers: is the right column mapped?"),
         ("n.a.", "`ingest.null_values` may list `n.a.`"),
     ] {
         let shop = export(30, |row| iso(row).replace("1.50", price));
@@ -158,7 +163,7 @@ fn check_reads_the_start_the_middle_and_the_end() {
     let expected = "4 of 1002 sampled rows (0.40 %) cannot be parsed and are rejected:\n  4 rows \
                     (0.40 %): unit_price not a number; first: `shop.csv`, row 1: free";
     let outcome = check(&shop);
-    assert_message(&outcome, 0, &[&expected.replace("1002", "1001")]);
+    assert_message(&outcome, 0, &[expected]);
     let mut frame = CsvReader::new(File::open(shop.path("shop.csv")).unwrap()).finish().unwrap();
     ParquetWriter::new(File::create(shop.path("shop.parquet")).unwrap())
         .with_row_group_size(Some(700))
@@ -198,6 +203,136 @@ fn samples_of_long_files_have_the_rows_of_the_file() {
     assert_message(&run, 0, &[&example]);
 }
 
+/// A file of as many rows as are wanted is read as a whole, also by one row.
+#[test]
+fn small_files_are_sampled_as_a_whole() {
+    for (rows, wanted, sampled) in
+        [(1, "1", 1), (3, "3", 3), (9, "9", 9), (10, "9", 9), (0, "5", 0)]
+    {
+        let shop = export(rows, iso);
+        let outcome = shop.custseg(&["check", "shop.yaml", "--rows", wanted]);
+        assert_message(&outcome, 0, &[]);
+        assert!(
+            outcome.stdout.contains(&format!(", {sampled} sampled rows")),
+            "{}",
+            outcome.stdout
+        );
+    }
+}
+
+/// Two chunks: the first one ends in the middle of the file.
+#[test]
+fn middle_of_a_file_of_two_chunks_is_sampled() {
+    let shop = export(140_000, |row| {
+        if (1_000..138_000).contains(&row) { iso(row).replace("1.50", "free") } else { iso(row) }
+    });
+    let bytes = shop.path("shop.csv").metadata().unwrap().len();
+    assert!((4 << 20..8 << 20).contains(&bytes), "{bytes}");
+    assert_message(
+        &check(&shop),
+        0,
+        &["unit_price not a number", "`run` fails if it is more than"],
+    );
+}
+
+/// A sample may have the discount of an order without its other lines.
+#[test]
+fn check_expects_no_whole_orders() {
+    let shop = export(3_000, |row| {
+        let price = if row % 3 == 0 { "-1.00" } else { "5.00" };
+        format!("c{0},2024-01-05 10:00,{price},1,o{0}", (row - 1) / 3)
+    });
+    let shop = shop.edit("  - keep_positive: [quantity, unit_price]\n", "");
+    assert_message(&check(&shop), 0, &[]);
+    assert_eq!(shop.custseg(&["-q", "run", "shop.yaml"]).code, 0);
+}
+
+#[test]
+fn check_warns_if_no_sampled_row_is_left() {
+    let shop = export(50, iso).edit("clean:", "clean:\n  - where: quantity > 5");
+    assert_message(&check(&shop), 0, &["no sampled row is left to measure", "where"]);
+}
+
+/// Rows of both formats: the option keeps the one that reads the others. Rows of both marks: no
+/// option is right.
+#[test]
+fn advice_keeps_what_reads_other_rows() {
+    let shop = export(40, |row| {
+        if row % 5 == 0 { iso(row).replace("2024-01-", "05.01.2024 at ") } else { iso(row) }
+    });
+    let shop = shop.edit("%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M");
+    assert_message(&check(&shop), 0, &["`csv.datetime_formats` lists the formats"]);
+    let shop = export(40, |row| {
+        if row % 5 == 0 { format!("c{row},05.01.2024 10:00,1.50,1,o{row}") } else { iso(row) }
+    });
+    let both = "`csv.datetime_formats: [\"%Y-%m-%d %H:%M\", \"%d.%m.%Y %H:%M\"]` would read them";
+    assert_message(&check(&shop), 0, &[both]);
+    let shop =
+        export(
+            40,
+            |row| {
+                if row % 5 == 0 { iso(row).replace("1.50", "\"1,50\"") } else { iso(row) }
+            },
+        );
+    assert_message(
+        &check(&shop),
+        0,
+        &["`csv.decimal`, `csv.thousands` and `csv.currency_signs` describe"],
+    );
+}
+
+/// Values that `init` leaves open are one problem each, with the question as the hint.
+#[test]
+fn open_questions_are_asked_again() {
+    let shop = Shop::fixture()
+        .edit("[\"%Y-%m-%d %H:%M\"]", "[TODO]")
+        .edit("  timezone: Europe/London", "  timezone: TODO   # TODO: the store's")
+        .edit("clean:", "clean:\n  - where: TODO   # TODO: rows that give money back");
+    let parts = [
+        "`datetime_formats` is still TODO",
+        "`timezone` is still TODO",
+        "help: the store's",
+        "`where` is still TODO",
+        "help: rows that give money back",
+        "\n3 problems",
+    ];
+    assert_message(&check(&shop), 2, &parts);
+    let shop = Shop::fixture().edit("Europe/London", "New York");
+    assert_message(&check(&shop), 2, &["did you mean `America/New_York`?"]);
+    let shop = Shop::fixture().edit("shop.csv", "shp.csv");
+    assert_message(
+        &check(&shop),
+        4,
+        &["no file matches `shp.csv` (looked from .); did you mean `shop.csv`?"],
+    );
+}
+
+/// Integers of 32 bits wrap around: 50,000² and 2 − 5 once did. Fractions are exact decimals.
+#[test]
+fn sql_computes_with_decimals() {
+    for (sql, expected) in [
+        ("CAST(qty AS INTEGER) * CAST(cents AS INTEGER)", 2_500_000_000.0),
+        ("CAST(qty AS INTEGER) * 100000", 5_000_000_000.0),
+        ("(CASE WHEN qty > 500 THEN 100 ELSE 1 END) * 100000000", 10_000_000_000.0),
+        ("10 + (length(code) - 5)", 7.0),
+        ("round(net * (119/100), 2)", 2.98),
+        ("round(small * (1 - 5/100), 2)", 0.67),
+    ] {
+        let csv = "order,customer,bought,units,price,qty,cents,code,net,small\n\
+                   A,1,2024-01-05 10:00,1,2.00,50000,50000,ab,2.50,0.70\n";
+        let shop = Shop::with_csv(csv)
+            .edit("quantity: units, unit_price: price", &format!("amount: \"{sql}\""))
+            .edit("  - keep_positive: [quantity, unit_price]\n", "");
+        shop.run(&[]);
+        assert_eq!(floats(&shop.table("ledger"), "money_left")[0], expected, "{sql}");
+        for step in ["CAST(qty AS INTEGER) * CAST(cents AS INTEGER) > 0", "length(code) - 5 < 0"] {
+            let shop = Shop::with_csv(csv).edit("clean:", &format!("clean:\n  - where: {step}"));
+            shop.run(&[]);
+            assert_eq!(shop.table("rejects").height(), 0, "{step}");
+        }
+    }
+}
+
 /// Of more than three files, the first, the last and one between them are read.
 #[test]
 fn check_samples_three_files_of_a_source() {
@@ -210,8 +345,11 @@ fn check_samples_three_files_of_a_source() {
         fs::write(shop.path(&format!("part-{part}.csv")), csv).unwrap();
     }
     // 39 of 117 rows are in the seventh file; those of the second are not read.
-    let parts = ["39 of 117 sampled rows (33.33 %)", "first: `part-6.csv`, row 1: free"];
-    assert_message(&check(&shop), 3, &parts);
+    let parts = [
+        "39 of 117 sampled rows (33.33 %) cannot be parsed; `run` fails if it is more than 0.01 of all",
+        "first: `part-6.csv`, row 1: free",
+    ];
+    assert_message(&check(&shop), 0, &parts);
 }
 
 /// Filled cells need the rows before them, so such a source is read as a whole.
