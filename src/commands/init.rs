@@ -23,8 +23,9 @@ pub(super) fn init(arguments: &InitArgs, out: &mut impl Write) -> Result<(), Err
     let path = format!("{name}.yaml");
     write_new(Path::new(&path), yaml.as_bytes(), arguments)?;
     writeln!(out, "{path} written")?;
-    for guess in yaml.lines().filter_map(|line| line.split_once("# guess: ")) {
-        writeln!(out, "guessed: {}", guess.1)?;
+    for (option, guess) in yaml.lines().filter_map(|line| line.split_once("# guess: ")) {
+        let option = option.trim().trim_start_matches("- ").split(':').next().unwrap_or_default();
+        writeln!(out, "guessed, `{option}`: {guess}")?;
     }
     for question in &questions {
         writeln!(out, "to answer: {question}")?;

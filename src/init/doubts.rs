@@ -241,9 +241,8 @@ impl Writer<'_> {
         if let Some(filter) = layout.filter() {
             let counts = roles::status(names).map(|column| self.sample.counts(column));
             let counts = counts.unwrap_or_default().join(", ");
-            let comment = format!(
-                "guess: all others count, also those that were given back; sampled: {counts}"
-            );
+            let comment =
+                format!("guess: the others count, with the money that was kept; sampled: {counts}");
             return Some((filter.to_owned(), comment));
         }
         let Some(column) = roles::status(names) else {
