@@ -250,7 +250,7 @@ impl Writer<'_> {
             self.questions.push(format!(
                 "`{flag}`: which rows are left out, or negative money? `where` names the rows that count"
             ));
-            return Some(("TODO".to_owned(), format!("TODO: rows with `{flag}`")));
+            return Some(("TODO".to_owned(), format!("TODO: `{flag}` may give money back")));
         };
         let mut states = self.sample.values(column);
         states.sort_unstable();

@@ -302,7 +302,7 @@ fn files_have_a_head_and_are_small() {
     }
     // 30,000 lines before the inputs of users' files could be read, 34,300 before their options,
     // 37,400 before `init`, 39,700 before `check` read samples.
-    assert!(total <= 41_000, "src has {total} lines");
+    assert!(total <= 41_500, "src has {total} lines");
 }
 
 /// The parameters of every function in the code, each as written.
