@@ -78,7 +78,7 @@ class Shop:
         temp = self.folder / "temp"
         temp.mkdir(exist_ok=True)
         return subprocess.Popen(
-            [self.binary, "-q", "run", "shop.yaml", *args],
+            [self.binary, "-q", "run", "shop.yaml", "--force", *args],
             cwd=self.folder,
             env=self.environment | {"TMPDIR": str(temp)},
             stdout=subprocess.PIPE,
@@ -166,7 +166,7 @@ class Shop:
 
         # Pruning removes the oldest runs, never the published one.
         for i in range(4):
-            self.run(*remote, "--force", "--set", f"name=shop_{i}", "--set", "publish.keep_runs=2")
+            self.run(*remote, "--set", f"name=shop_{i}", "--set", "publish.keep_runs=2")
             time.sleep(1.1)
         complete = {key.split("/")[2] for key in self.keys("out/runs/") if ".failed" not in key}
         assert len(complete) == 2 and self.assert_complete()["run_id"] in complete, complete
@@ -192,11 +192,11 @@ class Shop:
 
         # A run killed at any point leaves a complete published run.
         began = time.monotonic()
-        self.run(*remote, "--force", "--set", "name=undisturbed")
+        self.run(*remote, "--set", "name=undisturbed")
         duration = time.monotonic() - began
         killed = 0
         for i in range(40):
-            process = self.start(*remote, "--force", "--set", f"name=killed_{i}")
+            process = self.start(*remote, "--set", f"name=killed_{i}")
             time.sleep(duration * (i + 0.5) / 40)
             process.kill()
             process.communicate()
