@@ -69,6 +69,16 @@ impl Writer<'_> {
                     .to_owned(),
             ),
             Some(order) => {
+                if let Some(example) = self.sample.in_both_files(&order) {
+                    self.questions.push(format!(
+                        "order {example} is in the first and in the last file: do the files overlap? Then \
+                         `drop_duplicates` with the columns that name a line counts it once"
+                    ));
+                    self.clean.push(
+                        "  - drop_duplicates: TODO   # TODO: the first and the last file share orders"
+                            .to_owned(),
+                    );
+                }
                 if let Some(customer) = own(CUSTOMER_ID)
                     && let Some(example) = self.sample.shared(&order, &customer)
                 {

@@ -35,6 +35,8 @@ pub(super) struct Sample {
     pub(super) cells: DataFrame,
     /// The cells that are texts in the file: a workbook also has typed ones.
     texts: DataFrame,
+    /// Number of cells of the first file. The others are of the last one.
+    of_first: usize,
     /// Row of the header of a workbook, if it is not the first.
     pub(super) header_row: Option<u32>,
     pub(super) sheets: Sheets,
@@ -79,11 +81,7 @@ impl Sample {
 
     /// Number of rows whose cell another row has, too.
     pub(super) fn count_repeated(&self, column: &str) -> usize {
-        let Ok(texts) = self.cells.column(column).and_then(|column| column.str()) else { return 0 };
-        let present = texts.iter().flatten().map(str::trim).filter(|text| !is_missing(text));
-        let present: Vec<&str> = present.collect();
-        let distinct: PlHashSet<&&str> = present.iter().collect();
-        present.len() - distinct.len()
+        self.frequencies(column).into_iter().map(|(_, count)| count - 1).sum()
     }
 
     /// The cells of two columns, row by row. Null cells are empty.
@@ -124,11 +122,19 @@ impl Sample {
         several.len() > 4 && several.iter().all(|(_, values)| values.len() == 1)
     }
 
+    /// A value of a column that both the first and the last file have.
+    pub(super) fn in_both_files(&self, column: &str) -> Option<String> {
+        let texts = self.cells.column(column).and_then(|column| column.str()).ok()?;
+        let (first, last) = texts.split_at(self.of_first as i64);
+        let known: PlHashSet<&str> = first.iter().flatten().map(str::trim).collect();
+        let is_known = |text: &&str| !is_missing(text) && known.contains(text);
+        last.iter().flatten().map(str::trim).find(is_known).map(str::to_owned)
+    }
+
     /// Number of rows that equal an earlier one in all columns.
     pub(super) fn count_equal_rows(&self) -> usize {
         let distinct = self.cells.clone().lazy().unique_generic(None, UniqueKeepStrategy::Any);
-        let distinct = distinct.collect().map_or(self.cells.height(), |rows| rows.height());
-        self.cells.height() - distinct
+        distinct.collect().map_or(0, |rows| self.cells.height() - rows.height())
     }
 
     /// Whether quantity times price is not the total in more than a few rows. Unreadable numbers do not
@@ -217,6 +223,7 @@ pub(super) fn read(path: &str, base: &Path) -> Result<Sample, Error> {
         let added = cells.vstack_mut(&more).and_then(|_| texts.vstack_mut(&more));
         added.map_err(Error::engine("init"))?;
     }
+    let of_first = cells.height();
     if first.name != last.name {
         let other = table(last, format, &text)?.file;
         let same = |one: &(String, DataType), other: &(String, DataType)| {
@@ -237,7 +244,7 @@ pub(super) fn read(path: &str, base: &Path) -> Result<Sample, Error> {
         cells.rechunk_mut();
         texts.rechunk_mut();
     }
-    Ok(Sample { file, format, csv, declared, cells, texts, header_row, sheets })
+    Ok(Sample { file, format, csv, declared, cells, texts, of_first, header_row, sheets })
 }
 
 fn failed(error: probe::ProbeError) -> Error {

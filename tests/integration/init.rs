@@ -188,3 +188,29 @@ fn later_rows_of_a_large_file_decide() {
     let outcome = custseg(folder.path(), &["init", "--stdout", "t.csv"]);
     assert!(outcome.stdout.contains("datetime_formats: [\"%m/%d/%Y\"]"), "{}", outcome.stdout);
 }
+
+/// Exports of overlapping months have orders twice, which differ in their state.
+#[test]
+fn overlapping_files_are_a_question() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("in")).unwrap();
+    let header = "customer,order_id,line,date,amount,note\n";
+    let write = |name: &str, rows: &str| {
+        fs::write(folder.path().join("in").join(name), format!("{header}{rows}")).unwrap();
+    };
+    write("2024-01.csv", "1,a,1,2024-01-05,10,x\n2,b,1,2024-01-31,20,open\n");
+    write("2024-02.csv", "2,b,1,2024-01-31,20,shipped\n3,c,1,2024-02-05,30,x\n");
+    let outcome = custseg(folder.path(), &["init", "in", "--name", "shop"]);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert!(
+        outcome.stdout.contains("order b is in the first and in the last file"),
+        "{}",
+        outcome.stdout
+    );
+    let check = custseg(folder.path(), &["check", "shop.yaml"]);
+    assert_eq!(check.code, 2);
+    assert!(check.stderr.contains("`drop_duplicates` is still TODO"), "{}", check.stderr);
+    write("2024-02.csv", "3,c,1,2024-02-05,30,x\n");
+    let outcome = custseg(folder.path(), &["init", "in", "--name", "shop", "--force"]);
+    assert!(!outcome.stdout.contains("first and in the last file"), "{}", outcome.stdout);
+}
