@@ -16,18 +16,18 @@ pub(super) fn init(arguments: &InitArgs, out: &mut impl Write) -> Result<(), Err
     let first = Path::new(&arguments.files[0]);
     let name = arguments.name.clone().unwrap_or_else(|| name_of(first));
     let base = std::env::current_dir()?;
-    let Draft { yaml, questions } = draft(&arguments.files, &name, &base)?;
+    let draft = draft(&arguments.files, &name, &base)?;
+    let Draft { yaml, questions } = &draft;
     if arguments.stdout {
         return Ok(out.write_all(yaml.as_bytes())?);
     }
     let path = format!("{name}.yaml");
     write_new(Path::new(&path), yaml.as_bytes(), arguments)?;
     writeln!(out, "{path} written")?;
-    for (option, guess) in yaml.lines().filter_map(|line| line.split_once("# guess: ")) {
-        let option = option.trim().trim_start_matches("- ").split(':').next().unwrap_or_default();
+    for (option, guess) in draft.guesses() {
         writeln!(out, "guessed, `{option}`: {guess}")?;
     }
-    for question in &questions {
+    for question in questions {
         writeln!(out, "to answer: {question}")?;
     }
     let next = if questions.is_empty() { "next" } else { "then, with each TODO replaced" };

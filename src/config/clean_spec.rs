@@ -35,7 +35,8 @@ pub struct CleanStepSpec {
     /// Keep the lines for which a SQL predicate is true, such as
     /// "Country = 'France' AND unit_price < 1000". Available columns: the mapped columns by their
     /// pipeline names (`unit_price` and `amount` are money), `day`, and all other source columns as
-    /// text.
+    /// text. Money is a float here: compare sums and products of it with a margin, since 1.15 * 100
+    /// is a little less than 115.
     #[serde(rename = "where")]
     #[schemars(length(min = 1))]
     pub predicate: Option<String>,

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::path::{Component, Path, PathBuf};
 
 use super::SourceFiles;
-use super::diagnostics::Kind;
+use super::diagnostics::{Kind, nearest};
 use super::files_spec::{SheetSpec, WorkbookSpec};
 use super::ingest_spec::DuplicateFiles;
 use super::validator::Validator;
@@ -49,17 +49,20 @@ impl Paths<'_> {
             let pointer = format!("{at}/paths/{i}");
             self.check_output(pattern, &pointer, validator);
             let files = discover::files(pattern, validator.document.base(&pointer), self.format);
-            let mut report = |kind: Kind, message: String| {
+            let mut report = |kind: Kind, message: String, hint: Option<String>| {
                 is_valid = false;
-                validator.report(kind, &pointer, message, None);
+                validator.report(kind, &pointer, message, hint);
             };
-            let files = files.map_err(|error| report(kind(&error), error.to_string()));
+            let files = files.map_err(|error| {
+                let hint = missing_file(&error).and_then(|path| similar_file(&path));
+                report(kind(&error), error.to_string(), hint);
+            });
             let mut is_reported = false;
             for file in files.into_iter().flatten() {
                 let files = match probe::probe(file, self.format, &text, &sheets, required) {
                     Ok((format, files)) => files.into_iter().map(move |file| (format, file)),
                     Err(error) => {
-                        report(kind(&error), error.to_string());
+                        report(kind(&error), error.to_string(), None);
                         continue;
                     }
                 };
@@ -74,7 +77,7 @@ impl Paths<'_> {
                             let other =
                                 if is_same { String::new() } else { format!(" as `{earlier}`") };
                             let message = format!("file `{}` is listed twice{other}", file.name);
-                            report(Kind::Config, message);
+                            report(Kind::Config, message, None);
                         }
                     }
                 }
@@ -123,6 +126,24 @@ impl Paths<'_> {
             validator.report_invalid(pointer, message);
         }
     }
+}
+
+/// The path of a file that a pattern names and that does not exist.
+pub(crate) fn missing_file(error: &ProbeError) -> Option<PathBuf> {
+    match error {
+        ProbeError::NoMatch { pattern, base } => Some(base.join(pattern)),
+        _ => None,
+    }
+}
+
+/// A question about the file in the same folder whose name is most similar.
+pub(crate) fn similar_file(missing: &Path) -> Option<String> {
+    let folder = missing.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let entries = fs::read_dir(folder.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let names: Vec<String> = entries.filter_map(|entry| name(&entry.path())).collect();
+    let similar = nearest(&name(missing)?, names.iter().map(String::as_str))?;
+    Some(format!("did you mean `{similar}`?"))
 }
 
 /// An absolute path without `.` and `..`.

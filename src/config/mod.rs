@@ -11,7 +11,6 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use crate::ingest::Format;
-use crate::ingest::discover::similar_file;
 use crate::pipeline::Pipeline;
 use crate::segment::SegmentMap;
 
@@ -45,6 +44,7 @@ mod validator;
 mod variables;
 
 use diagnostics::{Diagnostic, Diagnostics, Kind, Span};
+pub(crate) use files::{missing_file, similar_file};
 use tree::Node;
 
 /// The pipeline that runs if no file is given.
@@ -150,8 +150,10 @@ fn read(path: &Path, diagnostics: &mut Diagnostics) -> Option<Document> {
             (Kind::Config, message)
         }
         Err(error) => {
-            let similar = similar_file(Path::new(""), &name.to_string());
-            (Kind::Input, format!("cannot read `{name}`: {error}{similar}"))
+            let message = format!("cannot read `{name}`: {error}");
+            let hint = files::similar_file(path);
+            diagnostics.list.push(Diagnostic { kind: Kind::Input, span: None, message, hint });
+            return None;
         }
     };
     diagnostics.list.push(Diagnostic { kind, span: None, message, hint: None });

@@ -11,10 +11,10 @@ use super::{NumberFormat, Source};
 pub(crate) const NULL_WORDS: [&str; 8] =
     ["NA", "#N/A", "-", "n.a.", "(null)", "undefined", "nil", "<NA>"];
 
-/// Whether a source has rows that can be read.
+/// Whether a source has other rows, which can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Others {
-    Read,
+pub(crate) enum OtherRows {
+    Readable,
     None,
 }
 
@@ -24,7 +24,7 @@ pub(crate) fn advice(
     reason: &str,
     cells: &[&str],
     source: Option<&Source>,
-    others: Others,
+    others: OtherRows,
 ) -> Option<String> {
     let text = source.map(|source| &source.set.text);
     let is_null_word = |cell: &&str| NULL_WORDS.iter().any(|word| word.eq_ignore_ascii_case(cell));
@@ -33,7 +33,7 @@ pub(crate) fn advice(
             return Some(format!("`ingest.null_values` may list `{word}`"));
         }
         let guess = guess::numbers(cells);
-        if guess.is_none() && others == Others::None {
+        if guess.is_none() && others == OtherRows::None {
             return Some("these are no numbers: is the right column mapped?".to_owned());
         }
         let options = text
@@ -52,7 +52,7 @@ pub(crate) fn advice(
             format!("tried: {}; ", formats.collect::<Vec<_>>().join(", "))
         });
         let DateGuess { mut formats, undecided, unread, .. } = guess::dates(cells);
-        if others == Others::Read && !formats.is_empty() {
+        if others == OtherRows::Readable && !formats.is_empty() {
             let declared = text.map_or(&[][..], |text| &text.datetime_formats).iter();
             formats.splice(0..0, declared.map(|format| format.declared.clone()));
         }
@@ -87,13 +87,13 @@ pub(crate) fn advice(
     Some(advice.to_owned())
 }
 
-/// The options of `csv` under which all cells are numbers. `None` if there are none, or if they would
-/// change the numbers of other rows.
+/// The options of `csv` under which all cells are numbers. `None` if there are none, or if they
+/// would change the numbers of other rows.
 fn number_options(
     cells: &[&str],
     known: &NumberFormat,
     guess: &NumberGuess,
-    others: Others,
+    others: OtherRows,
 ) -> Option<String> {
     let is_symbol =
         |sign: &String| sign.chars().all(|c| c == '$' || (!c.is_ascii() && !c.is_alphanumeric()));
@@ -101,7 +101,7 @@ fn number_options(
         return None;
     }
     let decimal = guess.decimal.unwrap_or(known.decimal);
-    if others == Others::Read && decimal != known.decimal {
+    if others == OtherRows::Readable && decimal != known.decimal {
         return None;
     }
     let thousands = guess.thousands.or(known.thousands.filter(|mark| *mark != decimal));

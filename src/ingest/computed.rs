@@ -182,8 +182,14 @@ impl Computed {
         let Some((value, error)) = &self.of_decimals else { return Ok(Vec::new()) };
         let error = error.clone().map(|error| error.alias(workbook::error_name(&self.name)));
         let exprs = [value.clone().alias(self.name.as_str())].into_iter().chain(error);
+        let rows = decimals.height();
         let plan = LinePlan::default().select(exprs.collect());
-        Ok(plan.apply(decimals).collect()?.columns().to_vec())
+        let columns = plan.apply(decimals).collect()?.columns().to_vec().into_iter();
+        // A constant has one row.
+        let filled = |column: Column| {
+            if column.len() == rows { column } else { column.new_from_index(0, rows) }
+        };
+        Ok(columns.map(filled).collect())
     }
 
     /// The expressions of the column, and of the text of its errors.

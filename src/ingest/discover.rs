@@ -245,19 +245,6 @@ fn format_of(folder: &Path) -> Option<&'static str> {
     is_iceberg.then_some("Iceberg")
 }
 
-/// Asks about the file of a folder whose name is most similar to one that is missing.
-pub(crate) fn similar_file(base: &Path, missing: &str) -> String {
-    let path = base.join(missing);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let entries =
-        std::fs::read_dir(folder.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let similar = names.map(|other| (strsim::jaro_winkler(&name, &other), other));
-    let best = similar.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(similar, _)| *similar > 0.9);
-    best.map_or(String::new(), |(_, other)| format!("; did you mean `{other}`?"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -154,6 +154,7 @@ pub fn condition(sql: &str, schema: &Schema) -> Result<Expr, PredicateError> {
     if let Some(name) = names.iter().find(|name| schema.get(name).is_none()) {
         return Err(PredicateError::Unknown(name.to_string()));
     }
+    let parsed = widened(parsed, schema);
     check_boolean(&parsed, schema)?;
     Ok(parsed)
 }

@@ -11,7 +11,6 @@ use polars::prelude::extension::{
 use polars::prelude::{ArrowDataType, ArrowField, DataType, ParquetReader, SerReader, TimeZone};
 
 use super::csv_layout::{CsvHeader, StandardCsv};
-use super::discover::similar_file;
 use super::workbook::{self, SheetChoice};
 use super::{FileSet, Format, SourceFile, TextFormat, plans};
 use crate::remote::{RemoteError, SCHEMES};
@@ -27,7 +26,7 @@ pub enum ProbeError {
     #[error("`{pattern}` is not a valid path pattern: {source}")]
     Pattern { pattern: String, source: PatternError },
     /// `base` is the folder of relative patterns.
-    #[error("no file matches `{pattern}` (looked from {}){}", if base.as_os_str().is_empty() { ".".into() } else { base.display().to_string() }, similar_file(base, pattern))]
+    #[error("no file matches `{pattern}` (looked from {})", if base.as_os_str().is_empty() { ".".into() } else { base.display().to_string() })]
     NoMatch { pattern: String, base: PathBuf },
     #[error("folder `{0}` has no {SUFFIXES} file; `format` reads files of any name")]
     EmptyFolder(String),

@@ -12,8 +12,8 @@ const MOST_BYTES: usize = 2 << 30;
 pub(super) fn has_file(source: &Source, file: &SourceFile) -> bool {
     let files = &source.set.files;
     let chosen = [Some(0), Some(files.len() / 2), files.len().checked_sub(1)];
-    let chosen = chosen.into_iter().flatten().filter_map(|idx| files.get(idx));
-    chosen.into_iter().any(|chosen| chosen.name == file.name)
+    let mut chosen = chosen.into_iter().flatten().filter_map(|idx| files.get(idx));
+    chosen.any(|chosen| chosen.name == file.name)
 }
 
 /// Ranges of three parts of `n` rows, with about `rows` rows in all.

@@ -175,7 +175,9 @@ pub fn scan_error(params: &IngestParams) -> impl FnOnce(PolarsError) -> Error + 
             // The lines after the first are advice about options of Polars.
             let message = source.to_string();
             let reason = message.lines().next().unwrap_or("");
-            Error::Data(format!("{}: {reason}", files.join(", ")))
+            let is_division = reason.contains("division by zero");
+            let hint = if is_division { "; `a / nullif(b, 0)` is null if b is 0" } else { "" };
+            Error::Data(format!("{}: {reason}{hint}", files.join(", ")))
         }
     }
 }

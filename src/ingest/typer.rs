@@ -12,7 +12,7 @@ use polars::prelude::*;
 
 use super::cell::{is_text, map_texts, texts};
 use super::computed::{SqlContext, decimal_name};
-use super::decimal::{DECIMAL, decimal};
+use super::decimal::{DECIMAL, decimal, units_of_decimal};
 use super::decimal_columns;
 use super::numbers::NumberParser;
 use super::outcomes::map_columns;
@@ -365,8 +365,13 @@ fn is_numeric(function: &FunctionExpr) -> bool {
 
 /// A number of SQL as the decimal that it is written as.
 fn decimal_literal(value: &LiteralValue) -> Expr {
-    let exact = value.to_any_value().and_then(|number| number.extract::<f64>());
-    let exact = exact.and_then(|number| decimal(&format!("{number}")));
+    let exact = value.to_any_value().and_then(|number| {
+        if value.get_datatype().is_float() {
+            decimal(&number.extract::<f64>()?.to_string())
+        } else {
+            units_of_decimal(number.extract::<i128>()?, 0)
+        }
+    });
     match exact {
         Some(number) => {
             let DataType::Decimal(precision, scale) = DECIMAL else { return lit(NULL) };

@@ -25,6 +25,17 @@ pub struct Draft {
     pub questions: Vec<String>,
 }
 
+impl Draft {
+    /// The options that are guesses, each with its comment.
+    pub(crate) fn guesses(&self) -> impl Iterator<Item = (&str, &str)> {
+        let guesses = self.yaml.lines().filter_map(|line| line.split_once("# guess: "));
+        guesses.map(|(option, guess)| {
+            let option = option.trim().trim_start_matches("- ");
+            (option.split_once(':').map_or(option, |(key, _)| key), guess)
+        })
+    }
+}
+
 /// A pipeline for files, whose names are relative to `base`.
 ///
 /// # Errors

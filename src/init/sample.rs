@@ -9,6 +9,7 @@ use polars::prelude::*;
 use super::sniff::CsvGuess;
 use super::{roles, sniff};
 use crate::columns::{AMOUNT, CUSTOMER_ID, ORDER_ID, ORDERED_AT, UNIT_PRICE};
+use crate::config::{missing_file, similar_file};
 use crate::error::Error;
 use crate::ingest::advice::NULL_WORDS;
 use crate::ingest::cell::has_text;
@@ -248,7 +249,8 @@ pub(super) fn read(path: &str, base: &Path) -> Result<Sample, Error> {
 }
 
 fn failed(error: probe::ProbeError) -> Error {
-    Error::Data(error.to_string())
+    let hint = missing_file(&error).and_then(|path| similar_file(&path));
+    Error::Data(hint.map_or_else(|| error.to_string(), |hint| format!("{error}; {hint}")))
 }
 
 /// The table of a file that most probably has transactions.

@@ -9,7 +9,7 @@ use tracing::warn;
 
 use crate::clean::Reason;
 use crate::columns::*;
-use crate::ingest::advice::{Others, advice};
+use crate::ingest::advice::{OtherRows, advice};
 use crate::ingest::fault::{AMBIGUOUS_TIMESTAMP, FOREIGN_CURRENCY, RECORD_FAULTS};
 use crate::ingest::{self, OnBadRow, Source, SourceFile};
 use crate::orders::{self, OrderFacts, RejectedRow, Rejects, ledger};
@@ -27,6 +27,25 @@ const FAR_LATER: i64 = 365;
 /// Ids that are often written for a missing one, besides the default null values.
 const LIKE_NULL: [&str; 9] =
     ["na", "#n/a", "<na>", "nat", "nil", "(null)", "undefined", "unknown", "-"];
+
+/// Why a source cannot be used. A sample has parts of orders and of customers.
+pub(super) fn unusable(
+    p: &Pipeline,
+    facts: &OrderFacts,
+    rejects: Option<&Rejects<'_>>,
+) -> PolarsResult<Option<String>> {
+    if let Some(message) = unusable_rows(p, facts, rejects)? {
+        return Ok(Some(message));
+    }
+    if p.ingest.sample.is_none() {
+        for expectation in [negative_orders, too_many_units] {
+            if let Some(message) = expectation(p, facts)? {
+                return Ok(Some(message));
+            }
+        }
+    }
+    repeated_customers(p, facts)
+}
 
 /// Why the rows cannot be used, with an example: timestamps that several formats read differently,
 /// money in several currencies without rates, too many unparsable rows.
@@ -58,7 +77,7 @@ fn ambiguous_rows(
     let mut details = String::new();
     if let Some(first) = examples.first() {
         details = format!("\n  first: {first}");
-        let advice = advise(p, &examples, Others::Read);
+        let advice = advise(p, &examples, OtherRows::Readable);
         details += &advice.map_or_else(String::new, |advice| format!("\n    {advice}"));
     }
     Ok(Some(format!("these rows cannot be read unambiguously:{counts}{details}")))
@@ -75,7 +94,7 @@ fn examples(
 }
 
 /// The option that would read the first of these rows, and those with the same reason.
-fn advise(p: &Pipeline, examples: &[RejectedRow], others: Others) -> Option<String> {
+fn advise(p: &Pipeline, examples: &[RejectedRow], others: OtherRows) -> Option<String> {
     let RejectedRow { file, reason, .. } = examples.first()?;
     let is_of_file =
         |source: &&Source| source.set.files.iter().any(|f| Some(&f.name) == file.as_ref());
@@ -117,7 +136,7 @@ fn unparsable_rows(
             is_escaped |=
                 RECORD_FAULTS.contains(&reason.reason.as_str()) && first.text.contains('\\');
         }
-        let others = if n == total { Others::None } else { Others::Read };
+        let others = if n == total { OtherRows::None } else { OtherRows::Readable };
         if let Some(advice) = advise(p, &examples, others) {
             details += &format!("\n    {advice}");
         }
@@ -155,7 +174,7 @@ fn unparsable_rows(
 }
 
 /// Orders of negative money that are no returns, with the first of them, unless they are allowed.
-pub(super) fn negative_orders(p: &Pipeline, facts: &OrderFacts) -> PolarsResult<Option<String>> {
+fn negative_orders(p: &Pipeline, facts: &OrderFacts) -> PolarsResult<Option<String>> {
     if p.rfm.negative_orders == NegativeOrders::Count {
         return Ok(None);
     }
@@ -182,7 +201,7 @@ pub(super) fn negative_orders(p: &Pipeline, facts: &OrderFacts) -> PolarsResult<
 }
 
 /// The first customer with two rows, if a source has one row per customer.
-pub(super) fn repeated_customers(p: &Pipeline, facts: &OrderFacts) -> PolarsResult<Option<String>> {
+fn repeated_customers(p: &Pipeline, facts: &OrderFacts) -> PolarsResult<Option<String>> {
     if p.ingest.sources.iter().all(|source| !source.is_summary) {
         return Ok(None);
     }
@@ -197,7 +216,7 @@ pub(super) fn repeated_customers(p: &Pipeline, facts: &OrderFacts) -> PolarsResu
 }
 
 /// The first customer with more units than a frequency can have, if units are counted.
-pub(super) fn too_many_units(p: &Pipeline, facts: &OrderFacts) -> PolarsResult<Option<String>> {
+fn too_many_units(p: &Pipeline, facts: &OrderFacts) -> PolarsResult<Option<String>> {
     if p.rfm.frequency != Frequency::Units {
         return Ok(None);
     }

@@ -156,20 +156,7 @@ impl Session<'_> {
         let rows = facts.rows_by_reason().map_err(engine("orders"))?.iter().sum::<u64>();
         info!(rows, "source read");
         reconcile(chunks.promised_rows(), rows)?;
-        let unusable = match plausibility::unusable_rows(p, &facts, rejects.as_ref()) {
-            // A sample has parts of orders.
-            Ok(None) if p.ingest.sample.is_none() => {
-                match plausibility::negative_orders(p, &facts) {
-                    Ok(None) => plausibility::too_many_units(p, &facts),
-                    negative => negative,
-                }
-            }
-            unusable => unusable,
-        };
-        let unusable = match unusable {
-            Ok(None) => plausibility::repeated_customers(p, &facts),
-            unusable => unusable,
-        };
+        let unusable = plausibility::unusable(p, &facts, rejects.as_ref());
         match unusable.map_err(engine("orders"))? {
             Some(message) => Err(Error::Data(message)),
             None => Ok(facts),

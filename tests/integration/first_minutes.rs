@@ -303,7 +303,7 @@ fn open_questions_are_asked_again() {
     assert_message(
         &check(&shop),
         4,
-        &["no file matches `shp.csv` (looked from .); did you mean `shop.csv`?"],
+        &["no file matches `shp.csv` (looked from .)", "help: did you mean `shop.csv`?"],
     );
 }
 
@@ -316,6 +316,9 @@ fn sql_computes_with_decimals() {
         ("(CASE WHEN qty > 500 THEN 100 ELSE 1 END) * 100000000", 10_000_000_000.0),
         ("10 + (length(code) - 5)", 7.0),
         ("round(net * (119/100), 2)", 2.98),
+        // A constant, and whole numbers that are no floats.
+        ("1 + 1", 2.0),
+        ("9007199254740993 - 9007199254740990 + 0 * net", 3.0),
         ("round(small * (1 - 5/100), 2)", 0.67),
     ] {
         let csv = "order,customer,bought,units,price,qty,cents,code,net,small\n\
@@ -477,4 +480,25 @@ fn json_log_has_each_stage_once_and_errors_of_the_command_line() {
         let message = error["fields"]["message"].as_str().unwrap();
         assert!(message.starts_with("unrecognized subcommand 'rnu'"), "{message}");
     }
+}
+
+/// Days are unsigned: 5 − 30 of them once was four billion.
+#[test]
+fn rules_on_values_do_not_wrap_around() {
+    let shop = Shop::fixture();
+    let map = "name: m\nbins: 5\nsegments:\n  - { name: New, description: a, action: b }\n  - { name: \
+               Old, description: a, action: b }\nrules:\n  - { segment: New, values: \"recency_days - 30 \
+               < 0\" }\notherwise: Old\n";
+    fs::write(shop.path("map.yaml"), map).unwrap();
+    shop.run(&[]);
+    // Recency is 57, 1 and 2 days.
+    let segments = shop.table("segments/snapshot=2024-03-02/part-0");
+    assert_eq!(texts(&segments, "segment"), ["Old", "New", "New"]);
+}
+
+#[test]
+fn division_by_zero_names_the_way_out() {
+    let shop = export(3, iso).edit("unit_price: price", "unit_price: \"price / 0\"");
+    let run = shop.custseg(&["-q", "run", "shop.yaml"]);
+    assert_message(&run, 3, &["division by zero", "`a / nullif(b, 0)` is null if b is 0"]);
 }
