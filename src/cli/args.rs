@@ -83,8 +83,8 @@ pub(crate) struct ScoreArgs {
     ///
     /// For engines that pipe rows. Lines are tab-separated without a header, \N is null. Input:
     /// customer_id, recency_days, frequency, monetary, then the other features of the models in the
-    /// order of the artefact. Output: customer_id, r_score, f_score, m_score, rfm_code, segment, then
-    /// label, confidence, margin and novelty of each model.
+    /// order of the artefact. Output: customer_id, r_score, f_score, m_score, rfm_code, segment,
+    /// then label, confidence, margin and novelty of each model.
     #[arg(long, conflicts_with_all = ["inputs", "customers", "as_of", "to", "set"])]
     pub(crate) stdio: bool,
 }
@@ -103,8 +103,8 @@ pub(crate) struct SimulateArgs {
     /// Shop to imitate. pipelines/online_retail.yaml and pipelines/cdnow.yaml read the output
     #[arg(long, value_name = "SHAPE", default_value = "online_retail")]
     pub(crate) shape: ShapeArg,
-    /// Output: a .csv or .parquet file, or a folder (ending in /) with one Parquet file per month in
-    /// hive folders
+    /// Output: a .csv or .parquet file, or a folder (ending in /) with one Parquet file per month
+    /// in hive folders
     #[arg(long, value_name = "PATH")]
     pub(crate) to: PathBuf,
 }

@@ -192,7 +192,7 @@ fn apply_overrides(request: &Request, tree: &mut Node, diagnostics: &mut Diagnos
     }
 }
 
-/// Reports each value that is still `TODO`, with the comment on its line, and nothing else about it.
+/// Reports each value that is still `TODO`, with the comment on its line, and nothing else of it.
 fn report_open_questions(document: &mut Document, diagnostics: &mut Diagnostics) {
     for pointer in document.tree.open_questions() {
         let span = document.tree.value_span(&pointer);

@@ -204,7 +204,7 @@ impl Node {
         }
     }
 
-    /// JSON pointers of the values that are the text `TODO`, which `init` writes for open questions.
+    /// JSON pointers of the values `TODO`, which `init` writes for open questions.
     pub(super) fn open_questions(&self) -> Vec<String> {
         let below = |segment: String, item: &Self| -> Vec<String> {
             let pointers = item.open_questions().into_iter();

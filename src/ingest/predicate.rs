@@ -123,7 +123,15 @@ fn check_boolean(expr: &Expr, schema: &Schema) -> Result<(), PredicateError> {
     let result = plan.collect().map_err(|error| PredicateError::Type(first_line(&error)))?;
     match result.dtypes().as_slice() {
         [DataType::Boolean] => Ok(()),
-        [other] => Err(PredicateError::Type(format!("expected a boolean, found {other}"))),
+        [other] => {
+            let found = match other {
+                DataType::String => "text".to_owned(),
+                other if other.is_numeric() => "a number".to_owned(),
+                other if other.is_temporal() => "a date".to_owned(),
+                other => other.to_string(),
+            };
+            Err(PredicateError::Type(format!("expected a boolean, found {found}")))
+        }
         _ => Err(PredicateError::NotRowwise),
     }
 }

@@ -29,8 +29,8 @@ pub struct Rates {
     /// The file, for the manifest's inputs.
     pub file: SourceFile,
     own: String,
-    /// `rate_currency`, `rate_day`, `rate`: one row for each day from a currency's first rate to the
-    /// last day of the table.
+    /// `rate_currency`, `rate_day`, `rate`: one row for each day from a currency's first rate to
+    /// the last day of the table.
     daily: DataFrame,
     /// Last day of the table. Its rates stay valid after it.
     last: NaiveDate,

@@ -138,8 +138,7 @@ impl Sample {
         distinct.collect().map_or(0, |rows| self.cells.height() - rows.height())
     }
 
-    /// Whether quantity times price is not the total in more than a few rows. Unreadable numbers do not
-    /// count.
+    /// Whether quantity times price differs from the total in over 1 % of the readable rows.
     pub(super) fn products_differ(&self, quantity: &str, price: &str, total: &str) -> bool {
         let number = |text: &str| -> Option<f64> {
             let digits: String =
@@ -150,8 +149,7 @@ impl Sample {
             plain.map(|(_, c)| if c == ',' { '.' } else { c }).collect::<String>().parse().ok()
         };
         let (quantities, totals) = (self.pairs(quantity, price), self.pairs(quantity, total));
-        let mut rows = 0;
-        let mut different = 0;
+        let (mut rows, mut different) = (0, 0);
         for ((quantity, price), (_, total)) in quantities.into_iter().zip(totals) {
             let numbers = (number(quantity), number(price), number(total));
             if let (Some(quantity), Some(price), Some(total)) = numbers {

@@ -1,5 +1,5 @@
-//! README.md, SKILL.md and the pages of `docs`: their examples run, their links lead somewhere, their figures
-//! equal `docs/figures.yaml`. CONTRIBUTING.md describes the code blocks.
+//! README.md, SKILL.md and the pages of `docs`: their examples run, their links lead somewhere,
+//! their figures equal `docs/figures.yaml`. CONTRIBUTING.md describes the code blocks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -101,8 +101,8 @@ fn iso(row: u32) -> String {
     format!("c{},2024-01-{:02} 10:00,1.50,1,o{row}", row % 50, row % 28 + 1)
 }
 
-/// The newcomer's export of 5,031 rows: the first example, the formats that were tried, and the format
-/// that reads the rows, in `check` and in `run`. The advice is then followed.
+/// The newcomer's export of 5,031 rows: the first example, the formats that were tried, and the
+/// format that reads the rows, in `check` and in `run`. The advice is then followed.
 #[test]
 fn unread_timestamps_name_an_example_and_the_format() {
     let shop = export(5031, |row| {
@@ -152,8 +152,8 @@ fn ambiguous_timestamps_leave_the_choice() {
     assert_message(&check(&shop), 3, &parts);
 }
 
-/// A fault in the first, the last and a middle row is seen with its row, in CSV and in Parquet. Faults
-/// elsewhere may be missed. A few of them are a warning.
+/// A fault in the first, the last and a middle row is seen with its row, in CSV and in Parquet.
+/// Faults elsewhere may be missed. A few of them are a warning.
 #[test]
 fn check_reads_the_start_the_middle_and_the_end() {
     let bad = [1, 5_000, 9_999, 10_000];
@@ -186,7 +186,7 @@ fn check_reads_the_start_the_middle_and_the_end() {
     assert!(quiet.stdout.starts_with("shop: ok (1 source file, clean: "), "{}", quiet.stdout);
 }
 
-/// Records of several lines and blank lines keep their numbers in a sample of a file of many chunks.
+/// Records of several lines and blank lines keep their numbers in a sample of a large file.
 #[test]
 fn samples_of_long_files_have_the_rows_of_the_file() {
     let rows = 120_000;
