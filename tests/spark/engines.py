@@ -135,7 +135,7 @@ class Engine:
         self.run(args, *sets({"publish.to": local}))
         here = time.monotonic() - began
         # A relative path: the working directory of the server is another one.
-        command = [self.binary, "run", *args, *self.cluster(os.path.relpath(cluster, (ROOT / args[0]).parent))]
+        command = [self.binary, "run", *args, *self.cluster(os.path.relpath(cluster, ROOT))]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if during:
             during()
