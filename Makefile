@@ -16,11 +16,19 @@ test: ## Run all tests; those over reference data only if CUSTSEG_REFERENCE_DATA
 test-sklearn: ## Compare published runs with scikit-learn.
 	test -x .venv/bin/python || python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/sklearn/requirements.txt
-	cargo run --release --locked -- -q run pipelines/cdnow.yaml --set publish.to=$(CURDIR)/.venv/out/cdnow
+	cargo run --release --locked -- -q run pipelines/cdnow.yaml --set publish.to=$(CURDIR)/.venv/out/cdnow \
+		--set evaluate.silhouettes=exact
 	test ! -e "$$CUSTSEG_REFERENCE_DATA/online-retail" || cargo run --release --locked -- -q run pipelines/online_retail_models.yaml \
 		--set publish.to=$(CURDIR)/.venv/out/online_retail \
 		--set "ingest.transactions.paths=[$$(realpath "$$CUSTSEG_REFERENCE_DATA")/online-retail/online_retail.parquet]"
 	.venv/bin/python tests/sklearn/compare.py $$(ls -d .venv/out/cdnow/current .venv/out/online_retail/current 2> /dev/null)
+	cargo run --release --locked -- -q run pipelines/cdnow_models.yaml --set publish.to=$(CURDIR)/.venv/out/cdnow_models \
+		--set "rfm.snapshots=[1998-01-02, 1998-04-02, 1998-07-01]"
+	test ! -e "$$CUSTSEG_REFERENCE_DATA/online-retail" || cargo run --release --locked -- -q run pipelines/online_retail_models.yaml \
+		--set publish.to=$(CURDIR)/.venv/out/online_retail_forecasts \
+		--set "ingest.transactions.paths=[$$(realpath "$$CUSTSEG_REFERENCE_DATA")/online-retail/online_retail.parquet]" \
+		--set "rfm.snapshots=[2011-06-13, 2011-09-11, 2011-12-10]"
+	.venv/bin/python tests/sklearn/forecast.py $$(ls -d .venv/out/cdnow_models/current .venv/out/online_retail_forecasts/current 2> /dev/null)
 
 test-remote: ## Read from and publish to an S3-compatible server (moto).
 	test -x .venv/bin/python || python3 -m venv .venv

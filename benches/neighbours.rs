@@ -17,8 +17,8 @@ use custseg::config::{self, Request};
 use custseg::model::knn::Knn;
 use custseg::model::point_matrix::PointMatrix;
 use custseg::model::{
-    Balance, Encoding, FeatureParams, KmeansParams, Metric, Missing, Scaling, Voting, Weights,
-    kmeans,
+    Balance, Encoding, FeatureParams, KmeansParams, Metric, Missing, Rows, Scaling, Voting,
+    Weights, kmeans,
 };
 use custseg::progress::Silent;
 use custseg::session::{self, Outcome, RunOptions};
@@ -114,9 +114,10 @@ fn neighbours(c: &mut Criterion) {
             [0..CUSTOMERS, CUSTOMERS..2 * CUSTOMERS].map(|rows| points(&customers, rows, width));
         let voting =
             Voting { weights: Weights::Uniform, metric: Metric::Euclidean, balance: Balance::None };
-        let knn = Knn::fit(voting, &train, &labels[..CUSTOMERS], classes.len()).expect("a model");
+        let knn =
+            Knn::fit(voting, K, &train, &labels[..CUSTOMERS], classes.len()).expect("a model");
         let classify = || {
-            let rows = (0..queries.len()).into_par_iter().map(|row| (queries.row(row), None));
+            let rows = (0..queries.len()).into_par_iter().map(|row| (queries.row(row), Rows::NONE));
             knn.predict(rows, K, |vote, _| vote.label)
         };
         group.bench_function(format!("knn_{width}"), |b| b.iter(classify));

@@ -239,12 +239,29 @@ dictionary! {
     pub const CONFIDENCE: &str = "confidence";
     /// Share of correct predictions, 0 to 1.
     pub const ACCURACY: &str = "accuracy";
+    /// Tenth of the customers, from 1: those with the highest prediction.
+    pub const DECILE: &str = "decile";
+    /// Mean outcome of the tenth, relative to that of all customers.
+    pub const LIFT: &str = "lift";
+    /// Share of the outcomes of all customers in this tenth and those above it, 0 to 1.
+    pub const GAIN: &str = "gain";
     /// Name of the cluster.
     pub const CLUSTER: &str = "cluster";
     /// Name of a column of `segments`.
     pub const COLUMN: &str = "column";
     /// Mean of the column.
     pub const MEAN: &str = "mean";
+    /// Number of customers in a resample.
+    pub const SAMPLE: &str = "sample";
+    /// Adjusted Rand index of the published and the resampled segments: 1 if all are equal, 0 by
+    /// chance. Mean over the resamples.
+    pub const ADJUSTED_RAND: &str = "adjusted_rand";
+    /// Week since the first purchase of the source, from 1.
+    pub const WEEK: &str = "week";
+    /// Expected value.
+    pub const EXPECTED: &str = "expected";
+    /// Whether the week is after the time that the model was fitted to.
+    pub const IS_FORECAST: &str = "is_forecast";
     /// Number of neighbours or clusters.
     pub const K: &str = "k";
     /// Standard error of the value over folds.
@@ -271,12 +288,28 @@ patterns! {
     /// Confidence of the label: the winner's share of the votes, calibrated if requested, 0 to 1.
     /// Null for clusterings.
     pub fn confidence(model: &str) -> MODEL_CONFIDENCE = "{model}_confidence";
+    /// Probability of the second of two labels: of `yes` for purchases. Calibrated if requested, 0
+    /// to 1.
+    pub fn probability(model: &str) -> MODEL_PROBABILITY = "{model}_probability";
     /// Winner's share of the votes minus the runner-up's. For clusterings the relative extra
     /// distance of the next centroid, 0 to 1.
     pub fn margin(model: &str) -> MODEL_MARGIN = "{model}_margin";
     /// Distance to the k-th neighbour, or to the centroid for clusterings, in the model's feature
     /// space.
     pub fn novelty(model: &str) -> MODEL_NOVELTY = "{model}_novelty";
+    /// Probability that the customer is still active, 0 to 1.
+    pub fn alive(model: &str) -> MODEL_ALIVE = "{model}_alive";
+    /// Expected number of days with a purchase within the horizon of the model.
+    pub fn purchases(model: &str) -> MODEL_PURCHASES = "{model}_purchases";
+    /// Expected money of a day with a purchase.
+    pub fn purchase_value(model: &str) -> MODEL_PURCHASE_VALUE = "{model}_purchase_value";
+    /// Expected money within the horizon of the model.
+    pub fn spend(model: &str) -> MODEL_SPEND = "{model}_spend";
+    /// Customer lifetime value: the expected money within the horizon of the model, discounted at
+    /// the end of each month.
+    pub fn clv(model: &str) -> MODEL_CLV = "{model}_clv";
+    /// Sum over the customers of the segment.
+    pub fn sum_of(measure: &str) -> SUM_OF = "{measure}_sum";
     /// Mean over the customers of the segment.
     pub fn mean_of(measure: &str) -> MEAN_OF = "{measure}_mean";
     /// Median over the customers of the segment. For an even number the mean of the middle two.
@@ -285,6 +318,16 @@ patterns! {
     pub fn low(measure: &str) -> LOW_OF = "{measure}_low";
     /// Upper end of the 95 % interval.
     pub fn high(measure: &str) -> HIGH_OF = "{measure}_high";
+}
+
+/// The columns of `segments` that every KNN model and every clustering adds, in order.
+pub(crate) fn model_columns(model: &str) -> [String; 4] {
+    [label(model), confidence(model), margin(model), novelty(model)]
+}
+
+/// The columns of `segments` that a BTYD model adds, in order.
+pub(crate) fn btyd_columns(model: &str) -> [String; 5] {
+    [alive(model), purchases(model), purchase_value(model), spend(model), clv(model)]
 }
 
 /// Meaning of a column by its name, else by the pattern that its name follows.

@@ -17,6 +17,7 @@ use crate::columns::*;
 use crate::evaluate::Tables;
 use crate::evaluate::gates::GateResult;
 use crate::ingest::{LookupTable, Money};
+use crate::model::{Answers, Assigned, EvaluationRun, FittedModel};
 use crate::score::{Cut, Dimension};
 use crate::tables::TableId;
 
@@ -152,6 +153,36 @@ pub struct MetricRecord {
     pub n: u32,
 }
 
+/// Size of a KNN model, and what answered for its customers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelRecord {
+    pub model: String,
+    pub k: usize,
+    /// Customers that the model trained on.
+    pub training_customers: usize,
+    /// Null if the model was not evaluated.
+    pub held_out: Option<Answers>,
+    /// For the customers of the newest snapshot.
+    pub newest: Answers,
+}
+
+impl ModelRecord {
+    /// A record for each fitted model.
+    pub fn all(assigned: &Assigned) -> Vec<Self> {
+        let record = |(fitted, newest): (&FittedModel, &Answers)| {
+            let model = fitted.params.name.clone();
+            let runs = &assigned.evaluation_runs;
+            let is_newest = |run: &&EvaluationRun| run.model == model && run.is_newest;
+            let held_out = runs.iter().find(is_newest).map(|run| {
+                run.predictions.iter().map(|prediction| prediction.vote.source).collect()
+            });
+            let training_customers = fitted.samples.customers.ids.count_distinct();
+            Self { model, k: fitted.k, training_customers, held_out, newest: *newest }
+        };
+        assigned.trained.iter().zip(&assigned.answers).map(record).collect()
+    }
+}
+
 /// Inputs of a manifest, besides the tables.
 #[derive(Debug, Clone, Copy)]
 pub struct ManifestInputs<'a> {
@@ -169,6 +200,7 @@ pub struct ManifestInputs<'a> {
     pub gates: &'a [GateResult],
     pub customers: Option<CustomersRead>,
     pub cuts: &'a [Cut],
+    pub models: &'a [ModelRecord],
     pub fingerprints: &'a SnapshotFingerprints,
 }
 
@@ -196,6 +228,9 @@ pub struct Manifest {
     pub snapshot_inputs: SnapshotFingerprints,
     pub rows: Rows,
     pub cut_points: Vec<CutRecord>,
+    /// What answered for the customers of each KNN model.
+    #[serde(default)]
+    pub models: Vec<ModelRecord>,
     pub metrics: Vec<MetricRecord>,
     pub outputs: Vec<Output>,
 }
@@ -231,6 +266,7 @@ impl Manifest {
             snapshot_inputs: inputs.fingerprints.clone(),
             rows: Rows::new(tables.get(TableId::Ledger), segments as u64)?,
             cut_points: inputs.cuts.iter().map(|cut| cut_record(cut, &used)).collect(),
+            models: inputs.models.to_vec(),
             metrics: metrics(tables)?,
             outputs,
         })
@@ -344,7 +380,10 @@ fn metrics(tables: &Tables) -> PolarsResult<Vec<MetricRecord>> {
     let labels = table.column(LABEL)?.str()?;
     let values = table.column(VALUE)?.f64()?;
     let counts = table.column(N)?.u32()?;
-    let overall = (0..table.height()).filter(|&row| labels.get(row).is_none());
+    let dates = table.column(SNAPSHOT)?.date()?.physical();
+    let newest = dates.max();
+    let is_shown = |row: &usize| labels.get(*row).is_none() && dates.get(*row) == newest;
+    let overall = (0..table.height()).filter(is_shown);
     overall
         .map(|row| {
             Ok(MetricRecord {

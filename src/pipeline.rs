@@ -3,16 +3,17 @@
 
 use std::path::PathBuf;
 
+use chrono::NaiveDate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::checks::Check;
 use crate::clean::Step;
-use crate::evaluate::ValidityParams;
 use crate::evaluate::gates::Gate;
+use crate::evaluate::{SilhouetteMode, StabilityParams, ValidityParams};
 use crate::ingest::IngestParams;
-use crate::model::{KmeansParams, ModelParams};
+use crate::model::{BtydParams, KmeansParams, ModelParams};
 use crate::publish::PublishParams;
 use crate::rfm::RfmParams;
 use crate::score::ScoreParams;
@@ -35,9 +36,15 @@ pub struct Pipeline {
     pub models: Vec<ModelParams>,
     /// Clusterings of `models`.
     pub clusterings: Vec<KmeansParams>,
+    /// BTYD models of `models`.
+    pub btyd: Vec<BtydParams>,
     /// Whether alternative definitions of frequency and monetary value are evaluated.
     pub sensitivity: bool,
     pub validity: Option<ValidityParams>,
+    pub silhouettes: SilhouetteMode,
+    pub stability: Option<StabilityParams>,
+    /// Earlier dates at which forecasts are evaluated, too. Ascending.
+    pub backtests: Vec<NaiveDate>,
     pub gates: Vec<Gate>,
     pub publish: PublishParams,
     /// The cluster that computes instead of this machine.

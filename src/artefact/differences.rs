@@ -32,6 +32,7 @@ impl DiffScope {
                 "rfm.features",
                 "rfm.ratios",
                 "rfm.top_categories",
+                "rfm.categories",
                 "score.cut_points",
                 "score.weights",
             ],

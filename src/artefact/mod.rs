@@ -8,6 +8,7 @@
 //! model/rates.csv         its exchange rates, if any
 //! model/<model>.labels.…  the labels of a model, if they come from a file
 //! model/<model>.parquet   a model's training customers: customer_id, features, label
+//! model/snapshot.percentiles.parquet  the values at the newest snapshot that percentiles are taken from
 //! ```
 //!
 //! A KNN model is its training customers: smartcore is fitted to them again. The refitted scaling
@@ -23,7 +24,10 @@ use serde_json::Value;
 use crate::columns::LABEL;
 use crate::error::{Class, StageError};
 use crate::model::features::text;
-use crate::model::{Customers, FittedModel, Labels, ModelError, ModelParams, Samples};
+use crate::model::{
+    ClusterModel, Customers, Distributions, FittedModel, KmeansParams, Labels, ModelError,
+    ModelParams, Samples,
+};
 
 mod differences;
 mod record;
@@ -34,8 +38,8 @@ pub(crate) use record::{Artefact, ClusteringRecord, CutPointsRecord, ModelRecord
 
 /// Format that this version writes, and the only one that it reads.
 ///
-/// Format 1 wrote numbers as text.
-pub(crate) const FORMAT: u32 = 2;
+/// Format 1 wrote numbers as text. In format 2 a constant feature had the spread 1.
+pub(crate) const FORMAT: u32 = 3;
 
 /// Folder within a run folder, and its files.
 pub(crate) const FOLDER: &str = "model";
@@ -43,6 +47,7 @@ pub(crate) const RECORD: &str = "artefact.json";
 pub(crate) const PIPELINE: &str = "pipeline.json";
 pub(crate) const MAP: &str = "map.json";
 pub(crate) const RATES: &str = "rates.csv";
+pub(crate) const PERCENTILES: &str = "snapshot.percentiles.parquet";
 
 const CHANGED: &str = "content does not match its hash";
 
@@ -140,10 +145,39 @@ impl StoredArtefact {
 
     /// Refits the models of a pipeline.
     pub(crate) fn models(&self, models: &[ModelParams]) -> Result<Vec<FittedModel>, ArtefactError> {
-        models.iter().map(|params| self.model(params)).collect()
+        let distributions = self.distributions()?;
+        models.iter().map(|params| self.model(params, &distributions)).collect()
     }
 
-    fn model(&self, params: &ModelParams) -> Result<FittedModel, ArtefactError> {
+    /// The fitted clusterings of a pipeline.
+    pub(crate) fn cluster_models(
+        &self,
+        clusterings: &[KmeansParams],
+    ) -> Result<Vec<ClusterModel>, ArtefactError> {
+        let distributions = self.distributions()?;
+        let models = self.record.cluster_models(clusterings)?.into_iter();
+        Ok(models.map(|model| model.with_distributions(&distributions)).collect())
+    }
+
+    /// The distributions that percentiles are taken from. Empty if no feature needs them.
+    fn distributions(&self) -> Result<Distributions, ArtefactError> {
+        let Some(recorded) = &self.record.percentiles else { return Ok(Distributions::default()) };
+        let path = self.folder.join(PERCENTILES);
+        let file = File::open(&path).map_err(|error| ArtefactError::io(&path, error))?;
+        let frame = ParquetReader::new(file).finish();
+        let distributions = frame.and_then(|frame| Distributions::from_frame(&frame));
+        let distributions = distributions.map_err(|error| ArtefactError::damaged(&path, error))?;
+        if distributions.hash() != *recorded {
+            return Err(ArtefactError::damaged(&path, CHANGED));
+        }
+        Ok(distributions)
+    }
+
+    fn model(
+        &self,
+        params: &ModelParams,
+        distributions: &Distributions,
+    ) -> Result<FittedModel, ArtefactError> {
         let path = self.folder.join(format!("{}.parquet", params.name));
         let record = self.record.models.iter().find(|record| record.name == params.name);
         let record = record.ok_or_else(|| {
@@ -152,7 +186,7 @@ impl StoredArtefact {
         let file = File::open(&path).map_err(|error| ArtefactError::io(&path, error))?;
         let (customers, labels) =
             training_data(file, params).map_err(|error| ArtefactError::damaged(&path, error))?;
-        let fitted = FittedModel::fit(
+        let mut fitted = FittedModel::fit(
             params,
             record.k,
             Samples::new(customers, &labels).with_names(&record.labels),
@@ -162,6 +196,7 @@ impl StoredArtefact {
             let reason = "refitted model differs from the recorded one";
             return Err(ArtefactError::damaged(&path, reason));
         }
+        fitted.distributions = distributions.clone();
         Ok(fitted)
     }
 }
@@ -202,5 +237,6 @@ fn read_record(path: &Path) -> Result<Artefact, ArtefactError> {
 fn training_data(file: File, params: &ModelParams) -> PolarsResult<(Customers, Labels)> {
     let frame = ParquetReader::new(file).finish()?;
     let labels = text(&frame, LABEL)?.iter().map(Some).collect();
-    Ok((Customers::from_frame(&params.features, &frame)?, labels))
+    // Percentiles are stored, not the values that they were taken from.
+    Ok((Customers::read(&params.features, &frame, &Distributions::default())?, labels))
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{ArtefactError, RECORD, hash};
 use crate::model::calibrate::Calibrator;
 use crate::model::space::{Axes, Space};
-use crate::model::{ClusterModel, FittedModel, KmeansParams};
+use crate::model::{Btyd, BtydParams, ClusterModel, Distributions, FittedModel, KmeansParams};
 use crate::rfm::Fitted;
 use crate::score::{CutPoints, Dimension, FrozenCutPoints};
 
@@ -38,6 +38,10 @@ pub(crate) struct Artefact {
     pub categories: Option<Vec<String>>,
     pub models: Vec<ModelRecord>,
     pub clusterings: Vec<ClusteringRecord>,
+    /// BTYD models by name.
+    pub btyd: BTreeMap<String, Btyd>,
+    /// Hash of the distributions that percentiles are taken from. Null if no feature needs them.
+    pub percentiles: Option<String>,
     /// Hash of each other file by its name.
     pub files: BTreeMap<String, String>,
     /// Hash of this record, computed with zeros in place of this hash.
@@ -107,7 +111,7 @@ impl Artefact {
     }
 
     /// The fitted clusterings of a pipeline.
-    pub(crate) fn cluster_models(
+    pub(super) fn cluster_models(
         &self,
         clusterings: &[KmeansParams],
     ) -> Result<Vec<ClusterModel>, ArtefactError> {
@@ -126,9 +130,20 @@ impl Artefact {
                 features: params.features.clone(),
                 axes: record.features.clone(),
             },
+            distributions: Distributions::default(),
             centroids: record.centroids.clone(),
             names: record.clusters.clone(),
         })
+    }
+
+    /// The fitted BTYD models of a pipeline.
+    pub(crate) fn btyd_models(&self, models: &[BtydParams]) -> Result<Vec<Btyd>, ArtefactError> {
+        let fitted = |params: &BtydParams| {
+            let model = self.btyd.get(&params.name).cloned();
+            let name = &params.name;
+            model.ok_or_else(|| damaged(format!("the record does not contain the model `{name}`")))
+        };
+        models.iter().map(fitted).collect()
     }
 
     /// Newest snapshot of the run.

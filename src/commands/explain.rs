@@ -10,6 +10,7 @@ use crate::checks;
 use crate::clean::Step;
 use crate::columns::*;
 use crate::error::Error;
+use crate::model::Target;
 use crate::orders::{self, OrderFacts};
 use crate::pipeline::Pipeline;
 use crate::report::separate_thousands;
@@ -28,7 +29,7 @@ pub(super) fn check(p: Pipeline, rows: u32, out: &mut impl Write) -> Result<(), 
     let files = p.ingest.files().count();
     let plural = if files == 1 { "" } else { "s" };
     let steps = p.clean.len();
-    let models = p.models.len() + p.clusterings.len();
+    let models = p.models.len() + p.clusterings.len() + p.btyd.len();
     let (name, map) = (p.name.clone(), p.segment.name.clone());
     // On a cluster, the files may be out of reach.
     let sampled = if rows == 0 || p.engine.is_some() {
@@ -98,10 +99,16 @@ fn later_stages(p: &Pipeline) -> Vec<(&'static str, Schema)> {
         }
     }
     stages.push(("segment", schema.clone()));
-    let clusterings = p.clusterings.iter().map(|clustering| &clustering.name);
-    for model in clusterings.chain(p.models.iter().map(|model| &model.name)) {
-        schema.merge(declared([label(model), confidence(model), margin(model), novelty(model)]));
+    for clustering in &p.clusterings {
+        schema.merge(declared(model_columns(&clustering.name)));
     }
+    for model in &p.models {
+        schema.merge(declared(model_columns(&model.name)));
+        if matches!(model.target, Target::BuysIn(_)) {
+            schema.merge(declared([probability(&model.name)]));
+        }
+    }
+    schema.merge(declared(p.btyd.iter().flat_map(|model| btyd_columns(&model.name))));
     stages.push(("model", schema));
     stages
 }

@@ -50,10 +50,7 @@ pub(super) fn score_lines(stored: &StoredArtefact, out: &mut impl Write) -> Resu
 
 fn output_columns(scorer: &Scorer) -> Vec<String> {
     let scores = [CUSTOMER_ID, R_SCORE, F_SCORE, M_SCORE, RFM_CODE, SEGMENT].map(str::to_owned);
-    let of_models = scorer
-        .model_names()
-        .flat_map(|model| [label(model), confidence(model), margin(model), novelty(model)]);
-    scores.into_iter().chain(of_models).collect()
+    scores.into_iter().chain(scorer.model_columns()).collect()
 }
 
 /// Input lines that are not scored yet.

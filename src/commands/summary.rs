@@ -11,7 +11,7 @@ use crate::checks;
 use crate::columns::*;
 use crate::error::Error;
 use crate::evaluate::Tables;
-use crate::evaluate::model_metrics::{MAJORITY, PERSISTENCE};
+use crate::evaluate::model_metrics::baseline_name;
 use crate::manifest::{CustomersRead, Manifest};
 use crate::model::Protocol;
 use crate::pipeline::Pipeline;
@@ -90,8 +90,7 @@ fn describe_model(name: &str, manifest: &Manifest) -> String {
         );
     };
     let protocol = first.protocol.as_str();
-    let value = |suffix: &str, metric: &str| {
-        let model = format!("{name}{suffix}");
+    let value = |model: &str, metric: &str| {
         let record = manifest
             .metrics
             .iter()
@@ -106,10 +105,10 @@ fn describe_model(name: &str, manifest: &Manifest) -> String {
     let n = separate_thousands(&first.n.to_string());
     let mut text = format!("\nmodel {name}, {on}: {n} customers\n");
     for metric in ["accuracy", "balanced_accuracy", "macro_f1"] {
-        let own = value("", metric).unwrap_or_else(|| "–".to_owned());
+        let own = value(name, metric).unwrap_or_else(|| "–".to_owned());
         text += &format!("  {:<30} {own}", format!("{protocol}.{metric}"));
-        for (baseline, suffix) in [("majority", MAJORITY), ("persistence", PERSISTENCE)] {
-            if let Some(value) = value(suffix, metric) {
+        for baseline in ["majority", "persistence", "markov"] {
+            if let Some(value) = value(&baseline_name(name, baseline), metric) {
                 text += &format!("   {baseline} {value}");
             }
         }

@@ -8,7 +8,7 @@ use super::log;
 use super::table::plain;
 use crate::columns::*;
 use crate::error::Error;
-use crate::model::{Customers, FittedModel};
+use crate::model::{BtydRun, Customers, FittedModel};
 use crate::pipeline::Pipeline;
 use crate::rfm::by_snapshot;
 use crate::score::{Dimension, cuts_at};
@@ -51,6 +51,12 @@ pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Resu
         }
         if run.segmented.dates.last() == Some(&date) {
             assigned.trained.iter().try_for_each(|model| neighbours(model, &row, out))?;
+            for fitted in &assigned.btyd {
+                let is_customer = col(CUSTOMER_ID).eq(lit(id.as_ref()));
+                let newest = is_customer.and(col(SNAPSHOT).eq(lit(date)));
+                let row = assigned.frame.clone().lazy().filter(newest).collect();
+                expectation(p, fitted, &row.map_err(Error::engine("why"))?, out)?;
+            }
         }
     }
     Ok(())
@@ -67,22 +73,49 @@ fn numbers(row: &DataFrame, column: fn(Dimension) -> &'static str) -> Result<[f6
     Ok([r?, f?, m?])
 }
 
+/// What a BTYD model expects of a customer.
+fn expectation(
+    p: &Pipeline,
+    run: &BtydRun,
+    row: &DataFrame,
+    out: &mut impl Write,
+) -> Result<(), Error> {
+    let name = &run.params.name;
+    let values = btyd_columns(name)
+        .map(|column| value(row, &column)?.try_extract::<f64>().map_err(Error::engine("why")));
+    let [Ok(alive), Ok(purchases), Ok(purchase_value), Ok(spend), Ok(clv)] = values else {
+        return Ok(writeln!(out, "  model {name}: no purchase to predict from")?);
+    };
+    let decimals = usize::from(p.ingest.money.scale);
+    let kind = run.params.process.name();
+    let days = run.params.horizon;
+    writeln!(
+        out,
+        "  model {name} ({kind} and Gamma-Gamma): active with probability {alive:.2}, {purchases:.2} \
+         purchases of {purchase_value:.decimals$} expected in {days} days, {spend:.decimals$} in \
+         all, {clv:.decimals$} discounted"
+    )?;
+    Ok(())
+}
+
 /// The prediction of a model for a customer, and the customer's neighbours.
 fn neighbours(model: &FittedModel, row: &DataFrame, out: &mut impl Write) -> Result<(), Error> {
     let name = &model.params.name;
-    let customer =
-        Customers::from_frame(&model.params.features, row).map_err(Error::engine("why"))?;
+    let customer = Customers::read(&model.params.features, row, &model.distributions)
+        .map_err(Error::engine("why"))?;
     let Some((prediction, nearest)) = model.explain(&customer)? else {
         return Ok(writeln!(out, "  model {name} abstains: a feature is missing")?);
     };
     let labels = &model.samples.names;
     writeln!(
         out,
-        "  model {name}: {} (confidence {:.2}, margin {:.2}), from the nearest of {} customers",
+        "  model {name}: {} (confidence {:.2}, margin {:.2}), from the {} nearest of {} customers, by {}",
         labels[prediction.vote.label],
         prediction.confidence,
         prediction.vote.margin,
-        model.samples.labels.len()
+        nearest.len(),
+        model.samples.labels.len(),
+        prediction.vote.source.describe()
     )?;
     for (distance, index) in nearest.iter().take(NEIGHBOURS) {
         let id = model.samples.customers.ids.value(*index);

@@ -88,7 +88,7 @@ pub(super) fn compile(
         // The cut points are part of the definition, the path that they were read from is not.
         definition["score"]["cut_points"] = json!({ "frozen": CutPointsRecord::from(frozen) });
     }
-    let (models, clusterings) = models::models(spec, returns, &mut validator);
+    let models = models::models(spec, returns, &mut validator);
     let gates = evaluate::gates(&spec.evaluate, &score, &models, &mut validator);
     let destination = destination(&spec.publish.to, &mut validator);
     let rfm = rfm::rfm(&spec.rfm, &columns, clean.cap, returns, &mut validator);
@@ -97,6 +97,8 @@ pub(super) fn compile(
             || clean.steps.iter().any(|step| step.reads_column(column))
             || checks.iter().any(|check| check.reads_column(column))
     };
+    let stability = evaluate::stability(&spec.evaluate, &score, &mut validator);
+    let backtests = evaluate::backtests(&spec.evaluate, &models.knn, &mut validator);
     let step_columns = clean.steps.iter().flat_map(Step::source_columns);
     let filter_columns = sources.iter().flatten().filter_map(|source| source.filter.as_ref());
     let filter_columns: Vec<String> =
@@ -130,10 +132,14 @@ pub(super) fn compile(
         score,
         segment: map?,
         why: spec.segment.section().why,
-        models,
-        clusterings,
+        models: models.knn,
+        clusterings: models.clusterings,
+        btyd: models.btyd,
         sensitivity: spec.evaluate.sensitivity,
         validity: evaluate::validity(&spec.evaluate),
+        silhouettes: spec.evaluate.silhouettes,
+        stability,
+        backtests,
         gates,
         publish: PublishParams { to: destination?, keep_runs: spec.publish.keep_runs },
         engine: spec.engine.spark.clone(),

@@ -1,30 +1,81 @@
 //! Compiles `evaluate`: validity, and gates with known metrics and valid bounds.
 
+use chrono::NaiveDate;
+
 use super::diagnostics::hint;
+use super::models::Models;
 use super::rfm::days;
-use super::spec::{EvaluateSpec, ValiditySpec};
+use super::spec::{EvaluateSpec, StabilitySpec, ValiditySpec};
 use super::tree::escape_segment;
 use super::validator::Validator;
 use crate::columns::{FREQUENCY, MONETARY, MOVED, PSI, RECENCY_DAYS, SEGMENT};
-use crate::evaluate::ValidityParams;
 use crate::evaluate::gates::{Bound, Gate, GateMetric};
+use crate::evaluate::{StabilityParams, ValidityParams};
 use crate::model::metrics::Overall;
 use crate::model::{ModelParams, Protocol, Target};
-use crate::score::ScoreParams;
+use crate::score::{CutPointSource, ScoreParams};
 
 /// Metrics over all labels that gates may use, besides those of [`Overall`].
 const OTHER_METRICS: [&str; 4] = ["log_loss", "brier", "coverage", "answered_accuracy"];
+/// Metrics of models that may have two labels.
+const BINARY_METRICS: [&str; 2] = ["auc", "average_precision"];
+
+/// Metrics of BTYD models that gates may use.
+const BTYD_METRICS: [&str; 6] = [
+    "auc",
+    "correlation",
+    "mean_absolute_error",
+    "spend_mean_absolute_error",
+    "purchases_expected",
+    "spend_expected",
+];
 
 pub(super) fn validity(spec: &EvaluateSpec) -> Option<ValidityParams> {
     let ValiditySpec { horizon, resamples, seed } = spec.validity.as_ref()?;
     Some(ValidityParams { horizon_days: days(horizon)?, resamples: *resamples, seed: *seed })
 }
 
+pub(super) fn stability(
+    spec: &EvaluateSpec,
+    score: &ScoreParams,
+    validator: &mut Validator<'_>,
+) -> Option<StabilityParams> {
+    let StabilitySpec { resamples, seed } = spec.stability.as_ref()?;
+    if score.by_rank().contains(&true) || !matches!(score.cut_points, CutPointSource::Refit) {
+        let message = "`stability` requires cut points of the snapshot: scores by rank and frozen cut \
+                       points have none";
+        validator.report_invalid("/evaluate/stability", message);
+    }
+    Some(StabilityParams { resamples: *resamples, seed: *seed })
+}
+
+/// The dates of the backtests, ascending.
+pub(super) fn backtests(
+    spec: &EvaluateSpec,
+    models: &[ModelParams],
+    validator: &mut Validator<'_>,
+) -> Vec<NaiveDate> {
+    const HINT: &str = "expected a date such as 2011-09-01";
+    let Some(backtest) = &spec.backtest else { return Vec::new() };
+    if !models.iter().any(|model| model.target.horizon().is_some()) {
+        let message = "`backtest` requires a model with the target `segment_in` or `buys_in`";
+        validator.report_invalid("/evaluate/backtest", message);
+    }
+    let mut date = |(i, text): (usize, &String)| {
+        validator.date(&format!("/evaluate/backtest/dates/{i}"), text, HINT)
+    };
+    let mut dates: Vec<NaiveDate> =
+        backtest.dates.iter().enumerate().filter_map(&mut date).collect();
+    dates.sort();
+    dates.dedup();
+    dates
+}
+
 /// The valid gates; reports problems of the others.
 pub(super) fn gates(
     spec: &EvaluateSpec,
     score: &ScoreParams,
-    models: &[ModelParams],
+    models: &Models,
     validator: &mut Validator<'_>,
 ) -> Vec<Gate> {
     let available = available_metrics(models);
@@ -62,7 +113,7 @@ pub(super) fn gates(
 }
 
 /// All metrics that gates may use in this pipeline.
-fn available_metrics(models: &[ModelParams]) -> Vec<GateMetric> {
+fn available_metrics(models: &Models) -> Vec<GateMetric> {
     let mut metrics = Vec::new();
     for dimension in [RECENCY_DAYS, FREQUENCY, MONETARY, SEGMENT] {
         for column in [PSI, MOVED] {
@@ -71,15 +122,25 @@ fn available_metrics(models: &[ModelParams]) -> Vec<GateMetric> {
             }
         }
     }
-    for model in models {
+    for model in &models.knn {
         for protocol in Protocol::ALL.into_iter().filter(|protocol| is_possible(model, *protocol)) {
-            let names = Overall::METRICS.map(|(name, _)| name).into_iter().chain(OTHER_METRICS);
+            let averages = Overall::METRICS.into_iter().chain(Overall::FREQUENT);
+            let is_binary = matches!(model.target, Target::BuysIn(_) | Target::Labels(_));
+            let binary = BINARY_METRICS.into_iter().filter(|_| is_binary);
+            let names = averages.map(|(name, _)| name).chain(OTHER_METRICS).chain(binary);
             metrics.extend(names.map(|metric| GateMetric::Model {
                 model: model.name.clone(),
                 protocol: protocol.name().to_owned(),
                 metric: metric.to_owned(),
             }));
         }
+    }
+    for model in &models.btyd {
+        metrics.extend(BTYD_METRICS.map(|metric| GateMetric::Model {
+            model: model.name.clone(),
+            protocol: Protocol::OutOfTime.name().to_owned(),
+            metric: metric.to_owned(),
+        }));
     }
     metrics
 }

@@ -4,9 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::files_spec::CsvSpec;
-use crate::model::{Balance, Calibration, K, Metric, Missing, Scaling, Weights};
+use crate::model::{Balance, Calibration, K, Metric, Missing, ProcessKind, Scaling, Weights};
 
-/// One model: a KNN classifier, or a clustering if `kmeans` is set.
+/// One model: a KNN classifier, a clustering if `kmeans` is set, or a model of what customers will
+/// buy and spend if `btyd` is set.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelSpec {
@@ -15,12 +16,18 @@ pub struct ModelSpec {
     /// `{ buys_in: 90d }`: a purchase within 90 days. `{ labels: file.csv }`: labels from a file,
     /// which may cover only some customers. `{ clusters: name }`: the clusters of a clustering.
     pub target: Option<TargetSpec>,
-    /// Columns of the segments to use as features, by name or with their encoding.
-    #[serde(default = "rfm_features")]
+    /// Columns of the segments to use as features, by name or with their encoding. Default:
+    /// `recency_days`, `frequency` and `monetary`. If the target is `segment_in` or `buys_in`, they
+    /// are scaled by `percentile` and weighted 1, 2 and 0.5.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1))]
     pub features: Vec<FeatureItemSpec>,
-    /// Number of neighbours. Default: 15. `{ tune: [5, 15, 51] }` chooses the largest candidate
-    /// within one standard error of the best.
+    /// What a forecast (`segment_in`, `buys_in`) trains on. Default: the newest pair of snapshots
+    /// whose labels are known.
+    pub train: Option<TrainSpec>,
+    /// Number of neighbours. Default: 15. For `segment_in` and `buys_in` 151, but at most a tenth
+    /// of the training customers. `{ tune: [5, 15, 51] }` chooses the largest candidate within one
+    /// standard error of the best.
     pub k: Option<K>,
     /// Weight of a neighbour's vote: `distance` (default), which is 1/distance so that exact
     /// matches outvote all others, or `uniform`.
@@ -29,10 +36,11 @@ pub struct ModelSpec {
     pub metric: Option<Metric>,
     /// Correction for label frequency. Divides the votes for a label by nothing (`none`, default),
     /// by the label's share of the training customers (`prior`), or by its square root
-    /// (`sqrt_prior`).
+    /// (`sqrt_prior`, default for `segment_in`).
     pub class_balance: Option<Balance>,
-    /// Calibration of confidence on the training customers: `none` (default), `isotonic` (isotonic
-    /// regression), or `platt` (logistic curve).
+    /// Calibration on the training customers: `none` (default), `isotonic` (isotonic regression),
+    /// or `platt` (logistic curve). Calibrates the confidence, or with two labels the probability
+    /// of the second. The label stays the one with the most votes.
     pub calibration: Option<Calibration>,
     /// Confidence threshold. Below it, the predicted label is null. Default: no threshold.
     #[schemars(range(min = 0, max = 1))]
@@ -47,6 +55,49 @@ pub struct ModelSpec {
     pub seed: u64,
     /// Make the model a K-Means clustering.
     pub kmeans: Option<KmeansSpec>,
+    /// Make the model a buy-till-you-die model: probability of being active, expected purchases and
+    /// money, and customer lifetime value (CLV).
+    pub btyd: Option<BtydSpec>,
+}
+
+/// What customers will buy and spend.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BtydSpec {
+    /// How customers buy and leave: `mbg_nbd` (default), `bg_nbd`, or `pareto_nbd`. Of `bg_nbd`, a
+    /// customer with one purchase is active with probability 1.
+    pub model: ProcessKind,
+    /// Days to predict, such as `90d`.
+    #[schemars(regex(pattern = "^[1-9][0-9]{0,3}d$"))]
+    pub horizon: String,
+    /// Discount rate of CLV per year: 0.1 is 10 %.
+    #[schemars(range(min = 0, max = 10))]
+    pub discount_rate: f64,
+}
+
+impl Default for BtydSpec {
+    fn default() -> Self {
+        Self { model: ProcessKind::default(), horizon: "365d".to_owned(), discount_rate: 0.1 }
+    }
+}
+
+/// Pairs of snapshots that a forecast trains on: features at the earlier, labels at the later. All
+/// labels are known when the forecast is made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainSpec {
+    /// Number of pairs. Fewer are used if the source does not go back far enough.
+    #[schemars(range(min = 1, max = 100))]
+    pub pairs: u32,
+    /// Days between two pairs, such as `30d`.
+    #[schemars(regex(pattern = "^[1-9][0-9]{0,3}d$"))]
+    pub every: String,
+}
+
+impl Default for TrainSpec {
+    fn default() -> Self {
+        Self { pairs: 1, every: "30d".to_owned() }
+    }
 }
 
 /// What a KNN predicts.
@@ -110,6 +161,7 @@ pub struct FeatureItem {
     pub log1p: Option<bool>,
     /// Scaling of numbers and ordinals, fitted on the training customers: `standard` (default, mean
     /// and standard deviation), `robust` (median and interquartile range), `minmax`, or `none`.
+    /// `percentile` is a number's rank among the customers of the same snapshot, 0 to 1.
     pub scale: Option<Scaling>,
     /// Factor for the feature's contribution to the distance. Default: 1.
     #[schemars(range(min = 0.000_001, max = 1_000_000))]
@@ -170,7 +222,19 @@ pub enum EncodeSpec {
     Ordinal,
 }
 
-fn rfm_features() -> Vec<FeatureItemSpec> {
+/// The features of a model that names none.
+pub(super) fn default_features(horizon: Option<u32>) -> Vec<FeatureItemSpec> {
     use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
-    [RECENCY_DAYS, FREQUENCY, MONETARY].map(|name| FeatureItemSpec::Name(name.to_owned())).to_vec()
+    // Of 16 sets of features and weights, the best at four dates of CDNOW and Online Retail.
+    let features = [(RECENCY_DAYS, 1.0), (FREQUENCY, 2.0), (MONETARY, 0.5)];
+    let feature = |(name, weight): (&str, f64)| {
+        let column = name.to_owned();
+        if horizon.is_some() {
+            let (scale, weight) = (Some(Scaling::Percentile), Some(weight));
+            FeatureItemSpec::Full(FeatureItem { column, scale, weight, ..FeatureItem::default() })
+        } else {
+            FeatureItemSpec::Name(column)
+        }
+    };
+    features.map(feature).to_vec()
 }

@@ -10,18 +10,25 @@ use super::validator::Validator;
 use crate::clean::ReturnPolicy;
 use crate::columns::*;
 use crate::model::{
-    Balance, Calibration, Encoding, FeatureParams, K, KmeansParams, Missing, ModelParams, Scaling,
-    Target, Tuning, Voting, Weights,
+    Balance, BtydParams, Calibration, Encoding, FeatureParams, K, KmeansParams, Missing,
+    ModelParams, Scaling, Target, TrainingPairs, Tuning, Voting, Weights,
 };
 
-/// The valid models and clusterings; reports problems of the others.
+/// The models of a pipeline by kind.
+#[derive(Default)]
+pub(super) struct Models {
+    pub(super) knn: Vec<ModelParams>,
+    pub(super) clusterings: Vec<KmeansParams>,
+    pub(super) btyd: Vec<BtydParams>,
+}
+
+/// The valid models; reports problems of the others.
 pub(super) fn models(
     spec: &PipelineSpec,
     returns: ReturnPolicy,
     validator: &mut Validator<'_>,
-) -> (Vec<ModelParams>, Vec<KmeansParams>) {
-    let mut models = Vec::new();
-    let mut clusterings = Vec::new();
+) -> Models {
+    let mut models = Models::default();
     let columns = FeatureColumns::new(spec, returns);
     let mut compiler = ModelCompiler { spec, columns, validator };
     for (name, model) in &spec.models {
@@ -35,12 +42,27 @@ pub(super) fn models(
             let message = format!("models `{other}` and `{name}` differ only in case");
             compiler.validator.report_invalid(&at, message);
         }
-        match &model.kmeans {
-            Some(kmeans) => clusterings.extend(compiler.clustering(name, model, kmeans, &at)),
-            None => models.extend(compiler.knn(name, model, &at)),
+        let added = match model.btyd {
+            Some(_) => btyd_columns(name).to_vec(),
+            None => [&model_columns(name)[..], &[probability(name)]].concat(),
+        };
+        if let Some(column) = added.iter().find(|column| compiler.columns.contains(column)) {
+            let message = format!("the model adds the column `{column}`, which exists already");
+            compiler.validator.report_with_hint(&at, message, "rename the model or the attribute");
+        }
+        match (&model.kmeans, &model.btyd) {
+            (Some(_), Some(_)) => {
+                let message = "expected one of `kmeans` and `btyd`";
+                compiler.validator.report_invalid(&at, message);
+            }
+            (Some(kmeans), None) => {
+                models.clusterings.extend(compiler.clustering(name, model, kmeans, &at));
+            }
+            (None, Some(btyd)) => models.btyd.extend(compiler.btyd(name, model, btyd, &at)),
+            (None, None) => models.knn.extend(compiler.knn(name, model, &at)),
         }
     }
-    (models, clusterings)
+    models
 }
 
 /// Columns of the segments that features may use.
@@ -61,12 +83,19 @@ impl FeatureColumns {
         numbers.extend(spec.rfm.features.iter().map(|feature| feature.column()));
         let ratios = spec.rfm.ratios.iter();
         let ratios = ratios.map(|ratio| ratio_name(ratio.of.name(), &ratio.recent, &ratio.over));
-        let shares = (1..=usize::from(spec.rfm.top_categories)).map(category_share);
+        let n_categories = usize::from(spec.rfm.top_categories).max(spec.rfm.categories.len());
+        let shares = (1..=n_categories).map(category_share);
         let attributes = spec.ingest.customers.iter().flat_map(|c| c.attributes.iter().cloned());
         Self {
             numbers: numbers.into_iter().map(str::to_owned).chain(ratios).chain(shares).collect(),
             texts: [SEGMENT.to_owned()].into_iter().chain(attributes).collect(),
         }
+    }
+}
+
+impl FeatureColumns {
+    fn contains(&self, column: &str) -> bool {
+        self.numbers.iter().chain(&self.texts).any(|other| other == column)
     }
 }
 
@@ -77,9 +106,9 @@ struct ModelCompiler<'a, 'd> {
 }
 
 impl ModelCompiler<'_, '_> {
-    fn features(&mut self, model: &ModelSpec, at: &str) -> Vec<FeatureParams> {
-        let mut features: Vec<FeatureParams> = Vec::with_capacity(model.features.len());
-        for (i, spec) in model.features.iter().enumerate() {
+    fn features(&mut self, items: &[FeatureItemSpec], at: &str) -> Vec<FeatureParams> {
+        let mut features: Vec<FeatureParams> = Vec::with_capacity(items.len());
+        for (i, spec) in items.iter().enumerate() {
             let at = format!("{at}/features/{i}");
             let (item, column_pointer) = match spec {
                 FeatureItemSpec::Name(_) => (FeatureItem::default(), at.clone()),
@@ -114,6 +143,15 @@ impl ModelCompiler<'_, '_> {
             ("log1p", item.log1p.is_some() && encode != EncodeSpec::Number),
             ("scale", item.scale.is_some() && encode == EncodeSpec::OneHot),
         ];
+        let is_percentile = item.scale == Some(Scaling::Percentile);
+        if is_percentile && item.log1p == Some(true) {
+            let message = "`log1p` has no effect on percentiles; remove it";
+            self.validator.report_invalid(&format!("{at}/log1p"), message);
+        }
+        if is_percentile && encode == EncodeSpec::Ordinal {
+            let message = "`percentile` applies to numbers only";
+            self.validator.report_invalid(&format!("{at}/scale"), message);
+        }
         self.report_set_keys(&not_applicable, at, "does not apply to this encoding");
         if encode == EncodeSpec::Ordinal && item.order.is_none() {
             self.validator.report_invalid(at, "`ordinal` requires `order`");
@@ -126,7 +164,9 @@ impl ModelCompiler<'_, '_> {
         }
         let scale = item.scale.unwrap_or(Scaling::Standard);
         match encode {
-            EncodeSpec::Number => Encoding::Number { log1p: item.log1p.unwrap_or(true), scale },
+            EncodeSpec::Number => {
+                Encoding::Number { log1p: item.log1p.unwrap_or(!is_percentile), scale }
+            }
             EncodeSpec::OneHot => Encoding::OneHot,
             EncodeSpec::Ordinal => Encoding::Ordinal { order, scale },
         }
@@ -142,14 +182,18 @@ impl ModelCompiler<'_, '_> {
     }
 
     fn knn(&mut self, name: &str, model: &ModelSpec, at: &str) -> Option<ModelParams> {
-        let features = self.features(model, at);
         let target = self.target(model, at);
+        let horizon = target.as_ref().and_then(Target::horizon);
+        let features = self.features(&feature_items(model, horizon), at);
+        let pairs = self.training_pairs(model, horizon, at);
         let is_category_share = |column: &str| (1..=50).any(|rank| column == category_share(rank));
-        if target.as_ref().is_some_and(|target| target.horizon().is_some())
+        if horizon.is_some()
+            && self.spec.rfm.categories.is_empty()
             && let Some(share) = features.iter().find(|feature| is_category_share(&feature.column))
         {
             let message = format!(
-                "`{}` is not supported for later labels: its category differs between snapshots",
+                "`{}` is not supported for later labels: its category differs between snapshots; name \
+                 the categories in `rfm.categories`",
                 share.column
             );
             self.validator.report_invalid(&format!("{at}/features"), message);
@@ -159,13 +203,19 @@ impl ModelCompiler<'_, '_> {
                 features.iter().any(|feature| determines_segment(&feature.column))
             }
             // Clusters are a function of the features of their clustering.
-            Some(Target::Clusters(clustering)) => self.spec.models[clustering]
-                .features
-                .iter()
-                .any(|spec| features.iter().any(|feature| feature.column == *column_of(spec))),
+            Some(Target::Clusters(clustering)) => {
+                feature_items(&self.spec.models[clustering], None)
+                    .iter()
+                    .any(|spec| features.iter().any(|feature| feature.column == *column_of(spec)))
+            }
             _ => false,
         };
-        let mut k = model.k.clone().unwrap_or(K::Fixed(15));
+        let (default_k, default_balance) = match target {
+            Some(Target::SegmentIn(_)) => (K::AtMost(151), Balance::SqrtPrior),
+            Some(Target::BuysIn(_)) => (K::AtMost(151), Balance::None),
+            _ => (K::Fixed(15), Balance::None),
+        };
+        let mut k = model.k.clone().unwrap_or(default_k);
         if let K::Tuned(Tuning { candidates, .. }) = &mut k {
             candidates.sort_unstable();
             candidates.dedup();
@@ -175,17 +225,32 @@ impl ModelCompiler<'_, '_> {
             target: target?,
             circular,
             features,
+            pairs,
             k,
             voting: Voting {
                 weights: model.weights.unwrap_or(Weights::Distance),
                 metric: model.metric.unwrap_or_default(),
-                balance: model.class_balance.unwrap_or(Balance::None),
+                balance: model.class_balance.unwrap_or(default_balance),
             },
             calibration: model.calibration.unwrap_or(Calibration::None),
             abstain: model.abstain,
             holdout: model.holdout.unwrap_or(0.2),
             seed: model.seed,
         })
+    }
+
+    fn training_pairs(
+        &mut self,
+        model: &ModelSpec,
+        horizon: Option<u32>,
+        at: &str,
+    ) -> TrainingPairs {
+        if model.train.is_some() && horizon.is_none() {
+            let message = "`train` requires the target `segment_in` or `buys_in`";
+            self.validator.report_invalid(&format!("{at}/train"), message);
+        }
+        let TrainSpec { pairs, every } = model.train.clone().unwrap_or_default();
+        TrainingPairs { count: pairs, every: days(&every).unwrap_or(1) }
     }
 
     fn target(&mut self, model: &ModelSpec, at: &str) -> Option<Target> {
@@ -232,6 +297,34 @@ impl ModelCompiler<'_, '_> {
         self.validator.fail_with_hint(pointer, format!("unknown clustering `{name}`"), hint)
     }
 
+    fn btyd(
+        &mut self,
+        name: &str,
+        model: &ModelSpec,
+        btyd: &BtydSpec,
+        at: &str,
+    ) -> Option<BtydParams> {
+        let reason = "applies to KNN models only; this model accepts `btyd`";
+        self.report_set_keys(&knn_only(model), at, reason);
+        self.report_set_keys(&[("features", !model.features.is_empty())], at, reason);
+        if days(&self.spec.rfm.window).is_some() {
+            let message = "`btyd` needs all purchases of a customer: it cannot be combined with \
+                           `rfm.window`";
+            self.validator.report_invalid(at, message);
+        }
+        if self.spec.ingest.customers_summary.is_some() {
+            let message =
+                "`btyd` needs purchases with dates, which `customers_summary` does not have";
+            self.validator.report_invalid(at, message);
+        }
+        Some(BtydParams {
+            name: name.to_owned(),
+            process: btyd.model,
+            horizon: days(&btyd.horizon)?,
+            discount_rate: btyd.discount_rate,
+        })
+    }
+
     fn clustering(
         &mut self,
         name: &str,
@@ -244,19 +337,9 @@ impl ModelCompiler<'_, '_> {
                            for the segments";
             self.validator.report_invalid(at, message);
         }
-        let features = self.features(model, at);
-        let knn_only = [
-            ("target", model.target.is_some()),
-            ("k", model.k.is_some()),
-            ("weights", model.weights.is_some()),
-            ("metric", model.metric.is_some()),
-            ("class_balance", model.class_balance.is_some()),
-            ("calibration", model.calibration.is_some()),
-            ("abstain", model.abstain.is_some()),
-            ("holdout", model.holdout.is_some()),
-        ];
+        let features = self.features(&feature_items(model, None), at);
         let reason = "applies to KNN models only; k-means accepts `features`, `seed` and `kmeans`";
-        self.report_set_keys(&knn_only, at, reason);
+        self.report_set_keys(&knn_only(model), at, reason);
         let (clusters, chosen) = match kmeans.k {
             ClustersSpec::Fixed(k) => ([k, k], Some(k)),
             ClustersSpec::Sweep(SweepSpec { sweep: [from, to], take }) => {
@@ -280,6 +363,26 @@ impl ModelCompiler<'_, '_> {
             seed: model.seed,
         })
     }
+}
+
+/// The features of a model, by default recency, frequency and monetary value.
+fn feature_items(model: &ModelSpec, horizon: Option<u32>) -> Vec<FeatureItemSpec> {
+    if model.features.is_empty() { default_features(horizon) } else { model.features.clone() }
+}
+
+/// The options of KNN models, and whether each is set.
+fn knn_only(model: &ModelSpec) -> [(&'static str, bool); 9] {
+    [
+        ("train", model.train.is_some()),
+        ("target", model.target.is_some()),
+        ("k", model.k.is_some()),
+        ("weights", model.weights.is_some()),
+        ("metric", model.metric.is_some()),
+        ("class_balance", model.class_balance.is_some()),
+        ("calibration", model.calibration.is_some()),
+        ("abstain", model.abstain.is_some()),
+        ("holdout", model.holdout.is_some()),
+    ]
 }
 
 fn column_of(spec: &FeatureItemSpec) -> &String {

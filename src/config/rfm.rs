@@ -30,6 +30,7 @@ pub(super) fn rfm(
     if spec.top_categories > 0 {
         validator.require_columns("/rfm/top_categories", "top_categories", &[CATEGORY], columns);
     }
+    let categories = categories(spec, columns, validator);
     Some(RfmParams {
         snapshots: snapshots?,
         frequency: spec.frequency,
@@ -38,10 +39,10 @@ pub(super) fn rfm(
         min_history_days: spec.min_history_days,
         features: spec.features.clone(),
         ratios,
-        top_categories: usize::from(spec.top_categories),
+        top_categories: usize::from(spec.top_categories).max(spec.categories.len()),
         negative_orders: spec.negative_orders,
         cap,
-        fitted: Fitted::default(),
+        fitted: Fitted { categories, ..Fitted::default() },
     })
 }
 
@@ -97,6 +98,28 @@ fn interval(text: &str) -> Option<Interval> {
         "q" => Some(Interval::Months(3 * count)),
         _ => None,
     }
+}
+
+/// The categories that are given by name.
+fn categories(
+    spec: &RfmSpec,
+    columns: &[&ColumnsSpec],
+    validator: &mut Validator<'_>,
+) -> Option<Vec<String>> {
+    let names = &spec.categories;
+    if names.is_empty() {
+        return None;
+    }
+    validator.require_columns("/rfm/categories", "categories", &[CATEGORY], columns);
+    if spec.top_categories > 0 {
+        let message = "expected one of `categories` and `top_categories`";
+        validator.report_invalid("/rfm/categories", message);
+    }
+    if let Some(idx) = (0..names.len()).find(|idx| names[..*idx].contains(&names[*idx])) {
+        let message = format!("duplicate category `{}`", names[idx]);
+        validator.report_invalid(&format!("/rfm/categories/{idx}"), message);
+    }
+    Some(names.clone())
 }
 
 fn ratios(spec: &RfmSpec, validator: &mut Validator<'_>) -> Vec<Ratio> {

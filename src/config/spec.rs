@@ -17,6 +17,7 @@ use super::clean_spec::CleanStepSpec;
 use super::ingest_spec::IngestSpec;
 use super::model_spec::ModelSpec;
 use super::score_spec::ScoreSpec;
+use crate::evaluate::SilhouetteMode;
 use crate::ingest::RejectColumns;
 use crate::pipeline::SparkParams;
 use crate::rfm::{Feature, Frequency, Monetary, NegativeOrders, RatioOf};
@@ -90,11 +91,17 @@ pub struct RfmSpec {
     /// `top_categories.parquet`.
     #[schemars(range(max = 50))]
     pub top_categories: u8,
+    /// The same for these categories, in this order, at every snapshot. Forecasts can use their
+    /// shares as features.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub categories: Vec<String>,
     /// Minimum age of a customer in days at the snapshot, counted from the first line. Younger
     /// customers are left out.
     pub min_history_days: u32,
-    /// Orders with negative money on a day that no `cancellations` step treats as returns, and returns
-    /// with positive money: `fail` (default), since they would count as purchases, or `count` them.
+    /// Orders with negative money on a day that no `cancellations` step treats as returns, and
+    /// returns with positive money: `fail` (default), since they would count as purchases, or
+    /// `count` them.
     #[serde(skip_serializing_if = "NegativeOrders::is_default")]
     pub negative_orders: NegativeOrders,
 }
@@ -109,6 +116,7 @@ impl Default for RfmSpec {
             features: Vec::new(),
             ratios: Vec::new(),
             top_categories: 0,
+            categories: Vec::new(),
             min_history_days: 0,
             negative_orders: NegativeOrders::default(),
         }
@@ -220,6 +228,15 @@ pub struct EvaluateSpec {
     /// confidence intervals. Covers each published snapshot that is followed by a full horizon of
     /// data, and the snapshot whose horizon ends at the newest one.
     pub validity: Option<ValiditySpec>,
+    /// Silhouettes of more than 10,000 customers: of a sample of 10,000 (`sample`, default), or of
+    /// all (`exact`). The cost is quadratic.
+    pub silhouettes: SilhouetteMode,
+    /// Write `stability.parquet`: how many customers would be in another segment by the cut points
+    /// of resampled customers, for as many customers as there are, a quarter and a sixteenth.
+    pub stability: Option<StabilitySpec>,
+    /// Evaluate forecasts at earlier dates, too, in the same scan: each is trained on the time
+    /// before and tested at the date. The rows are in `metrics.parquet`.
+    pub backtest: Option<BacktestSpec>,
     /// Bounds that metrics must meet before the results become current, by metric name.
     /// `drift.<dimension>.<psi or moved>` applies to the newest snapshot, for example
     /// `drift.segment.moved: "<= 0.4"`. `<model>.<protocol>.<metric>` applies to a model, for
@@ -231,6 +248,33 @@ pub struct EvaluateSpec {
     /// Allow gates on `recovery`, which only measures how well a model relearns the rules that made
     /// its labels.
     pub allow_circular: bool,
+}
+
+/// How stability is measured.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StabilitySpec {
+    /// Number of bootstrap resamples.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub resamples: u32,
+    /// Random seed of the resampling.
+    pub seed: u64,
+}
+
+impl Default for StabilitySpec {
+    fn default() -> Self {
+        Self { resamples: 100, seed: seed() }
+    }
+}
+
+/// Earlier dates at which forecasts are evaluated.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["dates"]))]
+pub struct BacktestSpec {
+    /// Snapshots whose labels are predicted, such as [2011-06-01, 2011-09-01].
+    #[schemars(length(min = 1))]
+    pub dates: Vec<String>,
 }
 
 /// How validity is measured.

@@ -7,15 +7,17 @@ use crate::rfm::quantile::type_7;
 
 const DRAW_BYTES: usize = 4;
 
-/// The statistic of `times` resamples of `n` customers, in order. `key` distinguishes the uses of
-/// one seed. Every resample reads its own section of one random stream, so they run in parallel.
+/// The statistic of `times` resamples of customers, in order. Customers are drawn within strata of
+/// these sizes; one stratum is a plain bootstrap. `key` distinguishes the uses of one seed. Every
+/// resample reads its own section of one random stream, so they run in parallel.
 pub(super) fn resample<T: Send>(
     seed: u64,
     key: &[&str],
     times: usize,
-    n: usize,
-    statistic: impl Fn(Resample) -> T + Sync,
+    strata: &[usize],
+    statistic: impl Fn(Resample<'_>) -> T + Sync,
 ) -> Vec<T> {
+    let n: usize = strata.iter().sum();
     let mut hasher = blake3::Hasher::new();
     hasher.update(&seed.to_le_bytes());
     for word in key {
@@ -25,32 +27,36 @@ pub(super) fn resample<T: Send>(
     let resampled = |time: usize| {
         let mut stream = random.clone();
         stream.set_position((time * n * DRAW_BYTES) as u64);
-        statistic(Resample { stream, n })
+        statistic(Resample { stream, strata })
     };
     (0..times).into_par_iter().map(resampled).collect()
 }
 
-/// `n` draws with replacement from `n` customers.
-pub(super) struct Resample {
+/// As many draws with replacement from each stratum as it has customers.
+pub(super) struct Resample<'a> {
     stream: OutputReader,
-    n: usize,
+    strata: &'a [usize],
 }
 
-impl Resample {
+impl Resample<'_> {
     /// Calls `visit` with the index of each drawn customer. The probabilities of customers differ
     /// by less than 2⁻³².
     pub(super) fn for_each(mut self, mut visit: impl FnMut(usize)) {
         let mut buffer = [0; 1024 * DRAW_BYTES];
-        let mut left = self.n;
-        while left > 0 {
-            let draws = left.min(buffer.len() / DRAW_BYTES);
-            let bytes = &mut buffer[..draws * DRAW_BYTES];
-            self.stream.fill(bytes);
-            for draw in bytes.as_chunks::<DRAW_BYTES>().0 {
-                let draw = u64::from(u32::from_le_bytes(*draw));
-                visit(((draw * self.n as u64) >> 32) as usize);
+        let mut start = 0;
+        for &size in self.strata {
+            let mut left = size;
+            while left > 0 {
+                let draws = left.min(buffer.len() / DRAW_BYTES);
+                let bytes = &mut buffer[..draws * DRAW_BYTES];
+                self.stream.fill(bytes);
+                for draw in bytes.as_chunks::<DRAW_BYTES>().0 {
+                    let draw = u64::from(u32::from_le_bytes(*draw));
+                    visit(start + ((draw * size as u64) >> 32) as usize);
+                }
+                left -= draws;
             }
-            left -= draws;
+            start += size;
         }
     }
 }

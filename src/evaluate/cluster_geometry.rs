@@ -3,15 +3,24 @@
 use std::borrow::Cow;
 
 use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::model::kmeans::squared;
 use crate::model::point_matrix::{Distinct, PointMatrix};
 
-/// Above this many distinct points, silhouettes are estimated from a sample: their cost is
-/// quadratic.
-const EXACT_LIMIT: usize = 50_000;
-/// Number of customers in the sample.
+/// Number of customers in a sample. Fewer customers are always compared with all others.
 const SAMPLE: usize = 10_000;
+
+/// How silhouettes are computed: from a sample of 10,000 customers if there are more (`sample`,
+/// default), or from all (`exact`). The cost is quadratic.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SilhouetteMode {
+    #[default]
+    Sample,
+    Exact,
+}
 
 /// The distinct points of one group, weighted by their customers. Stored by axis, so that the inner
 /// loop over points is vectorised.
@@ -159,13 +168,11 @@ struct GroupSilhouettes {
 }
 
 impl Silhouettes {
-    /// Compares all customers, or a stratified sample above `EXACT_LIMIT` distinct points. `None`
-    /// for fewer than two groups.
-    pub fn of(geometries: &[ClusterGeometry]) -> Option<Self> {
+    /// Compares all customers, or a stratified sample. `None` for fewer than two groups.
+    pub fn of(geometries: &[ClusterGeometry], mode: SilhouetteMode) -> Option<Self> {
         non_empty(geometries)?;
-        let points: usize = geometries.iter().map(|geometry| geometry.weight.len()).sum();
         let n: usize = geometries.iter().map(ClusterGeometry::len).sum();
-        let sampled = points > EXACT_LIMIT;
+        let sampled = mode == SilhouetteMode::Sample && n > SAMPLE;
         let size = |group: &ClusterGeometry| (group.len() * SAMPLE / n).max(2).min(group.len());
         let compared: Cow<'_, [ClusterGeometry]> = if sampled {
             geometries.iter().map(|group| group.sample(size(group))).collect()

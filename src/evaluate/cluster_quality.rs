@@ -9,7 +9,9 @@ use chrono::NaiveDate;
 use polars::prelude::*;
 
 use super::SnapshotPart;
-use super::cluster_geometry::{ClusterGeometry, Silhouettes, calinski_harabasz, davies_bouldin};
+use super::cluster_geometry::{
+    ClusterGeometry, SilhouetteMode, Silhouettes, calinski_harabasz, davies_bouldin,
+};
 use crate::columns::*;
 use crate::model::features::{Customers, Encoding, FeatureParams, Missing, Scaling, text};
 use crate::model::point_matrix::PointMatrix;
@@ -60,6 +62,7 @@ table_rows! {
 pub(super) fn cluster_quality(
     (snapshot, newest): &SnapshotPart,
     clusterings: &[Clustered],
+    mode: SilhouetteMode,
 ) -> PolarsResult<(DataFrame, DataFrame)> {
     let ids = text(newest, CUSTOMER_ID)?;
     let mut groupings = vec![segment_grouping(newest, &ids)?];
@@ -69,7 +72,7 @@ pub(super) fn cluster_quality(
     for grouping in &groupings {
         let Grouping { name, space, ids, points, codes, group_names } = grouping;
         let geometries = ClusterGeometry::all(points, &points.distinct(), codes, group_names.len());
-        let silhouettes = Silhouettes::of(&geometries);
+        let silhouettes = Silhouettes::of(&geometries, mode);
         let wcss: Vec<f64> = geometries.iter().map(ClusterGeometry::wcss).collect();
         let quality = |group: Option<usize>| {
             let mean = silhouettes.as_ref().map(|silhouettes| silhouettes.mean(group));
@@ -120,6 +123,7 @@ fn describe_encoding(feature: &FeatureParams) -> String {
         Scaling::Standard => "standardised",
         Scaling::Robust => "by quartiles",
         Scaling::Minmax => "by range",
+        Scaling::Percentile => "as percentile",
         Scaling::None => "as it is",
     };
     let encoding = match &feature.encoding {
@@ -152,7 +156,7 @@ fn segment_grouping<'a>(part: &DataFrame, ids: &'a StringArena) -> PolarsResult<
         weight: 1.0,
         missing: Missing::Median,
     });
-    let customers = Customers::from_frame(&features, part)?;
+    let customers = Customers::of_snapshot(&features, part)?;
     let projection = Space::fit(SEGMENT, &features, &customers)
         .and_then(|space| space.project(&customers))
         .map_err(|error| polars_err!(ComputeError: "{error}"))?;

@@ -3,7 +3,9 @@
 use polars::prelude::*;
 use rayon::prelude::*;
 
-use super::cluster_geometry::{ClusterGeometry, Silhouettes, calinski_harabasz, davies_bouldin};
+use super::cluster_geometry::{
+    ClusterGeometry, SilhouetteMode, Silhouettes, calinski_harabasz, davies_bouldin,
+};
 use crate::columns::*;
 use crate::model::kmeans::Clustering;
 use crate::model::{CandidateScore, Clustered, Labels};
@@ -80,6 +82,7 @@ fn mean(mut values: Vec<f64>) -> Option<f64> {
 pub fn k_sweep(
     tuned: &[(String, Vec<CandidateScore>)],
     clusterings: &[Clustered],
+    mode: SilhouetteMode,
 ) -> PolarsResult<DataFrame> {
     let tuned = tuned.iter().flat_map(|(model, candidates)| {
         candidates.iter().map(|candidate| SweepMetric {
@@ -91,18 +94,19 @@ pub fn k_sweep(
             chosen: candidate.chosen,
         })
     });
-    SweepMetric::frame(tuned.chain(clusterings.iter().flat_map(sweep_metrics)))
+    SweepMetric::frame(tuned.chain(clusterings.iter().flat_map(|one| sweep_metrics(one, mode))))
 }
 
 /// The metrics of every number of clusters that was tried.
-fn sweep_metrics(clustered: &Clustered) -> Vec<SweepMetric<'_>> {
+fn sweep_metrics(clustered: &Clustered, mode: SilhouetteMode) -> Vec<SweepMetric<'_>> {
     let points = &clustered.projection.points;
     let distinct = points.distinct();
     let chosen = clustered.chosen_clustering().k;
     let metrics = |&Clustering { k, ref codes, wcss, .. }: &Clustering| {
         let geometries = ClusterGeometry::all(points, &distinct, codes, k);
         let largest = geometries.iter().map(ClusterGeometry::len).max().unwrap_or(0);
-        let silhouette = Silhouettes::of(&geometries).map(|silhouettes| silhouettes.mean(None).0);
+        let silhouettes = Silhouettes::of(&geometries, mode);
+        let silhouette = silhouettes.map(|silhouettes| silhouettes.mean(None).0);
         [
             (WCSS, Some(wcss)),
             (SILHOUETTE, silhouette),

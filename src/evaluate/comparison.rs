@@ -41,13 +41,14 @@ pub fn segments(moves: &DataFrame) -> PolarsResult<DataFrame> {
         .collect()
 }
 
-/// Metrics over all labels that differ: `model`, `protocol`, `metric` text, `value` of the left
-/// run, `value_right` of the right run, null if a run does not have the metric.
+/// Metrics over all labels at the newest snapshot that differ: `model`, `protocol`, `metric` text,
+/// `value` of the left run, `value_right` of the right run, null if a run does not have the metric.
 pub fn metrics(left: &DataFrame, right: &DataFrame) -> PolarsResult<DataFrame> {
     let key = [MODEL, PROTOCOL, METRIC];
     let overall = |frame: &DataFrame| {
         let columns: Vec<Expr> = key.iter().chain([&VALUE]).map(|name| col(*name)).collect();
-        frame.clone().lazy().filter(col(LABEL).is_null()).select(columns)
+        let is_newest = col(SNAPSHOT).eq(col(SNAPSHOT).max());
+        frame.clone().lazy().filter(col(LABEL).is_null().and(is_newest)).select(columns)
     };
     full_join(overall(left), overall(right), &key)
         .filter(col(VALUE).neq_missing(col(format!("{VALUE}_right"))))

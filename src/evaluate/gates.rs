@@ -47,7 +47,8 @@ impl GateMetric {
                 let filter = equals(MODEL, model)
                     .and(equals(PROTOCOL, protocol))
                     .and(equals(METRIC, metric))
-                    .and(col(LABEL).is_null());
+                    .and(col(LABEL).is_null())
+                    .and(col(SNAPSHOT).eq(col(SNAPSHOT).max()));
                 (TableId::Metrics, filter, VALUE)
             }
         };

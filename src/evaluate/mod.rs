@@ -13,6 +13,8 @@ use crate::score::{Cut, FrozenCutPoints, ScoreParams};
 use crate::segment::SegmentMap;
 use crate::tables::TableId;
 
+pub use cluster_geometry::SilhouetteMode;
+pub use stability::StabilityParams;
 pub use validity::ValidityParams;
 
 mod bootstrap;
@@ -22,11 +24,14 @@ pub mod clusters;
 pub mod comparison;
 mod drift;
 pub mod gates;
+mod lift;
 mod migration;
 pub mod model_metrics;
 mod profile;
 mod sensitivity;
+mod stability;
 mod validity;
+mod value;
 
 /// The date of a snapshot and its customers.
 type SnapshotPart = (NaiveDate, DataFrame);
@@ -50,6 +55,9 @@ pub struct EvaluationInputs<'a> {
     pub rfm: &'a RfmParams,
     /// How alternative definitions are scored. `None` skips the table `sensitivity`.
     pub alternatives: Option<&'a ScoreParams>,
+    pub silhouettes: SilhouetteMode,
+    /// How stability is measured, and customers are scored. `None` skips the table `stability`.
+    pub stability: Option<(StabilityParams, &'a ScoreParams)>,
     /// Which dimensions are scored by rank.
     pub by_rank: [bool; 3],
     /// The cut points behind the scores.
@@ -64,17 +72,18 @@ pub struct EvaluationInputs<'a> {
 }
 
 pub fn evaluate(inputs: EvaluationInputs<'_>, assigned: Assigned) -> PolarsResult<Tables> {
-    let Assigned { frame: segments, evaluation_runs, tuned, clustered, .. } = assigned;
+    let Assigned { frame: segments, evaluation_runs, tuned, clustered, btyd, .. } = assigned;
     let parts = by_snapshot(&segments)?;
     let newest = parts.last().ok_or_else(|| polars_err!(ComputeError: "no snapshots"))?;
-    let (quality, silhouettes) = cluster_quality::cluster_quality(newest, &clustered)?;
+    let (quality, silhouettes) =
+        cluster_quality::cluster_quality(newest, &clustered, inputs.silhouettes)?;
     let mut tables = inputs.tables.clone();
     // One after another, since the order facts may be as large as the tables they are compared
     // with.
     tables.extend([
         (TableId::Ledger, ledger::ledger(inputs.facts)?),
-        (TableId::SegmentProfile, profile::segment_profile(&inputs, &segments)?),
-        (TableId::Metrics, model_metrics::metrics(&evaluation_runs)?),
+        (TableId::SegmentProfile, profile::segment_profile(&inputs, &segments, &btyd)?),
+        (TableId::Metrics, model_metrics::metrics(&evaluation_runs, &btyd)?),
         (TableId::Confusion, model_metrics::confusion(&evaluation_runs)?),
         (TableId::ClusterQuality, quality),
         (TableId::Silhouettes, silhouettes),
@@ -82,11 +91,18 @@ pub fn evaluate(inputs: EvaluationInputs<'_>, assigned: Assigned) -> PolarsResul
     if !evaluation_runs.is_empty() {
         tables.insert(TableId::Reliability, model_metrics::reliability(&evaluation_runs)?);
     }
+    let lift = lift::lift(&evaluation_runs, &btyd)?;
+    if lift.height() > 0 {
+        tables.insert(TableId::Lift, lift);
+    }
+    if !btyd.is_empty() {
+        tables.insert(TableId::Tracking, value::tracking(&btyd)?);
+    }
     if !clustered.is_empty() {
         tables.insert(TableId::Clusters, clusters::clusters(&clustered, &newest.1)?);
     }
     if !clustered.is_empty() || !tuned.is_empty() {
-        tables.insert(TableId::KSweep, clusters::k_sweep(&tuned, &clustered)?);
+        tables.insert(TableId::KSweep, clusters::k_sweep(&tuned, &clustered, inputs.silhouettes)?);
     }
     if parts.len() > 1 {
         tables.insert(TableId::Migration, migration::migration(&inputs, &parts)?);
@@ -103,6 +119,9 @@ pub fn evaluate(inputs: EvaluationInputs<'_>, assigned: Assigned) -> PolarsResul
     if let Some(score) = inputs.alternatives {
         let sensitivity = sensitivity::sensitivity(&inputs, score, &segments, &parts)?;
         tables.insert(TableId::Sensitivity, sensitivity);
+    }
+    if let Some((params, score)) = inputs.stability {
+        tables.insert(TableId::Stability, stability::stability(&inputs, score, params, newest)?);
     }
     if let Some(pairs) = &inputs.facts.pairs {
         tables.insert(TableId::Returns, pairs.published()?);

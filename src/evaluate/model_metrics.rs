@@ -1,18 +1,18 @@
 //! Metrics of the models by protocol, with their baselines, their confusion matrices, and the
 //! reliability of confidence.
 
+use chrono::NaiveDate;
 use polars::prelude::*;
 
 use super::bootstrap::{self, interval};
+use super::value;
 use crate::columns::*;
-use crate::model::EvaluationRun;
-use crate::model::metrics::{Overall, brier, by_label, confusion_matrix, log_loss, overall};
+use crate::model::metrics::{
+    Overall, auc, average_precision, brier, by_label, confusion_matrix, log_loss, overall,
+};
+use crate::model::{Agreement, BtydRun, EvaluationRun, POSITIVE, Protocol};
 use crate::tables::table_rows;
 
-/// Suffix of the baseline that always predicts the most frequent training label.
-pub const MAJORITY: &str = ":majority";
-/// Suffix of the baseline that predicts no change.
-pub const PERSISTENCE: &str = ":persistence";
 /// Bootstrap resamples for an interval.
 const RESAMPLES: usize = 1000;
 /// Above this many customers, intervals are narrow and use a tenth of the resamples.
@@ -24,6 +24,7 @@ table_rows! {
     struct Metric<'a> {
         MODEL => model: String,
         PROTOCOL => protocol: &'static str,
+        SNAPSHOT => snapshot: NaiveDate,
         METRIC => metric: &'static str,
         /// `None` for all labels.
         LABEL => label: Option<&'a str>,
@@ -55,15 +56,30 @@ table_rows! {
     }
 }
 
-/// The table `metrics`: one row per (model, protocol, metric, label). Baselines are models named
-/// `<model>:majority` and, for targets with a horizon, `<model>:persistence`.
+/// The table `metrics`: one row per (model, protocol, snapshot, metric, label). Baselines are
+/// models named `<model>:<baseline>`: `majority`, for forecasts `persistence` and `markov`, and for
+/// purchases `prior` and `recency`.
 ///
-/// Metrics over all labels: `accuracy`, `balanced_accuracy`, `macro_f1`, `weighted_f1`; except for
-/// baselines also `log_loss` and `brier` of the shares of votes, and for models that may abstain
-/// `coverage` (share with a prediction) and `answered_accuracy`. Metrics by label: `precision`,
-/// `recall`, `f1`, `support`.
-pub fn metrics(evaluation_runs: &[EvaluationRun]) -> PolarsResult<DataFrame> {
-    Metric::frame(evaluation_runs.iter().flat_map(run_metrics))
+/// Metrics over all labels: `accuracy`, `balanced_accuracy`, `macro_f1`, `weighted_f1`, and the
+/// means over labels with at least 30 customers (`balanced_accuracy_frequent`,
+/// `macro_f1_frequent`). Of probabilities: `log_loss`, `brier`, and for two labels `auc` and
+/// `average_precision`. For models that may abstain: `coverage` (share with a prediction) and
+/// `answered_accuracy`. If the exact index answers: `smartcore_agreement` (share of a sample that
+/// smartcore predicts alike). Metrics by label: `precision`, `recall`, `f1`, `support`. BTYD models
+/// have those of `value::trial_metrics`.
+pub fn metrics(evaluation_runs: &[EvaluationRun], btyd: &[BtydRun]) -> PolarsResult<DataFrame> {
+    let of_trials = value::trial_metrics(btyd).map(|metric| Metric {
+        model: metric.model,
+        protocol: Protocol::OutOfTime.name(),
+        snapshot: metric.snapshot,
+        metric: metric.metric,
+        label: None,
+        value: (!metric.value.is_nan()).then_some(metric.value),
+        low: None,
+        high: None,
+        n: metric.n,
+    });
+    Metric::frame(evaluation_runs.iter().flat_map(run_metrics).chain(of_trials))
 }
 
 impl<'a> Metric<'a> {
@@ -72,6 +88,7 @@ impl<'a> Metric<'a> {
         Self {
             model: model.to_owned(),
             protocol: run.protocol.name(),
+            snapshot: run.snapshot,
             metric,
             label: None,
             value: (!value.is_nan()).then_some(value),
@@ -88,8 +105,7 @@ fn run_metrics(run: &EvaluationRun) -> Vec<Metric<'_>> {
     let predicted = predicted_labels(run);
     let overall_metric = |metric, value| Metric::new(run, &run.model, metric, value);
     let mut rows = prediction_metrics(run, &run.model, &predicted);
-    rows.push(overall_metric("log_loss", log_loss(&run.actual, &run.shares)));
-    rows.push(overall_metric("brier", brier(&run.actual, &run.shares)));
+    rows.extend(probability_metrics(run, &run.model, &run.probabilities));
     if let Some(least) = run.abstain {
         let answered: Vec<usize> =
             (0..n).filter(|&i| run.predictions[i].confidence >= least).collect();
@@ -98,11 +114,40 @@ fn run_metrics(run: &EvaluationRun) -> Vec<Metric<'_>> {
         let accuracy = overall_metric("answered_accuracy", right / answered.len() as f64);
         rows.push(Metric { n: answered.len() as u32, ..accuracy });
     }
-    let baseline = |suffix: &str, predicted: &[usize]| {
-        prediction_metrics(run, &format!("{}{suffix}", run.model), predicted)
-    };
-    rows.extend(baseline(MAJORITY, &vec![run.majority; n]));
-    rows.extend(run.persistence.iter().flat_map(|labels| baseline(PERSISTENCE, labels)));
+    if let Some(Agreement { asked, equal }) = run.agreement {
+        let share = overall_metric("smartcore_agreement", equal as f64 / asked as f64);
+        rows.push(Metric { n: asked as u32, ..share });
+    }
+    for baseline in &run.baselines {
+        let name = baseline_name(&run.model, baseline.name);
+        rows.extend(prediction_metrics(run, &name, &baseline.labels));
+        let probabilities = baseline.probabilities.iter();
+        rows.extend(probabilities.flat_map(|all| probability_metrics(run, &name, all)));
+    }
+    rows
+}
+
+/// Name of a baseline in the tables: `forecast:majority`.
+pub fn baseline_name(model: &str, baseline: &str) -> String {
+    format!("{model}:{baseline}")
+}
+
+fn probability_metrics<'a>(
+    run: &'a EvaluationRun,
+    model: &str,
+    probabilities: &[Vec<f64>],
+) -> Vec<Metric<'a>> {
+    let metric = |metric, value| Metric::new(run, model, metric, value);
+    let mut rows = vec![
+        metric("log_loss", log_loss(&run.actual, probabilities)),
+        metric("brier", brier(&run.actual, probabilities)),
+    ];
+    if run.labels.len() == 2 {
+        let is_positive: Vec<bool> = run.actual.iter().map(|label| *label == POSITIVE).collect();
+        let scores: Vec<f64> = probabilities.iter().map(|all| all[POSITIVE]).collect();
+        rows.push(metric("auc", auc(&is_positive, &scores)));
+        rows.push(metric("average_precision", average_precision(&is_positive, &scores)));
+    }
     rows
 }
 
@@ -120,9 +165,11 @@ fn prediction_metrics<'a>(
     let resampled = resample_overall(run, model, predicted);
     let overall_metric = |(metric, value): (&'static str, fn(&Overall) -> f64)| {
         let [low, high] = interval(resampled.iter().map(value).collect());
+        let [low, high] = [low, high].map(|end| end.filter(|end| !end.is_nan()));
         Metric { low, high, ..Metric::new(run, model, metric, value(&observed)) }
     };
-    let mut rows: Vec<Metric<'_>> = Overall::METRICS.into_iter().map(overall_metric).collect();
+    let all = Overall::METRICS.into_iter().chain(Overall::FREQUENT);
+    let mut rows: Vec<Metric<'_>> = all.map(overall_metric).collect();
     for (label, class) in run.labels.iter().zip(by_label(&cells)) {
         let values = [
             ("precision", class.precision),
@@ -139,7 +186,8 @@ fn prediction_metrics<'a>(
     rows
 }
 
-/// The overall metrics of bootstrap resamples of the customers.
+/// The overall metrics of bootstrap resamples of the customers. Each true label keeps its number of
+/// customers, so that no resample loses a rare one.
 fn resample_overall(run: &EvaluationRun, model: &str, predicted: &[usize]) -> Vec<Overall> {
     let n = run.actual.len();
     if n == 0 {
@@ -147,11 +195,14 @@ fn resample_overall(run: &EvaluationRun, model: &str, predicted: &[usize]) -> Ve
     }
     let times = if n > MANY { RESAMPLES / 10 } else { RESAMPLES };
     let n_labels = run.labels.len();
-    // True and predicted label as one index, to halve the lookups.
-    let cell_indices: Vec<u32> =
+    // True and predicted label as one index, to halve the lookups. Grouped by true label.
+    let mut cell_indices: Vec<u32> =
         run.actual.iter().zip(predicted).map(|(a, b)| (a * n_labels + b) as u32).collect();
+    cell_indices.sort_unstable();
+    let by_label = cell_indices.chunk_by(|a, b| *a as usize / n_labels == *b as usize / n_labels);
+    let strata: Vec<usize> = by_label.map(<[u32]>::len).collect();
     let key = [model, run.protocol.name()];
-    bootstrap::resample(run.seed, &key, times, n, |resample| {
+    bootstrap::resample(run.seed, &key, times, &strata, |resample| {
         let mut cells = vec![0u32; n_labels * n_labels];
         resample.for_each(|idx| cells[cell_indices[idx] as usize] += 1);
         overall(&cells.chunks(n_labels).map(<[u32]>::to_vec).collect::<Vec<_>>())
@@ -162,7 +213,7 @@ fn resample_overall(run: &EvaluationRun, model: &str, predicted: &[usize]) -> Ve
 /// empty cells.
 pub fn confusion(evaluation_runs: &[EvaluationRun]) -> PolarsResult<DataFrame> {
     let mut rows = Vec::new();
-    for run in evaluation_runs {
+    for run in evaluation_runs.iter().filter(|run| run.is_newest) {
         let cells = confusion_matrix(&run.actual, &predicted_labels(run), run.labels.len());
         for (actual, row) in run.labels.iter().zip(cells) {
             rows.extend(run.labels.iter().zip(row).map(|(predicted, customers)| ConfusionCell {
@@ -181,7 +232,7 @@ pub fn confusion(evaluation_runs: &[EvaluationRun]) -> PolarsResult<DataFrame> {
 /// equal width. Confidence is calibrated if it equals accuracy.
 pub fn reliability(evaluation_runs: &[EvaluationRun]) -> PolarsResult<DataFrame> {
     let mut rows = Vec::new();
-    for run in evaluation_runs {
+    for run in evaluation_runs.iter().filter(|run| run.is_newest) {
         let mut bins: [Vec<(f64, bool)>; BINS] = Default::default();
         for (prediction, actual) in run.predictions.iter().zip(&run.actual) {
             // A bin contains its lower end. The last bin contains 1.

@@ -4,6 +4,7 @@ use polars::prelude::*;
 
 use super::EvaluationInputs;
 use crate::columns::*;
+use crate::model::BtydRun;
 use crate::orders::OrderFacts;
 use crate::rfm::within;
 use crate::segment::SegmentMap;
@@ -16,8 +17,11 @@ use crate::segment::SegmentMap;
 pub(super) fn segment_profile(
     inputs: &EvaluationInputs<'_>,
     segments: &DataFrame,
+    btyd: &[BtydRun],
 ) -> PolarsResult<DataFrame> {
     const RANK: &str = "rank";
+    let expected: Vec<String> =
+        btyd.iter().flat_map(|run| [spend(&run.params.name), clv(&run.params.name)]).collect();
     let EvaluationInputs { map, facts, rfm, .. } = inputs;
     let key = [col(SNAPSHOT), col(SEGMENT)];
     let measures = [RECENCY_DAYS, FREQUENCY, MONETARY];
@@ -25,6 +29,13 @@ pub(super) fn segment_profile(
     for value in measures {
         aggregates.push(col(value).sort(SortOptions::default()).mean().alias(mean_of(value)));
         aggregates.push(col(value).median().alias(median_of(value)));
+    }
+    // Null at the snapshots before the newest.
+    let is_null = |name: &String| col(name.as_str()).is_not_null().any(true).not();
+    for name in &expected {
+        let sum = col(name.as_str()).sort(SortOptions::default()).sum();
+        let sum = when(is_null(name)).then(lit(NULL)).otherwise(sum);
+        aggregates.push(sum.cast(DataType::Float64).alias(sum_of(name)));
     }
     let measured = left_join(
         segments.clone().lazy().group_by(&key).agg(aggregates),
@@ -44,7 +55,9 @@ pub(super) fn segment_profile(
     let money_per_order = facts.money.major(col(MONEY)) / col(ORDERS).cast(DataType::Float64);
     let has_orders = col(ORDERS).gt(lit(0));
     let average = when(has_orders).then(money_per_order).otherwise(lit(NULL));
-    columns.extend([average.alias(AVERAGE_ORDER_VALUE), col(ACTION)]);
+    columns.push(average.alias(AVERAGE_ORDER_VALUE));
+    columns.extend(expected.iter().map(|name| col(sum_of(name))));
+    columns.push(col(ACTION));
     left_join(every_segment(map, segments, RANK)?, measured, &key)
         .with_columns([
             col(CUSTOMERS).fill_null(lit(0)),

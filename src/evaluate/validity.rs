@@ -114,7 +114,7 @@ impl<'a> SegmentBehaviour<'a> {
         let times = if n == 0 { 0 } else { params.resamples as usize };
         let date = snapshot.to_string();
         let key = [date.as_str(), segment.unwrap_or("")];
-        let (rates, means) = resample(params.seed, &key, times, n, |resample| {
+        let (rates, means) = resample(params.seed, &key, times, &[n], |resample| {
             let mut buyers = 0u32;
             let mut money = 0i128;
             resample.for_each(|idx| {

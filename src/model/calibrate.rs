@@ -1,4 +1,5 @@
-//! Calibration of confidence: maps the winner's share of the votes to the observed hit rate.
+//! Calibration of confidence: maps the winner's share of the votes to the observed hit rate. With
+//! two labels the share of the second is mapped to its observed rate.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

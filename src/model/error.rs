@@ -23,6 +23,8 @@ pub enum ModelError {
          shorten the horizon"
     )]
     TooShort { model: String, date: NaiveDate },
+    #[error("models.{model}: {reason}")]
+    NotFitted { model: String, reason: String },
     #[error("models.{model}: no customer has a label")]
     NoLabels { model: String },
     #[error(
@@ -35,10 +37,22 @@ pub enum ModelError {
          lower `k`"
     )]
     TooManyClusters { model: String, k: usize, customers: usize },
+    #[error(
+        "models.{model}: the exact index differs from smartcore for {different} of {asked} \
+         customers; this is an error in custseg, please report it"
+    )]
+    Disagreement { model: String, asked: usize, different: usize },
     #[error("models.{model}: smartcore: {reason}")]
     Smartcore { model: String, reason: String },
     #[error(transparent)]
     Engine(#[from] PolarsError),
+}
+
+impl ModelError {
+    /// Whether the data are not to blame.
+    pub(super) fn is_system(&self) -> bool {
+        self.class() == Class::System
+    }
 }
 
 impl StageError for ModelError {
@@ -46,7 +60,7 @@ impl StageError for ModelError {
 
     fn class(&self) -> Class {
         match self {
-            Self::Smartcore { .. } | Self::Engine(_) => Class::System,
+            Self::Smartcore { .. } | Self::Disagreement { .. } | Self::Engine(_) => Class::System,
             _ => Class::Data,
         }
     }

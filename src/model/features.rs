@@ -4,6 +4,7 @@ use polars::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::percentiles::{Distributions, numbers};
 use super::string_arena::StringArena;
 use crate::columns::CUSTOMER_ID;
 
@@ -14,6 +15,13 @@ pub struct FeatureParams {
     /// Factor of its differences in a distance, above 0.
     pub weight: f64,
     pub missing: Missing,
+}
+
+impl FeatureParams {
+    /// Whether the feature is a rank among the customers of its snapshot.
+    pub fn is_percentile(&self) -> bool {
+        matches!(self.encoding, Encoding::Number { scale: Scaling::Percentile, .. })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -32,13 +40,15 @@ pub enum Encoding {
 /// How numbers are scaled, using the training customers only.
 ///
 /// `standard`: (x − mean) / population standard deviation. `robust`: (x − median) / interquartile
-/// range (type 7). `minmax`: (x − min) / (max − min). `none`: unchanged.
+/// range (type 7). `minmax`: (x − min) / (max − min). `percentile`: average rank over the number of
+/// customers, within the snapshot at which the feature is taken. `none`: unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scaling {
     Standard,
     Robust,
     Minmax,
+    Percentile,
     None,
 }
 
@@ -72,10 +82,46 @@ pub struct Customers {
 }
 
 impl Customers {
-    /// Reads the customers of a table that is sorted by customer id.
-    pub fn from_frame(features: &[FeatureParams], frame: &DataFrame) -> PolarsResult<Self> {
-        let raw = features.iter().map(|feature| Raw::from_frame(feature, frame));
+    /// Reads the customers of a snapshot, sorted by customer id. Percentiles are taken from their
+    /// own distribution.
+    pub fn of_snapshot(features: &[FeatureParams], snapshot: &DataFrame) -> PolarsResult<Self> {
+        Self::read(features, snapshot, &Distributions::of(features, snapshot)?)
+    }
+
+    /// Reads customers, sorted by customer id. Percentiles are taken from the given distributions.
+    /// Columns without a distribution are read as they are.
+    pub fn read(
+        features: &[FeatureParams],
+        frame: &DataFrame,
+        distributions: &Distributions,
+    ) -> PolarsResult<Self> {
+        let raw = features.iter().map(|feature| {
+            let mut raw = Raw::from_frame(feature, frame)?;
+            if let (Some(distribution), Raw::Numbers(numbers)) =
+                (distributions.get(feature), &mut raw)
+            {
+                let percentile = |x: &mut f64| *x = distribution.percentile(*x);
+                numbers.iter_mut().flatten().for_each(percentile);
+            }
+            Ok(raw)
+        });
         Ok(Self { raw: raw.collect::<PolarsResult<_>>()?, ids: text(frame, CUSTOMER_ID)? })
+    }
+
+    /// Adds the values of further customers.
+    pub(super) fn append(&mut self, further: Vec<Raw>) {
+        if self.raw.is_empty() {
+            self.raw = further;
+            return;
+        }
+        for (raw, further) in self.raw.iter_mut().zip(further) {
+            match (raw, further) {
+                (Raw::Numbers(values), Raw::Numbers(further)) => values.extend(further),
+                (Raw::Texts(values), Raw::Texts(further)) => values.extend(further),
+                // A feature has one encoding in all snapshots.
+                (Raw::Numbers(_), Raw::Texts(_)) | (Raw::Texts(_), Raw::Numbers(_)) => {}
+            }
+        }
     }
 
     pub fn select(&self, indices: &[usize]) -> Self {
@@ -90,11 +136,7 @@ impl Raw {
     fn from_frame(feature: &FeatureParams, frame: &DataFrame) -> PolarsResult<Self> {
         let column = frame.column(&feature.column)?;
         Ok(match feature.encoding {
-            Encoding::Number { .. } => {
-                let numbers = column.cast(&DataType::Float64)?;
-                let numbers = numbers.f64()?.iter();
-                Self::Numbers(numbers.map(|x| x.filter(|x| x.is_finite())).collect())
-            }
+            Encoding::Number { .. } => Self::Numbers(numbers(column)?),
             Encoding::OneHot | Encoding::Ordinal { .. } => {
                 let texts = column.cast(&DataType::String)?;
                 let texts = texts.str()?.iter().map(|text| text.filter(|text| !text.is_empty()));

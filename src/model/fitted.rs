@@ -1,15 +1,22 @@
 //! A fitted KNN model: training customers, feature space and calibration.
 
+use std::borrow::Cow;
+
 use polars::prelude::*;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::calibrate::{Calibration, Calibrator};
 use super::features::Customers;
-use super::knn::{Knn, Neighbour, Vote, Votes};
-use super::output::{ModelOutput, add_output_columns};
+use super::knn::{Knn, Neighbour, Source, Vote};
+use super::output::{ModelOutput, add_output_columns, add_probability};
+use super::percentiles::Distributions;
 use super::point_matrix::PointMatrix;
 use super::space::Space;
-use super::{ModelError, ModelParams, Samples};
+use super::{ModelError, ModelParams, Samples, Target};
+
+/// The label, of two, whose probability is calibrated and published: `yes` for purchases.
+pub const POSITIVE: usize = 1;
 
 pub struct FittedModel {
     pub params: ModelParams,
@@ -17,6 +24,8 @@ pub struct FittedModel {
     /// The training set, without customers dropped for a missing value.
     pub samples: Samples,
     pub space: Space,
+    /// The snapshot that customers to be predicted are compared with.
+    pub distributions: Distributions,
     pub(super) knn: Knn,
     pub calibrator: Calibrator,
 }
@@ -24,8 +33,33 @@ pub struct FittedModel {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prediction {
     pub vote: Vote,
-    /// Calibrated probability that the label is right, or the winner's share of the votes.
+    /// Probability that the label is right: its share of the votes, calibrated if requested.
     pub confidence: f64,
+}
+
+/// Number of customers by what answered for them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answers {
+    /// `predict_proba` of smartcore's `KNNClassifier`.
+    pub classifier: usize,
+    /// smartcore's neighbour search, without the customer's own row of the training set.
+    pub neighbour_search: usize,
+    /// The exact index: ties at the k-th neighbour, and large training sets.
+    pub index: usize,
+}
+
+impl FromIterator<Source> for Answers {
+    fn from_iter<I: IntoIterator<Item = Source>>(sources: I) -> Self {
+        let mut answers = Self::default();
+        for source in sources {
+            *match source {
+                Source::Classifier => &mut answers.classifier,
+                Source::NeighbourSearch => &mut answers.neighbour_search,
+                Source::Index => &mut answers.index,
+            } += 1;
+        }
+        answers
+    }
 }
 
 impl FittedModel {
@@ -42,48 +76,77 @@ impl FittedModel {
         if samples.labels.is_empty() {
             return Err(too_few(0));
         }
-        let (mut model, points) = Self::uncalibrated(params, k, samples)?;
-        let available = points.len().saturating_sub(1);
+        let (space, points, samples) = Self::prepare(params, samples)?;
+        // No row of a customer votes for it.
+        let ids = &samples.customers.ids;
+        let most = (0..ids.len()).map(|row| ids.rows_of(ids.value(row)).len()).max().unwrap_or(1);
+        let available = points.len().saturating_sub(most);
         if k > available {
             return Err(too_few(available));
         }
+        let knn = Knn::fit(params.voting, k, &points, &samples.labels, samples.names.len())
+            .map_err(|reason| ModelError::Smartcore { model: params.name.clone(), reason })?;
+        let (params, calibration) = (params.clone(), Calibrator::None);
+        let distributions = Distributions::default();
+        let mut model =
+            Self { params, k, samples, space, distributions, knn, calibrator: calibration };
         if let Some(calibrator) = calibrator {
             model.calibrator = calibrator;
-        } else if params.calibration != Calibration::None {
-            // Leave-one-out: no customer votes for itself.
-            let queries = (0..points.len()).into_par_iter().map(|i| (points.row(i), Some(i)));
-            let votes = model.knn.predict(queries, k, |vote, _| vote);
-            let shares: Vec<f64> = votes.iter().map(|vote| vote.share).collect();
-            let labels = model.samples.labels.iter();
-            let hits = votes.iter().zip(labels).map(|(vote, label)| vote.label == *label);
-            let hits: Vec<bool> = hits.collect();
-            model.calibrator = Calibrator::fit(params.calibration, &shares, &hits);
+        } else if model.params.calibration != Calibration::None {
+            let (shares, hits) = model.leave_one_out(&points);
+            model.calibrator = Calibrator::fit(model.params.calibration, &shares, &hits);
         }
         Ok(model)
     }
 
-    /// Fits the space and the classifier, for any number of customers. Also returns their points.
-    pub(super) fn uncalibrated(
+    /// Fits the feature space. Also returns the points, and the samples that have one.
+    pub(super) fn prepare(
         params: &ModelParams,
-        k: usize,
         mut samples: Samples,
-    ) -> Result<(Self, PointMatrix), ModelError> {
+    ) -> Result<(Space, PointMatrix, Samples), ModelError> {
         let space = Space::fit(&params.name, &params.features, &samples.customers)?;
         let projection = space.project(&samples.customers)?;
         let n = samples.labels.len();
         if projection.points.len() < n {
             samples = samples.select(&projection.with_point(0..n).collect::<Vec<_>>());
         }
-        let points = projection.points;
-        let knn = Knn::fit(params.voting, &points, &samples.labels, samples.names.len())
-            .map_err(|reason| ModelError::Smartcore { model: params.name.clone(), reason })?;
-        let calibrator = Calibrator::None;
-        Ok((Self { params: params.clone(), k, samples, space, knn, calibrator }, points))
+        Ok((space, projection.points, samples))
+    }
+
+    /// The share of the votes that is calibrated, and whether it came true, of every training row.
+    /// No customer votes for itself.
+    fn leave_one_out(&self, points: &PointMatrix) -> (Vec<f64>, Vec<bool>) {
+        let ids = &self.samples.customers.ids;
+        let mut own = Vec::with_capacity(ids.len());
+        while own.len() < ids.len() {
+            let rows = ids.rows_of(ids.value(own.len()));
+            own.extend(rows.iter().map(|_| rows));
+        }
+        let queries = (0..points.len()).into_par_iter().map(|row| (points.row(row), own[row]));
+        let is_binary = self.is_binary();
+        let share = |vote: Vote, shares: &[f64]| {
+            if is_binary { (shares[POSITIVE], POSITIVE) } else { (vote.share, vote.label) }
+        };
+        let votes = self.knn.predict(queries, self.k, share);
+        let labels = votes.iter().zip(&self.samples.labels);
+        let hits = labels.map(|((_, label), actual)| label == actual).collect();
+        (votes.into_iter().map(|(share, _)| share).collect(), hits)
+    }
+
+    /// Whether the labels are two, so that the probability of one is that of the other.
+    pub fn is_binary(&self) -> bool {
+        self.samples.names.len() == 2
+    }
+
+    /// Whether the model has the column `<model>_probability`.
+    pub fn has_probability(&self) -> bool {
+        self.is_binary() && matches!(self.params.target, Target::BuysIn(_) | Target::Labels(_))
     }
 
     /// Predicts customers. Training customers are excluded from their own neighbours. `make`
-    /// receives a prediction and each label's share of the votes. `None` for customers dropped for
-    /// a missing value. A missing value of a required feature is an error.
+    /// receives a prediction and the probability of each label: the share of the votes, calibrated
+    /// if requested. `None` for customers dropped for a missing value. A missing value of a
+    /// required feature is an error.
     pub fn predict<T: Send>(
         &self,
         customers: &Customers,
@@ -95,9 +158,11 @@ impl FittedModel {
         let queries = ids
             .par_iter()
             .enumerate()
-            .map(|(i, id)| (projection.points.row(i), training_ids.find(id)));
-        let made =
-            self.knn.predict(queries, self.k, |vote, shares| make(self.calibrated(vote), shares));
+            .map(|(i, id)| (projection.points.row(i), training_ids.rows_of(id)));
+        let made = self.knn.predict(queries, self.k, |vote, shares| {
+            let probabilities = self.calibrated(vote, shares);
+            make(Prediction { vote, confidence: probabilities[vote.label] }, &probabilities)
+        });
         Ok(projection.for_customers(made).collect())
     }
 
@@ -108,31 +173,62 @@ impl FittedModel {
         customer: &Customers,
     ) -> Result<Option<(Prediction, Vec<Neighbour>)>, ModelError> {
         let projection = self.space.project(customer)?;
-        let own = customer.ids.iter().next().and_then(|id| self.samples.customers.ids.find(id));
         let Some(point) = projection.points.iter().next() else { return Ok(None) };
-        let neighbours = self.knn.neighbours(point, own, self.k);
-        let vote = self.knn.vote(&neighbours, &mut Votes::default());
-        Ok(Some((self.calibrated(vote), neighbours)))
+        let own = self.samples.customers.ids.rows_of(customer.ids.value(0));
+        let (vote, shares, neighbours) = self.knn.explain(point, own, self.k);
+        let confidence = self.calibrated(vote, &shares)[vote.label];
+        Ok(Some((Prediction { vote, confidence }, neighbours)))
     }
 
-    fn calibrated(&self, vote: Vote) -> Prediction {
-        Prediction { vote, confidence: self.calibrator.apply(vote.share) }
+    /// Probability of each label. With more than two labels the winner's share is calibrated, and
+    /// the others keep their ratios.
+    fn calibrated<'a>(&self, vote: Vote, shares: &'a [f64]) -> Cow<'a, [f64]> {
+        if self.calibrator == Calibrator::None {
+            return Cow::Borrowed(shares);
+        }
+        if self.is_binary() {
+            let positive = self.calibrator.apply(shares[POSITIVE]);
+            return Cow::Owned(vec![1.0 - positive, positive]);
+        }
+        let winner = self.calibrator.apply(vote.share);
+        let others = shares.len().saturating_sub(1).max(1) as f64;
+        let rest = |share: f64| match 1.0 - vote.share {
+            left if left > 0.0 => share / left * (1.0 - winner),
+            _ => (1.0 - winner) / others,
+        };
+        let probability = |(label, share): (usize, &f64)| {
+            if label == vote.label { winner } else { rest(*share) }
+        };
+        Cow::Owned(shares.iter().enumerate().map(probability).collect())
     }
 
     /// Predicts `customers`, the last rows of `frame`, and adds the model's columns to `frame`:
-    /// null in the rows before them. Labels below the `abstain` confidence are null.
+    /// null in the rows before them. Labels below the `abstain` confidence are null. Returns what
+    /// answered.
     pub fn add_columns(
         &self,
         frame: &mut DataFrame,
         customers: &DataFrame,
-    ) -> Result<(), ModelError> {
-        let customers = Customers::from_frame(&self.params.features, customers)?;
-        let outputs = self.predict(&customers, |Prediction { vote, confidence }, _| {
-            let is_sure = self.params.abstain.is_none_or(|least| confidence >= least);
-            let label = is_sure.then(|| self.samples.names[vote.label].as_str());
-            let Vote { margin, novelty, .. } = vote;
-            ModelOutput { label, confidence: Some(confidence), margin, novelty }
-        })?;
-        Ok(add_output_columns(frame, &self.params.name, &outputs)?)
+    ) -> Result<Answers, ModelError> {
+        let features = &self.params.features;
+        let customers = Customers::read(features, customers, &self.distributions)?;
+        let has_probability = self.has_probability();
+        let predicted =
+            self.predict(&customers, |Prediction { vote, confidence }, probabilities| {
+                let is_sure = self.params.abstain.is_none_or(|least| confidence >= least);
+                let label = is_sure.then(|| self.samples.names[vote.label].as_str());
+                let Vote { margin, novelty, source, .. } = vote;
+                let probability = has_probability.then(|| probabilities[POSITIVE]);
+                let confidence = Some(confidence);
+                (ModelOutput { label, confidence, margin, novelty, probability }, source)
+            })?;
+        let answers = predicted.iter().flatten().map(|(_, source)| *source).collect();
+        let outputs: Vec<_> =
+            predicted.into_iter().map(|made| made.map(|(output, _)| output)).collect();
+        add_output_columns(frame, &self.params.name, &outputs)?;
+        if has_probability {
+            add_probability(frame, &self.params.name, &outputs)?;
+        }
+        Ok(answers)
     }
 }

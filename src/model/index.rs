@@ -1,12 +1,11 @@
 //! Exact nearest-neighbour index over distinct points. Euclidean distances on up to 12 axes use
-//! [`KdTree`], many times faster than smartcore's [`CoverTree`] for the other metrics. Cosine
+//! [`KdTree`], many times faster than smartcore's cover tree for the other metrics. Cosine
 //! distance violates the triangle inequality, so it scans all points.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use smartcore::algorithm::neighbour::cover_tree::CoverTree;
-use smartcore::metrics::distance::Distance;
 
+use super::classifier::Search;
 use super::kdtree::{EuclideanTree, KdTree};
 use super::point_matrix::PointMatrix;
 
@@ -43,7 +42,7 @@ pub(super) struct Index {
 
 enum Backend {
     Kd(Box<dyn EuclideanTree>),
-    Cover(CoverTree<Vec<f64>, Metric>),
+    Cover(Search),
     BruteForce(PointMatrix),
 }
 
@@ -57,8 +56,8 @@ impl Index {
             Metric::Cosine => Backend::BruteForce(points),
             Metric::Euclidean if let Some(tree) = kd_tree(&points) => Backend::Kd(tree),
             _ => {
-                let points = points.iter().map(<[f64]>::to_vec).collect();
-                Backend::Cover(CoverTree::new(points, metric).map_err(|error| error.to_string())?)
+                let search = Search::new(metric, &points);
+                Backend::Cover(search.map_err(|error| error.to_string())?)
             }
         };
         Ok(Self { metric, len, backend })
@@ -85,15 +84,8 @@ impl Index {
     fn search(&self, point: &[f64], radius: f64, wanted: usize, hits: &mut Vec<PointDistance>) {
         match &self.backend {
             Backend::Kd(tree) => tree.search(point, radius, wanted, hits),
-            Backend::Cover(tree) => {
-                let point = point.to_vec();
-                let all = wanted == usize::MAX;
-                let found =
-                    if all { tree.find_radius(&point, radius) } else { tree.find(&point, wanted) };
-                // The tree fails if nothing is found.
-                let found = found.into_iter().flatten();
-                hits.extend(found.map(|(id, distance, _)| (distance, id as u32)));
-            }
+            Backend::Cover(search) if wanted == usize::MAX => search.within(point, radius, hits),
+            Backend::Cover(search) => search.nearest(point, wanted, hits),
             Backend::BruteForce(points) => {
                 let distances =
                     points.iter().map(|other| self.metric.distance_between(other, point));
@@ -152,11 +144,5 @@ impl Metric {
                 }
             }
         }
-    }
-}
-
-impl Distance<Vec<f64>> for Metric {
-    fn distance(&self, a: &Vec<f64>, b: &Vec<f64>) -> f64 {
-        self.distance_between(a, b)
     }
 }

@@ -8,13 +8,13 @@ use smartcore::cluster::kmeans::{KMeans, KMeansParameters};
 use smartcore::error::Failed;
 use smartcore::linalg::basic::matrix::DenseMatrix;
 
-use super::features::{Customers, FeatureParams};
+use super::features::{Customers, Encoding, FeatureParams, signed_log1p};
 use super::output::{ModelOutput, add_output_columns};
+use super::percentiles::Distributions;
 use super::point_matrix::{PointMatrix, Projection};
 use super::space::Space;
 use super::{Labels, ModelError};
 use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
-use crate::rfm::quantile::type_7;
 
 /// Maximum number of iterations of a start.
 const MAX_ROUNDS: usize = 300;
@@ -63,6 +63,8 @@ pub struct Clustered {
 pub struct ClusterModel {
     pub params: KmeansParams,
     pub space: Space,
+    /// The snapshot that customers are compared with.
+    pub distributions: Distributions,
     pub centroids: Vec<Vec<f64>>,
     /// Cluster names, in the order of the centroids.
     pub names: Vec<String>,
@@ -70,7 +72,8 @@ pub struct ClusterModel {
 
 /// Fails on fewer distinct customers than clusters, and on a missing value of a required feature.
 pub fn cluster(params: &KmeansParams, newest: &DataFrame) -> Result<Clustered, ModelError> {
-    let customers = Customers::from_frame(&params.features, newest)?;
+    let distributions = Distributions::of(&params.features, newest)?;
+    let customers = Customers::read(&params.features, newest, &distributions)?;
     let space = Space::fit(&params.name, &params.features, &customers)?;
     let projection = space.project(&customers)?;
     let points = &projection.points;
@@ -91,9 +94,9 @@ pub fn cluster(params: &KmeansParams, newest: &DataFrame) -> Result<Clustered, M
         })?);
     }
     let chosen = params.chosen.map_or_else(|| knee(&candidates), |k| k - lowest);
-    let names = cluster_names(&candidates[chosen], newest, &projection)?;
+    let names = cluster_names(params, &candidates[chosen], newest, &projection)?;
     let centroids = candidates[chosen].centroids.clone();
-    let model = ClusterModel { params: params.clone(), space, centroids, names };
+    let model = ClusterModel { params: params.clone(), space, distributions, centroids, names };
     Ok(Clustered { model, projection, candidates, chosen })
 }
 
@@ -194,39 +197,81 @@ fn knee(candidates: &[Clustering]) -> usize {
     depths.max_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(idx, _)| idx)
 }
 
-/// Names such as "1 recent, frequent, high spend". Numbers rank the clusters by mean monetary
-/// value, highest first. Words compare the cluster means with the medians of all customers.
+/// Names such as "1 high spend, frequent". Numbers rank the clusters by mean monetary value,
+/// highest first. Words name what sets a cluster apart: the measures and features whose mean
+/// differs by at least half a standard deviation, the largest difference first, of logarithms.
 fn cluster_names(
+    params: &KmeansParams,
     clustering: &Clustering,
     newest: &DataFrame,
     projection: &Projection,
 ) -> PolarsResult<Vec<String>> {
-    let mut means = vec![[0.0; 3]; clustering.k];
-    let mut medians = [0.0; 3];
-    for (axis, name) in [RECENCY_DAYS, FREQUENCY, MONETARY].into_iter().enumerate() {
+    const NOTABLE: f64 = 0.5;
+    const WORDS: usize = 3;
+    let is_number = |feature: &&FeatureParams| matches!(feature.encoding, Encoding::Number { .. });
+    let features = params.features.iter().filter(is_number).map(|feature| feature.column.as_str());
+    let measures = [RECENCY_DAYS, FREQUENCY, MONETARY];
+    let mut columns: Vec<&str> = measures.to_vec();
+    columns.extend(features.filter(|name| !measures.contains(name)));
+    let mut monetary = vec![0.0; clustering.k];
+    let mut differences: Vec<Vec<(&str, f64)>> = vec![Vec::new(); clustering.k];
+    for name in columns {
         let column = newest.column(name)?.cast(&DataType::Float64)?;
-        let values: Option<Vec<f64>> = projection.with_point(column.f64()?.iter()).collect();
-        let values = values.ok_or_else(|| polars_err!(ComputeError: "null in `{name}`"))?;
-        let mut sorted = values.clone();
-        sorted.sort_by(f64::total_cmp);
-        medians[axis] = type_7(&sorted, 1, 2)
-            .ok_or_else(|| polars_err!(ComputeError: "no customers to name clusters by"))?;
-        for (value, &code) in values.iter().zip(&clustering.codes) {
-            means[code][axis] += value;
+        let values: Vec<Option<f64>> = projection.with_point(column.f64()?.iter()).collect();
+        if name == MONETARY {
+            monetary = means(values.iter().copied(), clustering);
         }
-        means.iter_mut().zip(&clustering.sizes).for_each(|(mean, size)| mean[axis] /= size);
+        let logarithms = || values.iter().map(|value| value.map(signed_log1p));
+        let known: Vec<f64> = logarithms().flatten().collect();
+        let n = known.len() as f64;
+        let mean = known.iter().sum::<f64>() / n;
+        let deviation = (known.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
+        for (code, of_cluster) in means(logarithms(), clustering).into_iter().enumerate() {
+            let difference = (of_cluster - mean) / deviation;
+            if difference.abs() >= NOTABLE {
+                differences[code].push((name, difference));
+            }
+        }
     }
     let mut order: Vec<usize> = (0..clustering.k).collect();
-    order.sort_by(|&a, &b| means[b][2].total_cmp(&means[a][2]).then(a.cmp(&b)));
+    order.sort_by(|&a, &b| monetary[b].total_cmp(&monetary[a]).then(a.cmp(&b)));
     let mut names = vec![String::new(); clustering.k];
     for (rank, code) in order.into_iter().enumerate() {
-        let [r, f, m] = means[code];
-        let recency = if r <= medians[0] { "recent" } else { "lapsed" };
-        let frequency = if f > medians[1] { "frequent" } else { "rare" };
-        let monetary = if m > medians[2] { "high spend" } else { "low spend" };
-        names[code] = format!("{} {recency}, {frequency}, {monetary}", rank + 1);
+        let notable = &mut differences[code];
+        // Stable: equal differences stay in the order of the columns.
+        notable.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
+        let words: Vec<String> =
+            notable.iter().take(WORDS).map(|(name, difference)| word(name, *difference)).collect();
+        let words = if words.is_empty() { "average".to_owned() } else { words.join(", ") };
+        names[code] = format!("{} {words}", rank + 1);
     }
     Ok(names)
+}
+
+fn word(column: &str, difference: f64) -> String {
+    let is_high = difference > 0.0;
+    match (column, is_high) {
+        (RECENCY_DAYS, true) => "lapsed".to_owned(),
+        (RECENCY_DAYS, false) => "recent".to_owned(),
+        (FREQUENCY, true) => "frequent".to_owned(),
+        (FREQUENCY, false) => "rare".to_owned(),
+        (MONETARY, true) => "high spend".to_owned(),
+        (MONETARY, false) => "low spend".to_owned(),
+        (other, true) => format!("high {other}"),
+        (other, false) => format!("low {other}"),
+    }
+}
+
+/// Mean of the known values of each cluster. NaN without one.
+fn means(values: impl Iterator<Item = Option<f64>>, clustering: &Clustering) -> Vec<f64> {
+    let mut sums = vec![(0.0, 0.0); clustering.k];
+    for (value, &code) in values.zip(&clustering.codes) {
+        if let Some(value) = value {
+            sums[code].0 += value;
+            sums[code].1 += 1.0;
+        }
+    }
+    sums.into_iter().map(|(sum, n)| sum / n).collect()
 }
 
 impl Clustering {
@@ -266,6 +311,10 @@ impl Clustered {
 }
 
 impl ClusterModel {
+    pub(crate) fn with_distributions(self, distributions: &Distributions) -> Self {
+        Self { distributions: distributions.clone(), ..self }
+    }
+
     /// Adds the clustering's columns to `frame`, whose last rows are `customers`: null in the rows
     /// before them.
     ///
@@ -276,7 +325,8 @@ impl ClusterModel {
         frame: &mut DataFrame,
         customers: &DataFrame,
     ) -> Result<(), ModelError> {
-        let customers = Customers::from_frame(&self.params.features, customers)?;
+        let features = &self.params.features;
+        let customers = Customers::read(features, customers, &self.distributions)?;
         let projection = self.space.project(&customers)?;
         let outputs = projection.points.iter().map(|point| self.output(point));
         let outputs: Vec<_> = projection.for_customers(outputs).collect();
@@ -293,6 +343,7 @@ impl ClusterModel {
             Some(next) if next > 0.0 => (next - novelty) / next,
             _ => 1.0,
         };
-        ModelOutput { label: Some(&self.names[code]), confidence: None, margin, novelty }
+        let label = Some(self.names[code].as_str());
+        ModelOutput { label, confidence: None, margin, novelty, probability: None }
     }
 }

@@ -1,13 +1,16 @@
-//! K-nearest-neighbour classifier. Unlike smartcore's `KNNClassifier`, it excludes customers from
-//! their own neighbours, breaks ties at the k-th distance by customer_id, and runs in parallel.
+//! K-nearest-neighbour classifier: smartcore's, or an exact index that stands in for it above
+//! [`SMARTCORE_LIMIT`] training customers. Customers are excluded from their own neighbours, and
+//! ties at the k-th distance are broken by customer_id.
 
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::classifier::Classifier;
 use super::index::{Index, Metric, PointDistance, widened};
 use super::point_matrix::{Distinct, PointMatrix};
 use super::split::label_counts;
+use super::string_arena::Rows;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Voting {
@@ -36,12 +39,16 @@ pub enum Balance {
     SqrtPrior,
 }
 
+/// A fitted model: smartcore's classifier, and an exact index for ties and large training sets.
+///
 /// Customers with equal features are one point of the index: trees degrade on equal points, and a
 /// query costs the same however many customers share a point.
 pub struct Knn {
     voting: Voting,
+    /// `None` above [`SMARTCORE_LIMIT`].
+    classifier: Option<Box<Classifier>>,
     index: Index,
-    /// Training customers at each distinct point.
+    /// Training customers at each point of the index.
     distinct: Distinct,
     /// Label code of each training customer.
     labels: Vec<usize>,
@@ -49,8 +56,33 @@ pub struct Knn {
     divisors: Vec<f64>,
 }
 
-/// A point to classify, and its row in the training set if it is part of it.
-pub type Query<'a> = (&'a [f64], Option<usize>);
+/// Largest training set that smartcore answers for. Above it a query takes smartcore a tenth of a
+/// millisecond and more, and an exact index answers, many times faster.
+pub const SMARTCORE_LIMIT: usize = 25_000;
+
+/// What a vote comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// `predict_proba` of smartcore's `KNNClassifier`.
+    Classifier,
+    /// smartcore's neighbour search, for customers that trained.
+    NeighbourSearch,
+    /// The exact index, for ties at the k-th neighbour and above [`SMARTCORE_LIMIT`].
+    Index,
+}
+
+impl Source {
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Classifier => "smartcore's classifier",
+            Self::NeighbourSearch => "smartcore's neighbour search",
+            Self::Index => "the exact index",
+        }
+    }
+}
+
+/// A point to classify, and its customer's rows of the training set, which do not vote.
+pub type Query<'a> = (&'a [f64], Rows);
 
 #[derive(Default)]
 struct Buffers {
@@ -78,12 +110,13 @@ pub struct Vote {
     pub margin: f64,
     /// Distance to the k-th neighbour.
     pub novelty: f64,
+    pub source: Source,
 }
 
 /// Distance and training row of a neighbour. Rows are in the order of customer_id.
 pub type Neighbour = (f64, usize);
 
-/// Distinct points searched beyond k: the next point mostly proves that there are no further ties.
+/// Neighbours searched beyond k: the next one shows whether the k-th is tied.
 const EXTRA: usize = 1;
 
 /// Rounds a distance to 41 binary digits for ordering. Distances that are equal in exact arithmetic
@@ -95,8 +128,25 @@ pub fn rounded(distance: f64) -> f64 {
 
 impl Knn {
     /// Fits to training customers in the order of their ids. Points must be finite, labels below
-    /// `n_labels`. The error is the message of the index.
+    /// `n_labels`. The error is smartcore's message.
     pub fn fit(
+        voting: Voting,
+        k: usize,
+        points: &PointMatrix,
+        labels: &[usize],
+        n_labels: usize,
+    ) -> Result<Self, String> {
+        let mut knn = Self::exact(voting, points, labels, n_labels)?;
+        // All customers are tied without an axis.
+        if (1..=SMARTCORE_LIMIT).contains(&points.len()) && points.axes() > 0 {
+            let classifier = Classifier::fit(voting, k, points, labels);
+            knn.classifier = Some(Box::new(classifier.map_err(|error| error.to_string())?));
+        }
+        Ok(knn)
+    }
+
+    /// The same without smartcore.
+    pub fn exact(
         voting: Voting,
         points: &PointMatrix,
         labels: &[usize],
@@ -111,12 +161,11 @@ impl Knn {
             _ => 1.0,
         };
         let divisors = label_counts(labels, n_labels).into_iter().map(divisor).collect();
-        Ok(Self { voting, index, distinct, labels: labels.to_vec(), divisors })
+        Ok(Self { voting, classifier: None, index, distinct, labels: labels.to_vec(), divisors })
     }
 
-    /// Classifies points in parallel. A point of the training set is excluded from its own
-    /// neighbours. At least `k` others must remain. `make` receives the vote and each label's
-    /// share.
+    /// Classifies points in parallel, with the k of the fit. Rows of the query's own customer do
+    /// not vote; at least `k` others must remain. `make` receives the vote and each label's share.
     pub fn predict<'a, T: Send>(
         &self,
         queries: impl IndexedParallelIterator<Item = Query<'a>>,
@@ -125,29 +174,90 @@ impl Knn {
     ) -> Vec<T> {
         queries
             .map_init(Buffers::default, |buffers, query| {
-                self.search(query, k, buffers);
-                let vote = self.vote(&buffers.neighbours, &mut buffers.votes);
+                let vote = self.answer(query, k, buffers);
                 make(vote, &buffers.votes.shares)
             })
             .collect()
     }
 
-    /// The k nearest training customers except `own`, by ([`rounded`] distance, customer_id).
-    pub fn neighbours(&self, point: &[f64], own: Option<usize>, k: usize) -> Vec<Neighbour> {
+    /// The vote on one point with the k of the fit, each label's share, and the k nearest training
+    /// customers except `own`, by ([`rounded`] distance, customer_id).
+    pub fn explain(&self, point: &[f64], own: Rows, k: usize) -> (Vote, Vec<f64>, Vec<Neighbour>) {
+        let mut buffers = Buffers::default();
+        let vote = self.answer((point, own), k, &mut buffers);
+        (vote, buffers.votes.shares, buffers.neighbours)
+    }
+
+    /// The neighbours alone, from the index.
+    pub fn neighbours(&self, point: &[f64], own: Rows, k: usize) -> Vec<Neighbour> {
         let mut buffers = Buffers::default();
         self.search((point, own), k, &mut buffers);
         buffers.neighbours
     }
 
-    fn search(&self, (point, own): Query<'_>, k: usize, buffers: &mut Buffers) {
+    /// Whether smartcore answers for customers that are not tied.
+    pub(super) fn is_smartcore(&self) -> bool {
+        self.classifier.is_some()
+    }
+
+    /// Whether the k-th neighbour is as near as one left out.
+    pub(super) fn is_tied(&self, point: &[f64], own: Rows, k: usize) -> bool {
+        self.search((point, own), k, &mut Buffers::default())
+    }
+
+    /// Whether the index gives a point these shares of the votes, before they are balanced.
+    pub(super) fn agrees(&self, point: &[f64], k: usize, shares: &[f64], tolerance: f64) -> bool {
+        let mut buffers = Buffers::default();
+        self.search((point, Rows::NONE), k, &mut buffers);
+        let own = self.vote(&buffers.neighbours, &mut buffers.votes);
+        let mut theirs = Votes { shares: shares.to_vec(), ..Votes::default() };
+        theirs.nearest.resize(shares.len(), usize::MAX);
+        let vote = self.decide(&buffers.neighbours, &mut theirs, Source::Classifier);
+        let pairs = buffers.votes.shares.iter().zip(&theirs.shares);
+        vote.label == own.label && pairs.into_iter().all(|(a, b)| (a - b).abs() <= tolerance)
+    }
+
+    /// Fills the buffers with neighbours and votes. smartcore answers unless the k-th neighbour is
+    /// tied: it predicts customers that did not train, and finds the neighbours of the others.
+    fn answer(&self, (point, own): Query<'_>, k: usize, buffers: &mut Buffers) -> Vote {
+        let is_tied = self.search((point, own), k, buffers);
+        let Buffers { hits, neighbours, votes } = buffers;
+        let source = match &self.classifier {
+            Some(classifier) if !is_tied && own.is_empty() => {
+                votes.clear(self.divisors.len());
+                match classifier.predict(point, &mut votes.shares) {
+                    Ok(()) => return self.decide(neighbours, votes, Source::Classifier),
+                    Err(_) => Source::Index,
+                }
+            }
+            Some(classifier) if !is_tied => {
+                // `CoverTree::find` took 70 µs for k = 5 and 505 µs for k = 51 among 23,502
+                // customers. The radius of the index makes that 8 µs and 25 µs. If the index had
+                // missed a neighbour, smartcore would find it within the radius.
+                let radius = neighbours.last().map_or(0.0, |(distance, _)| *distance);
+                classifier.within(point, radius, hits);
+                neighbours.clear();
+                neighbours.extend(hits.iter().map(|(distance, row)| (*distance, *row as usize)));
+                neighbours.retain(|(_, row)| !own.contains(*row));
+                sort(neighbours);
+                neighbours.truncate(k);
+                Source::NeighbourSearch
+            }
+            _ => Source::Index,
+        };
+        Vote { source, ..self.vote(neighbours, votes) }
+    }
+
+    /// Finds the neighbours in the index. Returns whether the k-th is tied with one left out.
+    fn search(&self, (point, own): Query<'_>, k: usize, buffers: &mut Buffers) -> bool {
         let Buffers { hits, neighbours, .. } = buffers;
-        // The k nearest distinct points contain the k nearest customers, plus one for the query.
-        self.index.nearest(point, k + usize::from(own.is_some()) + EXTRA, hits);
+        // The k nearest distinct points contain the k nearest customers, plus one for each own row.
+        self.index.nearest(point, k + own.len() + EXTRA, hits);
         let mut counted = 0;
         let reaches_k = |(_, id): &PointDistance| {
             let members = self.distinct.members(*id as usize);
-            let has_own = own.is_some_and(|own| members.binary_search(&(own as u32)).is_ok());
-            counted += members.len() - usize::from(has_own);
+            let is_member = |row: &usize| members.binary_search(&(*row as u32)).is_ok();
+            counted += members.len() - own.iter().filter(is_member).count();
             counted >= k
         };
         let last = hits.iter().position(reaches_k).unwrap_or(hits.len().saturating_sub(1));
@@ -159,48 +269,68 @@ impl Knn {
         }
         neighbours.clear();
         for (distance, id) in hits.iter().filter(|(distance, _)| rounded(*distance) <= radius) {
-            // Members ascend by customer_id, so only the first k of a point can be neighbours.
+            // Members ascend by customer_id, so only the first k of a point can be neighbours. One
+            // more shows a tie.
             let members = self.distinct.members(*id as usize).iter().map(|row| *row as usize);
-            let others = members.filter(|row| Some(*row) != own).take(k);
+            let others = members.filter(|row| !own.contains(*row)).take(k + EXTRA);
             neighbours.extend(others.map(|row| (*distance, row)));
         }
-        neighbours
-            .sort_unstable_by(|a, b| rounded(a.0).total_cmp(&rounded(b.0)).then(a.1.cmp(&b.1)));
+        sort(neighbours);
+        let is_tied = neighbours.len() > k;
         neighbours.truncate(k);
+        is_tied
     }
 
     /// Counts the votes of neighbours, nearest first. Overwrites `votes`.
     pub fn vote(&self, neighbours: &[Neighbour], votes: &mut Votes) -> Vote {
         let any_exact = neighbours.iter().any(|(distance, _)| *distance == 0.0);
-        let n_labels = self.divisors.len();
-        let Votes { shares: weights, nearest } = votes;
-        weights.clear();
-        weights.resize(n_labels, 0.0f64);
-        nearest.clear();
-        nearest.resize(n_labels, usize::MAX);
-        for (rank, &(distance, row)) in neighbours.iter().enumerate() {
-            let weight = match self.voting.weights {
+        votes.clear(self.divisors.len());
+        for &(distance, row) in neighbours {
+            votes.shares[self.labels[row]] += match self.voting.weights {
                 Weights::Uniform => 1.0,
                 Weights::Distance if any_exact => f64::from(distance == 0.0),
                 Weights::Distance => 1.0 / distance,
             };
-            let label = self.labels[row];
-            weights[label] += weight;
-            nearest[label] = nearest[label].min(rank);
         }
-        weights.iter_mut().zip(&self.divisors).for_each(|(weight, divisor)| *weight /= divisor);
-        let total: f64 = weights.iter().sum();
+        self.decide(neighbours, votes, Source::Index)
+    }
+
+    /// Balances the weights of the labels in `votes`, and finds the winner.
+    fn decide(&self, neighbours: &[Neighbour], votes: &mut Votes, source: Source) -> Vote {
+        let Votes { shares, nearest } = votes;
+        for (rank, &(_, row)) in neighbours.iter().enumerate() {
+            let first = &mut nearest[self.labels[row]];
+            *first = rank.min(*first);
+        }
+        shares.iter_mut().zip(&self.divisors).for_each(|(weight, divisor)| *weight /= divisor);
+        let total: f64 = shares.iter().sum();
+        shares.iter_mut().for_each(|weight| *weight /= total);
+        // Sums of the same weights in another order may differ in the last bits.
         let order = |a: &usize, b: &usize| {
-            weights[*b].total_cmp(&weights[*a]).then(nearest[*a].cmp(&nearest[*b])).then(a.cmp(b))
+            let weights = rounded(shares[*b]).total_cmp(&rounded(shares[*a]));
+            weights.then(nearest[*a].cmp(&nearest[*b])).then(a.cmp(b))
         };
-        let label = (0..n_labels).min_by(order).unwrap_or(0);
-        let second = (0..n_labels).filter(|other| *other != label).min_by(order);
-        weights.iter_mut().for_each(|weight| *weight /= total);
+        let label = (0..shares.len()).min_by(order).unwrap_or(0);
+        let second = (0..shares.len()).filter(|other| *other != label).min_by(order);
         Vote {
             label,
-            share: weights[label],
-            margin: weights[label] - second.map_or(0.0, |second| weights[second]),
+            share: shares[label],
+            margin: shares[label] - second.map_or(0.0, |second| shares[second]),
             novelty: neighbours.last().map_or(0.0, |(distance, _)| *distance),
+            source,
         }
     }
+}
+
+impl Votes {
+    fn clear(&mut self, n_labels: usize) {
+        self.shares.clear();
+        self.shares.resize(n_labels, 0.0);
+        self.nearest.clear();
+        self.nearest.resize(n_labels, usize::MAX);
+    }
+}
+
+fn sort(neighbours: &mut [Neighbour]) {
+    neighbours.sort_unstable_by(|a, b| rounded(a.0).total_cmp(&rounded(b.0)).then(a.1.cmp(&b.1)));
 }

@@ -12,7 +12,11 @@ use tracing::{info_span, warn};
 use crate::rfm::by_snapshot;
 use crate::segment::Segmented;
 
+mod agreement;
+mod baselines;
+pub mod btyd;
 pub mod calibrate;
+mod classifier;
 mod error;
 pub mod features;
 mod fitted;
@@ -22,6 +26,7 @@ pub mod kmeans;
 pub mod knn;
 pub mod metrics;
 mod output;
+pub mod percentiles;
 pub mod point_matrix;
 pub mod samples;
 pub mod space;
@@ -31,15 +36,19 @@ pub mod target;
 mod training;
 pub mod tune;
 
+pub use agreement::Agreement;
+pub use baselines::Baseline;
+pub use btyd::{Btyd, BtydParams, BtydRun, ProcessKind, Purchases};
 pub use calibrate::Calibration;
 pub use error::ModelError;
 pub use features::{Customers, Encoding, FeatureParams, Missing, Scaling};
-pub use fitted::{FittedModel, Prediction};
+pub use fitted::{Answers, FittedModel, POSITIVE, Prediction};
 pub use index::Metric;
 pub use kmeans::{ClusterModel, Clustered, KmeansParams};
-pub use knn::{Balance, Vote, Voting, Weights};
+pub use knn::{Balance, Source, Vote, Voting, Weights};
+pub use percentiles::Distributions;
 pub use samples::Samples;
-pub use string_arena::{Labels, StringArena};
+pub use string_arena::{Labels, Rows, StringArena};
 pub use target::{Target, TrainingContext};
 pub use tune::{CandidateScore, SelectionMetric, Tuning};
 
@@ -55,6 +64,8 @@ pub struct ModelParams {
     pub circular: bool,
     /// At least one.
     pub features: Vec<FeatureParams>,
+    /// Used if the target has a horizon.
+    pub pairs: TrainingPairs,
     pub k: K,
     pub voting: Voting,
     pub calibration: Calibration,
@@ -66,6 +77,45 @@ pub struct ModelParams {
     pub seed: u64,
 }
 
+/// Pairs of snapshots that a forecast trains on: features at the earlier, labels at the later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrainingPairs {
+    /// At least 1.
+    pub count: u32,
+    /// Days between two pairs.
+    pub every: u32,
+}
+
+impl ModelParams {
+    /// Dates of the training features, newest first, for a model that is applied at `date`. They
+    /// are at least one horizon earlier, so that all labels are known at that date.
+    fn feature_dates(&self, date: NaiveDate) -> impl Iterator<Item = NaiveDate> {
+        let TrainingPairs { count, every } = self.pairs;
+        let horizon = self.target.horizon();
+        let back =
+            move |pair: u32| horizon.and_then(|days| target::before(date, days + pair * every));
+        (0..count).map_while(back)
+    }
+
+    /// The snapshots before `date` that are needed to fit and evaluate the model at `date`.
+    pub fn earlier_snapshots(&self, date: NaiveDate) -> Vec<NaiveDate> {
+        let Some(horizon) = self.target.horizon() else { return Vec::new() };
+        let tested = target::before(date, horizon);
+        let features = self.feature_dates(date).chain(
+            tested.into_iter().flat_map(|tested| self.feature_dates(tested).collect::<Vec<_>>()),
+        );
+        let with_labels = features.flat_map(|from| {
+            let later = matches!(self.target, Target::SegmentIn(_));
+            [Some(from), later.then(|| target::after(from, horizon))]
+        });
+        let mut dates: Vec<NaiveDate> =
+            with_labels.flatten().filter(|other| *other < date).collect();
+        dates.sort();
+        dates.dedup();
+        dates
+    }
+}
+
 /// A number of neighbours, or candidates for it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
@@ -74,20 +124,28 @@ pub enum K {
     Fixed(#[schemars(range(min = 1, max = 100_000))] usize),
     /// Chosen by cross-validation; the candidates are distinct and ascending.
     Tuned(Tuning),
+    /// The default: this number, but at most a tenth of the training customers.
+    #[serde(skip)]
+    AtMost(usize),
 }
 
 #[derive(Default)]
 pub struct Assigned {
-    /// The table of `Segmented` with four more columns a model: `<model>_label` text, and
-    /// `<model>_confidence`, `<model>_margin` and `<model>_novelty` f64. They are null in all
-    /// snapshots but the newest. Labels are also null if the model abstains.
+    /// The table of `Segmented` with more columns a model. Of a BTYD model: `<model>_alive`,
+    /// `<model>_purchases`, `<model>_purchase_value`, `<model>_spend` and `<model>_clv`, all f64.
+    /// Of the others: `<model>_label` text, and `<model>_confidence`, `<model>_margin` and
+    /// `<model>_novelty` f64. They are null in all snapshots but the newest. Labels are also null
+    /// if the model abstains.
     pub frame: DataFrame,
     pub evaluation_runs: Vec<EvaluationRun>,
     /// Scores of the candidates for k by model name. Models with a fixed k have none.
     pub tuned: Vec<(String, Vec<CandidateScore>)>,
     /// The final models, fitted to all labelled customers.
     pub trained: Vec<FittedModel>,
+    /// What answered for the customers of the newest snapshot, in the order of `trained`.
+    pub answers: Vec<Answers>,
     pub clustered: Vec<Clustered>,
+    pub btyd: Vec<BtydRun>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,19 +176,22 @@ impl Protocol {
 pub struct EvaluationRun {
     pub model: String,
     pub protocol: Protocol,
+    /// Snapshot of the labels.
+    pub snapshot: NaiveDate,
+    /// Whether it is the newest snapshot, not one of a backtest.
+    pub is_newest: bool,
     pub labels: Vec<String>,
     /// True label code of each customer.
     pub actual: Vec<usize>,
     /// In the order of `actual`.
     pub predictions: Vec<Prediction>,
-    /// Each label's share of the votes, in the order of `actual`.
-    pub shares: Vec<Vec<f64>>,
-    /// Most frequent label of the training set. Ties go to the lowest code.
-    pub majority: usize,
-    /// Label codes if nothing changed, for targets with a horizon.
-    pub persistence: Option<Vec<usize>>,
+    /// Probability of each label, in the order of `actual`.
+    pub probabilities: Vec<Vec<f64>>,
+    pub baselines: Vec<Baseline>,
     /// Confidence below which the label is null.
     pub abstain: Option<f64>,
+    /// `None` if smartcore answers.
+    pub agreement: Option<Agreement>,
     pub seed: u64,
 }
 
@@ -139,6 +200,7 @@ pub struct EvaluationRun {
 pub fn assign(
     models: &[ModelParams],
     clusterings: &[KmeansParams],
+    btyd: &[BtydParams],
     segmented: &Segmented,
     context: &TrainingContext<'_>,
 ) -> Result<Assigned, ModelError> {
@@ -162,6 +224,11 @@ pub fn assign(
     for params in models {
         let _span = info_span!("fit", model = params.name.as_str()).entered();
         Trainer { params, context, clusters: &clusters }.train(&mut assigned)?;
+    }
+    for params in btyd {
+        let _span = info_span!("fit", model = params.name.as_str()).entered();
+        let Assigned { frame, btyd, .. } = &mut assigned;
+        btyd.push(btyd::run(params, context, frame)?);
     }
     Ok(assigned)
 }

@@ -1,11 +1,11 @@
 //! Labelled customers: the data that models are fitted to and evaluated on.
 
 use super::features::Customers;
-use super::string_arena::Labels;
+use super::string_arena::{Labels, StringArena};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Samples {
-    /// In the order of their ids.
+    /// In the order of their ids. A customer of several snapshots has several rows.
     pub customers: Customers,
     /// Label codes, indices into `names`.
     pub labels: Vec<usize>,
@@ -21,6 +21,34 @@ impl Samples {
         let is_complete = labelled.len() == codes.len();
         let customers = if is_complete { customers } else { customers.select(&labelled) };
         Self { labels: codes.iter().flatten().copied().collect(), customers, names: names.clone() }
+    }
+
+    /// The samples of several snapshots as one training set, in the order of ids, then of the
+    /// snapshots.
+    pub fn pool(snapshots: impl IntoIterator<Item = Self>) -> Self {
+        let mut snapshots: Vec<Self> = snapshots.into_iter().collect();
+        if snapshots.len() == 1 {
+            return snapshots.remove(0);
+        }
+        let names: Vec<String> = snapshots.iter().flat_map(|one| one.names.clone()).collect();
+        let mut pooled = Self {
+            customers: Customers { ids: StringArena::default(), raw: Vec::new() },
+            labels: Vec::new(),
+            names: Vec::new(),
+        };
+        let mut ids: Vec<String> = Vec::new();
+        for snapshot in snapshots {
+            let snapshot = snapshot.with_names(&names);
+            ids.extend(snapshot.customers.ids.iter().map(str::to_owned));
+            pooled.customers.append(snapshot.customers.raw);
+            pooled.labels.extend(snapshot.labels);
+            pooled.names = snapshot.names;
+        }
+        pooled.customers.ids = ids.iter().collect();
+        let mut order: Vec<usize> = (0..ids.len()).collect();
+        // Stable, so that the newest snapshot comes first.
+        order.sort_by(|a, b| ids[*a].cmp(&ids[*b]));
+        pooled.select(&order)
     }
 
     pub fn select(&self, indices: &[usize]) -> Self {

@@ -30,7 +30,8 @@ pub struct Axes {
     pub column: String,
     /// Subtracted from a number, after its logarithm if the feature is logarithmic.
     pub centre: f64,
-    /// Divides values; 1 if the training customers have one value.
+    /// Divides values. 0 if the training customers have one value, but for rounding errors: the
+    /// feature then contributes nothing.
     pub spread: f64,
     /// Replaces a missing number before scaling.
     pub fill: f64,
@@ -129,7 +130,8 @@ impl Space {
                         values.extend(axes.levels.iter().map(|level| weight * is_level(level)));
                     }
                     Encoded::Number(x) => {
-                        let scaled = (x.unwrap_or(axes.fill) - axes.centre) / axes.spread;
+                        let centred = x.unwrap_or(axes.fill) - axes.centre;
+                        let scaled = if axes.spread > 0.0 { centred / axes.spread } else { 0.0 };
                         values.push(scaled * weight);
                     }
                 }
@@ -202,9 +204,17 @@ impl Axes {
             // Imputed customers count as they will be projected.
             values.extend(repeat_n(fill, n_missing));
         }
+        let (mean, deviation) = centre_and_spread(Scaling::Standard, &mut values).ok_or(None)?;
         let (centre, spread) = centre_and_spread(scale, &mut values).ok_or(None)?;
-        // A constant feature is only centred.
-        let spread = if spread > 0.0 { spread } else { 1.0 };
+        let is_constant = scale != Scaling::None
+            && scale != Scaling::Percentile
+            && is_rounding_error(deviation, mean, values.len());
+        // The quartiles of other features may be equal.
+        let spread = match spread {
+            _ if is_constant => 0.0,
+            spread if spread > 0.0 => spread,
+            _ => 1.0,
+        };
         Ok(Self { centre, spread, fill, indicator, ..unscaled })
     }
 
@@ -212,6 +222,13 @@ impl Axes {
         let is_one_hot = feature.encoding == Encoding::OneHot;
         usize::from(self.indicator) + if is_one_hot { self.levels.len() } else { 1 }
     }
+}
+
+/// Whether the spread of n values is within the rounding error of their mean: the rule of
+/// scikit-learn's `StandardScaler`.
+fn is_rounding_error(spread: f64, centre: f64, n: usize) -> bool {
+    let n = n as f64;
+    spread.powi(2) <= n * f64::EPSILON * spread.powi(2) + (n * centre * f64::EPSILON).powi(2)
 }
 
 /// Parameters of a scaling. Reorders the values. `None` without values.
@@ -222,7 +239,7 @@ fn centre_and_spread(scale: Scaling, values: &mut [f64]) -> Option<(f64, f64)> {
     }
     let quartile = |i: usize| type_7(values, i, 4);
     Some(match scale {
-        Scaling::None => (0.0, 1.0),
+        Scaling::Percentile | Scaling::None => (0.0, 1.0),
         Scaling::Standard => {
             let n = values.len() as f64;
             let mean = values.iter().sum::<f64>() / n;
@@ -278,8 +295,14 @@ mod tests {
         for (scale, x, expected) in cases {
             assert!((scaled(&train, scale, x) - expected).abs() < 1e-15, "{scale:?}");
         }
-        // A constant feature is only centred.
-        assert_eq!(scaled(&numbers(&[Some(5.0), Some(5.0)]), Scaling::Standard, 6.0), 2.0);
+        // A feature that is constant but for rounding errors contributes nothing. The quartiles of
+        // another may be equal: it is centred.
+        let constant = numbers(&[Some(0.3), Some(0.1 + 0.2), Some(0.3)]);
+        for scale in [Scaling::Standard, Scaling::Robust, Scaling::Minmax] {
+            assert_eq!(scaled(&constant, scale, 6.0), 0.0, "{scale:?}");
+        }
+        let mostly_equal = numbers(&[5.0, 5.0, 5.0, 5.0, 9.0].map(Some));
+        assert_eq!(scaled(&mostly_equal, Scaling::Robust, 6.0), 2.0);
     }
 
     #[test]

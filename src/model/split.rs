@@ -24,12 +24,20 @@ pub fn stratified(ids: &StringArena, labels: &[usize], share: f64, seed: u64) ->
     Split { train, holdout }
 }
 
-/// The fold of each customer, 0..n. Each label is dealt out in turn from where the previous label
-/// ended, so fold sizes differ by at most one.
+/// The fold of each row, 0..n. The first rows of the customers are dealt out in turn, label by
+/// label, so that the numbers of customers differ by at most one. All rows of a customer are in one
+/// fold.
 pub fn folds(ids: &StringArena, labels: &[usize], n: usize, seed: u64) -> Vec<usize> {
     let mut folds = vec![0; ids.len()];
-    for (turn, row) in by_label(ids, labels, seed).into_iter().flatten().enumerate() {
+    let is_first = |row: &usize| *row == 0 || ids.value(*row) != ids.value(*row - 1);
+    let dealt = by_label(ids, labels, seed).into_iter().flatten().filter(is_first);
+    for (turn, row) in dealt.enumerate() {
         folds[row] = turn % n;
+    }
+    for row in 1..ids.len() {
+        if !is_first(&row) {
+            folds[row] = folds[row - 1];
+        }
     }
     folds
 }
@@ -58,4 +66,22 @@ fn by_label(ids: &StringArena, labels: &[usize], seed: u64) -> Vec<Vec<usize>> {
     hashed.par_sort_unstable();
     let members = hashed.chunk_by(|a, b| a.0 == b.0);
     members.map(|rows| rows.iter().map(|(.., row)| *row).collect()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_a_customer_are_in_one_fold_of_equal_size() {
+        // Five rows of each of 100 customers, with as many folds as rows.
+        let ids: Vec<String> = (0..500).map(|row| format!("{:03}", row / 5)).collect();
+        let ids: StringArena = ids.iter().collect();
+        let folds = folds(&ids, &[0; 500], 5, 7);
+        for customer in folds.chunks(5) {
+            assert!(customer.iter().all(|fold| *fold == customer[0]), "{customer:?}");
+        }
+        let size = |fold: usize| folds.iter().filter(|other| **other == fold).count();
+        assert_eq!([0, 1, 2, 3, 4].map(size), [100; 5]);
+    }
 }

@@ -28,14 +28,57 @@ impl StringArena {
         (0..self.len()).map(|idx| self.value(idx))
     }
 
-    /// Binary search. The strings must ascend bytewise.
-    pub fn find(&self, wanted: &str) -> Option<usize> {
+    /// Number of distinct strings. The strings must ascend bytewise.
+    pub fn count_distinct(&self) -> usize {
+        (0..self.len()).filter(|row| *row == 0 || self.value(*row) != self.value(*row - 1)).count()
+    }
+
+    /// The rows that equal a string, by binary search. The strings must ascend bytewise.
+    pub fn rows_of(&self, wanted: &str) -> Rows {
+        let start = self.partition_point(|value| value < wanted);
+        Rows { start, end: self.partition_point(|value| value <= wanted) }
+    }
+
+    fn partition_point(&self, is_before: impl Fn(&str) -> bool) -> usize {
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = low.midpoint(high);
-            if self.value(middle) < wanted { low = middle + 1 } else { high = middle }
+            if is_before(self.value(middle)) { low = middle + 1 } else { high = middle }
         }
-        (low < self.len() && self.value(low) == wanted).then_some(low)
+        low
+    }
+}
+
+/// Adjacent rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rows {
+    start: usize,
+    end: usize,
+}
+
+impl Rows {
+    /// No row.
+    pub const NONE: Self = Self { start: 0, end: 0 };
+
+    pub fn one(row: usize) -> Self {
+        Self { start: row, end: row + 1 }
+    }
+
+    pub fn len(self) -> usize {
+        self.end - self.start
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = usize> {
+        self.start..self.end
+    }
+
+    #[inline]
+    pub fn contains(self, row: usize) -> bool {
+        (self.start..self.end).contains(&row)
     }
 }
 

@@ -36,6 +36,8 @@ pub struct TrainingContext<'a> {
     pub date: NaiveDate,
     pub newest: DataFrame,
     pub earlier: &'a [(NaiveDate, DataFrame)],
+    /// Earlier dates at which forecasts are evaluated, too.
+    pub backtests: &'a [NaiveDate],
     pub facts: &'a OrderFacts,
     /// Label files by model name.
     pub labels: &'a BTreeMap<String, LookupTable>,
@@ -49,20 +51,13 @@ impl Target {
             Self::Segment | Self::Labels(_) | Self::Clusters(_) => None,
         }
     }
-
-    /// The earlier snapshots that a target with a horizon needs: one for training, and one more for
-    /// evaluation.
-    pub fn earlier(&self, newest: NaiveDate) -> Vec<NaiveDate> {
-        let back = |times: u32| self.horizon().and_then(|days| before(newest, days * times));
-        [1, 2].into_iter().filter_map(back).collect()
-    }
 }
 
 pub(super) fn before(date: NaiveDate, days: u32) -> Option<NaiveDate> {
     date.checked_sub_days(Days::new(u64::from(days)))
 }
 
-fn after(date: NaiveDate, days: u32) -> NaiveDate {
+pub(super) fn after(date: NaiveDate, days: u32) -> NaiveDate {
     date.checked_add_days(Days::new(u64::from(days))).unwrap_or(NaiveDate::MAX)
 }
 
@@ -102,17 +97,18 @@ impl Trainer<'_> {
         })
     }
 
-    /// The labels of the baseline that nothing changes: the current segment, or whether the
-    /// customer bought in the preceding days. `None` for targets without a horizon.
-    pub(super) fn unchanged_labels(&self, date: NaiveDate) -> Result<Option<Labels>, ModelError> {
-        let frame = self.customers(date)?;
+    /// The labels of a snapshot's customers if nothing changes: the current segment, or whether the
+    /// customer bought in the preceding days. None for targets without a horizon.
+    pub(super) fn unchanged_labels(&self, frame: &DataFrame) -> Result<Labels, ModelError> {
         Ok(match &self.params.target {
-            Target::SegmentIn(_) => Some(frame.column(SEGMENT)?.str()?.iter().collect()),
+            Target::SegmentIn(_) => frame.column(SEGMENT)?.str()?.iter().collect(),
             Target::BuysIn(days) => {
+                let date = frame.column(SNAPSHOT)?.date()?.as_date_iter().next().flatten();
+                let date = date.unwrap_or(NaiveDate::MIN);
                 let start = before(date, *days).unwrap_or(NaiveDate::MIN);
-                Some(buys(&text(frame, CUSTOMER_ID)?, self.context.facts, start, date)?)
+                buys(&text(frame, CUSTOMER_ID)?, self.context.facts, start, date)?
             }
-            Target::Segment | Target::Labels(_) | Target::Clusters(_) => None,
+            Target::Segment | Target::Labels(_) | Target::Clusters(_) => Labels::default(),
         })
     }
 }

@@ -6,10 +6,13 @@ use chrono::NaiveDate;
 use polars::prelude::*;
 use tracing::warn;
 
+use super::baselines::{self, Baseline, States};
 use super::{
-    Assigned, Customers, EvaluationRun, FittedModel, K, Labels, ModelError, ModelParams, Protocol,
-    Samples, Target, TrainingContext, split, target, tune,
+    Agreement, Assigned, CandidateScore, Customers, Distributions, EvaluationRun, FittedModel, K,
+    Labels, ModelError, ModelParams, Protocol, Samples, Target, TrainingContext, percentiles,
+    split, target, tune,
 };
+use crate::columns::RECENCY_DAYS;
 
 /// Maximum number of labels: the confusion matrix is quadratic in it.
 const MAX_LABELS: usize = 500;
@@ -21,8 +24,8 @@ pub(super) struct Trainer<'a> {
     pub(super) clusters: &'a HashMap<String, Labels>,
 }
 
+/// Customers of a snapshot with their labels.
 struct LabelledSnapshot<'a> {
-    date: NaiveDate,
     frame: &'a DataFrame,
     labels: Labels,
     samples: Samples,
@@ -31,18 +34,19 @@ struct LabelledSnapshot<'a> {
 struct EvaluationSplit {
     train: Samples,
     held_out: Samples,
-    /// Label codes of `held_out` if nothing changed, for targets with a horizon.
-    persistence: Option<Vec<usize>>,
+    /// For targets with a horizon.
+    baselines: Vec<Baseline>,
 }
 
 impl Trainer<'_> {
     /// Trains and evaluates the model, and predicts the newest snapshot.
     pub(super) fn train(&self, assigned: &mut Assigned) -> Result<(), ModelError> {
-        let date = match self.params.target.horizon() {
-            None => self.context.date,
-            Some(days) => target::before(self.context.date, days).unwrap_or(NaiveDate::MIN),
+        let date = self.context.date;
+        let features_at = match self.params.target.horizon() {
+            None => date,
+            Some(days) => target::before(date, days).unwrap_or(NaiveDate::MIN),
         };
-        let snapshot = self.snapshot(date)?;
+        let snapshot = self.snapshot(features_at)?;
         self.warn_about_labels(&snapshot.samples)?;
         let protocol = target::protocol(self.params, &snapshot.labels, snapshot.frame)?;
         if protocol == Protocol::Recovery && matches!(self.params.target, Target::Labels(_)) {
@@ -53,51 +57,128 @@ impl Trainer<'_> {
         }
         let split = match protocol {
             Protocol::Recovery | Protocol::Holdout => Some(self.holdout_split(&snapshot.samples)),
-            Protocol::OutOfTime => self.out_of_time_split(&snapshot)?,
+            Protocol::OutOfTime => self.out_of_time_split(date)?,
+        };
+        let final_set = match protocol {
+            Protocol::OutOfTime => {
+                Samples::pool(self.training_pairs(date)?.into_iter().map(|pair| pair.samples))
+            }
+            _ => snapshot.samples,
         };
         // Held-out customers must not influence k.
-        let train = split.as_ref().map_or(&snapshot.samples, |split| &split.train);
+        let train = split.as_ref().map_or(&final_set, |split| &split.train);
         let name = &self.params.name;
-        let k = match &self.params.k {
-            K::Fixed(k) => *k,
-            K::Tuned(tuning) => {
-                let (k, candidates) = tune::tune(self.params, tuning, train)?;
-                assigned.tuned.push((name.clone(), candidates));
-                k
+        let (k, candidates) = self.choose_k(train)?;
+        if !candidates.is_empty() {
+            assigned.tuned.push((name.clone(), candidates));
+        }
+        let mut is_compared = false;
+        let mut is_evaluated = false;
+        match split.map(|split| self.evaluate(split, protocol, date, k)) {
+            Some(Ok(run)) => {
+                is_compared = run.agreement.is_some();
+                is_evaluated = true;
+                assigned.evaluation_runs.push(run);
             }
-        };
-        match split.map(|split| self.evaluate(split, protocol, k)) {
-            Some(Ok(run)) => assigned.evaluation_runs.push(run),
             None => warn!(
                 model = name,
                 "the source does not go back far enough for an out-of-time evaluation"
             ),
             // The final model may still fit: it trains on a later snapshot.
-            Some(Err(error))
-                if protocol == Protocol::OutOfTime
-                    && !matches!(error, ModelError::Smartcore { .. }) =>
-            {
+            Some(Err(error)) if protocol == Protocol::OutOfTime && !error.is_system() => {
                 warn!(model = name, %error, "skipped the out-of-time evaluation");
             }
             Some(Err(error)) => return Err(error),
         }
-        let model = FittedModel::fit(self.params, k, snapshot.samples, None)?;
-        model.add_columns(&mut assigned.frame, &self.context.newest)?;
+        // Gates and the manifest read the newest evaluation.
+        if protocol == Protocol::OutOfTime && is_evaluated {
+            for date in self.context.backtests.iter().filter(|date| **date != self.context.date) {
+                self.backtest(*date, assigned)?;
+            }
+        }
+        let k = match self.params.k {
+            K::AtMost(_) => self.choose_k(&final_set)?.0,
+            K::Fixed(_) | K::Tuned(_) => k,
+        };
+        let mut model = FittedModel::fit(self.params, k, final_set, None)?;
+        model.distributions = Distributions::of(&self.params.features, &self.context.newest)?;
+        if !is_compared {
+            let newest = Customers::of_snapshot(&self.params.features, &self.context.newest)?;
+            self.compare_with_smartcore(&model, &newest)?;
+        }
+        assigned.answers.push(model.add_columns(&mut assigned.frame, &self.context.newest)?);
         assigned.trained.push(model);
         Ok(())
     }
 
+    /// The number of neighbours for a training set, and the scores of the candidates if it is
+    /// tuned.
+    fn choose_k(&self, train: &Samples) -> Result<(usize, Vec<CandidateScore>), ModelError> {
+        Ok(match &self.params.k {
+            K::Fixed(k) => (*k, Vec::new()),
+            K::AtMost(k) => {
+                ((*k).min(train.customers.ids.count_distinct() / 10).max(1), Vec::new())
+            }
+            K::Tuned(tuning) => tune::tune(self.params, tuning, train)?,
+        })
+    }
+
+    /// Evaluates the model as of an earlier date, with all that is fitted at it.
+    fn backtest(&self, date: NaiveDate, assigned: &mut Assigned) -> Result<(), ModelError> {
+        let model = &self.params.name;
+        if date > self.context.date {
+            warn!(model, %date, "skipped a backtest after the newest snapshot");
+            return Ok(());
+        }
+        let run = match self.out_of_time_split(date) {
+            Ok(Some(split)) => self
+                .choose_k(&split.train)
+                .and_then(|(k, _)| self.evaluate(split, Protocol::OutOfTime, date, k)),
+            Ok(None) => {
+                warn!(model, %date, "the source does not go back far enough for this backtest");
+                return Ok(());
+            }
+            Err(error) => Err(error),
+        };
+        match run {
+            Ok(run) => assigned.evaluation_runs.push(run),
+            Err(error) if error.is_system() => return Err(error),
+            Err(error) => warn!(model, %date, %error, "skipped a backtest"),
+        }
+        Ok(())
+    }
+
+    /// The customers at a date, and their labels if the target has a horizon: one horizon later.
     fn snapshot(&self, date: NaiveDate) -> Result<LabelledSnapshot<'_>, ModelError> {
         let frame = self.customers(date)?;
-        let customers = Customers::from_frame(&self.params.features, frame)?;
+        let customers = Customers::of_snapshot(&self.params.features, frame)?;
         let labels = self.labels(date, frame, &customers.ids)?;
-        let samples = Samples::new(customers, &labels);
+        let mut samples = Samples::new(customers, &labels);
+        if matches!(self.params.target, Target::BuysIn(_)) {
+            // Both labels are possible even if all customers have the same.
+            samples = samples.with_names(&["no".to_owned(), "yes".to_owned()]);
+        }
         let model = self.params.name.clone();
-        match samples.names.len() {
+        match labels.names.len() {
             0 => Err(ModelError::NoLabels { model }),
-            1..=MAX_LABELS => Ok(LabelledSnapshot { date, frame, labels, samples }),
+            1..=MAX_LABELS => Ok(LabelledSnapshot { frame, labels, samples }),
             labels => Err(ModelError::TooManyLabels { model, labels, most: MAX_LABELS }),
         }
+    }
+
+    /// The training pairs of a forecast that is made at `date`, newest first. An error if there is
+    /// none.
+    fn training_pairs(&self, date: NaiveDate) -> Result<Vec<LabelledSnapshot<'_>>, ModelError> {
+        let mut pairs = Vec::new();
+        for features_at in self.params.feature_dates(date) {
+            match self.snapshot(features_at) {
+                Ok(pair) => pairs.push(pair),
+                Err(error) if pairs.is_empty() => return Err(error),
+                Err(ModelError::NoLabels { .. } | ModelError::TooShort { .. }) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(pairs)
     }
 
     fn warn_about_labels(&self, samples: &Samples) -> PolarsResult<()> {
@@ -112,7 +193,11 @@ impl Trainer<'_> {
                 "the source ends before the snapshot; later activity is counted as zero"
             );
         }
-        if let [label] = samples.names.as_slice() {
+        let mut present = samples.labels.iter().map(|code| &samples.names[*code]);
+        let label = present.next();
+        if let Some(label) = label
+            && present.all(|other| other == label)
+        {
             warn!(model, label, "all customers have one label, so the model always predicts it");
         }
         Ok(())
@@ -124,36 +209,60 @@ impl Trainer<'_> {
         EvaluationSplit {
             train: samples.select(&split.train),
             held_out: samples.select(&split.holdout),
-            persistence: None,
+            baselines: Vec::new(),
         }
     }
 
-    /// Trains on the preceding pair of snapshots and holds out the current pair. `None` if the
-    /// source does not go back far enough.
-    fn out_of_time_split(
-        &self,
-        current: &LabelledSnapshot<'_>,
-    ) -> Result<Option<EvaluationSplit>, ModelError> {
+    /// Holds out the pair of snapshots whose labels are of `date`. Trains on the pairs whose labels
+    /// were known when the held-out forecast was made. `None` if the source does not go back far
+    /// enough.
+    fn out_of_time_split(&self, date: NaiveDate) -> Result<Option<EvaluationSplit>, ModelError> {
         let horizon = self.params.target.horizon();
-        let Some(earlier) = horizon.and_then(|days| target::before(current.date, days)) else {
+        let Some(made_at) = horizon.and_then(|days| target::before(date, days)) else {
             return Ok(None);
         };
-        let train = match self.snapshot(earlier) {
-            Ok(snapshot) => snapshot.samples,
+        let pairs = match self.training_pairs(made_at) {
+            Ok(pairs) if pairs.is_empty() => return Ok(None),
             Err(ModelError::NoLabels { .. } | ModelError::TooShort { .. }) => return Ok(None),
-            Err(error) => return Err(error),
+            pairs => pairs?,
         };
-        let Some(unchanged) = self.unchanged_labels(current.date)? else { return Ok(None) };
-        let names: Vec<String> = train.names.iter().chain(&unchanged.names).cloned().collect();
-        let held_out = current.samples.clone().with_names(&names);
-        let train = train.with_names(&held_out.names);
-        let labelled = current.labels.codes.iter().map(Option::is_some);
-        let unchanged = unchanged.iter().zip(labelled).filter(|(_, labelled)| *labelled);
-        let persistence: Option<Vec<usize>> =
-            unchanged.map(|(label, _)| held_out.code(label?)).collect();
-        let persistence = persistence
-            .ok_or_else(|| polars_err!(ComputeError: "customer without a current label"))?;
-        Ok(Some(EvaluationSplit { train, held_out, persistence: Some(persistence) }))
+        let held_out = match self.snapshot(made_at) {
+            Err(ModelError::NoLabels { .. } | ModelError::TooShort { .. }) => return Ok(None),
+            held_out => held_out?,
+        };
+        let unchanged =
+            pairs.iter().chain([&held_out]).map(|pair| self.unchanged_labels(pair.frame));
+        let unchanged: Vec<Labels> = unchanged.collect::<Result<_, _>>()?;
+        let names: Vec<String> = pairs
+            .iter()
+            .chain([&held_out])
+            .map(|pair| &pair.samples.names)
+            .chain(unchanged.iter().map(|labels| &labels.names))
+            .flatten()
+            .cloned()
+            .collect();
+        let mut states = Vec::with_capacity(unchanged.len());
+        for (pair, unchanged) in pairs.iter().chain([&held_out]).zip(&unchanged) {
+            let later = pair.samples.clone().with_names(&names);
+            let code = |label: Option<&str>| label.and_then(|label| later.code(label));
+            let unchanged: Option<Vec<usize>> = unchanged.iter().map(code).collect();
+            let unchanged = unchanged
+                .ok_or_else(|| polars_err!(ComputeError: "customer without a current label"))?;
+            let recency = percentiles::numbers(pair.frame.column(RECENCY_DAYS)?)?;
+            states.push(States {
+                unchanged,
+                recency_days: recency.into_iter().map(|days| days.unwrap_or(f64::MAX)).collect(),
+                later: later.labels,
+            });
+        }
+        let test = states.pop().unwrap_or_default();
+        let mut known = States::default();
+        states.iter().for_each(|pair| known.extend(pair));
+        let held_out = held_out.samples.with_names(&names);
+        let n_labels = held_out.names.len();
+        let baselines = baselines::of_forecast(&known, &test, n_labels);
+        let train = Samples::pool(pairs.into_iter().map(|pair| pair.samples));
+        Ok(Some(EvaluationSplit { train: train.with_names(&names), held_out, baselines }))
     }
 
     /// Fits to the training part and predicts the held-out part. Customers without a prediction are
@@ -162,31 +271,58 @@ impl Trainer<'_> {
         &self,
         split: EvaluationSplit,
         protocol: Protocol,
+        snapshot: NaiveDate,
         k: usize,
     ) -> Result<EvaluationRun, ModelError> {
-        let EvaluationSplit { train, held_out, persistence } = split;
+        let EvaluationSplit { train, held_out, baselines } = split;
         let model = FittedModel::fit(self.params, k, train, None)?;
-        let predictions = model
-            .predict(&held_out.customers, |prediction, shares| (prediction, shares.to_vec()))?;
-        let predicted = |codes: &[usize]| -> Vec<usize> {
-            let codes = codes.iter().zip(&predictions).filter(|(_, made)| made.is_some());
-            codes.map(|(code, _)| *code).collect()
-        };
-        let actual = predicted(&held_out.labels);
-        let persistence = persistence.as_deref().map(predicted);
-        let (predictions, shares) = predictions.into_iter().flatten().unzip();
+        let agreement = self.compare_with_smartcore(&model, &held_out.customers)?;
+        let predictions = model.predict(&held_out.customers, |prediction, probabilities| {
+            (prediction, probabilities.to_vec())
+        })?;
+        let is_predicted: Vec<bool> = predictions.iter().map(Option::is_some).collect();
+        let actual = keep(held_out.labels, &is_predicted);
+        // Of the fitted samples: customers dropped for a missing value do not count.
+        let majority = baselines::most_frequent(&model.samples.labels, actual.len());
+        let baselines = baselines.into_iter().map(|baseline| Baseline {
+            labels: keep(baseline.labels, &is_predicted),
+            probabilities: baseline.probabilities.map(|all| keep(all, &is_predicted)),
+            ..baseline
+        });
+        let (predictions, probabilities) = predictions.into_iter().flatten().unzip();
         Ok(EvaluationRun {
             model: self.params.name.clone(),
             protocol,
+            snapshot,
+            is_newest: snapshot == self.context.date,
             labels: held_out.names,
             actual,
             predictions,
-            shares,
-            // Of the fitted samples: customers dropped for a missing value must not count.
-            majority: split::majority(&model.samples.labels),
-            persistence,
+            probabilities,
+            baselines: [majority].into_iter().chain(baselines).collect(),
             abstain: self.params.abstain,
+            agreement,
             seed: self.params.seed,
         })
     }
+
+    /// Fails if the exact index that stands in for smartcore differs from it for some customer.
+    fn compare_with_smartcore(
+        &self,
+        model: &FittedModel,
+        customers: &Customers,
+    ) -> Result<Option<Agreement>, ModelError> {
+        let agreement = model.agreement(&model.space.project(customers)?.points)?;
+        match agreement {
+            Some(Agreement { asked, equal }) if equal < asked => {
+                let model = self.params.name.clone();
+                Err(ModelError::Disagreement { model, asked, different: asked - equal })
+            }
+            agreement => Ok(agreement),
+        }
+    }
+}
+
+fn keep<T>(values: Vec<T>, is_kept: &[bool]) -> Vec<T> {
+    values.into_iter().zip(is_kept).filter(|(_, kept)| **kept).map(|(value, _)| value).collect()
 }

@@ -5,10 +5,10 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::knn::Votes;
+use super::knn::{Knn, Votes};
 use super::metrics::{Overall, confusion_matrix, overall};
 use super::split::folds;
-use super::{FittedModel, ModelError, ModelParams, Samples};
+use super::{FittedModel, ModelError, ModelParams, Rows, Samples};
 
 /// Choice of k by stratified cross-validation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -105,16 +105,17 @@ fn score_fold(
         return Ok(vec![None; tuning.candidates.len()]);
     }
     let held_out = samples.select(&held_out);
-    let (model, points) = FittedModel::uncalibrated(params, 0, samples.select(&train))?;
-    let projection = model.space.project(&held_out.customers)?;
+    let (space, points, train) = FittedModel::prepare(params, samples.select(&train))?;
+    let knn = Knn::exact(params.voting, &points, &train.labels, train.names.len())
+        .map_err(|reason| ModelError::Smartcore { model: params.name.clone(), reason })?;
+    let projection = space.project(&held_out.customers)?;
     let truth: Vec<usize> = projection.with_point(held_out.labels.iter().copied()).collect();
     let queries = &projection.points;
-    let knn = &model.knn;
     let most = tuning.candidates.iter().copied().filter(|k| *k <= points.len()).max().unwrap_or(0);
     // The first k of the `most` nearest are the k nearest.
     let neighbours: Vec<_> = (0..queries.len())
         .into_par_iter()
-        .map(|i| knn.neighbours(queries.row(i), None, most))
+        .map(|i| knn.neighbours(queries.row(i), Rows::NONE, most))
         .collect();
     let (_, value) = Overall::METRICS[tuning.by as usize];
     let score = |k: usize| {

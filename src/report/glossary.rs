@@ -63,8 +63,8 @@ fn meaning(term: &str) -> Option<&'static str> {
         }
         "silhouette plot" => {
             "Silhouette of each customer: (b − a) / max(a, b). a is the mean distance to the \
-             customer’s own group, b the mean distance to the nearest other group. Above 50,000 \
-             customers, a sample of about 10,000 is used, stratified by group."
+             customer’s own group, b the mean distance to the nearest other group. Of more \
+             than 10,000 customers, a sample of 10,000 is used, unless the pipeline requests all."
         }
         _ => {
             return match term.split_once('.') {

@@ -18,6 +18,7 @@ mod chart;
 mod clusters;
 mod figure;
 mod format;
+mod future;
 mod glossary;
 mod grid;
 mod ledger;
@@ -35,13 +36,15 @@ use grid::Grid;
 use summary::Fact;
 
 /// Tables that the page shows, besides the segments.
-pub(crate) const TABLES: [TableId; 14] = [
+pub(crate) const TABLES: [TableId; 17] = [
     TableId::Ledger,
     TableId::SegmentProfile,
     TableId::ScoreBins,
     TableId::Metrics,
     TableId::Confusion,
     TableId::Reliability,
+    TableId::Lift,
+    TableId::Tracking,
     TableId::KSweep,
     TableId::ClusterQuality,
     TableId::Silhouettes,
@@ -50,6 +53,7 @@ pub(crate) const TABLES: [TableId; 14] = [
     TableId::Drift,
     TableId::Validity,
     TableId::Sensitivity,
+    TableId::Stability,
 ];
 
 /// Why a page could not be drawn.
@@ -128,6 +132,7 @@ pub(crate) fn page(source: &Source<'_>) -> Result<String, ReportError> {
         segments::section(source)?,
         time::section(source)?,
         values::section(source)?,
+        future::section(source)?,
         ledger::section(source)?,
         models::section(source)?,
         clusters::section(source)?,

@@ -4,20 +4,27 @@ use polars::prelude::*;
 
 use super::chart::{self, Axis, Bars, Data};
 use super::figure::{Figure, Kind, Matrix, Section, TableOf};
-use super::grid::{Grid, Sweep, distinct};
+use super::grid::{Grid, Row, Sweep, distinct};
 use super::{Source, format};
 use crate::columns::*;
+use crate::evaluate::model_metrics::baseline_name;
 use crate::tables::TableId;
 
-/// Metrics over all labels with their titles.
-const METRICS: [(&str, &str); 6] = [
+/// Metrics over all labels with their titles. The last four are of probabilities.
+const METRICS: [(&str, &str); 10] = [
     ("accuracy", "accuracy"),
     ("balanced_accuracy", "balanced accuracy"),
     ("macro_f1", "macro F1"),
     ("weighted_f1", "weighted F1"),
+    ("balanced_accuracy_frequent", "balanced accuracy (labels of 30 customers and more)"),
+    ("macro_f1_frequent", "macro F1 (labels of 30 customers and more)"),
     ("log_loss", "log loss"),
-    ("brier", "Brier score"),
+    ("brier", "Brier score (0 to 2)"),
+    ("auc", "AUC"),
+    ("average_precision", "average precision"),
 ];
+/// Baselines that a backtest shows beside a model.
+const BACKTEST_BASELINES: [&str; 3] = ["majority", "persistence", "markov"];
 const MAIN_METRICS: [(&str, &str); 2] = [METRICS[0], METRICS[2]];
 /// Customers in each half of the table of certainty.
 const SHOWN_CUSTOMERS: usize = 5;
@@ -27,13 +34,18 @@ pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
     let Some(metrics) = source.grid(TableId::Metrics)? else { return Ok(None) };
     let confusion = source.grid(TableId::Confusion)?;
     let reliability = source.grid(TableId::Reliability)?;
+    let lift = source.grid(TableId::Lift)?;
     let sweep = source.grid(TableId::KSweep)?;
     let mut figures = Vec::from(comparisons(&metrics));
-    for name in distinct(metrics.rows(), MODEL).into_iter().filter(|name| !name.contains(':')) {
+    figures.extend(answers(source));
+    let with_labels = metrics.rows().filter(|row| row.is(METRIC, "accuracy"));
+    for name in distinct(with_labels, MODEL).into_iter().filter(|name| !name.contains(':')) {
         let protocol = protocol(&metrics, name).replace('_', " ");
         let model = Model { name, protocol, source };
         figures.extend(confusion.as_ref().map(|confusion| model.confusion(confusion)));
         figures.extend(reliability.as_ref().map(|reliability| model.reliability(reliability)));
+        figures.extend(lift.as_ref().and_then(|lift| model.lift(lift)));
+        figures.extend(model.backtest(&metrics));
         figures.push(model.label_metrics(&metrics));
         figures.extend(model.certainty()?);
         figures.extend(sweep.as_ref().and_then(|sweep| model.tuning(sweep)));
@@ -53,7 +65,9 @@ fn protocol<'a>(metrics: &'a Grid, model: &str) -> &'a str {
 
 /// All models with their metrics over all labels, each followed by its baselines.
 fn comparisons(metrics: &Grid) -> [Figure; 2] {
-    let models = distinct(metrics.rows(), MODEL);
+    // BTYD models have no labels.
+    let is_accuracy = |row: &Row<'_>| row.is(METRIC, "accuracy");
+    let models = distinct(metrics.rows().filter(is_accuracy), MODEL);
     let number = |model: &str, metric: &str, column: &str| {
         metrics.find(&[(MODEL, model), (METRIC, metric)])?.number(column)
     };
@@ -90,13 +104,67 @@ fn comparisons(metrics: &Grid) -> [Figure; 2] {
     let chart = chart::bars(&names, &data, "", &Axis::unit("0 to 1"), Bars::SideBySide);
     let title = "Models and baselines by protocol";
     let caption = "Accuracy and macro F1 of each model with 95 % intervals, followed by its \
-                   baselines: the most frequent label (majority) and, for forecasts, the label of \
-                   today (persistence).";
+                   baselines: the most frequent label (majority), and for forecasts the label of \
+                   today (persistence) and the most frequent change from it (markov). For \
+                   purchases also the rate of the past (prior) and the rate by recency alone.";
     let all = Figure::new("protocols", title, caption, table(&METRICS, &with_interval));
-    let caption = "A model is useful only if it is better than its baselines. Do not compare \
-                   results of different protocols.";
+    let mut caption = "A model is useful only if it is better than its baselines. Do not compare \
+                       results of different protocols."
+        .to_owned();
+    caption += &better_baselines(&models, number);
     let main = Figure::new("protocols-short", "Main results", caption, table(&MAIN_METRICS, &[]));
     [all.with_chart(chart), main]
+}
+
+/// The metrics in which a baseline is better than its model, as a sentence. Empty if none is.
+fn better_baselines(models: &[&str], number: impl Fn(&str, &str, &str) -> Option<f64>) -> String {
+    let mut found = Vec::new();
+    for name in models {
+        let Some((model, baseline)) = name.split_once(':') else { continue };
+        for (metric, title) in METRICS {
+            let (Some(own), Some(other)) =
+                (number(model, metric, VALUE), number(name, metric, VALUE))
+            else {
+                continue;
+            };
+            let is_loss = ["log_loss", "brier"].contains(&metric);
+            let is_better = if is_loss { other < own } else { other > own };
+            if is_better {
+                found.push(format!("{model}, {title}: {baseline}"));
+            }
+        }
+    }
+    if found.is_empty() {
+        String::new()
+    } else {
+        format!(" A baseline is better in: {}.", found.join("; "))
+    }
+}
+
+/// What answered for the customers of each model. `None` without a model.
+fn answers(source: &Source<'_>) -> Option<Figure> {
+    let models = &source.manifest.models;
+    let rows = models.iter().flat_map(|model| {
+        let held_out = model.held_out.map(|answers| (model, "held out", answers));
+        held_out.into_iter().chain([(model, "newest snapshot", model.newest)])
+    });
+    let rows: Vec<_> = rows.collect();
+    let table = TableOf::new(rows)
+        .text_of("model", MODEL, |(model, ..)| &model.model)
+        .text_of("customers", CUSTOMERS, |(_, customers, _)| *customers)
+        .number_of("trained on", N, Kind::Count, |(model, ..)| {
+            Some(model.training_customers as f64)
+        })
+        .number_of("classifier", "answers", Kind::Count, |row| Some(row.2.classifier as f64))
+        .number_of("neighbour search", "answers", Kind::Count, |row| {
+            Some(row.2.neighbour_search as f64)
+        })
+        .number_of("exact index", "answers", Kind::Count, |row| Some(row.2.index as f64));
+    let caption = "Customers by what answered for them. smartcore's KNN classifier predicts \
+                   customers that the model was not trained on. Its neighbour search answers for \
+                   the others, without their own rows. An exact index decides ties at the last \
+                   neighbour, and answers for large training sets.";
+    (!models.is_empty()).then(|| Figure::new("answers", "Who answered", caption, table))
 }
 
 /// One model, with what its figures have in common.
@@ -170,6 +238,74 @@ impl Model<'_> {
         Figure::new("reliability", "confidence and accuracy", caption, table)
             .of_model(self.name)
             .with_chart(chart)
+    }
+
+    /// Lift and gain by decile. `None` if the model has more than two labels.
+    fn lift(&self, lift: &Grid) -> Option<Figure> {
+        let rows = lift.rows_with(MODEL, self.name);
+        let label = rows.first()?.text(LABEL)?.to_owned();
+        let mut customers = vec![0.0];
+        let mut gains = vec![Some(0.0)];
+        for row in &rows {
+            customers.push(customers[customers.len() - 1] + row.number(CUSTOMERS).unwrap_or(0.0));
+            gains.push(row.percent(GAIN));
+        }
+        let all = customers[customers.len() - 1];
+        let shares: Vec<f64> = customers.iter().map(|customers| 100.0 * customers / all).collect();
+        let data = [Data::new(self.name, gains), Data::reference("at random", [0.0, 100.0])];
+        let x_axis = Axis::percent("share of customers, most probable first");
+        let y_axis = Axis::percent(format!("share of all with the label {label}"));
+        let chart = chart::lines(&[shares, vec![0.0, 100.0]], &data, &x_axis, &y_axis);
+        let table = TableOf::new(rows)
+            .number("tenth", DECILE, Kind::Count)
+            .number("customers", CUSTOMERS, Kind::Count)
+            .number("mean probability", PREDICTED, DECIMALS)
+            .number("share with the label", ACTUAL, DECIMALS)
+            .number("lift", LIFT, Kind::Decimals(2))
+            .number("gain", GAIN, DECIMALS);
+        let caption = format!(
+            "Customers by tenths of their probability of {label}, protocol {}. Lift: how many \
+             times more often the label is true than among all customers. Gain: the share of all \
+             with the label who are reached by contacting this tenth and those above it.",
+            self.protocol
+        );
+        let figure = Figure::new("lift", "whom a campaign reaches", caption, table);
+        Some(figure.of_model(self.name).with_chart(chart))
+    }
+
+    /// Accuracy at earlier dates, beside the baselines. `None` without a backtest.
+    fn backtest(&self, metrics: &Grid) -> Option<Figure> {
+        let rows = metrics.rows_with(MODEL, self.name);
+        let mut dates = distinct(rows.iter().copied(), SNAPSHOT);
+        dates.sort_unstable();
+        if dates.len() < 2 {
+            return None;
+        }
+        let value = |model: &str, metric: &str, date: &str| {
+            metrics.find(&[(MODEL, model), (METRIC, metric), (SNAPSHOT, date)])?.number(VALUE)
+        };
+        let mut table = TableOf::new(dates.iter().copied())
+            .text_of("snapshot", SNAPSHOT, |date| *date)
+            .number_of("accuracy", "accuracy", DECIMALS, |date| value(self.name, "accuracy", date));
+        for baseline in BACKTEST_BASELINES {
+            let name = baseline_name(self.name, baseline);
+            table = table
+                .number_of(baseline, "accuracy", DECIMALS, |date| value(&name, "accuracy", date));
+        }
+        let table = table
+            .number_of("macro F1", "macro_f1", DECIMALS, |date| value(self.name, "macro_f1", date));
+        let accuracies = dates.iter().filter_map(|date| value(self.name, "accuracy", date));
+        let accuracies: Vec<f64> = accuracies.collect();
+        let (low, high) = accuracies
+            .iter()
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(*x), high.max(*x)));
+        let caption = format!(
+            "The model as of {} dates, each time trained on the time before. Its accuracy is \
+             between {low:.3} and {high:.3}.",
+            dates.len()
+        );
+        let figure = Figure::new("backtest", "backtest", caption, table);
+        Some(figure.of_model(self.name))
     }
 
     /// The choice of the number of neighbours. `None` if it is fixed.

@@ -21,6 +21,9 @@ pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
     if let Some(sensitivity) = source.grid(TableId::Sensitivity)? {
         figures.push(alternatives(&sensitivity, source));
     }
+    if let Some(stability) = source.grid(TableId::Stability)? {
+        figures.push(resampled(&stability));
+    }
     let map = source.manifest.map_name();
     let mut lead = format!("{} segments, defined by the map “{map}”.", rows.len());
     let shares = rows
@@ -115,6 +118,31 @@ fn later_purchases(validity: &Grid, source: &Source<'_>) -> Option<Figure> {
     let has_room = names.len() <= 2 * chart::MAX_SERIES;
     let chart = has_room.then(|| chart::bars(&names, &[data], "", &axis, Bars::SideBySide));
     Some(Figure::new("validity", "Later purchases", caption, table).with_chart(chart))
+}
+
+/// How many customers of each segment resampled cut points move.
+fn resampled(stability: &Grid) -> Figure {
+    let whole: Vec<Row<'_>> = stability.rows().filter(|row| row.text(SEGMENT).is_none()).collect();
+    let table = TableOf::new(stability.rows())
+        .number("customers resampled", SAMPLE, Kind::Count)
+        .text_of("segment", SEGMENT, |row| row.text(SEGMENT).unwrap_or("all"))
+        .number("customers", CUSTOMERS, Kind::Count)
+        .number("moved", MOVED, Kind::Share)
+        .number("95 % of the resamples below", HIGH, Kind::Share)
+        .number("adjusted Rand index", ADJUSTED_RAND, Kind::Decimals(3));
+    let mut caption = "Cut points depend on who happens to be a customer. They are computed again \
+                       from resampled customers, and all customers are segmented by them."
+        .to_owned();
+    if let Some(first) = whole.first()
+        && let (Some(moved), Some(high)) = (first.number(MOVED), first.number(HIGH))
+    {
+        caption += &format!(
+            " On average {} of the customers move, in one of twenty resamples more than {}.",
+            format::share(moved),
+            format::share(high)
+        );
+    }
+    Figure::new("stability", "Stability of the segments", caption, table)
 }
 
 /// Effect of other definitions of frequency or monetary value.

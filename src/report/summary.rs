@@ -46,7 +46,9 @@ pub(super) fn alerts(source: &Source<'_>) -> PolarsResult<Vec<(&'static str, Str
         }
     }
     if let Some(metrics) = source.grid(TableId::Metrics)? {
-        models_below_baseline(&metrics).into_iter().for_each(|text| add("warning", text));
+        models_below_baseline(&metrics, source.snapshot)
+            .into_iter()
+            .for_each(|text| add("warning", text));
     }
     let unknown = source.manifest.customers.map_or(0, |customers| customers.unknown);
     if unknown > 0 {
@@ -132,11 +134,12 @@ fn failed_check(check: &CheckResult) -> String {
     format!("{name}, {lines} lines: {result}, expected {}.", check.expected)
 }
 
-/// A warning for each model with a lower accuracy than one of its baselines.
-fn models_below_baseline(metrics: &Grid) -> Vec<String> {
+/// A warning for each model with a lower accuracy at the newest snapshot than one of its baselines.
+fn models_below_baseline(metrics: &Grid, snapshot: &str) -> Vec<String> {
     let accuracies: Vec<(&str, f64)> = metrics
         .rows()
-        .filter(|row| row.is(METRIC, "accuracy") && row.text(LABEL).is_none())
+        .filter(|row| row.is(METRIC, "accuracy") && row.is(SNAPSHOT, snapshot))
+        .filter(|row| row.text(LABEL).is_none())
         .filter_map(|row| Some((row.text(MODEL)?, row.number(VALUE)?)))
         .collect();
     let mut warnings = Vec::new();

@@ -130,9 +130,9 @@ pub(super) fn n_products(products: LazyFrame, as_of: NaiveDate) -> LazyFrame {
 /// f64, null if the customer's money in `sold` is not positive. Returns the table `top_categories`.
 ///
 /// Categories are ranked by money and then by name, at each snapshot, so later sales do not change
-/// an earlier snapshot. `sold` has one row per (customer, category, day) of accepted lines that are
-/// not returns. The table has one row per (snapshot, rank): `snapshot` date, `place` u32,
-/// `category` text, `money` f64.
+/// an earlier snapshot. Given or fitted ones keep their order. `sold` has one row per (customer,
+/// category, day) of accepted lines that are not returns. The table has one row per (snapshot,
+/// rank): `snapshot` date, `place` u32, `category` text, `money` f64.
 pub(super) fn top_categories(
     params: &RfmParams,
     sold: &DataFrame,
@@ -143,11 +143,12 @@ pub(super) fn top_categories(
     let mut tables = Vec::new();
     for (date, customers) in by_snapshot(frame)? {
         let sold = sold.clone().lazy().filter(within(params.window, day(date)));
-        let mut top = best_selling(sold.clone(), params.top_categories)?;
-        let names = match &params.fitted.categories {
-            Some(names) => names.clone(),
-            None => top.column(CATEGORY)?.str()?.iter().flatten().map(str::to_owned).collect(),
+        let mut top = match &params.fitted.categories {
+            Some(names) => named(sold.clone(), names)?,
+            None => best_selling(sold.clone(), params.top_categories)?,
         };
+        let names: Vec<String> =
+            top.column(CATEGORY)?.str()?.iter().flatten().map(str::to_owned).collect();
         let shares = category_shares(&names, params.top_categories);
         let shares = sold.group_by([col(CUSTOMER_ID)]).agg(shares);
         parts.push(join_customers(customers.lazy(), shares, JoinType::Left));
@@ -163,6 +164,19 @@ pub(super) fn top_categories(
     let customers = concat(parts, UnionArgs::default())?;
     *frame = customers.sort([SNAPSHOT, CUSTOMER_ID], Default::default()).collect()?;
     concat(tables, UnionArgs::default())?.collect()
+}
+
+/// Money of these categories, in their order, as in [`best_selling`].
+fn named(sold: LazyFrame, names: &[String]) -> PolarsResult<DataFrame> {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let money = sold.group_by([col(CATEGORY)]).agg([col(MONEY).sum()]);
+    let args =
+        JoinArgs { maintain_order: MaintainOrderJoin::Left, ..JoinArgs::new(JoinType::Left) };
+    df![CATEGORY => names]?
+        .lazy()
+        .join(money, [col(CATEGORY)], [col(CATEGORY)], args)
+        .with_column(col(MONEY).fill_null(lit(0i128)))
+        .collect()
 }
 
 /// The `limit` categories with the most money: `category`, and `money` in minor units.

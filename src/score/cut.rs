@@ -19,7 +19,7 @@ pub struct CutPoints {
 impl CutPoints {
     /// Cut points of a dimension from its values, in any order and without NaN. Without values, and
     /// for [`Method::Rank`] and [`Method::RankQcut`], which split equal values, there are none.
-    pub(super) fn fit(
+    pub(crate) fn fit(
         params: &DimensionParams,
         dimension: Dimension,
         mut values: Vec<f64>,

@@ -5,13 +5,13 @@ use serde_json::Value;
 
 use super::SegmentedRun;
 use crate::artefact::{
-    self, Artefact, ClusteringRecord, CutPointsRecord, MAP, ModelRecord, PIPELINE,
+    self, Artefact, ClusteringRecord, CutPointsRecord, MAP, ModelRecord, PERCENTILES, PIPELINE,
 };
 use crate::columns::{CATEGORY, CUSTOMER_ID, LABEL, LIMIT};
 use crate::error::Error;
 use crate::manifest::to_json_text;
 use crate::model::features::{self, Raw};
-use crate::model::{Assigned, FittedModel, Samples};
+use crate::model::{Assigned, Distributions, FittedModel, Samples};
 use crate::pipeline::Pipeline;
 use crate::publish::ArtefactFiles;
 use crate::rfm::{CapPolicy, by_snapshot};
@@ -30,7 +30,8 @@ pub(crate) struct FittedParams {
 }
 
 impl FittedParams {
-    /// The parameters of a run. Its cut points are the frozen ones, or those of its newest snapshot.
+    /// The parameters of a run. Its cut points are the frozen ones, or those of its newest
+    /// snapshot.
     pub(crate) fn new(
         p: &Pipeline,
         run: &SegmentedRun,
@@ -102,6 +103,15 @@ pub(crate) fn artefact_files(
         let table = training_table(model).map_err(Error::engine("model"))?;
         tables.push((format!("{}.parquet", model.params.name), table));
     }
+    let mut distributions = Distributions::default();
+    let of_clusterings = assigned.clustered.iter().map(|clustered| &clustered.model.distributions);
+    let of_models = assigned.trained.iter().map(|model| &model.distributions);
+    of_clusterings.chain(of_models).for_each(|other| distributions.extend(other));
+    let percentiles = (!distributions.is_empty()).then(|| distributions.hash());
+    if percentiles.is_some() {
+        let table = distributions.to_frame().map_err(Error::engine("model"))?;
+        tables.push((PERCENTILES.to_owned(), table));
+    }
     let record = Artefact {
         format: artefact::FORMAT,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -118,6 +128,12 @@ pub(crate) fn artefact_files(
             .iter()
             .map(|clustered| ClusteringRecord::from(&clustered.model))
             .collect(),
+        btyd: assigned
+            .btyd
+            .iter()
+            .map(|run| (run.params.name.clone(), run.fitted.clone()))
+            .collect(),
+        percentiles,
         files: texts.iter().map(|(name, bytes)| (name.clone(), artefact::hash(bytes))).collect(),
         blake3: String::new(),
     };

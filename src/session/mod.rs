@@ -21,7 +21,7 @@ use crate::evaluate::gates::{self, GateResult};
 use crate::evaluate::{self, EvaluationInputs, Tables};
 use crate::ingest::LookupTable;
 use crate::manifest::SnapshotFingerprints;
-use crate::model::{self, Assigned, TrainingContext};
+use crate::model::{self, Assigned, ModelParams, Target, TrainingContext};
 use crate::orders::{OrderFacts, ledger};
 use crate::pipeline::Pipeline;
 use crate::rfm::{self, RfmError, SnapshotDates, Snapshots, by_snapshot};
@@ -243,7 +243,18 @@ impl<'p> Session<'p> {
             return Ok(Vec::new());
         };
         let for_validity = self.p.validity.map(|validity| validity.start(newest));
-        let for_models = self.p.models.iter().flat_map(|model| model.target.earlier(newest));
+        let evaluated = [newest].into_iter().chain(self.p.backtests.iter().copied());
+        let evaluated: Vec<NaiveDate> = evaluated.filter(|date| *date <= newest).collect();
+        let for_model = |model: &ModelParams| -> Vec<NaiveDate> {
+            let backtested = match model.target {
+                // The labels of a backtest are segments.
+                Target::SegmentIn(_) => evaluated.clone(),
+                _ => Vec::new(),
+            };
+            let earlier = evaluated.iter().flat_map(|date| model.earlier_snapshots(*date));
+            earlier.chain(backtested).collect()
+        };
+        let for_models = self.p.models.iter().flat_map(for_model);
         let mut dates: Vec<NaiveDate> = for_validity.into_iter().chain(for_models).collect();
         dates.sort();
         dates.dedup();
@@ -280,11 +291,13 @@ impl<'p> Session<'p> {
         let published = by_snapshot(&segmented.frame).map_err(Error::engine("model"))?;
         let earlier: Vec<(NaiveDate, DataFrame)> =
             published.into_iter().chain(earlier.iter().cloned()).collect();
-        let context = TrainingContext { date, newest, earlier: &earlier, facts, labels };
-        let assigned = model::assign(&self.p.models, &self.p.clusterings, segmented, &context)?;
+        let backtests = &self.p.backtests;
+        let context = TrainingContext { date, newest, earlier: &earlier, backtests, facts, labels };
+        let assigned =
+            model::assign(&self.p.models, &self.p.clusterings, &self.p.btyd, segmented, &context)?;
         info!(
             rows = assigned.frame.height(),
-            models = self.p.models.len() + self.p.clusterings.len(),
+            models = self.p.models.len() + self.p.clusterings.len() + self.p.btyd.len(),
             "models fitted"
         );
         Ok(assigned)
@@ -297,16 +310,25 @@ impl<'p> Session<'p> {
         earlier: Vec<(NaiveDate, DataFrame)>,
         assigned: Assigned,
     ) -> Result<Tables, Error> {
+        // Snapshots for models are not evaluated.
+        let newest = run.segmented.dates.last().copied();
+        let validity = self.p.validity.map(|params| {
+            let start = newest.map(|newest| params.start(newest));
+            let used = |(date, _): &(NaiveDate, DataFrame)| Some(*date) == start;
+            (params, earlier.into_iter().filter(used).collect())
+        });
         let inputs = EvaluationInputs {
             facts: self.facts()?,
             map: &self.p.segment,
             rfm: &self.p.rfm,
             alternatives: self.p.sensitivity.then_some(&self.p.score),
+            silhouettes: self.p.silhouettes,
+            stability: self.p.stability.map(|params| (params, &self.p.score)),
             by_rank: self.p.score.by_rank(),
             cuts: run.segmented.cuts,
             refit: run.refit,
             frozen: self.frozen()?.cloned(),
-            validity: self.p.validity.map(|params| (params, earlier)),
+            validity,
             tables: run.tables,
         };
         let _span = info_span!("evaluate").entered();

@@ -13,7 +13,9 @@ use crate::checks::{self, CheckResult};
 use crate::error::Error;
 use crate::evaluate::Tables;
 use crate::ingest::LookupTable;
-use crate::manifest::{CustomersRead, Input, Manifest, ManifestInputs, SnapshotFingerprints};
+use crate::manifest::{
+    CustomersRead, Input, Manifest, ManifestInputs, ModelRecord, SnapshotFingerprints,
+};
 use crate::pipeline::Pipeline;
 use crate::publish::{self, OnFailedGate, Publication, Published, Replaceable, Staging};
 use crate::rfm;
@@ -73,11 +75,13 @@ pub fn run(
     let cuts = run.segmented.cuts.clone();
     let assigned = session.assign(&run, &earlier)?;
     let artefact = artefact_files(p, fitted, &assigned)?;
+    let models = ModelRecord::all(&assigned);
     let tables = session.evaluate(run, earlier, assigned)?;
     let gates = session.gate_results(&tables)?;
     let hash = p.definition_hash();
     let manifest = ManifestInputs {
         customers,
+        models: &models,
         gates: &gates,
         warnings: &warnings,
         fingerprints: &fingerprints,
@@ -149,6 +153,7 @@ pub(crate) fn manifest_inputs<'a>(
         gates: &[],
         customers: None,
         cuts,
+        models: &[],
         fingerprints: &NO_FINGERPRINTS,
     }
 }

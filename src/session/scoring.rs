@@ -10,9 +10,10 @@ use super::{RunObserver, Session};
 use crate::artefact::{ArtefactError, DiffScope, StoredArtefact, differences};
 use crate::columns::{
     CUSTOMER_ID, F_SCORE, FREQUENCY, M_SCORE, MONETARY, R_SCORE, RECENCY_DAYS, RFM_SCORE, SEGMENT,
+    model_columns, probability,
 };
 use crate::error::Error;
-use crate::model::{ClusterModel, FeatureParams, FittedModel};
+use crate::model::{Btyd, ClusterModel, FeatureParams, FittedModel, Purchases};
 use crate::pipeline::Pipeline;
 use crate::rfm::{SnapshotDates, Snapshots};
 use crate::score::{self, CutPointSource, FrozenCutPoints};
@@ -55,6 +56,7 @@ pub(crate) struct Scorer {
     frozen: FrozenCutPoints,
     cluster_models: Vec<ClusterModel>,
     models: Vec<FittedModel>,
+    btyd: Vec<Btyd>,
     as_of: NaiveDate,
 }
 
@@ -79,13 +81,14 @@ impl Scorer {
         };
         let frozen = record.frozen()?;
         let models = stored.models(&p.models)?;
-        let cluster_models = record.cluster_models(&p.clusterings)?;
+        let cluster_models = stored.cluster_models(&p.clusterings)?;
+        let btyd = record.btyd_models(&p.btyd)?;
         p.score.cut_points = CutPointSource::Given(frozen.clone());
         p.rfm.snapshots = SnapshotDates::Given(vec![as_of]);
         p.rfm.fitted = record.fitted();
         // Checks are about all customers. The input may be a part of them.
         p.checks.clear();
-        Ok(Self { p, frozen, cluster_models, models, as_of })
+        Ok(Self { p, frozen, cluster_models, models, btyd, as_of })
     }
 
     /// Reads the sources and scores every customer: one row each, sorted by customer, with the
@@ -96,10 +99,20 @@ impl Scorer {
         if let Some((accepted, rejected)) = rows.split_last() {
             info!(accepted, rejected = rejected.iter().sum::<u64>(), "rows");
         }
-        self.score(session.measure(self.as_of)?)
+        let mut frame = self.score(session.measure(self.as_of)?)?;
+        if !self.p.btyd.is_empty() {
+            let n = frame.height();
+            let purchases = Purchases::before(session.facts()?, self.as_of);
+            let purchases = purchases.map_err(Error::engine("model"))?;
+            for (params, fitted) in self.p.btyd.iter().zip(&self.btyd) {
+                fitted.add_columns(params, &purchases, &mut frame, n)?;
+            }
+        }
+        Ok(frame)
     }
 
-    /// Scores measured customers. Their rows keep their order.
+    /// Scores measured customers. Their rows keep their order. BTYD models need lines, so that
+    /// their columns are not added.
     pub(crate) fn score(&self, mut snapshots: Snapshots) -> Result<DataFrame, Error> {
         if let Some(limit) = self.p.rfm.fitted.limit {
             let monetary = col(MONETARY);
@@ -138,10 +151,16 @@ impl Scorer {
         input_columns(of_clusterings.chain(of_models).flatten(), &attributes)
     }
 
-    /// Names of the clusterings and the models, in order.
-    pub(crate) fn model_names(&self) -> impl Iterator<Item = &str> {
-        let clusterings = self.cluster_models.iter().map(|model| model.params.name.as_str());
-        clusterings.chain(self.models.iter().map(|model| model.params.name.as_str()))
+    /// The columns of the clusterings and the models, in order.
+    pub(crate) fn model_columns(&self) -> Vec<String> {
+        let clusterings = self.cluster_models.iter();
+        let clusterings = clusterings.flat_map(|model| model_columns(&model.params.name));
+        let models = self.models.iter().flat_map(|model| {
+            let name = &model.params.name;
+            let probability = model.has_probability().then(|| probability(name));
+            model_columns(name).into_iter().chain(probability)
+        });
+        clusterings.chain(models).collect()
     }
 }
 

@@ -16,9 +16,9 @@ use super::{Statement, WORK, model, reasons, statements};
 use crate::clean::ReturnPolicy;
 use crate::columns::{DAY, LINES, REASON};
 use crate::error::Error;
-use crate::evaluate::{Tables, clusters, model_metrics};
+use crate::evaluate::{SilhouetteMode, Tables, clusters, model_metrics};
 use crate::ingest::SourceFile;
-use crate::manifest::{Input, InputRole};
+use crate::manifest::{Input, InputRole, ManifestInputs, ModelRecord};
 use crate::model::{Assigned, TrainingContext};
 use crate::orders::OrderFacts;
 use crate::pipeline::{Pipeline, SparkParams};
@@ -70,12 +70,14 @@ pub(crate) fn run(
     let tables = tables(p, ledger, &cuts, &counts, &assigned).map_err(Error::engine("evaluate"))?;
     run.directory.clear()?;
     let hash = p.definition_hash();
+    let models = ModelRecord::all(&assigned);
+    let manifest = session::manifest_inputs(p, &hash, &inputs, &results, &cuts);
     let publication = Publication {
         staging,
         params: &p.publish,
         tables: &tables,
         artefact,
-        manifest: session::manifest_inputs(p, &hash, &inputs, &results, &cuts),
+        manifest: ManifestInputs { models: &models, ..manifest },
         on_failed_gate: OnFailedGate::default(),
     };
     let manifest = info_span!("publish").in_scope(|| publish::publish_external(publication))?;
@@ -163,8 +165,9 @@ impl ClusterRun<'_> {
         let cuts = cuts.iter().filter(|cut| cut.snapshot == date).cloned().collect();
         let segmented = Segmented { frame: newest.clone(), dates: vec![date], cuts };
         let labels = BTreeMap::new();
-        let context = TrainingContext { date, newest, earlier: &[], facts, labels: &labels };
-        let assigned = crate::model::assign(&p.models, &[], &segmented, &context)?;
+        let context =
+            TrainingContext { date, newest, earlier: &[], backtests: &[], facts, labels: &labels };
+        let assigned = crate::model::assign(&p.models, &[], &[], &segmented, &context)?;
         let customers = segmented.frame.height();
         info!(customers, models = p.models.len(), "models fitted to a sample");
         Ok(assigned)
@@ -229,14 +232,17 @@ fn tables(
     let mut others = BTreeMap::from([
         (TableId::Ledger, ledger),
         (TableId::ScoreBins, bins_from_counts(cuts, bins, &counts.scores)?),
-        (TableId::Metrics, model_metrics::metrics(runs)?),
+        (TableId::Metrics, model_metrics::metrics(runs, &[])?),
         (TableId::Confusion, model_metrics::confusion(runs)?),
     ]);
     if !runs.is_empty() {
         others.insert(TableId::Reliability, model_metrics::reliability(runs)?);
     }
     if !assigned.tuned.is_empty() {
-        others.insert(TableId::KSweep, clusters::k_sweep(&assigned.tuned, &[])?);
+        others.insert(
+            TableId::KSweep,
+            clusters::k_sweep(&assigned.tuned, &[], SilhouetteMode::default())?,
+        );
     }
     Ok(Tables { segments: DataFrame::empty(), others })
 }

@@ -13,7 +13,7 @@ use crate::error::{Class, StageError};
 use crate::ingest::cell::is_text;
 use crate::ingest::csv_layout::CsvLayout;
 use crate::ingest::{Format, IdCase, OnBadRow, RejectColumns, Source, SourceFile, Timestamps};
-use crate::model::Target;
+use crate::model::{FeatureParams, Target};
 use crate::pipeline::Pipeline;
 use crate::rfm::Feature;
 use crate::score::{CutPointSource, Dimension, Method};
@@ -215,6 +215,8 @@ fn score(p: &Pipeline) -> Vec<String> {
 fn other_stages(p: &Pipeline) -> Vec<String> {
     let mut features = p.models.iter().flat_map(|model| &model.features);
     let uses_rfm_score = features.any(|feature| feature.column == RFM_SCORE);
+    let mut features = p.models.iter().flat_map(|model| &model.features);
+    let uses_percentiles = features.any(FeatureParams::is_percentile);
     let uses_values = p.segment.rules.iter().any(|rule| rule.values.is_some());
     let to = p.publish.to.local_folder();
     let is_special = to.is_some_and(|to| {
@@ -224,13 +226,16 @@ fn other_stages(p: &Pipeline) -> Vec<String> {
         ("clean: cap_outliers", p.rfm.cap.is_some()),
         ("rfm.features: gap_days_std", p.rfm.features.contains(&Feature::GapDaysStd)),
         ("rfm.features: n_products", p.rfm.features.contains(&Feature::NProducts)),
-        ("rfm.top_categories", p.rfm.top_categories > 0),
+        ("rfm.top_categories, rfm.categories", p.rfm.top_categories > 0),
         ("segment.map: values (conditions on values)", uses_values),
         ("segment.why", p.why),
         ("models: rfm_score", uses_rfm_score),
         ("models: kmeans", !p.clusterings.is_empty()),
+        ("models: btyd", !p.btyd.is_empty()),
+        ("models: scale: percentile", uses_percentiles),
         ("evaluate.sensitivity", p.sensitivity),
         ("evaluate.validity", p.validity.is_some()),
+        ("evaluate.stability", p.stability.is_some()),
         ("evaluate.gates", !p.gates.is_empty()),
         ("publish.to: URLs (use a path that the cluster shares)", to.is_none()),
         ("publish.to: paths with * ? [ ] { } \\ %", is_special),

@@ -17,6 +17,7 @@ pub(super) const TABLE: Table = Table {
         float64(MEAN_OF).pattern(),
         float64(MEDIAN_OF).pattern(),
         float64(AVERAGE_ORDER_VALUE),
+        float64(SUM_OF).pattern(),
         text(ACTION),
     ],
 };

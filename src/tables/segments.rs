@@ -35,7 +35,13 @@ pub(super) const TABLE: Table = Table {
         text(NEXT_SEGMENT).pattern(),
         text(MODEL_LABEL).pattern(),
         float64(MODEL_CONFIDENCE).pattern(),
+        float64(MODEL_PROBABILITY).pattern(),
         float64(MODEL_MARGIN).pattern(),
         float64(MODEL_NOVELTY).pattern(),
+        float64(MODEL_ALIVE).pattern(),
+        float64(MODEL_PURCHASES).pattern(),
+        float64(MODEL_PURCHASE_VALUE).pattern(),
+        float64(MODEL_SPEND).pattern(),
+        float64(MODEL_CLV).pattern(),
     ],
 };

@@ -215,16 +215,16 @@ fn damaged_or_incompatible_artefacts_are_rejected() {
             (code, format!("error: artefact: {message}").as_str())
         );
     };
-    let older = text.replacen("\"format\": 2", "\"format\": 1", 1);
+    let older = text.replacen("\"format\": 3", "\"format\": 2", 1);
     fs::write(&record, older).unwrap();
     assert_rejected(
         2,
-        "artefact.json: artefact format 1 is not supported (supported: 2); run the pipeline again to write a new artefact",
+        "artefact.json: artefact format 2 is not supported (supported: 3); run the pipeline again to write a new artefact",
     );
-    fs::write(&record, text.replacen("\"format\": 2", "\"format\": 3", 1)).unwrap();
+    fs::write(&record, text.replacen("\"format\": 3", "\"format\": 4", 1)).unwrap();
     assert_rejected(
         2,
-        "artefact.json: artefact format 3 is not supported (supported: 2); use the version of custseg that wrote it, or a newer one",
+        "artefact.json: artefact format 4 is not supported (supported: 3); use the version of custseg that wrote it, or a newer one",
     );
     let changed = text.replacen("\"upper\": false", "\"upper\": true", 1);
     assert_ne!(changed, text);

@@ -79,8 +79,8 @@ fn pipelines_are_looked_for() {
     );
     let outcome = custseg(root(), &["check"]);
     assert_eq!(outcome.code, 2);
-    let expected = "which pipeline? pipelines/cdnow.yaml, pipelines/online_retail.yaml, \
-                    pipelines/online_retail_models.yaml";
+    let expected = "which pipeline? pipelines/cdnow.yaml, pipelines/cdnow_models.yaml, \
+                    pipelines/online_retail.yaml, pipelines/online_retail_models.yaml";
     assert!(outcome.stderr.contains(expected), "{}", outcome.stderr);
 }
 

@@ -1,7 +1,7 @@
 //! Silhouette and within-cluster sums against their definitions.
 
 use custseg::evaluate::cluster_geometry::{
-    ClusterGeometry, Silhouettes, calinski_harabasz, davies_bouldin,
+    ClusterGeometry, SilhouetteMode, Silhouettes, calinski_harabasz, davies_bouldin,
 };
 use custseg::model::point_matrix::PointMatrix;
 use proptest::prelude::*;
@@ -55,7 +55,7 @@ proptest! {
             .flat_map(|(code, group)| vec![code; group.len()])
             .collect();
         let geometries = ClusterGeometry::all(&points, &points.distinct(), &codes, groups.len());
-        let silhouettes = Silhouettes::of(&geometries).unwrap();
+        let silhouettes = Silhouettes::of(&geometries, SilhouetteMode::Exact).unwrap();
         let expected = brute_force(&groups);
         for (idx, (expected, group)) in expected.iter().zip(&groups).enumerate() {
             let (found, error) = silhouettes.mean(Some(idx));
@@ -87,7 +87,7 @@ proptest! {
 #[test]
 fn single_cluster_has_no_silhouette() {
     let single = [geometry(&[[0.0; 3], [1.0; 3]])];
-    assert!(Silhouettes::of(&single).is_none());
+    assert!(Silhouettes::of(&single, SilhouetteMode::Exact).is_none());
     assert_eq!((davies_bouldin(&single), calinski_harabasz(&single)), (None, None));
 }
 
@@ -99,14 +99,14 @@ fn indices_of_two_pairs_equal_hand_computed_values() {
     let geometries =
         [geometry(&[[0.0; 3], [1.0, 0.0, 0.0]]), geometry(&[[10.0, 0.0, 0.0], [11.0, 0.0, 0.0]])];
     let expected = ((10.5 - 1.0) / 10.5 + (9.5 - 1.0) / 9.5) / 2.0;
-    let found = Silhouettes::of(&geometries).unwrap();
+    let found = Silhouettes::of(&geometries, SilhouetteMode::Exact).unwrap();
     assert!((found.mean(None).0 - expected).abs() < 1e-12);
     assert_eq!(geometries[0].wcss(), 0.5);
     assert!((davies_bouldin(&geometries).unwrap() - 0.1).abs() < 1e-12);
     assert!((calinski_harabasz(&geometries).unwrap() - 100.0 / (1.0 / 2.0)).abs() < 1e-9);
 }
 
-/// Above 50,000 distinct points the mean silhouette comes from a sample, with a standard error.
+/// Above 10,000 customers the mean silhouette comes from a sample, with a standard error.
 #[test]
 fn silhouette_of_many_points_is_sampled() {
     // Two lines of points: a coarse copy, computed exactly, has nearly the same silhouettes.
@@ -114,7 +114,8 @@ fn silhouette_of_many_points_is_sampled() {
         (0..n).map(|i| [start + i as f64 / n as f64, 0.0, 0.0]).collect()
     };
     let mean_silhouette = |n: usize| {
-        Silhouettes::of(&[geometry(&line(0.0, n)), geometry(&line(1.5, n))]).unwrap().mean(None)
+        let geometries = [geometry(&line(0.0, n)), geometry(&line(1.5, n))];
+        Silhouettes::of(&geometries, SilhouetteMode::Sample).unwrap().mean(None)
     };
     let (exact, no_error) = mean_silhouette(2_000);
     let (sampled, error) = mean_silhouette(26_000);

@@ -1,8 +1,8 @@
 //! KNN against brute force, ties included, and against smartcore's classifier.
 
-use custseg::model::knn::{Knn, Query, rounded};
+use custseg::model::knn::{Knn, Query, SMARTCORE_LIMIT, rounded};
 use custseg::model::point_matrix::PointMatrix;
-use custseg::model::{Balance, Metric, StringArena, Vote, Voting, Weights, split};
+use custseg::model::{Balance, Metric, Rows, Source, StringArena, Vote, Voting, Weights, split};
 use proptest::prelude::*;
 use rayon::prelude::*;
 use smartcore::linalg::basic::matrix::DenseMatrix;
@@ -87,10 +87,17 @@ fn matrix(points: &[Vec<f64>]) -> PointMatrix {
     PointMatrix::from_rows(points.iter().map(Vec::as_slice))
 }
 
-fn fit(voting: Voting, points: &[Vec<f64>], labels: &[usize], train: &[usize]) -> Knn {
+fn fit(voting: Voting, k: usize, points: &[Vec<f64>], labels: &[usize], train: &[usize]) -> Knn {
     let points = PointMatrix::from_rows(train.iter().map(|&i| points[i].as_slice()));
     let labels: Vec<usize> = train.iter().map(|&i| labels[i]).collect();
-    Knn::fit(voting, &points, &labels, 3).unwrap()
+    Knn::fit(voting, k, &points, &labels, 3).unwrap()
+}
+
+/// The same without smartcore.
+fn exact(voting: Voting, points: &[Vec<f64>], labels: &[usize], train: &[usize]) -> Knn {
+    let points = PointMatrix::from_rows(train.iter().map(|&i| points[i].as_slice()));
+    let labels: Vec<usize> = train.iter().map(|&i| labels[i]).collect();
+    Knn::exact(voting, &points, &labels, 3).unwrap()
 }
 
 /// Points on a coarse grid, with many ties and equal customers, or anywhere.
@@ -133,11 +140,16 @@ proptest! {
         let voting = Voting { weights, metric, balance };
         // Every n-th customer is a query only, the others are training customers.
         let train: Vec<usize> = (0..points.len()).filter(|i| i % every != 0).collect();
-        let knn = fit(voting, &points, &labels, &train);
-        let training_index = |query: usize| train.binary_search(&query).ok();
-        let queries: Vec<(&[f64], Option<usize>)> =
+        let by_smartcore = fit(voting, k, &points, &labels, &train);
+        let by_index = exact(voting, &points, &labels, &train);
+        let training_index =
+            |query: usize| train.binary_search(&query).map_or(Rows::NONE, Rows::one);
+        let queries: Vec<(&[f64], Rows)> =
             (0..points.len()).map(|i| (points[i].as_slice(), training_index(i))).collect();
-        for (query, (vote, found_shares)) in classify(&knn, &queries, k).into_iter().enumerate() {
+        let classified = [&by_smartcore, &by_index]
+            .into_iter()
+            .flat_map(|knn| classify(knn, &queries, k).into_iter().enumerate().map(move |made| (knn, made)));
+        for (knn, (query, (vote, found_shares))) in classified {
             let (neighbours, shares) = brute_force(voting, k, (&points, &labels), &train, query);
             let found = knn.neighbours(&points[query], training_index(query), k);
             let found: Vec<(f64, usize)> =
@@ -177,12 +189,10 @@ fn votes_equal_smartcore() {
         let parameters = KNNClassifierParameters::default().with_k(9).with_weight(theirs);
         let classifier = KNNClassifier::fit(&rows(0..n), &y, parameters).unwrap();
         let shares = classifier.predict_proba(&rows(n..n + held_out)).unwrap();
-        let knn = fit(voting(weights, Metric::Euclidean), &all, &labels, &train);
-        let votes = classify(
-            &knn,
-            &all[n..].iter().map(|point| (point.as_slice(), None)).collect::<Vec<_>>(),
-            9,
-        );
+        let knn = exact(voting(weights, Metric::Euclidean), &all, &labels, &train);
+        let queries: Vec<Query<'_>> =
+            all[n..].iter().map(|point| (point.as_slice(), Rows::NONE)).collect();
+        let votes = classify(&knn, &queries, 9);
         let mut compared = 0;
         for ((vote, ours), theirs) in votes.iter().zip(&shares) {
             for (ours, theirs) in ours.iter().zip(theirs) {
@@ -206,10 +216,9 @@ fn minkowski_with_a_high_power_stays_finite() {
     let points: Vec<Vec<f64>> =
         (0..30).map(|i| vec![1e4 * f64::from(i), 1e-4 * f64::from(i % 7)]).collect();
     let labels: Vec<usize> = (0..30).map(|i| i % 3).collect();
-    let knn =
-        Knn::fit(voting(Weights::Distance, Metric::Minkowski(100.0)), &matrix(&points), &labels, 3)
-            .unwrap();
-    let (vote, shares) = classify(&knn, &[(&points[4], Some(4))], 5).remove(0);
+    let voting = voting(Weights::Distance, Metric::Minkowski(100.0));
+    let knn = Knn::fit(voting, 5, &matrix(&points), &labels, 3).unwrap();
+    let (vote, shares) = classify(&knn, &[(&points[4], Rows::one(4))], 5).remove(0);
     assert!(
         (shares.iter().sum::<f64>() - 1.0).abs() < 1e-12 && (vote.novelty - 3e4).abs() < 1e-6,
         "{vote:?}"
@@ -221,10 +230,9 @@ fn minkowski_with_a_high_power_stays_finite() {
 fn distances_that_differ_by_rounding_tie() {
     // 0.1 + 0.2 is slightly more than 0.3; the tie goes to the first customer.
     let points = [vec![0.1 + 0.2], vec![0.3], vec![5.0]];
-    let knn =
-        Knn::fit(voting(Weights::Uniform, Metric::Euclidean), &matrix(&points), &[0, 1, 2], 3)
-            .unwrap();
-    assert_eq!(knn.neighbours(&[0.0], None, 1)[0].1, 0);
+    let voting = voting(Weights::Uniform, Metric::Euclidean);
+    let knn = Knn::fit(voting, 1, &matrix(&points), &[0, 1, 2], 3).unwrap();
+    assert_eq!(knn.neighbours(&[0.0], Rows::NONE, 1)[0].1, 0);
     assert_eq!((rounded(0.0), rounded(1.0), rounded(0.1 + 0.2)), (0.0, 1.0, rounded(0.3)));
     assert!(rounded(1.0 + 1e-11) > rounded(1.0));
 }
@@ -234,8 +242,9 @@ fn tied_vote_goes_to_the_nearest_neighbour() {
     // Label 1 at distances 1 and 4, label 0 at 2 and 3; then all at the same distance.
     let label = |xs: [f64; 4], labels: [usize; 4]| {
         let points: Vec<Vec<f64>> = xs.map(|x| vec![x]).to_vec();
-        let knn = fit(voting(Weights::Uniform, Metric::Euclidean), &points, &labels, &[0, 1, 2, 3]);
-        classify(&knn, &[(&[0.0], None)], 4)[0].0.label
+        let voting = voting(Weights::Uniform, Metric::Euclidean);
+        let knn = fit(voting, 4, &points, &labels, &[0, 1, 2, 3]);
+        classify(&knn, &[(&[0.0], Rows::NONE)], 4)[0].0.label
     };
     assert_eq!(label([1.0, 2.0, 3.0, 4.0], [1, 0, 0, 1]), 1);
     // At equal distances the first customer_id counts as the nearest.
@@ -270,5 +279,39 @@ fn split_is_stratified_seeded_and_independent_of_order() {
             |label: usize| (0..1000).filter(|&i| folds[i] == fold && labels[i] == label).count();
         assert_eq!(count(1), 20);
         assert!((179..=180).contains(&count(0)));
+    }
+}
+
+/// smartcore predicts new customers, and finds the neighbours of those that trained. Ties, and large
+/// training sets, are left to the exact index.
+#[test]
+fn smartcore_answers_unless_the_kth_neighbour_is_tied() {
+    let points: Vec<Vec<f64>> = [0.0, 1.0, 3.0, 7.0, 7.0].map(|x| vec![x]).to_vec();
+    let voting = voting(Weights::Uniform, Metric::Euclidean);
+    let knn = Knn::fit(voting, 2, &matrix(&points), &[0, 1, 0, 1, 0], 2).unwrap();
+    let source = |point: f64, own: Rows| classify(&knn, &[(&[point], own)], 2)[0].0.source;
+    assert_eq!(source(0.2, Rows::NONE), Source::Classifier);
+    assert_eq!(source(0.0, Rows::one(0)), Source::NeighbourSearch);
+    // The second neighbour of 4 is at distance 3, as are three customers.
+    assert_eq!(source(4.0, Rows::NONE), Source::Index);
+    let many: Vec<Vec<f64>> = (0..=SMARTCORE_LIMIT).map(|i| vec![(i * i % 7919) as f64]).collect();
+    let labels: Vec<usize> = (0..many.len()).map(|i| i % 3).collect();
+    let knn = Knn::fit(voting, 2, &matrix(&many), &labels, 3).unwrap();
+    assert_eq!(classify(&knn, &[(&[0.2], Rows::NONE)], 2)[0].0.source, Source::Index);
+}
+
+/// All rows of a customer are excluded from its neighbours.
+#[test]
+fn no_row_of_a_customer_votes_for_it() {
+    let points: Vec<Vec<f64>> = [0.0, 0.1, 0.2, 5.0, 6.0].map(|x| vec![x]).to_vec();
+    let ids: StringArena = ["a", "a", "a", "b", "c"].into_iter().collect();
+    let own = ids.rows_of("a");
+    assert_eq!((own.len(), ids.rows_of("b").len(), ids.rows_of("x").len()), (3, 1, 0));
+    for knn in [
+        Knn::fit(voting(Weights::Uniform, Metric::Euclidean), 1, &matrix(&points), &[0; 5], 1),
+        Knn::exact(voting(Weights::Uniform, Metric::Euclidean), &matrix(&points), &[0; 5], 1),
+    ] {
+        let knn = knn.unwrap();
+        assert_eq!(knn.explain(&[0.1], own, 1).2, [(4.9, 3)]);
     }
 }

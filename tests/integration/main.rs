@@ -11,6 +11,7 @@ mod stages;
 mod cli;
 /// Invalid pipelines: the complete message of each.
 mod bad_yaml;
+mod btyd;
 mod cases;
 /// Broken data files: no panic, the right exit code, a message that names the file.
 mod bad_data;

@@ -68,9 +68,12 @@ fn every_section() -> Shop {
              same: { target: segment, features: [recency_days, frequency, monetary], k: 3 }\n  \
              later: { target: { segment_in: 60d }, features: [recency_days, frequency], \
                k: { tune: [3, 5] } }\n  \
+             buys: { target: { buys_in: 60d }, k: 5 }\n  \
              near: { features: [recency_days, frequency, monetary], \
-               kmeans: { k: { sweep: [1, 5] } } }\n\
-             evaluate: { sensitivity: true, validity: { horizon: 60d } }\npublish: { to: out }",
+               kmeans: { k: { sweep: [1, 5] } } }\n  \
+             value: { btyd: { horizon: 60d } }\n\
+             evaluate: { sensitivity: true, stability: { resamples: 20 }, validity: { horizon: 60d }, \
+               backtest: { dates: [2024-10-01] } }\npublish: { to: out }",
         )
 }
 
@@ -80,7 +83,7 @@ fn report_has_every_section_and_is_reproducible() {
     shop.run(&[]);
     let page = page(&shop);
     assert_valid(&page);
-    for id in ["ledger", "segments", "values", "time", "models", "clusters", "glossary"] {
+    for id in ["ledger", "segments", "values", "time", "future", "models", "clusters", "glossary"] {
         assert!(page.contains(&format!("<section id=\"{id}\"")), "{id}");
     }
     let charts = [
@@ -105,6 +108,8 @@ fn report_has_every_section_and_is_reproducible() {
         "confusion-later",
         "reliability-later",
         "tuning-later",
+        "lift-buys",
+        "tracking-value",
         "certain-same",
         "elbow-near",
         "silhouette-near",
@@ -420,7 +425,7 @@ fn docs_of_published_columns_are_complete_and_up_to_date() {
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
     let tables: Vec<&str> =
         outcome.stdout.lines().filter_map(|line| line.strip_prefix("## ")).collect();
-    assert_eq!(tables.len(), 19, "{tables:?}");
+    assert_eq!(tables.len(), 22, "{tables:?}");
     // This run has no attributes of a customers' source.
     assert!(!outcome.stdout.contains("A column of the source"), "{}", outcome.stdout);
     let head = "# Published tables
@@ -428,9 +433,9 @@ fn docs_of_published_columns_are_complete_and_up_to_date() {
 \
         Every table under `current/` with every column, generated with `custseg inspect RUN \
         --columns`
-for a run with three models: `same` and `later` are KNN, `near` is a clustering. \
-        Column names, types
-and order are stable. Changes are listed in `CHANGELOG.md`.
+for a run with five models: `same`, `later` and `buys` are KNN, `near` is a clustering, \
+        `value` is BTYD. Column
+names, types and order are stable. Changes are listed in `CHANGELOG.md`.
 
 ";
     let page = format!("{head}{}\n", outcome.stdout.trim_end());

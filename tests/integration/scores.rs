@@ -332,6 +332,28 @@ fn top_category_shares_equal_hand_computed_values() {
     assert_eq!(shop.custseg(&["explain", "shop.yaml"]).stdout.matches("CSV SCAN").count(), 1);
 }
 
+/// The same with given categories, whose shares a forecast may use. Nobody bought P9.
+#[test]
+fn shares_of_named_categories_equal_hand_computed_values() {
+    let shop = Shop::fixture()
+        .edit("order_id: order,", "order_id: order, category: product,")
+        .edit("snapshots: last", "snapshots: [2024-02-20, 2024-03-02], categories: [P2, P9, P1]");
+    shop.run(&[]);
+    let top = shop.table("top_categories");
+    assert_eq!(texts(&top, "category"), ["P2", "P9", "P1", "P2", "P9", "P1"]);
+    assert_eq!(floats(&top, "money"), [4.0, 0.0, 13.0, 4.3, 0.0, 114.0]);
+    let segments = shop.table("segments/snapshot=2024-03-02/part-0");
+    assert_eq!(floats(&segments, "category_1_share"), [4.0 / 7.0, 30.0 / 1030.0, 0.0]);
+    assert_eq!(floats(&segments, "category_2_share"), [0.0, 0.0, 0.0]);
+    let model = "models={m: {target: {buys_in: 10d}, features: [category_1_share], k: 1}}";
+    let check = shop.custseg(&["check", "shop.yaml", "--set", model]);
+    assert_eq!(check.code, 0, "{}", check.stderr);
+    let both = shop.custseg(&["check", "shop.yaml", "--set", "rfm.top_categories=2"]);
+    assert!(both.stderr.contains("expected one of `categories` and"), "{}", both.stderr);
+    let twice = shop.custseg(&["check", "shop.yaml", "--set", "rfm.categories=[P1, P1]"]);
+    assert!(twice.stderr.contains("duplicate category `P1`"), "{}", twice.stderr);
+}
+
 /// Rank methods that split equal values do so by customer_id, so row order does not matter.
 #[test]
 fn scores_are_independent_of_row_order() {

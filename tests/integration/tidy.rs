@@ -118,7 +118,7 @@ fn error_imports_no_stage() {
 #[test]
 fn at_most_two_files_name_each_replaceable_crate() {
     assert_eq!(containing("serde_yaml::"), ["config/tree.rs"]);
-    assert_eq!(containing("use smartcore::"), ["model/index.rs", "model/kmeans.rs"]);
+    assert_eq!(containing("use smartcore::"), ["model/classifier.rs", "model/kmeans.rs"]);
     assert_eq!(containing("use parquet::"), ["publish/footer.rs", "publish/parquet_metadata.rs"]);
     assert_eq!(containing("jsonschema::"), ["config/shape.rs"]);
     assert_eq!(containing("use calamine::"), ["ingest/workbook.rs"]);
@@ -240,7 +240,7 @@ fn columns_and_tables_are_spelled_once() {
         .filter_map(|path| Some(Path::new(&path).file_stem()?.to_str()?.to_owned()))
         .filter(|name| name != "mod")
         .collect();
-    assert_eq!(tables.len(), 19);
+    assert_eq!(tables.len(), 22);
     for (file, code) in code() {
         let is_declaration = file.starts_with("tables/") || file.starts_with("config/");
         for name in tables.iter().filter(|name| name.contains('_')) {
@@ -302,7 +302,7 @@ fn files_have_a_head_and_are_small() {
     }
     // 30,000 lines before the inputs of users' files could be read, 34,300 before their options,
     // 37,400 before `init`, 39,700 before `check` read samples.
-    assert!(total <= 41_500, "src has {total} lines");
+    assert!(total <= 45_000, "src has {total} lines");
 }
 
 /// The parameters of every function in the code, each as written.

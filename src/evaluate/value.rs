@@ -1,0 +1,86 @@
+//! Trials and tracking of BTYD models.
+
+use chrono::NaiveDate;
+use polars::prelude::*;
+
+use crate::columns::*;
+use crate::model::BtydRun;
+use crate::model::btyd::{Forecast, Trial, correlation};
+use crate::model::metrics::auc;
+use crate::tables::table_rows;
+
+/// A metric of a trial, with the model or baseline that it belongs to.
+pub(super) struct TrialMetric {
+    pub(super) model: String,
+    /// End of the period.
+    pub(super) snapshot: NaiveDate,
+    pub(super) metric: &'static str,
+    pub(super) value: f64,
+    pub(super) n: u32,
+}
+
+/// Suffix of the baseline: every customer goes on as before.
+const PAST_RATE: &str = "past_rate";
+
+table_rows! {
+    struct Week<'a> {
+        MODEL => model: &'a str,
+        WEEK => week: u32,
+        ACTUAL => actual: f64,
+        EXPECTED => expected: f64,
+        IS_FORECAST => is_forecast: bool,
+    }
+}
+
+/// The metrics of all trials: totals, ranks (`auc` of who bought, Pearson's `correlation`), and
+/// mean absolute errors of purchases and money per customer.
+pub(super) fn trial_metrics(runs: &[BtydRun]) -> impl Iterator<Item = TrialMetric> {
+    runs.iter().flat_map(|run| {
+        let trial = run.trial.iter();
+        trial.flat_map(|trial| {
+            let name = &run.params.name;
+            let baseline = super::model_metrics::baseline_name(name, PAST_RATE);
+            let of_model = metrics_of(name, trial, &trial.expected);
+            of_model.into_iter().chain(metrics_of(&baseline, trial, &trial.past_rate))
+        })
+    })
+}
+
+fn metrics_of(model: &str, trial: &Trial, forecast: &Forecast) -> Vec<TrialMetric> {
+    let actual = &trial.actual;
+    let bought: Vec<bool> = actual.purchases.iter().map(|purchases| *purchases > 0.0).collect();
+    let sum = |values: &[f64]| values.iter().sum::<f64>();
+    let values = [
+        ("purchases_expected", sum(&forecast.purchases)),
+        ("purchases_actual", sum(&actual.purchases)),
+        ("spend_expected", sum(&forecast.money)),
+        ("spend_actual", sum(&actual.money)),
+        ("auc", auc(&bought, &forecast.purchases)),
+        ("correlation", correlation(&forecast.purchases, &actual.purchases)),
+        ("mean_absolute_error", mean_absolute_error(&forecast.purchases, &actual.purchases)),
+        ("spend_mean_absolute_error", mean_absolute_error(&forecast.money, &actual.money)),
+    ];
+    let n = bought.len() as u32;
+    let snapshot = trial.until;
+    let metric =
+        |(metric, value)| TrialMetric { model: model.to_owned(), snapshot, metric, value, n };
+    values.into_iter().map(metric).collect()
+}
+
+fn mean_absolute_error(expected: &[f64], actual: &[f64]) -> f64 {
+    let errors = expected.iter().zip(actual).map(|(a, b)| (a - b).abs());
+    errors.sum::<f64>() / actual.len() as f64
+}
+
+/// The table `tracking`.
+pub(super) fn tracking(runs: &[BtydRun]) -> PolarsResult<DataFrame> {
+    Week::frame(runs.iter().flat_map(|run| {
+        run.tracking.iter().map(|week| Week {
+            model: &run.params.name,
+            week: week.week,
+            actual: week.actual,
+            expected: week.expected,
+            is_forecast: week.is_forecast,
+        })
+    }))
+}

@@ -1,0 +1,73 @@
+//! Whether the exact index that stands in for smartcore gives smartcore's answers.
+
+use super::classifier::Predictor;
+use super::point_matrix::PointMatrix;
+use super::{FittedModel, ModelError, Rows};
+use rayon::prelude::*;
+
+/// Customers that both are asked about.
+const SAMPLE: usize = 500;
+/// Customers among which untied ones are looked for.
+const CANDIDATES: usize = 20 * SAMPLE;
+/// Shares of votes may differ by this much: smartcore adds them up in another order.
+const TOLERANCE: f64 = 1e-9;
+
+/// Answers of smartcore and of the exact index to the same questions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Agreement {
+    /// Customers of the sample. Fewer than 500 if no more are untied.
+    pub asked: usize,
+    pub equal: usize,
+}
+
+impl FittedModel {
+    /// Asks smartcore and the index about a sample of points whose k-th neighbour is not tied, as
+    /// if they were new customers. `None` if smartcore answers for the model anyway.
+    pub(super) fn agreement(&self, points: &PointMatrix) -> Result<Option<Agreement>, ModelError> {
+        if self.knn.is_smartcore() {
+            return Ok(None);
+        }
+        let failed =
+            |reason: String| ModelError::Smartcore { model: self.params.name.clone(), reason };
+        let training = self.space.project(&self.samples.customers)?.points;
+        // Building a tree takes longer than 500 linear searches.
+        let labels = &self.samples.labels;
+        let predictor = Predictor::linear(self.params.voting, self.k, &training, labels);
+        let predictor = predictor.map_err(|error| failed(error.to_string()))?;
+        let sample = self.untied_sample(points);
+        let n_labels = self.samples.names.len();
+        let agrees = |row: &usize| {
+            let point = points.row(*row);
+            let mut shares = vec![0.0; n_labels];
+            let predicted = predictor.predict(point, &mut shares);
+            predicted.map_err(|error| error.to_string())?;
+            Ok(self.knn.agrees(point, self.k, &shares, TOLERANCE))
+        };
+        let answers: Vec<Result<bool, String>> = sample.par_iter().map(agrees).collect();
+        let answers: Result<Vec<bool>, _> = answers.into_iter().collect();
+        let answers = answers.map_err(failed)?;
+        let equal = answers.iter().filter(|equal| **equal).count();
+        Ok(Some(Agreement { asked: sample.len(), equal }))
+    }
+
+    /// Rows of untied points, chosen by a seeded hash of their position.
+    fn untied_sample(&self, points: &PointMatrix) -> Vec<usize> {
+        let hash = |row: usize| {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(&self.params.seed.to_le_bytes()).update(&row.to_le_bytes());
+            *hasher.finalize().as_bytes()
+        };
+        let mut candidates: Vec<([u8; 32], usize)> =
+            (0..points.len()).into_par_iter().map(|row| (hash(row), row)).collect();
+        if candidates.len() > CANDIDATES {
+            candidates.select_nth_unstable(CANDIDATES);
+            candidates.truncate(CANDIDATES);
+        }
+        candidates.sort_unstable();
+        let is_untied = |row: &usize| !self.knn.is_tied(points.row(*row), Rows::NONE, self.k);
+        let rows = candidates.into_par_iter().map(|(_, row)| row);
+        let mut sample: Vec<usize> = rows.filter(is_untied).collect();
+        sample.truncate(SAMPLE);
+        sample
+    }
+}
