@@ -17,8 +17,8 @@ use custseg::config::{self, Request};
 use custseg::model::knn::Knn;
 use custseg::model::point_matrix::PointMatrix;
 use custseg::model::{
-    Balance, Encoding, FeatureParams, KmeansParams, Metric, Missing, Rows, Scaling, Voting,
-    Weights, kmeans,
+    Balance, Encoding, FeatureParams, KmeansParams, Metric, Missing, Scaling, Voting, Weights,
+    kmeans,
 };
 use custseg::progress::Silent;
 use custseg::session::{self, Outcome, RunOptions};
@@ -117,7 +117,7 @@ fn neighbours(c: &mut Criterion) {
         let knn =
             Knn::fit(voting, K, &train, &labels[..CUSTOMERS], classes.len()).expect("a model");
         let classify = || {
-            let rows = (0..queries.len()).into_par_iter().map(|row| (queries.row(row), Rows::NONE));
+            let rows = (0..queries.len()).into_par_iter().map(|row| (queries.row(row), 0..0));
             knn.predict(rows, K, |vote, _| vote.label)
         };
         group.bench_function(format!("knn_{width}"), |b| b.iter(classify));

@@ -17,7 +17,7 @@ use crate::columns::*;
 use crate::evaluate::Tables;
 use crate::evaluate::gates::GateResult;
 use crate::ingest::{LookupTable, Money};
-use crate::model::{Answers, Assigned, EvaluationRun, FittedModel};
+use crate::model::{Assigned, EvaluationRun, FittedModel, Sources};
 use crate::score::{Cut, Dimension};
 use crate::tables::TableId;
 
@@ -153,7 +153,7 @@ pub struct MetricRecord {
     pub n: u32,
 }
 
-/// Size of a KNN model, and what answered for its customers.
+/// Size of a KNN model, and the sources of its predictions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelRecord {
     pub model: String,
@@ -161,15 +161,15 @@ pub struct ModelRecord {
     /// Customers that the model trained on.
     pub training_customers: usize,
     /// Null if the model was not evaluated.
-    pub held_out: Option<Answers>,
+    pub held_out: Option<Sources>,
     /// For the customers of the newest snapshot.
-    pub newest: Answers,
+    pub newest: Sources,
 }
 
 impl ModelRecord {
     /// A record for each fitted model.
     pub fn all(assigned: &Assigned) -> Vec<Self> {
-        let record = |(fitted, newest): (&FittedModel, &Answers)| {
+        let record = |(fitted, newest): (&FittedModel, &Sources)| {
             let model = fitted.params.name.clone();
             let runs = &assigned.evaluation_runs;
             let is_newest = |run: &&EvaluationRun| run.model == model && run.is_newest;
@@ -179,7 +179,7 @@ impl ModelRecord {
             let training_customers = fitted.samples.customers.ids.count_distinct();
             Self { model, k: fitted.k, training_customers, held_out, newest: *newest }
         };
-        assigned.trained.iter().zip(&assigned.answers).map(record).collect()
+        assigned.trained.iter().zip(&assigned.sources).map(record).collect()
     }
 }
 
@@ -228,7 +228,7 @@ pub struct Manifest {
     pub snapshot_inputs: SnapshotFingerprints,
     pub rows: Rows,
     pub cut_points: Vec<CutRecord>,
-    /// What answered for the customers of each KNN model.
+    /// Size of each KNN model, and the sources of its predictions.
     #[serde(default)]
     pub models: Vec<ModelRecord>,
     pub metrics: Vec<MetricRecord>,

@@ -8,7 +8,8 @@
 //! model/rates.csv         its exchange rates, if any
 //! model/<model>.labels.…  the labels of a model, if they come from a file
 //! model/<model>.parquet   a model's training customers: customer_id, features, label
-//! model/snapshot.percentiles.parquet  the values at the newest snapshot that percentiles are taken from
+//! model/snapshot.percentiles.parquet
+//!                         the values at the newest snapshot that percentiles are taken from
 //! ```
 //!
 //! A KNN model is its training customers: smartcore is fitted to them again. The refitted scaling

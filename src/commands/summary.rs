@@ -12,8 +12,9 @@ use crate::columns::*;
 use crate::error::Error;
 use crate::evaluate::Tables;
 use crate::evaluate::model_metrics::baseline_name;
-use crate::manifest::{CustomersRead, Manifest};
-use crate::model::Protocol;
+use crate::evaluate::value::PAST_RATE;
+use crate::manifest::{CustomersRead, Manifest, MetricRecord};
+use crate::model::{BtydParams, Protocol};
 use crate::pipeline::Pipeline;
 use crate::report::separate_thousands;
 use crate::tables::TableId;
@@ -41,6 +42,9 @@ pub(super) fn print(
     }
     for params in &p.models {
         write!(out, "{}", describe_model(&params.name, manifest))?;
+    }
+    for params in &p.btyd {
+        write!(out, "{}", describe_btyd(params, manifest))?;
     }
     writeln!(out)?;
     Ok(())
@@ -118,6 +122,33 @@ fn describe_model(name: &str, manifest: &Manifest) -> String {
         text += "  the labels are a function of the features: this only measures how well neighbours reproduce the rules\n";
     }
     text
+}
+
+/// What a BTYD model expected of the last horizon, beside what happened and its baseline.
+fn describe_btyd(params: &BtydParams, manifest: &Manifest) -> String {
+    let name = &params.name;
+    let value = |model: &str, metric: &str| {
+        let is_wanted = |m: &&MetricRecord| m.model == model && m.metric == metric;
+        let value = manifest.metrics.iter().find(is_wanted)?.value?;
+        Some(separate_thousands(&format!("{value:.0}")))
+    };
+    let baseline = baseline_name(name, PAST_RATE);
+    let row = |title: &str, expected: &str, actual: &str| {
+        let [expected, actual, past] = [(name, expected), (name, actual), (&baseline, expected)]
+            .map(|(model, metric)| value(model, metric).unwrap_or_else(|| "–".to_owned()));
+        format!("  {title:<10} expected {expected}   actual {actual}   past rate {past}\n")
+    };
+    if value(name, "purchases_expected").is_none() {
+        return format!(
+            "\nmodel {name}: not evaluated, since the source does not go back far enough\n"
+        );
+    }
+    let days = params.horizon;
+    format!(
+        "\nmodel {name}, fitted {days} days before the snapshot, tested on the time after\n{}{}",
+        row("purchases", "purchases_expected", "purchases_actual"),
+        row("money", "spend_expected", "spend_actual")
+    )
 }
 
 /// Numbers of returned units with and without a matched purchase.

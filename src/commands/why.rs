@@ -34,8 +34,8 @@ pub(super) fn why(p: &Pipeline, customer_id: &str, out: &mut impl Write) -> Resu
     let factor = p.ingest.money.factor();
     for (date, row) in rows {
         let cuts = cuts_at(&run.segmented.cuts, date);
-        let values = numbers(&row, Dimension::value)?;
-        let code = numbers(&row, Dimension::score)?.map(|score| score as u8);
+        let values = numbers(&row, &Dimension::ALL.map(Dimension::value))?;
+        let code = numbers(&row, &Dimension::ALL.map(Dimension::score))?.map(|score| score as u8);
         let segment = plain(SEGMENT, value(&row, SEGMENT)?);
         writeln!(out, "customer {customer_id} at {date}: {segment}")?;
         for score in dimension_scores(&p.segment, cuts, values, code, factor) {
@@ -67,10 +67,15 @@ fn value<'a>(row: &'a DataFrame, name: &str) -> Result<AnyValue<'a>, Error> {
     row.column(name).and_then(|column| column.get(0)).map_err(Error::engine("why"))
 }
 
-fn numbers(row: &DataFrame, column: fn(Dimension) -> &'static str) -> Result<[f64; 3], Error> {
-    let values = Dimension::ALL.map(|dimension| value(row, column(dimension)));
-    let [r, f, m] = values.map(|value| value?.try_extract().map_err(Error::engine("why")));
-    Ok([r?, f?, m?])
+fn numbers<const N: usize>(
+    row: &DataFrame,
+    columns: &[impl AsRef<str>; N],
+) -> Result<[f64; N], Error> {
+    let mut numbers = [0.0; N];
+    for (number, column) in numbers.iter_mut().zip(columns) {
+        *number = value(row, column.as_ref())?.try_extract().map_err(Error::engine("why"))?;
+    }
+    Ok(numbers)
 }
 
 /// What a BTYD model expects of a customer.
@@ -81,19 +86,19 @@ fn expectation(
     out: &mut impl Write,
 ) -> Result<(), Error> {
     let name = &run.params.name;
-    let values = btyd_columns(name)
-        .map(|column| value(row, &column)?.try_extract::<f64>().map_err(Error::engine("why")));
-    let [Ok(alive), Ok(purchases), Ok(purchase_value), Ok(spend), Ok(clv)] = values else {
+    let columns = btyd_columns(name);
+    if value(row, &columns[0])?.is_null() {
         return Ok(writeln!(out, "  model {name}: no purchase to predict from")?);
-    };
+    }
+    let [alive, purchases, purchase_value, spend, clv] = numbers(row, &columns)?;
     let decimals = usize::from(p.ingest.money.scale);
     let kind = run.params.process.name();
     let days = run.params.horizon;
     writeln!(
         out,
-        "  model {name} ({kind} and Gamma-Gamma): active with probability {alive:.2}, {purchases:.2} \
-         purchases of {purchase_value:.decimals$} expected in {days} days, {spend:.decimals$} in \
-         all, {clv:.decimals$} discounted"
+        "  model {name} ({kind} and Gamma-Gamma): active with probability {alive:.2}, \
+         {purchases:.2} purchases of {purchase_value:.decimals$} expected in {days} days, \
+         {spend:.decimals$} in all, {clv:.decimals$} discounted"
     )?;
     Ok(())
 }
@@ -109,7 +114,8 @@ fn neighbours(model: &FittedModel, row: &DataFrame, out: &mut impl Write) -> Res
     let labels = &model.samples.names;
     writeln!(
         out,
-        "  model {name}: {} (confidence {:.2}, margin {:.2}), from the {} nearest of {} customers, by {}",
+        "  model {name}: {} (confidence {:.2}, margin {:.2}), from the {} nearest of {} customers, \
+         by {}",
         labels[prediction.vote.label],
         prediction.confidence,
         prediction.vote.margin,

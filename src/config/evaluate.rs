@@ -10,7 +10,7 @@ use super::tree::escape_segment;
 use super::validator::Validator;
 use crate::columns::{FREQUENCY, MONETARY, MOVED, PSI, RECENCY_DAYS, SEGMENT};
 use crate::evaluate::gates::{Bound, Gate, GateMetric};
-use crate::evaluate::{StabilityParams, ValidityParams};
+use crate::evaluate::{StabilityParams, ValidityParams, value};
 use crate::model::metrics::Overall;
 use crate::model::{ModelParams, Protocol, Target};
 use crate::score::{CutPointSource, ScoreParams};
@@ -19,16 +19,6 @@ use crate::score::{CutPointSource, ScoreParams};
 const OTHER_METRICS: [&str; 4] = ["log_loss", "brier", "coverage", "answered_accuracy"];
 /// Metrics of models that may have two labels.
 const BINARY_METRICS: [&str; 2] = ["auc", "average_precision"];
-
-/// Metrics of BTYD models that gates may use.
-const BTYD_METRICS: [&str; 6] = [
-    "auc",
-    "correlation",
-    "mean_absolute_error",
-    "spend_mean_absolute_error",
-    "purchases_expected",
-    "spend_expected",
-];
 
 pub(super) fn validity(spec: &EvaluateSpec) -> Option<ValidityParams> {
     let ValiditySpec { horizon, resamples, seed } = spec.validity.as_ref()?;
@@ -42,8 +32,8 @@ pub(super) fn stability(
 ) -> Option<StabilityParams> {
     let StabilitySpec { resamples, seed } = spec.stability.as_ref()?;
     if score.by_rank().contains(&true) || !matches!(score.cut_points, CutPointSource::Refit) {
-        let message = "`stability` requires cut points of the snapshot: scores by rank and frozen cut \
-                       points have none";
+        let message = "`stability` requires cut points of the snapshot: scores by rank and frozen \
+                       cut points have none";
         validator.report_invalid("/evaluate/stability", message);
     }
     Some(StabilityParams { resamples: *resamples, seed: *seed })
@@ -136,7 +126,7 @@ fn available_metrics(models: &Models) -> Vec<GateMetric> {
         }
     }
     for model in &models.btyd {
-        metrics.extend(BTYD_METRICS.map(|metric| GateMetric::Model {
+        metrics.extend(value::METRICS.map(|(metric, _)| GateMetric::Model {
             model: model.name.clone(),
             protocol: Protocol::OutOfTime.name().to_owned(),
             metric: metric.to_owned(),

@@ -192,8 +192,8 @@ impl ModelCompiler<'_, '_> {
             && let Some(share) = features.iter().find(|feature| is_category_share(&feature.column))
         {
             let message = format!(
-                "`{}` is not supported for later labels: its category differs between snapshots; name \
-                 the categories in `rfm.categories`",
+                "`{}` is not supported for later labels: its category differs between snapshots; \
+                 name the categories in `rfm.categories`",
                 share.column
             );
             self.validator.report_invalid(&format!("{at}/features"), message);

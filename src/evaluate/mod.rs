@@ -31,7 +31,7 @@ mod profile;
 mod sensitivity;
 mod stability;
 mod validity;
-mod value;
+pub mod value;
 
 /// The date of a snapshot and its customers.
 type SnapshotPart = (NaiveDate, DataFrame);

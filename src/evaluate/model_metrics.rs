@@ -64,9 +64,9 @@ table_rows! {
 /// means over labels with at least 30 customers (`balanced_accuracy_frequent`,
 /// `macro_f1_frequent`). Of probabilities: `log_loss`, `brier`, and for two labels `auc` and
 /// `average_precision`. For models that may abstain: `coverage` (share with a prediction) and
-/// `answered_accuracy`. If the exact index answers: `smartcore_agreement` (share of a sample that
-/// smartcore predicts alike). Metrics by label: `precision`, `recall`, `f1`, `support`. BTYD models
-/// have those of `value::trial_metrics`.
+/// `answered_accuracy`. If the exact index classifies: `smartcore_agreement` (share of a sample
+/// that smartcore predicts alike). Metrics by label: `precision`, `recall`, `f1`, `support`. BTYD
+/// models have those of `value::trial_metrics`.
 pub fn metrics(evaluation_runs: &[EvaluationRun], btyd: &[BtydRun]) -> PolarsResult<DataFrame> {
     let of_trials = value::trial_metrics(btyd).map(|metric| Metric {
         model: metric.model,
@@ -114,9 +114,9 @@ fn run_metrics(run: &EvaluationRun) -> Vec<Metric<'_>> {
         let accuracy = overall_metric("answered_accuracy", right / answered.len() as f64);
         rows.push(Metric { n: answered.len() as u32, ..accuracy });
     }
-    if let Some(Agreement { asked, equal }) = run.agreement {
-        let share = overall_metric("smartcore_agreement", equal as f64 / asked as f64);
-        rows.push(Metric { n: asked as u32, ..share });
+    if let Some(Agreement { compared, equal }) = run.agreement {
+        let share = overall_metric("smartcore_agreement", equal as f64 / compared as f64);
+        rows.push(Metric { n: compared as u32, ..share });
     }
     for baseline in &run.baselines {
         let name = baseline_name(&run.model, baseline.name);

@@ -39,7 +39,7 @@ table_rows! {
     }
 }
 
-/// Codes of the published segments, and of those by the cut points of one resample.
+/// What the cut points of one resample change.
 struct Resampled {
     /// Customers that moved, by published segment.
     moved: Vec<u32>,

@@ -5,7 +5,7 @@ use polars::prelude::*;
 
 use crate::columns::*;
 use crate::model::BtydRun;
-use crate::model::btyd::{Forecast, Trial, correlation};
+use crate::model::btyd::{Activity, Trial, correlation};
 use crate::model::metrics::auc;
 use crate::tables::table_rows;
 
@@ -20,7 +20,7 @@ pub(super) struct TrialMetric {
 }
 
 /// Suffix of the baseline: every customer goes on as before.
-const PAST_RATE: &str = "past_rate";
+pub const PAST_RATE: &str = "past_rate";
 
 table_rows! {
     struct Week<'a> {
@@ -32,8 +32,30 @@ table_rows! {
     }
 }
 
-/// The metrics of all trials: totals, ranks (`auc` of who bought, Pearson's `correlation`), and
-/// mean absolute errors of purchases and money per customer.
+/// A metric of a forecast, from the forecast and what customers did.
+type TrialMetricOf = fn(&Activity, &Activity) -> f64;
+
+/// Totals, `auc` of who bought, Pearson's `correlation` of purchases, and mean absolute errors of
+/// purchases and money per customer.
+pub const METRICS: [(&str, TrialMetricOf); 8] = [
+    ("purchases_expected", |forecast, _| forecast.purchases.iter().sum()),
+    ("purchases_actual", |_, actual| actual.purchases.iter().sum()),
+    ("spend_expected", |forecast, _| forecast.money.iter().sum()),
+    ("spend_actual", |_, actual| actual.money.iter().sum()),
+    ("auc", |forecast, actual| {
+        let bought: Vec<bool> = actual.purchases.iter().map(|count| *count > 0.0).collect();
+        auc(&bought, &forecast.purchases)
+    }),
+    ("correlation", |forecast, actual| correlation(&forecast.purchases, &actual.purchases)),
+    ("mean_absolute_error", |forecast, actual| {
+        mean_absolute_error(&forecast.purchases, &actual.purchases)
+    }),
+    ("spend_mean_absolute_error", |forecast, actual| {
+        mean_absolute_error(&forecast.money, &actual.money)
+    }),
+];
+
+/// The [`METRICS`] of all trials.
 pub(super) fn trial_metrics(runs: &[BtydRun]) -> impl Iterator<Item = TrialMetric> {
     runs.iter().flat_map(|run| {
         let trial = run.trial.iter();
@@ -46,25 +68,14 @@ pub(super) fn trial_metrics(runs: &[BtydRun]) -> impl Iterator<Item = TrialMetri
     })
 }
 
-fn metrics_of(model: &str, trial: &Trial, forecast: &Forecast) -> Vec<TrialMetric> {
-    let actual = &trial.actual;
-    let bought: Vec<bool> = actual.purchases.iter().map(|purchases| *purchases > 0.0).collect();
-    let sum = |values: &[f64]| values.iter().sum::<f64>();
-    let values = [
-        ("purchases_expected", sum(&forecast.purchases)),
-        ("purchases_actual", sum(&actual.purchases)),
-        ("spend_expected", sum(&forecast.money)),
-        ("spend_actual", sum(&actual.money)),
-        ("auc", auc(&bought, &forecast.purchases)),
-        ("correlation", correlation(&forecast.purchases, &actual.purchases)),
-        ("mean_absolute_error", mean_absolute_error(&forecast.purchases, &actual.purchases)),
-        ("spend_mean_absolute_error", mean_absolute_error(&forecast.money, &actual.money)),
-    ];
-    let n = bought.len() as u32;
-    let snapshot = trial.until;
-    let metric =
-        |(metric, value)| TrialMetric { model: model.to_owned(), snapshot, metric, value, n };
-    values.into_iter().map(metric).collect()
+fn metrics_of(model: &str, trial: &Trial, forecast: &Activity) -> [TrialMetric; 8] {
+    METRICS.map(|(metric, of)| TrialMetric {
+        model: model.to_owned(),
+        snapshot: trial.until,
+        metric,
+        value: of(forecast, &trial.actual),
+        n: trial.actual.purchases.len() as u32,
+    })
 }
 
 fn mean_absolute_error(expected: &[f64], actual: &[f64]) -> f64 {

@@ -71,8 +71,8 @@ impl Writer<'_> {
             Some(order) => {
                 if let Some(example) = self.sample.in_both_files(&order) {
                     self.questions.push(format!(
-                        "order {example} is in the first and in the last file: do the files overlap? Then \
-                         `drop_duplicates` with the columns that name a line counts it once"
+                        "order {example} is in the first and in the last file: do the files overlap? \
+                         Then `drop_duplicates` with the columns that name a line counts it once"
                     ));
                     self.clean.push(
                         "  - drop_duplicates: TODO   # TODO: the first and the last file share orders"

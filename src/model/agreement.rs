@@ -1,28 +1,29 @@
-//! Whether the exact index that stands in for smartcore gives smartcore's answers.
+//! Whether the exact index that replaces smartcore predicts the same.
+
+use rayon::prelude::*;
 
 use super::classifier::Predictor;
 use super::point_matrix::PointMatrix;
-use super::{FittedModel, ModelError, Rows};
-use rayon::prelude::*;
+use super::{FittedModel, ModelError};
 
-/// Customers that both are asked about.
+/// Customers that are predicted by both.
 const SAMPLE: usize = 500;
-/// Customers among which untied ones are looked for.
+/// Customers from which the untied ones are taken.
 const CANDIDATES: usize = 20 * SAMPLE;
 /// Shares of votes may differ by this much: smartcore adds them up in another order.
 const TOLERANCE: f64 = 1e-9;
 
-/// Answers of smartcore and of the exact index to the same questions.
+/// Comparison of smartcore and the exact index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Agreement {
-    /// Customers of the sample. Fewer than 500 if no more are untied.
-    pub asked: usize,
+    /// Customers of the sample. Fewer than 500 if too few are untied.
+    pub compared: usize,
     pub equal: usize,
 }
 
 impl FittedModel {
-    /// Asks smartcore and the index about a sample of points whose k-th neighbour is not tied, as
-    /// if they were new customers. `None` if smartcore answers for the model anyway.
+    /// Predicts a sample of points whose k-th neighbour is not tied by smartcore and by the index,
+    /// as new customers. `None` if smartcore classifies anyway.
     pub(super) fn agreement(&self, points: &PointMatrix) -> Result<Option<Agreement>, ModelError> {
         if self.knn.is_smartcore() {
             return Ok(None);
@@ -43,11 +44,9 @@ impl FittedModel {
             predicted.map_err(|error| error.to_string())?;
             Ok(self.knn.agrees(point, self.k, &shares, TOLERANCE))
         };
-        let answers: Vec<Result<bool, String>> = sample.par_iter().map(agrees).collect();
-        let answers: Result<Vec<bool>, _> = answers.into_iter().collect();
-        let answers = answers.map_err(failed)?;
-        let equal = answers.iter().filter(|equal| **equal).count();
-        Ok(Some(Agreement { asked: sample.len(), equal }))
+        let equal: Result<Vec<bool>, String> = sample.par_iter().map(agrees).collect();
+        let equal = equal.map_err(failed)?.into_iter().filter(|equal| *equal).count();
+        Ok(Some(Agreement { compared: sample.len(), equal }))
     }
 
     /// Rows of untied points, chosen by a seeded hash of their position.
@@ -64,7 +63,7 @@ impl FittedModel {
             candidates.truncate(CANDIDATES);
         }
         candidates.sort_unstable();
-        let is_untied = |row: &usize| !self.knn.is_tied(points.row(*row), Rows::NONE, self.k);
+        let is_untied = |row: &usize| !self.knn.is_tied(points.row(*row), 0..0, self.k);
         let rows = candidates.into_par_iter().map(|(_, row)| row);
         let mut sample: Vec<usize> = rows.filter(is_untied).collect();
         sample.truncate(SAMPLE);

@@ -38,10 +38,10 @@ pub enum ModelError {
     )]
     TooManyClusters { model: String, k: usize, customers: usize },
     #[error(
-        "models.{model}: the exact index differs from smartcore for {different} of {asked} \
+        "models.{model}: the exact index differs from smartcore for {different} of {compared} \
          customers; this is an error in custseg, please report it"
     )]
-    Disagreement { model: String, asked: usize, different: usize },
+    Disagreement { model: String, compared: usize, different: usize },
     #[error("models.{model}: smartcore: {reason}")]
     Smartcore { model: String, reason: String },
     #[error(transparent)]

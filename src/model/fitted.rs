@@ -37,9 +37,9 @@ pub struct Prediction {
     pub confidence: f64,
 }
 
-/// Number of customers by what answered for them.
+/// Number of customers by the source of their prediction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answers {
+pub struct Sources {
     /// `predict_proba` of smartcore's `KNNClassifier`.
     pub classifier: usize,
     /// smartcore's neighbour search, without the customer's own row of the training set.
@@ -48,17 +48,17 @@ pub struct Answers {
     pub index: usize,
 }
 
-impl FromIterator<Source> for Answers {
+impl FromIterator<Source> for Sources {
     fn from_iter<I: IntoIterator<Item = Source>>(sources: I) -> Self {
-        let mut answers = Self::default();
+        let mut counts = Self::default();
         for source in sources {
             *match source {
-                Source::Classifier => &mut answers.classifier,
-                Source::NeighbourSearch => &mut answers.neighbour_search,
-                Source::Index => &mut answers.index,
+                Source::Classifier => &mut counts.classifier,
+                Source::NeighbourSearch => &mut counts.neighbour_search,
+                Source::Index => &mut counts.index,
             } += 1;
         }
-        answers
+        counts
     }
 }
 
@@ -117,12 +117,8 @@ impl FittedModel {
     /// No customer votes for itself.
     fn leave_one_out(&self, points: &PointMatrix) -> (Vec<f64>, Vec<bool>) {
         let ids = &self.samples.customers.ids;
-        let mut own = Vec::with_capacity(ids.len());
-        while own.len() < ids.len() {
-            let rows = ids.rows_of(ids.value(own.len()));
-            own.extend(rows.iter().map(|_| rows));
-        }
-        let queries = (0..points.len()).into_par_iter().map(|row| (points.row(row), own[row]));
+        let own = |row: usize| ids.rows_of(ids.value(row));
+        let queries = (0..points.len()).into_par_iter().map(|row| (points.row(row), own(row)));
         let is_binary = self.is_binary();
         let share = |vote: Vote, shares: &[f64]| {
             if is_binary { (shares[POSITIVE], POSITIVE) } else { (vote.share, vote.label) }
@@ -203,13 +199,13 @@ impl FittedModel {
     }
 
     /// Predicts `customers`, the last rows of `frame`, and adds the model's columns to `frame`:
-    /// null in the rows before them. Labels below the `abstain` confidence are null. Returns what
-    /// answered.
+    /// null in the rows before them. Labels below the `abstain` confidence are null. Returns
+    /// the sources of the predictions.
     pub fn add_columns(
         &self,
         frame: &mut DataFrame,
         customers: &DataFrame,
-    ) -> Result<Answers, ModelError> {
+    ) -> Result<Sources, ModelError> {
         let features = &self.params.features;
         let customers = Customers::read(features, customers, &self.distributions)?;
         let has_probability = self.has_probability();
@@ -222,13 +218,13 @@ impl FittedModel {
                 let confidence = Some(confidence);
                 (ModelOutput { label, confidence, margin, novelty, probability }, source)
             })?;
-        let answers = predicted.iter().flatten().map(|(_, source)| *source).collect();
+        let counts = predicted.iter().flatten().map(|(_, source)| *source).collect();
         let outputs: Vec<_> =
             predicted.into_iter().map(|made| made.map(|(output, _)| output)).collect();
         add_output_columns(frame, &self.params.name, &outputs)?;
         if has_probability {
             add_probability(frame, &self.params.name, &outputs)?;
         }
-        Ok(answers)
+        Ok(counts)
     }
 }

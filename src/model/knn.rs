@@ -2,6 +2,8 @@
 //! [`SMARTCORE_LIMIT`] training customers. Customers are excluded from their own neighbours, and
 //! ties at the k-th distance are broken by customer_id.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,7 +12,6 @@ use super::classifier::Classifier;
 use super::index::{Index, Metric, PointDistance, widened};
 use super::point_matrix::{Distinct, PointMatrix};
 use super::split::label_counts;
-use super::string_arena::Rows;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Voting {
@@ -56,8 +57,8 @@ pub struct Knn {
     divisors: Vec<f64>,
 }
 
-/// Largest training set that smartcore answers for. Above it a query takes smartcore a tenth of a
-/// millisecond and more, and an exact index answers, many times faster.
+/// Largest training set that smartcore classifies with. Above it smartcore takes a tenth of a
+/// millisecond a query and more, and the exact index replaces it, many times faster.
 pub const SMARTCORE_LIMIT: usize = 25_000;
 
 /// What a vote comes from.
@@ -82,7 +83,7 @@ impl Source {
 }
 
 /// A point to classify, and its customer's rows of the training set, which do not vote.
-pub type Query<'a> = (&'a [f64], Rows);
+pub type Query<'a> = (&'a [f64], Range<usize>);
 
 #[derive(Default)]
 struct Buffers {
@@ -174,7 +175,7 @@ impl Knn {
     ) -> Vec<T> {
         queries
             .map_init(Buffers::default, |buffers, query| {
-                let vote = self.answer(query, k, buffers);
+                let vote = self.classify(query, k, buffers);
                 make(vote, &buffers.votes.shares)
             })
             .collect()
@@ -182,33 +183,38 @@ impl Knn {
 
     /// The vote on one point with the k of the fit, each label's share, and the k nearest training
     /// customers except `own`, by ([`rounded`] distance, customer_id).
-    pub fn explain(&self, point: &[f64], own: Rows, k: usize) -> (Vote, Vec<f64>, Vec<Neighbour>) {
+    pub fn explain(
+        &self,
+        point: &[f64],
+        own: Range<usize>,
+        k: usize,
+    ) -> (Vote, Vec<f64>, Vec<Neighbour>) {
         let mut buffers = Buffers::default();
-        let vote = self.answer((point, own), k, &mut buffers);
+        let vote = self.classify((point, own), k, &mut buffers);
         (vote, buffers.votes.shares, buffers.neighbours)
     }
 
     /// The neighbours alone, from the index.
-    pub fn neighbours(&self, point: &[f64], own: Rows, k: usize) -> Vec<Neighbour> {
+    pub fn neighbours(&self, point: &[f64], own: Range<usize>, k: usize) -> Vec<Neighbour> {
         let mut buffers = Buffers::default();
         self.search((point, own), k, &mut buffers);
         buffers.neighbours
     }
 
-    /// Whether smartcore answers for customers that are not tied.
+    /// Whether smartcore classifies customers that are not tied.
     pub(super) fn is_smartcore(&self) -> bool {
         self.classifier.is_some()
     }
 
     /// Whether the k-th neighbour is as near as one left out.
-    pub(super) fn is_tied(&self, point: &[f64], own: Rows, k: usize) -> bool {
+    pub(super) fn is_tied(&self, point: &[f64], own: Range<usize>, k: usize) -> bool {
         self.search((point, own), k, &mut Buffers::default())
     }
 
     /// Whether the index gives a point these shares of the votes, before they are balanced.
     pub(super) fn agrees(&self, point: &[f64], k: usize, shares: &[f64], tolerance: f64) -> bool {
         let mut buffers = Buffers::default();
-        self.search((point, Rows::NONE), k, &mut buffers);
+        self.search((point, 0..0), k, &mut buffers);
         let own = self.vote(&buffers.neighbours, &mut buffers.votes);
         let mut theirs = Votes { shares: shares.to_vec(), ..Votes::default() };
         theirs.nearest.resize(shares.len(), usize::MAX);
@@ -217,16 +223,17 @@ impl Knn {
         vote.label == own.label && pairs.into_iter().all(|(a, b)| (a - b).abs() <= tolerance)
     }
 
-    /// Fills the buffers with neighbours and votes. smartcore answers unless the k-th neighbour is
-    /// tied: it predicts customers that did not train, and finds the neighbours of the others.
-    fn answer(&self, (point, own): Query<'_>, k: usize, buffers: &mut Buffers) -> Vote {
-        let is_tied = self.search((point, own), k, buffers);
+    /// Fills the buffers with neighbours and votes. smartcore classifies unless the k-th neighbour
+    /// is tied: it predicts customers that did not train, and finds the neighbours of the others.
+    fn classify(&self, (point, own): Query<'_>, k: usize, buffers: &mut Buffers) -> Vote {
+        let is_tied = self.search((point, own.clone()), k, buffers);
         let Buffers { hits, neighbours, votes } = buffers;
         let source = match &self.classifier {
             Some(classifier) if !is_tied && own.is_empty() => {
                 votes.clear(self.divisors.len());
                 match classifier.predict(point, &mut votes.shares) {
                     Ok(()) => return self.decide(neighbours, votes, Source::Classifier),
+                    // All weights are zero: the distances are infinite.
                     Err(_) => Source::Index,
                 }
             }
@@ -238,7 +245,7 @@ impl Knn {
                 classifier.within(point, radius, hits);
                 neighbours.clear();
                 neighbours.extend(hits.iter().map(|(distance, row)| (*distance, *row as usize)));
-                neighbours.retain(|(_, row)| !own.contains(*row));
+                neighbours.retain(|(_, row)| !own.contains(row));
                 sort(neighbours);
                 neighbours.truncate(k);
                 Source::NeighbourSearch
@@ -257,7 +264,7 @@ impl Knn {
         let reaches_k = |(_, id): &PointDistance| {
             let members = self.distinct.members(*id as usize);
             let is_member = |row: &usize| members.binary_search(&(*row as u32)).is_ok();
-            counted += members.len() - own.iter().filter(is_member).count();
+            counted += members.len() - own.clone().filter(is_member).count();
             counted >= k
         };
         let last = hits.iter().position(reaches_k).unwrap_or(hits.len().saturating_sub(1));
@@ -272,7 +279,7 @@ impl Knn {
             // Members ascend by customer_id, so only the first k of a point can be neighbours. One
             // more shows a tie.
             let members = self.distinct.members(*id as usize).iter().map(|row| *row as usize);
-            let others = members.filter(|row| !own.contains(*row)).take(k + EXTRA);
+            let others = members.filter(|row| !own.contains(row)).take(k + EXTRA);
             neighbours.extend(others.map(|row| (*distance, row)));
         }
         sort(neighbours);

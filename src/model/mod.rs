@@ -42,13 +42,13 @@ pub use btyd::{Btyd, BtydParams, BtydRun, ProcessKind, Purchases};
 pub use calibrate::Calibration;
 pub use error::ModelError;
 pub use features::{Customers, Encoding, FeatureParams, Missing, Scaling};
-pub use fitted::{Answers, FittedModel, POSITIVE, Prediction};
+pub use fitted::{FittedModel, POSITIVE, Prediction, Sources};
 pub use index::Metric;
 pub use kmeans::{ClusterModel, Clustered, KmeansParams};
 pub use knn::{Balance, Source, Vote, Voting, Weights};
 pub use percentiles::Distributions;
 pub use samples::Samples;
-pub use string_arena::{Labels, Rows, StringArena};
+pub use string_arena::{Labels, StringArena};
 pub use target::{Target, TrainingContext};
 pub use tune::{CandidateScore, SelectionMetric, Tuning};
 
@@ -142,8 +142,8 @@ pub struct Assigned {
     pub tuned: Vec<(String, Vec<CandidateScore>)>,
     /// The final models, fitted to all labelled customers.
     pub trained: Vec<FittedModel>,
-    /// What answered for the customers of the newest snapshot, in the order of `trained`.
-    pub answers: Vec<Answers>,
+    /// Sources of the predictions for the newest snapshot, in the order of `trained`.
+    pub sources: Vec<Sources>,
     pub clustered: Vec<Clustered>,
     pub btyd: Vec<BtydRun>,
 }
@@ -190,7 +190,7 @@ pub struct EvaluationRun {
     pub baselines: Vec<Baseline>,
     /// Confidence below which the label is null.
     pub abstain: Option<f64>,
-    /// `None` if smartcore answers.
+    /// `None` if smartcore classifies.
     pub agreement: Option<Agreement>,
     pub seed: u64,
 }

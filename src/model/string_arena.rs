@@ -1,6 +1,7 @@
 //! Strings of customers: ids in one buffer, and labels as codes.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 /// Strings concatenated in one buffer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,9 +35,9 @@ impl StringArena {
     }
 
     /// The rows that equal a string, by binary search. The strings must ascend bytewise.
-    pub fn rows_of(&self, wanted: &str) -> Rows {
+    pub fn rows_of(&self, wanted: &str) -> Range<usize> {
         let start = self.partition_point(|value| value < wanted);
-        Rows { start, end: self.partition_point(|value| value <= wanted) }
+        start..self.partition_point(|value| value <= wanted)
     }
 
     fn partition_point(&self, is_before: impl Fn(&str) -> bool) -> usize {
@@ -46,39 +47,6 @@ impl StringArena {
             if is_before(self.value(middle)) { low = middle + 1 } else { high = middle }
         }
         low
-    }
-}
-
-/// Adjacent rows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Rows {
-    start: usize,
-    end: usize,
-}
-
-impl Rows {
-    /// No row.
-    pub const NONE: Self = Self { start: 0, end: 0 };
-
-    pub fn one(row: usize) -> Self {
-        Self { start: row, end: row + 1 }
-    }
-
-    pub fn len(self) -> usize {
-        self.end - self.start
-    }
-
-    pub fn is_empty(self) -> bool {
-        self.start == self.end
-    }
-
-    pub fn iter(self) -> impl Iterator<Item = usize> {
-        self.start..self.end
-    }
-
-    #[inline]
-    pub fn contains(self, row: usize) -> bool {
-        (self.start..self.end).contains(&row)
     }
 }
 

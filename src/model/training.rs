@@ -26,6 +26,7 @@ pub(super) struct Trainer<'a> {
 
 /// Customers of a snapshot with their labels.
 struct LabelledSnapshot<'a> {
+    date: NaiveDate,
     frame: &'a DataFrame,
     labels: Labels,
     samples: Samples,
@@ -42,11 +43,11 @@ impl Trainer<'_> {
     /// Trains and evaluates the model, and predicts the newest snapshot.
     pub(super) fn train(&self, assigned: &mut Assigned) -> Result<(), ModelError> {
         let date = self.context.date;
-        let features_at = match self.params.target.horizon() {
-            None => date,
-            Some(days) => target::before(date, days).unwrap_or(NaiveDate::MIN),
+        let pairs = match self.params.target.horizon() {
+            None => vec![self.snapshot(date)?],
+            Some(_) => self.training_pairs(date)?,
         };
-        let snapshot = self.snapshot(features_at)?;
+        let snapshot = &pairs[0];
         self.warn_about_labels(&snapshot.samples)?;
         let protocol = target::protocol(self.params, &snapshot.labels, snapshot.frame)?;
         if protocol == Protocol::Recovery && matches!(self.params.target, Target::Labels(_)) {
@@ -57,14 +58,9 @@ impl Trainer<'_> {
         }
         let split = match protocol {
             Protocol::Recovery | Protocol::Holdout => Some(self.holdout_split(&snapshot.samples)),
-            Protocol::OutOfTime => self.out_of_time_split(date)?,
+            Protocol::OutOfTime => self.out_of_time_split(snapshot)?,
         };
-        let final_set = match protocol {
-            Protocol::OutOfTime => {
-                Samples::pool(self.training_pairs(date)?.into_iter().map(|pair| pair.samples))
-            }
-            _ => snapshot.samples,
-        };
+        let final_set = Samples::pool(pairs.into_iter().map(|pair| pair.samples));
         // Held-out customers must not influence k.
         let train = split.as_ref().map_or(&final_set, |split| &split.train);
         let name = &self.params.name;
@@ -106,7 +102,8 @@ impl Trainer<'_> {
             let newest = Customers::of_snapshot(&self.params.features, &self.context.newest)?;
             self.compare_with_smartcore(&model, &newest)?;
         }
-        assigned.answers.push(model.add_columns(&mut assigned.frame, &self.context.newest)?);
+        let sources = model.add_columns(&mut assigned.frame, &self.context.newest)?;
+        assigned.sources.push(sources);
         assigned.trained.push(model);
         Ok(())
     }
@@ -130,7 +127,12 @@ impl Trainer<'_> {
             warn!(model, %date, "skipped a backtest after the newest snapshot");
             return Ok(());
         }
-        let run = match self.out_of_time_split(date) {
+        let made_at = self.params.feature_dates(date).next();
+        let split = made_at.map_or(Ok(None), |made_at| match self.snapshot(made_at) {
+            Err(ModelError::NoLabels { .. } | ModelError::TooShort { .. }) => Ok(None),
+            held_out => self.out_of_time_split(&held_out?),
+        });
+        let run = match split {
             Ok(Some(split)) => self
                 .choose_k(&split.train)
                 .and_then(|(k, _)| self.evaluate(split, Protocol::OutOfTime, date, k)),
@@ -161,13 +163,13 @@ impl Trainer<'_> {
         let model = self.params.name.clone();
         match labels.names.len() {
             0 => Err(ModelError::NoLabels { model }),
-            1..=MAX_LABELS => Ok(LabelledSnapshot { frame, labels, samples }),
+            1..=MAX_LABELS => Ok(LabelledSnapshot { date, frame, labels, samples }),
             labels => Err(ModelError::TooManyLabels { model, labels, most: MAX_LABELS }),
         }
     }
 
-    /// The training pairs of a forecast that is made at `date`, newest first. An error if there is
-    /// none.
+    /// The training pairs of a forecast that is made at `date`, newest first: at least one, or an
+    /// error.
     fn training_pairs(&self, date: NaiveDate) -> Result<Vec<LabelledSnapshot<'_>>, ModelError> {
         let mut pairs = Vec::new();
         for features_at in self.params.feature_dates(date) {
@@ -177,6 +179,10 @@ impl Trainer<'_> {
                 Err(ModelError::NoLabels { .. } | ModelError::TooShort { .. }) => break,
                 Err(error) => return Err(error),
             }
+        }
+        if pairs.is_empty() {
+            let model = self.params.name.clone();
+            return Err(ModelError::TooShort { model, date: NaiveDate::MIN });
         }
         Ok(pairs)
     }
@@ -213,36 +219,24 @@ impl Trainer<'_> {
         }
     }
 
-    /// Holds out the pair of snapshots whose labels are of `date`. Trains on the pairs whose labels
-    /// were known when the held-out forecast was made. `None` if the source does not go back far
-    /// enough.
-    fn out_of_time_split(&self, date: NaiveDate) -> Result<Option<EvaluationSplit>, ModelError> {
-        let horizon = self.params.target.horizon();
-        let Some(made_at) = horizon.and_then(|days| target::before(date, days)) else {
-            return Ok(None);
-        };
-        let pairs = match self.training_pairs(made_at) {
-            Ok(pairs) if pairs.is_empty() => return Ok(None),
+    /// Holds out a labelled snapshot. Trains on the pairs whose labels were known at its date.
+    /// `None` if the source does not go back far enough.
+    fn out_of_time_split(
+        &self,
+        held_out: &LabelledSnapshot<'_>,
+    ) -> Result<Option<EvaluationSplit>, ModelError> {
+        let pairs = match self.training_pairs(held_out.date) {
             Err(ModelError::NoLabels { .. } | ModelError::TooShort { .. }) => return Ok(None),
             pairs => pairs?,
         };
-        let held_out = match self.snapshot(made_at) {
-            Err(ModelError::NoLabels { .. } | ModelError::TooShort { .. }) => return Ok(None),
-            held_out => held_out?,
-        };
         let unchanged =
-            pairs.iter().chain([&held_out]).map(|pair| self.unchanged_labels(pair.frame));
+            pairs.iter().chain([held_out]).map(|pair| self.unchanged_labels(pair.frame));
         let unchanged: Vec<Labels> = unchanged.collect::<Result<_, _>>()?;
-        let names: Vec<String> = pairs
-            .iter()
-            .chain([&held_out])
-            .map(|pair| &pair.samples.names)
-            .chain(unchanged.iter().map(|labels| &labels.names))
-            .flatten()
-            .cloned()
-            .collect();
+        let names = pairs.iter().chain([held_out]).map(|pair| &pair.samples.names);
+        let names = names.chain(unchanged.iter().map(|labels| &labels.names));
+        let names: Vec<String> = names.flatten().cloned().collect();
         let mut states = Vec::with_capacity(unchanged.len());
-        for (pair, unchanged) in pairs.iter().chain([&held_out]).zip(&unchanged) {
+        for (pair, unchanged) in pairs.iter().chain([held_out]).zip(&unchanged) {
             let later = pair.samples.clone().with_names(&names);
             let code = |label: Option<&str>| label.and_then(|label| later.code(label));
             let unchanged: Option<Vec<usize>> = unchanged.iter().map(code).collect();
@@ -258,7 +252,7 @@ impl Trainer<'_> {
         let test = states.pop().unwrap_or_default();
         let mut known = States::default();
         states.iter().for_each(|pair| known.extend(pair));
-        let held_out = held_out.samples.with_names(&names);
+        let held_out = held_out.samples.clone().with_names(&names);
         let n_labels = held_out.names.len();
         let baselines = baselines::of_forecast(&known, &test, n_labels);
         let train = Samples::pool(pairs.into_iter().map(|pair| pair.samples));
@@ -314,9 +308,9 @@ impl Trainer<'_> {
     ) -> Result<Option<Agreement>, ModelError> {
         let agreement = model.agreement(&model.space.project(customers)?.points)?;
         match agreement {
-            Some(Agreement { asked, equal }) if equal < asked => {
+            Some(Agreement { compared, equal }) if equal < compared => {
                 let model = self.params.name.clone();
-                Err(ModelError::Disagreement { model, asked, different: asked - equal })
+                Err(ModelError::Disagreement { model, compared, different: compared - equal })
             }
             agreement => Ok(agreement),
         }

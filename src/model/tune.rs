@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::knn::{Knn, Votes};
 use super::metrics::{Overall, confusion_matrix, overall};
 use super::split::folds;
-use super::{FittedModel, ModelError, ModelParams, Rows, Samples};
+use super::{FittedModel, ModelError, ModelParams, Samples};
 
 /// Choice of k by stratified cross-validation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -115,7 +115,7 @@ fn score_fold(
     // The first k of the `most` nearest are the k nearest.
     let neighbours: Vec<_> = (0..queries.len())
         .into_par_iter()
-        .map(|i| knn.neighbours(queries.row(i), Rows::NONE, most))
+        .map(|i| knn.neighbours(queries.row(i), 0..0, most))
         .collect();
     let (_, value) = Overall::METRICS[tuning.by as usize];
     let score = |k: usize| {

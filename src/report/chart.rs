@@ -343,6 +343,9 @@ fn shorten(name: &str, max_chars: usize) -> String {
     name.chars().take(max_chars.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// Rows for which a heatmap leaves room. A matrix of two labels would be too flat on a phone.
+const MIN_HEATMAP_ROWS: usize = 4;
+
 /// A heatmap of row-major cells, the first row at the top.
 pub(super) fn heatmap(x: &[String], y: &[String], cells: &[f64], x_title: &str) -> Drawn {
     let rows = cells.chunks(x.len().max(1)).rev().flatten();
@@ -350,7 +353,7 @@ pub(super) fn heatmap(x: &[String], y: &[String], cells: &[f64], x_title: &str) 
     let largest = data.iter().map(|(_, value)| *value).fold(f32::MIN_POSITIVE, f32::max);
     let labels = y.iter().rev().cloned().collect();
     let mut chart = HeatmapChart::new_with_theme(data, x.to_vec(), labels, theme());
-    configure(&mut chart.base, FRAME_HEIGHT + 34.0 * y.len() as f32, &[]);
+    configure(&mut chart.base, FRAME_HEIGHT + 34.0 * y.len().max(MIN_HEATMAP_ROWS) as f32, &[]);
     let map = &mut chart.heatmap_series;
     map.min = 0.0;
     map.max = largest;

@@ -16,9 +16,9 @@ use crate::tables::TableId;
 
 mod chart;
 mod clusters;
+mod expected_value;
 mod figure;
 mod format;
-mod future;
 mod glossary;
 mod grid;
 mod ledger;
@@ -132,7 +132,7 @@ pub(crate) fn page(source: &Source<'_>) -> Result<String, ReportError> {
         segments::section(source)?,
         time::section(source)?,
         values::section(source)?,
-        future::section(source)?,
+        expected_value::section(source)?,
         ledger::section(source)?,
         models::section(source)?,
         clusters::section(source)?,

@@ -37,7 +37,7 @@ pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
     let lift = source.grid(TableId::Lift)?;
     let sweep = source.grid(TableId::KSweep)?;
     let mut figures = Vec::from(comparisons(&metrics));
-    figures.extend(answers(source));
+    figures.extend(sources(source));
     let with_labels = metrics.rows().filter(|row| row.is(METRIC, "accuracy"));
     for name in distinct(with_labels, MODEL).into_iter().filter(|name| !name.contains(':')) {
         let protocol = protocol(&metrics, name).replace('_', " ");
@@ -141,11 +141,11 @@ fn better_baselines(models: &[&str], number: impl Fn(&str, &str, &str) -> Option
     }
 }
 
-/// What answered for the customers of each model. `None` without a model.
-fn answers(source: &Source<'_>) -> Option<Figure> {
+/// Sources of the predictions of each model. `None` without a model.
+fn sources(source: &Source<'_>) -> Option<Figure> {
     let models = &source.manifest.models;
     let rows = models.iter().flat_map(|model| {
-        let held_out = model.held_out.map(|answers| (model, "held out", answers));
+        let held_out = model.held_out.map(|counts| (model, "held out", counts));
         held_out.into_iter().chain([(model, "newest snapshot", model.newest)])
     });
     let rows: Vec<_> = rows.collect();
@@ -155,16 +155,17 @@ fn answers(source: &Source<'_>) -> Option<Figure> {
         .number_of("trained on", N, Kind::Count, |(model, ..)| {
             Some(model.training_customers as f64)
         })
-        .number_of("classifier", "answers", Kind::Count, |row| Some(row.2.classifier as f64))
-        .number_of("neighbour search", "answers", Kind::Count, |row| {
+        .number_of("classifier", "sources", Kind::Count, |row| Some(row.2.classifier as f64))
+        .number_of("neighbour search", "sources", Kind::Count, |row| {
             Some(row.2.neighbour_search as f64)
         })
-        .number_of("exact index", "answers", Kind::Count, |row| Some(row.2.index as f64));
-    let caption = "Customers by what answered for them. smartcore's KNN classifier predicts \
-                   customers that the model was not trained on. Its neighbour search answers for \
-                   the others, without their own rows. An exact index decides ties at the last \
-                   neighbour, and answers for large training sets.";
-    (!models.is_empty()).then(|| Figure::new("answers", "Who answered", caption, table))
+        .number_of("exact index", "sources", Kind::Count, |row| Some(row.2.index as f64));
+    let caption = "Customers by what predicted them. smartcore's KNN classifier predicts customers \
+                   that the model was not trained on. For the others, smartcore finds the \
+                   neighbours without their own rows. An exact index decides ties at the last \
+                   neighbour, and replaces smartcore for large training sets.";
+    (!models.is_empty())
+        .then(|| Figure::new("sources", "Sources of the predictions", caption, table))
 }
 
 /// One model, with what its figures have in common.
@@ -269,7 +270,7 @@ impl Model<'_> {
              with the label who are reached by contacting this tenth and those above it.",
             self.protocol
         );
-        let figure = Figure::new("lift", "whom a campaign reaches", caption, table);
+        let figure = Figure::new("lift", "lift and gain", caption, table);
         Some(figure.of_model(self.name).with_chart(chart))
     }
 

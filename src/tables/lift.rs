@@ -10,7 +10,8 @@ pub(super) const TABLE: Table = Table {
         text(MODEL),
         text(PROTOCOL),
         text(LABEL).means(
-            "What is predicted: the second of two labels, or `purchases` and `spend` of BTYD models.",
+            "What is predicted: the second of two labels, or `purchases` and `spend` of BTYD \
+             models.",
         ),
         uint32(DECILE),
         uint32(CUSTOMERS),

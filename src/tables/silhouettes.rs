@@ -5,7 +5,8 @@ use crate::columns::*;
 
 pub(super) const TABLE: Table = Table {
     name: "silhouettes",
-    grain: "One row per customer of the newest snapshot and grouping. Empty if the silhouettes are of a sample.",
+    grain: "One row per customer of the newest snapshot and grouping. Empty if the silhouettes are \
+            of a sample.",
     columns: &[
         text(GROUPING),
         text(CUSTOMER_ID),

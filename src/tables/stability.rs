@@ -11,7 +11,8 @@ pub(super) const TABLE: Table = Table {
         uint32(SAMPLE),
         text(SEGMENT),
         uint32(CUSTOMERS),
-        float64(MOVED).means("Mean share of customers in another segment by the resampled cut points."),
+        float64(MOVED)
+            .means("Mean share of customers in another segment by the resampled cut points."),
         float64(HIGH).means("The share that 95 % of the resamples do not exceed."),
         float64(ADJUSTED_RAND),
     ],

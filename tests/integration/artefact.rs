@@ -219,12 +219,14 @@ fn damaged_or_incompatible_artefacts_are_rejected() {
     fs::write(&record, older).unwrap();
     assert_rejected(
         2,
-        "artefact.json: artefact format 2 is not supported (supported: 3); run the pipeline again to write a new artefact",
+        "artefact.json: artefact format 2 is not supported (supported: 3); run the pipeline again to \
+         write a new artefact",
     );
     fs::write(&record, text.replacen("\"format\": 3", "\"format\": 4", 1)).unwrap();
     assert_rejected(
         2,
-        "artefact.json: artefact format 4 is not supported (supported: 3); use the version of custseg that wrote it, or a newer one",
+        "artefact.json: artefact format 4 is not supported (supported: 3); use the version of custseg \
+         that wrote it, or a newer one",
     );
     let changed = text.replacen("\"upper\": false", "\"upper\": true", 1);
     assert_ne!(changed, text);

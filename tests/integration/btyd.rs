@@ -1,8 +1,8 @@
 //! BTYD models against published figures.
 //!
-//! Parameters, log-likelihoods and predictions: Fader, Hardie & Lee (2005), Fader & Hardie's notes 018,
-//! 025 and 039, and the tests of CLVTools and pymc-marketing, which agree to the digits given. The
-//! sample is one customer in ten of CDNOW, in the order of the sample's ids.
+//! Parameters, log-likelihoods and predictions: Fader, Hardie & Lee (2005), Fader & Hardie's notes
+//! 018, 025 and 039, and the tests of CLVTools and pymc-marketing, which agree to the digits given.
+//! The sample is one customer in ten of CDNOW, in the order of the sample's ids.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -238,8 +238,8 @@ fn later_customers_do_not_change_the_trial() {
     assert!(floats(&segments, "mbg_alive").iter().all(|alive| (0.0..=1.0).contains(alive)));
 }
 
-/// Purchases without differences between customers, and equal amounts, have no finite maximum of the
-/// likelihood. All numbers stay finite, and close to what everybody does.
+/// Purchases without differences between customers, and equal amounts, have no finite maximum of
+/// the likelihood. All numbers stay finite, and close to what everybody does.
 #[test]
 fn customers_without_differences_have_finite_values() {
     let rows = |amount: &str| {
@@ -288,8 +288,8 @@ fn customers_without_differences_have_finite_values() {
     }
 }
 
-/// The lifetime value of the package `lifetimes` for this customer, in its correct unit: 12 months of
-/// 4.345 weeks at 1 % a month.
+/// The lifetime value of the package `lifetimes` for this customer, in its correct unit: 12 months
+/// of 4.345 weeks at 1 % a month.
 #[test]
 fn lifetime_value_is_discounted_at_the_end_of_each_month() {
     let models = "  year: { btyd: { model: bg_nbd, horizon: 365d, discount_rate: 0.12682503 } }\n";

@@ -1,8 +1,10 @@
 //! KNN against brute force, ties included, and against smartcore's classifier.
 
+use std::ops::Range;
+
 use custseg::model::knn::{Knn, Query, SMARTCORE_LIMIT, rounded};
 use custseg::model::point_matrix::PointMatrix;
-use custseg::model::{Balance, Metric, Rows, Source, StringArena, Vote, Voting, Weights, split};
+use custseg::model::{Balance, Metric, Source, StringArena, Vote, Voting, Weights, split};
 use proptest::prelude::*;
 use rayon::prelude::*;
 use smartcore::linalg::basic::matrix::DenseMatrix;
@@ -80,7 +82,7 @@ fn brute_force(
 
 /// Votes with the share of each label.
 fn classify(knn: &Knn, queries: &[Query<'_>], k: usize) -> Vec<(Vote, Vec<f64>)> {
-    knn.predict(queries.par_iter().copied(), k, |vote, shares| (vote, shares.to_vec()))
+    knn.predict(queries.par_iter().cloned(), k, |vote, shares| (vote, shares.to_vec()))
 }
 
 fn matrix(points: &[Vec<f64>]) -> PointMatrix {
@@ -143,8 +145,8 @@ proptest! {
         let by_smartcore = fit(voting, k, &points, &labels, &train);
         let by_index = exact(voting, &points, &labels, &train);
         let training_index =
-            |query: usize| train.binary_search(&query).map_or(Rows::NONE, Rows::one);
-        let queries: Vec<(&[f64], Rows)> =
+            |query: usize| train.binary_search(&query).map_or(0..0, |row| row..row + 1);
+        let queries: Vec<(&[f64], Range<usize>)> =
             (0..points.len()).map(|i| (points[i].as_slice(), training_index(i))).collect();
         let classified = [&by_smartcore, &by_index]
             .into_iter()
@@ -191,7 +193,7 @@ fn votes_equal_smartcore() {
         let shares = classifier.predict_proba(&rows(n..n + held_out)).unwrap();
         let knn = exact(voting(weights, Metric::Euclidean), &all, &labels, &train);
         let queries: Vec<Query<'_>> =
-            all[n..].iter().map(|point| (point.as_slice(), Rows::NONE)).collect();
+            all[n..].iter().map(|point| (point.as_slice(), 0..0)).collect();
         let votes = classify(&knn, &queries, 9);
         let mut compared = 0;
         for ((vote, ours), theirs) in votes.iter().zip(&shares) {
@@ -218,7 +220,7 @@ fn minkowski_with_a_high_power_stays_finite() {
     let labels: Vec<usize> = (0..30).map(|i| i % 3).collect();
     let voting = voting(Weights::Distance, Metric::Minkowski(100.0));
     let knn = Knn::fit(voting, 5, &matrix(&points), &labels, 3).unwrap();
-    let (vote, shares) = classify(&knn, &[(&points[4], Rows::one(4))], 5).remove(0);
+    let (vote, shares) = classify(&knn, &[(&points[4], 4..5)], 5).remove(0);
     assert!(
         (shares.iter().sum::<f64>() - 1.0).abs() < 1e-12 && (vote.novelty - 3e4).abs() < 1e-6,
         "{vote:?}"
@@ -232,7 +234,7 @@ fn distances_that_differ_by_rounding_tie() {
     let points = [vec![0.1 + 0.2], vec![0.3], vec![5.0]];
     let voting = voting(Weights::Uniform, Metric::Euclidean);
     let knn = Knn::fit(voting, 1, &matrix(&points), &[0, 1, 2], 3).unwrap();
-    assert_eq!(knn.neighbours(&[0.0], Rows::NONE, 1)[0].1, 0);
+    assert_eq!(knn.neighbours(&[0.0], 0..0, 1)[0].1, 0);
     assert_eq!((rounded(0.0), rounded(1.0), rounded(0.1 + 0.2)), (0.0, 1.0, rounded(0.3)));
     assert!(rounded(1.0 + 1e-11) > rounded(1.0));
 }
@@ -244,7 +246,7 @@ fn tied_vote_goes_to_the_nearest_neighbour() {
         let points: Vec<Vec<f64>> = xs.map(|x| vec![x]).to_vec();
         let voting = voting(Weights::Uniform, Metric::Euclidean);
         let knn = fit(voting, 4, &points, &labels, &[0, 1, 2, 3]);
-        classify(&knn, &[(&[0.0], Rows::NONE)], 4)[0].0.label
+        classify(&knn, &[(&[0.0], 0..0)], 4)[0].0.label
     };
     assert_eq!(label([1.0, 2.0, 3.0, 4.0], [1, 0, 0, 1]), 1);
     // At equal distances the first customer_id counts as the nearest.
@@ -282,22 +284,22 @@ fn split_is_stratified_seeded_and_independent_of_order() {
     }
 }
 
-/// smartcore predicts new customers, and finds the neighbours of those that trained. Ties, and large
-/// training sets, are left to the exact index.
+/// smartcore predicts new customers, and finds the neighbours of those that trained. Ties, and
+/// large training sets, are left to the exact index.
 #[test]
 fn smartcore_answers_unless_the_kth_neighbour_is_tied() {
     let points: Vec<Vec<f64>> = [0.0, 1.0, 3.0, 7.0, 7.0].map(|x| vec![x]).to_vec();
     let voting = voting(Weights::Uniform, Metric::Euclidean);
     let knn = Knn::fit(voting, 2, &matrix(&points), &[0, 1, 0, 1, 0], 2).unwrap();
-    let source = |point: f64, own: Rows| classify(&knn, &[(&[point], own)], 2)[0].0.source;
-    assert_eq!(source(0.2, Rows::NONE), Source::Classifier);
-    assert_eq!(source(0.0, Rows::one(0)), Source::NeighbourSearch);
+    let source = |point: f64, own: Range<usize>| classify(&knn, &[(&[point], own)], 2)[0].0.source;
+    assert_eq!(source(0.2, 0..0), Source::Classifier);
+    assert_eq!(source(0.0, 0..1), Source::NeighbourSearch);
     // The second neighbour of 4 is at distance 3, as are three customers.
-    assert_eq!(source(4.0, Rows::NONE), Source::Index);
+    assert_eq!(source(4.0, 0..0), Source::Index);
     let many: Vec<Vec<f64>> = (0..=SMARTCORE_LIMIT).map(|i| vec![(i * i % 7919) as f64]).collect();
     let labels: Vec<usize> = (0..many.len()).map(|i| i % 3).collect();
     let knn = Knn::fit(voting, 2, &matrix(&many), &labels, 3).unwrap();
-    assert_eq!(classify(&knn, &[(&[0.2], Rows::NONE)], 2)[0].0.source, Source::Index);
+    assert_eq!(classify(&knn, &[(&[0.2], 0..0)], 2)[0].0.source, Source::Index);
 }
 
 /// All rows of a customer are excluded from its neighbours.
@@ -312,6 +314,6 @@ fn no_row_of_a_customer_votes_for_it() {
         Knn::exact(voting(Weights::Uniform, Metric::Euclidean), &matrix(&points), &[0; 5], 1),
     ] {
         let knn = knn.unwrap();
-        assert_eq!(knn.explain(&[0.1], own, 1).2, [(4.9, 3)]);
+        assert_eq!(knn.explain(&[0.1], own.clone(), 1).2, [(4.9, 3)]);
     }
 }

@@ -220,7 +220,8 @@ fn forecasts_train_on_several_pairs_and_are_backtested() {
     assert!(invalid.stderr.contains("`train` requires the target"), "{}", invalid.stderr);
 }
 
-/// The probability of a purchase is published, calibrated, and what log loss and Brier score measure.
+/// The probability of a purchase is published, calibrated, and what log loss and Brier score
+/// measure.
 #[test]
 fn probability_of_a_purchase_is_published() {
     let model = |calibration: &str| {
@@ -560,9 +561,9 @@ fn shipped_models_exceed_their_baselines() {
     assert!((floats(&quality, "silhouette")[row] - 0.6164).abs() < 0.00005);
 }
 
-/// CDNOW at three dates: the shipped forecasts are better than no change, than the matrix of changes,
-/// and than a KNN on percentiles with 51 neighbours; the probability of a purchase is as good as that of
-/// BG/NBD, fitted by scipy.
+/// CDNOW at three dates: the shipped forecasts are better than no change, than the matrix of
+/// changes, and than a KNN on percentiles with 51 neighbours; the probability of a purchase is as
+/// good as that of BG/NBD, fitted by scipy.
 #[test]
 fn shipped_forecasts_of_cdnow_exceed_their_baselines() {
     let folder = tempfile::tempdir().unwrap();

@@ -83,7 +83,9 @@ fn report_has_every_section_and_is_reproducible() {
     shop.run(&[]);
     let page = page(&shop);
     assert_valid(&page);
-    for id in ["ledger", "segments", "values", "time", "future", "models", "clusters", "glossary"] {
+    for id in
+        ["ledger", "segments", "values", "time", "expected-value", "models", "clusters", "glossary"]
+    {
         assert!(page.contains(&format!("<section id=\"{id}\"")), "{id}");
     }
     let charts = [

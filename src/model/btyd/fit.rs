@@ -22,11 +22,17 @@ struct Weighted {
 const CHUNK: usize = 4096;
 /// Of one search. Four parameters need about 200.
 const MAX_ITERATIONS: u64 = 300;
-/// Standard deviation of customers' mean spend, relative to its mean, below which all spend the same.
+/// Standard deviation of customers' mean spend, relative to its mean, below which all spend the
+/// same.
 const SMALLEST_VARIATION: f64 = 1e-3;
 /// Standard deviation of the log-likelihoods per customer over a simplex at which a search ends:
 /// the rounding error of their sum.
 const TOLERANCE: f64 = 2e-15;
+/// Bound of the parameters: beyond it, customers do not differ, and the likelihood is a difference
+/// of numbers that have no digits left.
+pub(super) const LARGEST: f64 = 1e4;
+/// Cost of parameters that are out of bounds, or for which the likelihood is no number.
+const WORST: f64 = 1e9;
 /// Searches, each from where the last one ended: a new simplex leaves a ridge.
 const SEARCHES: usize = 3;
 
@@ -120,22 +126,15 @@ pub(super) fn fit_spend(customers: &[(f64, f64)]) -> Option<(Spend, f64)> {
         rows.par_chunks(CHUNK).map(sum).collect::<Vec<f64>>().iter().sum()
     };
     let deviation = customers.iter().map(|(_, z)| (z - mean).powi(2)).sum::<f64>() / total;
-    let fitted = if deviation.sqrt() < SMALLEST_VARIATION * mean {
-        None
-    } else {
-        // In units of the mean, so that the bounds do not depend on the currency.
-        let scaled = |[p, q, v]: [f64; 3]| likelihood([p, q, v * mean]);
-        maximise([5.0, 4.0, 0.5], total, &scaled)
-    };
-    let ([p, q, v], best) = match fitted {
-        Some(([p, q, v], best)) => ([p, q, v * mean], best),
-        None => {
-            // All spend the same: the largest shapes, with this mean.
-            let parameters = [LARGEST, LARGEST + 1.0, mean];
-            (parameters, likelihood(parameters))
-        }
-    };
-    Some((Spend { p, q, v }, best))
+    if deviation.sqrt() < SMALLEST_VARIATION * mean {
+        // All spend the same: the largest shapes, with this mean.
+        let [p, q, v] = [LARGEST, LARGEST + 1.0, mean];
+        return Some((Spend { p, q, v }, likelihood([p, q, v])));
+    }
+    // In units of the mean, so that the bounds do not depend on the currency.
+    let scaled = |[p, q, v]: [f64; 3]| likelihood([p, q, v * mean]);
+    let ([p, q, v], best) = maximise([5.0, 4.0, 0.5], total, &scaled)?;
+    Some((Spend { p, q, v: v * mean }, best))
 }
 
 /// Groups equal histories, ordered by repeat purchases.
@@ -194,13 +193,6 @@ impl<const N: usize> CostFunction for Negative<'_, N> {
         Ok(if cost.is_finite() { cost } else { WORST })
     }
 }
-
-/// Parameters beyond it describe customers without differences. There, the likelihood is a difference
-/// of numbers that have no digits left.
-const LARGEST: f64 = 1e4;
-
-/// Cost of parameters that are out of bounds, or for which the likelihood is no number.
-const WORST: f64 = 1e9;
 
 /// The parameters with the highest value from `start`. `None` if the search finds no finite value.
 fn maximise<const N: usize>(

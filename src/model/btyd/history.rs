@@ -27,12 +27,12 @@ pub struct Purchases {
     pub first_days: Vec<NaiveDate>,
 }
 
-/// What customers did in a period.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Outcome {
+/// What customers do in a period, one number a customer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Activity {
     /// Days with a purchase.
-    pub(super) purchases: f64,
-    pub(super) money: f64,
+    pub purchases: Vec<f64>,
+    pub money: Vec<f64>,
 }
 
 impl Purchases {
@@ -87,13 +87,20 @@ impl Purchases {
         self.histories.is_empty()
     }
 
+    /// Number of repeat purchases and their mean money, of customers with a positive mean.
+    pub fn repeaters(&self) -> Vec<(f64, f64)> {
+        let rows = self.histories.iter().zip(&self.mean_money);
+        let rows = rows.map(|(history, mean)| (history.repeats, *mean));
+        rows.filter(|(repeats, mean)| *repeats > 0.0 && *mean > 0.0).collect()
+    }
+
     /// What these customers did from `from` to the day before `until`, in their order.
-    pub(super) fn outcomes(
+    pub(super) fn activity(
         &self,
         facts: &OrderFacts,
         from: NaiveDate,
         until: NaiveDate,
-    ) -> PolarsResult<Vec<Outcome>> {
+    ) -> PolarsResult<Activity> {
         let later = purchase_days(facts, from, until)
             .group_by([col(CUSTOMER_ID)])
             .agg([
@@ -101,18 +108,19 @@ impl Purchases {
                 facts.money.major(col(MONEY).sum()).alias(MONEY),
             ])
             .collect()?;
-        let mut outcomes = vec![Outcome::default(); self.len()];
+        let none = vec![0.0; self.len()];
+        let mut activity = Activity { purchases: none.clone(), money: none };
         let ids = later.column(CUSTOMER_ID)?.str()?.iter();
         let purchases = later.column(ORDERS)?.f64()?.iter();
         let money = later.column(MONEY)?.f64()?.iter();
         for ((id, purchases), money) in ids.zip(purchases).zip(money) {
             // Customers whose first purchase is in the period are not among these.
-            for row in self.ids.rows_of(id.unwrap_or_default()).iter() {
-                outcomes[row] =
-                    Outcome { purchases: purchases.unwrap_or(0.0), money: money.unwrap_or(0.0) };
+            for row in self.ids.rows_of(id.unwrap_or_default()) {
+                activity.purchases[row] = purchases.unwrap_or(0.0);
+                activity.money[row] = money.unwrap_or(0.0);
             }
         }
-        Ok(outcomes)
+        Ok(activity)
     }
 }
 

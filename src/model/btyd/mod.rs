@@ -19,10 +19,10 @@ mod process;
 mod spend;
 mod trial;
 
-pub use history::Purchases;
+pub use history::{Activity, Purchases};
 pub use process::{History, Process, ProcessKind};
 pub use spend::Spend;
-pub use trial::{Forecast, TrackedWeek, Trial, correlation};
+pub use trial::{TrackedWeek, Trial, correlation};
 
 /// Validated options of a model.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,17 +78,15 @@ pub struct Value {
 const FEW_REPEATERS: usize = 300;
 /// Gamma-Gamma requires that spend does not depend on the number of purchases.
 const HIGH_CORRELATION: f64 = 0.3;
+/// Share of the bound from which a parameter counts as at it.
+const AT_BOUND: f64 = 0.9;
 const DAYS_PER_YEAR: f64 = 365.0;
 const MONTHS: f64 = 12.0;
 
 impl Btyd {
     /// Fits to purchases. Fails if too few customers bought again.
     pub fn fit(params: &BtydParams, purchases: &Purchases) -> Result<Self, ModelError> {
-        let money = purchases.histories.iter().zip(&purchases.mean_money);
-        let repeaters: Vec<(f64, f64)> = money
-            .map(|(history, mean)| (history.repeats, *mean))
-            .filter(|(repeats, mean)| *repeats > 0.0 && *mean > 0.0)
-            .collect();
+        let repeaters = purchases.repeaters();
         let failed = |reason: &str| ModelError::NotFitted {
             model: params.name.clone(),
             reason: reason.to_owned(),
@@ -144,8 +142,27 @@ impl Btyd {
         }
     }
 
+    /// Predicts all customers, in their order. Fails on a number that is not finite.
+    fn predict_all(
+        &self,
+        params: &BtydParams,
+        purchases: &Purchases,
+    ) -> Result<Vec<Value>, ModelError> {
+        let rows = purchases.histories.par_iter().zip(&purchases.mean_money);
+        let values: Vec<Value> =
+            rows.map(|(history, mean)| self.predict(params, history, *mean)).collect();
+        let is_finite = |value: &Value| {
+            [value.alive, value.spend, value.lifetime_value].into_iter().all(f64::is_finite)
+        };
+        if values.iter().all(is_finite) {
+            return Ok(values);
+        }
+        let reason = "expectations are not finite; leave the model out".to_owned();
+        Err(ModelError::NotFitted { model: params.name.clone(), reason })
+    }
+
     /// Adds the model's columns to `frame`, for the customers of its last `n` rows. Customers
-    /// without a purchase have nulls, as have the rows before. Fails on a number that is not finite.
+    /// without a purchase have nulls, as have the rows before.
     pub fn add_columns(
         &self,
         params: &BtydParams,
@@ -153,24 +170,14 @@ impl Btyd {
         frame: &mut DataFrame,
         n: usize,
     ) -> Result<(), ModelError> {
+        let predicted = self.predict_all(params, purchases)?;
         let ids = frame.column(CUSTOMER_ID)?.str()?;
         let first = frame.height() - n;
-        let rows: Vec<Option<usize>> = (0..frame.height())
-            .map(|row| {
-                let id = ids.get(row).filter(|_| row >= first)?;
-                purchases.ids.rows_of(id).iter().next()
-            })
-            .collect();
-        let value =
-            |row: usize| self.predict(params, &purchases.histories[row], purchases.mean_money[row]);
-        let values: Vec<Option<Value>> = rows.into_par_iter().map(|row| row.map(value)).collect();
-        let is_finite = |value: &Value| {
-            [value.alive, value.spend, value.lifetime_value].into_iter().all(f64::is_finite)
+        let value = |row: usize| {
+            let id = ids.get(row).filter(|_| row >= first)?;
+            purchases.ids.rows_of(id).next().map(|row| predicted[row])
         };
-        if !values.iter().flatten().all(is_finite) {
-            let reason = "expectations are not finite; leave the model out".to_owned();
-            return Err(ModelError::NotFitted { model: params.name.clone(), reason });
-        }
+        let values: Vec<Option<Value>> = (0..frame.height()).map(value).collect();
         let column = |name: String, number: fn(&Value) -> f64| {
             let numbers: Vec<Option<f64>> =
                 values.iter().map(|value| value.as_ref().map(number)).collect();
@@ -225,21 +232,23 @@ pub(super) fn run(
 
 fn warn_about(params: &BtydParams, fitted: &Btyd, purchases: &Purchases) {
     let model = &params.name;
+    let Spend { p, q, .. } = fitted.spend;
+    let parameters = fitted.process.parameters.into_iter().chain([p, q]);
+    if parameters.into_iter().any(|parameter| parameter > AT_BOUND * fit::LARGEST) {
+        warn!(model, "the parameters are at their bound: customers hardly differ from each other");
+    }
     if fitted.repeaters < FEW_REPEATERS {
         let repeaters = fitted.repeaters;
         warn!(model, repeaters, "few customers bought again; the estimates are uncertain");
     }
-    let rows = purchases.histories.iter().zip(&purchases.mean_money);
-    let repeaters = rows.filter(|(history, mean)| history.repeats > 0.0 && **mean > 0.0);
-    let (repeats, means): (Vec<f64>, Vec<f64>) =
-        repeaters.map(|(history, mean)| (history.repeats, *mean)).unzip();
+    let (repeats, means): (Vec<f64>, Vec<f64>) = purchases.repeaters().into_iter().unzip();
     let correlation = trial::correlation(&repeats, &means);
     if correlation.abs() >= HIGH_CORRELATION {
         warn!(
             model,
             correlation,
-            "spend per purchase correlates with the number of purchases; Gamma-Gamma assumes that it \
-             does not"
+            "spend per purchase correlates with the number of purchases; Gamma-Gamma assumes that \
+             it does not"
         );
     }
 }

@@ -4,16 +4,9 @@ use chrono::{Days, NaiveDate};
 use rayon::prelude::*;
 
 use super::super::ModelError;
-use super::history::{Purchases, repeat_days, weeks_between};
+use super::history::{Activity, Purchases, repeat_days, weeks_between};
 use super::{Btyd, BtydParams, Process};
 use crate::orders::OrderFacts;
-
-/// Predictions and outcomes, one number a customer.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Forecast {
-    pub purchases: Vec<f64>,
-    pub money: Vec<f64>,
-}
 
 /// A model fitted at an earlier date.
 #[derive(Debug, Clone)]
@@ -22,11 +15,11 @@ pub struct Trial {
     /// End of the period, exclusive.
     pub until: NaiveDate,
     pub fitted: Btyd,
-    pub expected: Forecast,
+    pub expected: Activity,
     /// The baseline: every customer goes on as before. Repeat purchases, and their money, per day
     /// since the first purchase.
-    pub past_rate: Forecast,
-    pub actual: Forecast,
+    pub past_rate: Activity,
+    pub actual: Activity,
 }
 
 /// Cumulative repeat purchases of all customers.
@@ -53,34 +46,24 @@ impl Trial {
             return Ok(None);
         }
         let fitted = Btyd::fit(params, &purchases)?;
-        let rows = purchases.histories.par_iter().zip(&purchases.mean_money);
-        let values: Vec<_> =
-            rows.map(|(history, mean)| fitted.predict(params, history, *mean)).collect();
-        if !values.iter().all(|value| value.spend.is_finite()) {
-            let reason = "expectations are not finite".to_owned();
-            return Err(ModelError::NotFitted { model: params.name.clone(), reason });
-        }
+        let values = fitted.predict_all(params, &purchases)?;
         let weeks = weeks_between(made_at, until);
         let rates = purchases.histories.iter().map(|history| {
             if history.age > 0.0 { history.repeats / history.age * weeks } else { 0.0 }
         });
         let rates: Vec<f64> = rates.collect();
         let money = rates.iter().zip(&purchases.mean_money).map(|(rate, mean)| rate * mean);
-        let past_rate = Forecast { money: money.collect(), purchases: rates };
-        let outcomes = purchases.outcomes(facts, made_at, until)?;
+        let past_rate = Activity { money: money.collect(), purchases: rates };
         Ok(Some(Self {
             made_at,
             until,
             fitted,
-            expected: Forecast {
+            expected: Activity {
                 purchases: values.iter().map(|value| value.purchases).collect(),
                 money: values.iter().map(|value| value.spend).collect(),
             },
             past_rate,
-            actual: Forecast {
-                purchases: outcomes.iter().map(|outcome| outcome.purchases).collect(),
-                money: outcomes.iter().map(|outcome| outcome.money).collect(),
-            },
+            actual: purchases.activity(facts, made_at, until)?,
         }))
     }
 }

@@ -8,6 +8,7 @@ use super::grid::{Grid, distinct};
 use super::{Source, format};
 use crate::columns::*;
 use crate::evaluate::model_metrics::baseline_name;
+use crate::evaluate::value::PAST_RATE;
 use crate::tables::TableId;
 
 const DECIMALS: Kind = Kind::Decimals(3);
@@ -35,7 +36,12 @@ pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
     }
     let lead = "What customers are expected to buy and spend, from when and how often they bought. \
                 The model assumes that nothing else changes: it knows neither seasons nor campaigns.";
-    Ok(Some(Section { id: "future", title: "Expected value", lead: lead.to_owned(), figures }))
+    Ok(Some(Section {
+        id: "expected-value",
+        title: "Expected value",
+        lead: lead.to_owned(),
+        figures,
+    }))
 }
 
 /// Expected money of each segment at the newest snapshot.
@@ -93,7 +99,7 @@ fn curve(model: &str, tracking: &Grid) -> Figure {
 
 /// The model beside its baseline. `None` without a trial.
 fn trial(model: &str, metrics: &Grid) -> Option<Figure> {
-    let baseline = baseline_name(model, "past_rate");
+    let baseline = baseline_name(model, PAST_RATE);
     let value = |model: &str, metric: &str| {
         metrics.find(&[(MODEL, model), (METRIC, metric)])?.number(VALUE)
     };
