@@ -15,8 +15,6 @@ use crate::tables::table_rows;
 
 /// Bootstrap resamples for an interval.
 const RESAMPLES: usize = 1000;
-/// Above this many customers, intervals are narrow and use a tenth of the resamples.
-const MANY: usize = 50_000;
 /// Bins of a reliability table.
 const BINS: usize = 10;
 
@@ -162,7 +160,13 @@ fn prediction_metrics<'a>(
 ) -> Vec<Metric<'a>> {
     let cells = confusion_matrix(&run.actual, predicted, run.labels.len());
     let observed = overall(&cells);
-    let resampled = resample_overall(run, model, predicted);
+    // Each true label keeps its number of customers, so that no resample loses a rare one.
+    let key = [model, run.protocol.name()];
+    let resampled = if run.actual.is_empty() {
+        Vec::new()
+    } else {
+        bootstrap::resample_counts(run.seed, &key, RESAMPLES, &cells, overall)
+    };
     let overall_metric = |(metric, value): (&'static str, fn(&Overall) -> f64)| {
         let [low, high] = interval(resampled.iter().map(value).collect());
         let [low, high] = [low, high].map(|end| end.filter(|end| !end.is_nan()));
@@ -184,29 +188,6 @@ fn prediction_metrics<'a>(
         }));
     }
     rows
-}
-
-/// The overall metrics of bootstrap resamples of the customers. Each true label keeps its number of
-/// customers, so that no resample loses a rare one.
-fn resample_overall(run: &EvaluationRun, model: &str, predicted: &[usize]) -> Vec<Overall> {
-    let n = run.actual.len();
-    if n == 0 {
-        return Vec::new();
-    }
-    let times = if n > MANY { RESAMPLES / 10 } else { RESAMPLES };
-    let n_labels = run.labels.len();
-    // True and predicted label as one index, to halve the lookups. Grouped by true label.
-    let mut cell_indices: Vec<u32> =
-        run.actual.iter().zip(predicted).map(|(a, b)| (a * n_labels + b) as u32).collect();
-    cell_indices.sort_unstable();
-    let by_label = cell_indices.chunk_by(|a, b| *a as usize / n_labels == *b as usize / n_labels);
-    let strata: Vec<usize> = by_label.map(<[u32]>::len).collect();
-    let key = [model, run.protocol.name()];
-    bootstrap::resample(run.seed, &key, times, &strata, |resample| {
-        let mut cells = vec![0u32; n_labels * n_labels];
-        resample.for_each(|idx| cells[cell_indices[idx] as usize] += 1);
-        overall(&cells.chunks(n_labels).map(<[u32]>::to_vec).collect::<Vec<_>>())
-    })
 }
 
 /// The table `confusion`: one row per (model, protocol, true label, predicted label), including
