@@ -67,7 +67,7 @@ pub(crate) struct ScoreArgs {
     /// are not counted
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) source: u16,
-    /// Customers' source, if the pipeline has one. Without it, attributes are null
+    /// Customers' source, if the pipeline has one. Required if a model uses its attributes
     #[arg(long, value_name = "FILE")]
     pub(crate) customers: Vec<String>,
     /// Snapshot date (exclusive) [default: the run's newest snapshot]

@@ -73,11 +73,30 @@ fn overrides(arguments: &ScoreArgs, pipeline: &Value) -> Result<Vec<(String, Str
     source["paths"] = paths(&arguments.inputs)?;
     let mut overrides = vec![("INPUT".to_owned(), format!("ingest.transactions={source}"))];
     if let Some(mut customers) = pipeline["ingest"].get("customers").cloned() {
+        if arguments.customers.is_empty() {
+            needs_no_attribute(&customers, &pipeline["models"])?;
+        }
         customers["paths"] = paths(&arguments.customers)?;
         let customers = if arguments.customers.is_empty() { Value::Null } else { customers };
         overrides.push(("--customers".to_owned(), format!("ingest.customers={customers}")));
     }
     Ok(overrides)
+}
+
+/// Fails if a model uses an attribute of the customers' source.
+fn needs_no_attribute(customers: &Value, models: &Value) -> Result<(), Error> {
+    let attributes = customers["attributes"].as_array().map_or(&[][..], Vec::as_slice);
+    for (model, options) in models.as_object().into_iter().flatten() {
+        let features = options["features"].as_array().into_iter().flatten();
+        let mut columns = features.map(|feature| feature.get("column").unwrap_or(feature));
+        if let Some(column) = columns.find(|column| attributes.contains(column)) {
+            return Err(Error::Usage(format!(
+                "model `{model}` uses the customers' attribute {column}; name their file with \
+                 --customers"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Paths from the working directory, as absolute paths.

@@ -642,6 +642,9 @@ fn labels_of_dropped_customers_are_ignored() {
     let args = ["-q", "score", "--model", "out", "shop.csv", "--customers", "people.csv"];
     let outcome = shop.custseg(&args);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    let without_customers = shop.custseg(&args[..5]);
+    assert_eq!(without_customers.code, 2);
+    assert!(without_customers.stderr.contains("model `m` uses the customers' attribute \"city\""));
 }
 
 /// Customers that leave `rfm.window` are learnt and evaluated as `inactive`.
