@@ -25,16 +25,20 @@ const MAX_ITERATIONS: u64 = 300;
 /// Standard deviation of customers' mean spend, relative to its mean, below which all spend the
 /// same.
 const SMALLEST_VARIATION: f64 = 1e-3;
-/// Standard deviation of the log-likelihoods per customer over a simplex at which a search ends:
-/// the rounding error of their sum.
-const TOLERANCE: f64 = 2e-15;
+/// Standard deviation of the log-likelihoods per customer over a simplex at which the first search
+/// ends.
+const COARSE: f64 = 1e-8;
+/// The same for the other searches: the rounding error of the sum of log-likelihoods.
+const FINE: f64 = 2e-15;
+/// A search that gains less is the last one.
+const LEAST_GAIN: f64 = 1e-9;
 /// Bound of the parameters: beyond it, customers do not differ, and the likelihood is a difference
 /// of numbers that have no digits left.
 pub(super) const LARGEST: f64 = 1e4;
 /// Cost of parameters that are out of bounds, or for which the likelihood is no number.
 const WORST: f64 = 1e9;
 /// Searches, each from where the last one ended: a new simplex leaves a ridge.
-const SEARCHES: usize = 3;
+const SEARCHES: usize = 4;
 
 /// The parameters of the highest log-likelihood, and the log-likelihood.
 pub(super) fn fit_process(kind: ProcessKind, histories: &[History]) -> Option<(Process, f64)> {
@@ -201,19 +205,25 @@ fn maximise<const N: usize>(
     likelihood: &(dyn Fn([f64; N]) -> f64 + Sync),
 ) -> Option<([f64; N], f64)> {
     let mut best = Point(start.map(f64::ln));
+    let mut lowest = f64::INFINITY;
     for search in 0..SEARCHES {
-        let step = if search == 0 { 0.5 } else { 0.05 };
+        let (step, tolerance) = if search == 0 { (0.5, COARSE) } else { (0.05, FINE) };
         let mut simplex = vec![best];
         simplex.extend((0..N).map(|axis| {
             let mut vertex = best;
             vertex.0[axis] += step;
             vertex
         }));
-        let solver = NelderMead::new(simplex).with_sd_tolerance(TOLERANCE).ok()?;
+        let solver = NelderMead::new(simplex).with_sd_tolerance(tolerance).ok()?;
         let problem = Negative { likelihood, customers };
         let executor = Executor::new(problem, solver);
         let result = executor.configure(|state| state.max_iters(MAX_ITERATIONS)).run().ok()?;
         best = result.state.best_param?;
+        let gain = lowest - result.state.best_cost;
+        lowest = result.state.best_cost;
+        if search > 0 && gain < LEAST_GAIN {
+            break;
+        }
     }
     let parameters = best.parameters();
     let value = likelihood(parameters);

@@ -98,9 +98,12 @@ impl Btyd {
         }
         let diverged =
             || failed("the likelihood has no maximum for these purchases; leave the model out");
-        let (process, log_likelihood) =
-            fit::fit_process(params.process, &purchases.histories).ok_or_else(diverged)?;
-        let (spend, spend_log_likelihood) = fit::fit_spend(&repeaters).ok_or_else(diverged)?;
+        let (process, spend) = rayon::join(
+            || fit::fit_process(params.process, &purchases.histories),
+            || fit::fit_spend(&repeaters),
+        );
+        let (process, log_likelihood) = process.ok_or_else(diverged)?;
+        let (spend, spend_log_likelihood) = spend.ok_or_else(diverged)?;
         let means = repeaters.iter().map(|(_, mean)| *mean);
         let (low, high) =
             means.fold((f64::INFINITY, 0.0f64), |(low, high), z| (low.min(z), high.max(z)));
