@@ -192,6 +192,7 @@ impl StoredArtefact {
             record.k,
             Samples::new(customers, &labels).with_names(&record.labels),
             Some(record.calibration.clone()),
+            0,
         )?;
         if fitted.samples.names != record.labels || ModelRecord::from(&fitted) != *record {
             let reason = "refitted model differs from the recorded one";

@@ -228,7 +228,7 @@ pub struct EvaluateSpec {
     /// confidence intervals. Covers each published snapshot that is followed by a full horizon of
     /// data, and the snapshot whose horizon ends at the newest one.
     pub validity: Option<ValiditySpec>,
-    /// Silhouettes of more than 10,000 customers: of a sample of 10,000 (`sample`, default), or of
+    /// Silhouettes of more than 10,000 customers: of a sample of 5,000 (`sample`, default), or of
     /// all (`exact`). The cost is quadratic.
     pub silhouettes: SilhouetteMode,
     /// Write `stability.parquet`: how many customers would be in another segment by the cut points

@@ -6,13 +6,15 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::kmeans::squared;
+use crate::model::lloyd::squared;
 use crate::model::point_matrix::{Distinct, PointMatrix};
 
-/// Number of customers in a sample. Fewer customers are always compared with all others.
-const SAMPLE: usize = 10_000;
+/// Up to this number of customers, each is compared with all others.
+const MOST_COMPARED: usize = 10_000;
+/// Number of customers in a sample.
+const SAMPLE: usize = 5_000;
 
-/// How silhouettes are computed: from a sample of 10,000 customers if there are more (`sample`,
+/// How silhouettes of more than 10,000 customers are computed: from a sample of 5,000 (`sample`,
 /// default), or from all (`exact`). The cost is quadratic.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -172,7 +174,7 @@ impl Silhouettes {
     pub fn of(geometries: &[ClusterGeometry], mode: SilhouetteMode) -> Option<Self> {
         non_empty(geometries)?;
         let n: usize = geometries.iter().map(ClusterGeometry::len).sum();
-        let sampled = mode == SilhouetteMode::Sample && n > SAMPLE;
+        let sampled = mode == SilhouetteMode::Sample && n > MOST_COMPARED;
         let size = |group: &ClusterGeometry| (group.len() * SAMPLE / n).max(2).min(group.len());
         let compared: Cow<'_, [ClusterGeometry]> = if sampled {
             geometries.iter().map(|group| group.sample(size(group))).collect()

@@ -7,7 +7,7 @@ use super::cluster_geometry::{
     ClusterGeometry, SilhouetteMode, Silhouettes, calinski_harabasz, davies_bouldin,
 };
 use crate::columns::*;
-use crate::model::kmeans::Clustering;
+use crate::model::lloyd::Clustering;
 use crate::model::{CandidateScore, Clustered, Labels};
 use crate::tables::table_rows;
 

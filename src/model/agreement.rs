@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::classifier::Predictor;
 use super::point_matrix::PointMatrix;
-use super::{FittedModel, ModelError};
+use super::{Customers, FittedModel, ModelError};
 
 /// Customers that are predicted by both.
 const SAMPLE: usize = 500;
@@ -22,20 +22,22 @@ pub struct Agreement {
 }
 
 impl FittedModel {
-    /// Predicts a sample of points whose k-th neighbour is not tied by smartcore and by the index,
-    /// as new customers. `None` if smartcore classifies anyway.
-    pub(super) fn agreement(&self, points: &PointMatrix) -> Result<Option<Agreement>, ModelError> {
-        if self.knn.is_smartcore() {
+    /// Predicts a sample of customers whose k-th neighbour is not tied by smartcore and by the
+    /// index, as new customers. Fails if they differ. `None` if smartcore predicts these customers
+    /// anyway.
+    pub fn agreement(&self, customers: &Customers) -> Result<Option<Agreement>, ModelError> {
+        let points = self.space.project(customers)?.points;
+        if self.knn.is_smartcore(points.len()) {
             return Ok(None);
         }
-        let failed =
-            |reason: String| ModelError::Smartcore { model: self.params.name.clone(), reason };
+        let model = || self.params.name.clone();
+        let failed = |reason: String| ModelError::Smartcore { model: model(), reason };
         let training = self.space.project(&self.samples.customers)?.points;
         // Building a tree takes longer than 500 linear searches.
         let labels = &self.samples.labels;
         let predictor = Predictor::linear(self.params.voting, self.k, &training, labels);
         let predictor = predictor.map_err(|error| failed(error.to_string()))?;
-        let sample = self.untied_sample(points);
+        let sample = self.untied_sample(&points);
         let n_labels = self.samples.names.len();
         let agrees = |row: &usize| {
             let point = points.row(*row);
@@ -46,7 +48,12 @@ impl FittedModel {
         };
         let equal: Result<Vec<bool>, String> = sample.par_iter().map(agrees).collect();
         let equal = equal.map_err(failed)?.into_iter().filter(|equal| *equal).count();
-        Ok(Some(Agreement { compared: sample.len(), equal }))
+        let compared = sample.len();
+        if equal < compared {
+            let different = compared - equal;
+            return Err(ModelError::Disagreement { model: model(), compared, different });
+        }
+        Ok(Some(Agreement { compared, equal }))
     }
 
     /// Rows of untied points, chosen by a seeded hash of their position.

@@ -37,6 +37,8 @@ pub enum ModelError {
          lower `k`"
     )]
     TooManyClusters { model: String, k: usize, customers: usize },
+    #[error("models.{model}: none of {starts} starts found {k} clusters; raise `restarts`")]
+    NoClustering { model: String, k: usize, starts: u32 },
     #[error(
         "models.{model}: the exact index differs from smartcore for {different} of {compared} \
          customers; this is an error in custseg, please report it"

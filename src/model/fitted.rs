@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calibrate::{Calibration, Calibrator};
 use super::features::Customers;
-use super::knn::{Knn, Neighbour, Source, Vote};
+use super::knn::{Knn, Neighbour, SMARTCORE_LIMIT, Source, Vote};
 use super::output::{ModelOutput, add_output_columns, add_probability};
 use super::percentiles::Distributions;
 use super::point_matrix::PointMatrix;
@@ -63,13 +63,15 @@ impl FromIterator<Source> for Sources {
 }
 
 impl FittedModel {
-    /// Fits to labelled customers. A `calibrator` fitted earlier is reused. Fails on at most `k`
-    /// customers, and on a missing value of a required feature.
+    /// Fits to labelled customers. A `calibrator` fitted earlier is reused. `customers` is the
+    /// number of customers of the run, which decides whether smartcore predicts. Fails on at most
+    /// `k` customers, and on a missing value of a required feature.
     pub fn fit(
         params: &ModelParams,
         k: usize,
         samples: Samples,
         calibrator: Option<Calibrator>,
+        customers: usize,
     ) -> Result<Self, ModelError> {
         let too_few =
             |available| ModelError::TooFewCustomers { model: params.name.clone(), k, available };
@@ -84,8 +86,14 @@ impl FittedModel {
         if k > available {
             return Err(too_few(available));
         }
-        let knn = Knn::fit(params.voting, k, &points, &samples.labels, samples.names.len())
-            .map_err(|reason| ModelError::Smartcore { model: params.name.clone(), reason })?;
+        let (labels, n_labels) = (&samples.labels, samples.names.len());
+        let knn = if customers <= SMARTCORE_LIMIT {
+            Knn::fit(params.voting, k, &points, labels, n_labels)
+        } else {
+            Knn::exact(params.voting, &points, labels, n_labels)
+        };
+        let knn =
+            knn.map_err(|reason| ModelError::Smartcore { model: params.name.clone(), reason })?;
         let (params, calibration) = (params.clone(), Calibrator::None);
         let distributions = Distributions::default();
         let mut model =

@@ -182,7 +182,9 @@ impl Search<'_> {
                 closer &= closer - 1;
             }
         }
-        if self.hits.len() > before {
+        // With a quarter more than wanted, so that few truncations are needed.
+        let spare = if before < self.wanted { 0 } else { (self.wanted / 4).max(1) };
+        if self.hits.len() >= self.wanted.saturating_add(spare) {
             self.truncate();
         }
     }

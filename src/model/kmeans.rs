@@ -1,23 +1,17 @@
-//! K-means: restarts of smartcore's `KMeans` with a Hartigan-Wong refinement. The start with the
-//! lowest sum of squares wins. Starts with an empty cluster are discarded. Centroids are recomputed
-//! from the cluster codes, because smartcore does not expose its own.
+//! K-Means: the best of several starts for each number of clusters, which number to use, and names
+//! for the clusters.
 
 use polars::prelude::*;
 use rayon::prelude::*;
-use smartcore::cluster::kmeans::{KMeans, KMeansParameters};
-use smartcore::error::Failed;
-use smartcore::linalg::basic::matrix::DenseMatrix;
 
 use super::features::{Customers, Encoding, FeatureParams, signed_log1p};
+use super::lloyd::{Clustering, best_start, nearest, squared};
 use super::output::{ModelOutput, add_output_columns};
 use super::percentiles::Distributions;
-use super::point_matrix::{PointMatrix, Projection};
+use super::point_matrix::Projection;
 use super::space::Space;
 use super::{Labels, ModelError};
 use crate::columns::{FREQUENCY, MONETARY, RECENCY_DAYS};
-
-/// Maximum number of iterations of a start.
-const MAX_ROUNDS: usize = 300;
 
 /// A cluster above this share of the customers is reported: the clustering separates almost none,
 /// however good its silhouette.
@@ -36,17 +30,6 @@ pub struct KmeansParams {
     /// Number of starts, at least 1.
     pub restarts: u32,
     pub seed: u64,
-}
-
-/// Partition of points into k clusters.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Clustering {
-    pub k: usize,
-    /// Within-cluster sum of squared distances to the centroid.
-    pub wcss: f64,
-    pub codes: Vec<usize>,
-    sizes: Vec<f64>,
-    pub centroids: Vec<Vec<f64>>,
 }
 
 /// Clustering of a snapshot for every candidate k.
@@ -84,102 +67,20 @@ pub fn cluster(params: &KmeansParams, newest: &DataFrame) -> Result<Clustered, M
         let model = params.name.clone();
         return Err(ModelError::TooManyClusters { model, k: required, customers: n_distinct });
     }
-    let failed = |reason: String| ModelError::Smartcore { model: params.name.clone(), reason };
-    let mut candidates = Vec::new();
-    for k in lowest..=highest.min(n_distinct) {
-        let best = best_start(params, points, k).map_err(|error| failed(error.to_string()))?;
-        candidates.push(best.ok_or_else(|| {
-            let n = params.restarts;
-            failed(format!("none of {n} starts found {k} clusters; raise `restarts`"))
-        })?);
-    }
+    let candidates = (lowest..=highest.min(n_distinct)).into_par_iter().map(|k| {
+        let best = best_start(points, k, params.restarts, params.seed);
+        best.ok_or_else(|| ModelError::NoClustering {
+            model: params.name.clone(),
+            k,
+            starts: params.restarts,
+        })
+    });
+    let candidates: Vec<Clustering> = candidates.collect::<Result<_, _>>()?;
     let chosen = params.chosen.map_or_else(|| knee(&candidates), |k| k - lowest);
     let names = cluster_names(params, &candidates[chosen], newest, &projection)?;
     let centroids = candidates[chosen].centroids.clone();
     let model = ClusterModel { params: params.clone(), space, distributions, centroids, names };
     Ok(Clustered { model, projection, candidates, chosen })
-}
-
-/// The start with the lowest sum of squares. `None` if no start finds `k` clusters.
-fn best_start(
-    params: &KmeansParams,
-    points: &PointMatrix,
-    k: usize,
-) -> Result<Option<Clustering>, Failed> {
-    if k == 1 {
-        return Ok(Some(Clustering::new(points, vec![0; points.len()], 1)));
-    }
-    let matrix = DenseMatrix::new(points.len(), points.axes(), points.values().to_vec(), false)?;
-    let start = |restart: u32| {
-        let seed = Some(params.seed.wrapping_add(u64::from(restart)));
-        let parameters = KMeansParameters { k, max_iter: MAX_ROUNDS, seed };
-        let codes: Vec<usize> = KMeans::fit(&matrix, parameters)?.predict(&matrix)?;
-        Ok(refine(points, codes, k))
-    };
-    let starts = (0..params.restarts).into_par_iter().map(start);
-    let starts: Vec<Option<Clustering>> = starts.collect::<Result<_, Failed>>()?;
-    Ok(starts.into_iter().flatten().min_by(|a, b| a.wcss.total_cmp(&b.wcss)))
-}
-
-/// Runs Lloyd iterations to convergence, then single-point moves (Hartigan & Wong 1979), until
-/// neither improves. `None` if a cluster becomes empty or the iterations do not converge.
-fn refine(points: &PointMatrix, mut codes: Vec<usize>, k: usize) -> Option<Clustering> {
-    for _ in 0..MAX_ROUNDS {
-        let clustering = Clustering::new(points, codes, k);
-        if clustering.sizes.contains(&0.0) {
-            return None;
-        }
-        codes = points.iter().map(|point| nearest(&clustering.centroids, point)).collect();
-        if codes == clustering.codes {
-            match move_points(points, &clustering) {
-                Some(improved) => codes = improved,
-                None => return Some(clustering),
-            }
-        }
-    }
-    None
-}
-
-/// Moves each point whose move alone lowers the sum of squares. `None` if no point moves.
-fn move_points(points: &PointMatrix, clustering: &Clustering) -> Option<Vec<usize>> {
-    /// Smaller relative gains are rounding errors.
-    const MIN_GAIN: f64 = 1e-9;
-    let mut codes = clustering.codes.clone();
-    let mut centroids = clustering.centroids.clone();
-    let mut sizes = clustering.sizes.clone();
-    for (point, code) in points.iter().zip(&mut codes) {
-        let own = *code;
-        if sizes[own] < 2.0 {
-            continue;
-        }
-        let gain = sizes[own] / (sizes[own] - 1.0) * squared(point, &centroids[own]);
-        let cost =
-            |other: usize| sizes[other] / (sizes[other] + 1.0) * squared(point, &centroids[other]);
-        let others = (0..clustering.k).filter(|other| *other != own);
-        let cheapest = others.map(|other| (other, cost(other))).min_by(|a, b| a.1.total_cmp(&b.1));
-        let Some((other, cost)) = cheapest else { continue };
-        if cost + MIN_GAIN * (1.0 + gain) >= gain {
-            continue;
-        }
-        for (axis, x) in point.iter().enumerate() {
-            centroids[own][axis] += (centroids[own][axis] - x) / (sizes[own] - 1.0);
-            centroids[other][axis] += (x - centroids[other][axis]) / (sizes[other] + 1.0);
-        }
-        sizes[own] -= 1.0;
-        sizes[other] += 1.0;
-        *code = other;
-    }
-    (codes != clustering.codes).then_some(codes)
-}
-
-/// Index of the nearest centroid. Ties go to the first.
-fn nearest(centroids: &[Vec<f64>], point: &[f64]) -> usize {
-    let distances = centroids.iter().map(|centroid| squared(point, centroid)).enumerate();
-    distances.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(code, _)| code)
-}
-
-pub fn squared(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum()
 }
 
 /// Index of the k whose sum of squares is farthest below the line from the first to the last k
@@ -274,32 +175,9 @@ fn means(values: impl Iterator<Item = Option<f64>>, clustering: &Clustering) -> 
     sums.into_iter().map(|(sum, n)| sum / n).collect()
 }
 
-impl Clustering {
-    /// `codes` are below `k`.
-    fn new(points: &PointMatrix, codes: Vec<usize>, k: usize) -> Self {
-        let mut centroids = vec![vec![0.0; points.axes()]; k];
-        let mut sizes = vec![0.0f64; k];
-        for (point, &code) in points.iter().zip(&codes) {
-            sizes[code] += 1.0;
-            centroids[code].iter_mut().zip(point).for_each(|(sum, x)| *sum += x);
-        }
-        for (centroid, size) in centroids.iter_mut().zip(&sizes) {
-            centroid.iter_mut().for_each(|sum| *sum /= size);
-        }
-        let wcss =
-            points.iter().zip(&codes).map(|(point, &code)| squared(point, &centroids[code])).sum();
-        Self { k, wcss, codes, sizes, centroids }
-    }
-}
-
 impl Clustered {
     pub fn chosen_clustering(&self) -> &Clustering {
         &self.candidates[self.chosen]
-    }
-
-    pub(super) fn largest_share(&self) -> f64 {
-        let Clustering { codes, sizes, .. } = self.chosen_clustering();
-        sizes.iter().copied().fold(0.0, f64::max) / codes.len().max(1) as f64
     }
 
     /// Cluster name of every customer. Customers without a point have none.

@@ -1,5 +1,5 @@
-//! K-nearest-neighbour classifier: smartcore's, or an exact index that stands in for it above
-//! [`SMARTCORE_LIMIT`] training customers. Customers are excluded from their own neighbours, and
+//! K-nearest-neighbour classifier: smartcore's, or an exact index that stands in for it for more
+//! customers than [`SMARTCORE_LIMIT`]. Customers are excluded from their own neighbours, and
 //! ties at the k-th distance are broken by customer_id.
 
 use std::ops::Range;
@@ -57,8 +57,9 @@ pub struct Knn {
     divisors: Vec<f64>,
 }
 
-/// Largest training set that smartcore classifies with. Above it smartcore takes a tenth of a
-/// millisecond a query and more, and the exact index replaces it, many times faster.
+/// Most customers that smartcore classifies, and is trained with. Its search takes 8 to 600 µs a
+/// customer at this size, the more the larger k is. Above it the exact index replaces it, which
+/// takes 1 to 14 µs.
 pub const SMARTCORE_LIMIT: usize = 25_000;
 
 /// What a vote comes from.
@@ -173,9 +174,10 @@ impl Knn {
         k: usize,
         make: impl Fn(Vote, &[f64]) -> T + Sync + Send,
     ) -> Vec<T> {
+        let classifier = self.classifier_for(queries.len());
         queries
             .map_init(Buffers::default, |buffers, query| {
-                let vote = self.classify(query, k, buffers);
+                let vote = self.classify(classifier, query, k, buffers);
                 make(vote, &buffers.votes.shares)
             })
             .collect()
@@ -190,7 +192,7 @@ impl Knn {
         k: usize,
     ) -> (Vote, Vec<f64>, Vec<Neighbour>) {
         let mut buffers = Buffers::default();
-        let vote = self.classify((point, own), k, &mut buffers);
+        let vote = self.classify(self.classifier_for(1), (point, own), k, &mut buffers);
         (vote, buffers.votes.shares, buffers.neighbours)
     }
 
@@ -201,9 +203,13 @@ impl Knn {
         buffers.neighbours
     }
 
-    /// Whether smartcore classifies customers that are not tied.
-    pub(super) fn is_smartcore(&self) -> bool {
-        self.classifier.is_some()
+    /// Whether smartcore classifies this number of customers, if they are not tied.
+    pub(super) fn is_smartcore(&self, customers: usize) -> bool {
+        self.classifier_for(customers).is_some()
+    }
+
+    fn classifier_for(&self, customers: usize) -> Option<&Classifier> {
+        self.classifier.as_deref().filter(|_| customers <= SMARTCORE_LIMIT)
     }
 
     /// Whether the k-th neighbour is as near as one left out.
@@ -225,10 +231,16 @@ impl Knn {
 
     /// Fills the buffers with neighbours and votes. smartcore classifies unless the k-th neighbour
     /// is tied: it predicts customers that did not train, and finds the neighbours of the others.
-    fn classify(&self, (point, own): Query<'_>, k: usize, buffers: &mut Buffers) -> Vote {
+    fn classify(
+        &self,
+        classifier: Option<&Classifier>,
+        (point, own): Query<'_>,
+        k: usize,
+        buffers: &mut Buffers,
+    ) -> Vote {
         let is_tied = self.search((point, own.clone()), k, buffers);
         let Buffers { hits, neighbours, votes } = buffers;
-        let source = match &self.classifier {
+        let source = match classifier {
             Some(classifier) if !is_tied && own.is_empty() => {
                 votes.clear(self.divisors.len());
                 match classifier.predict(point, &mut votes.shares) {
@@ -282,7 +294,13 @@ impl Knn {
             let others = members.filter(|row| !own.contains(row)).take(k + EXTRA);
             neighbours.extend(others.map(|row| (*distance, row)));
         }
-        sort(neighbours);
+        if has_all_ties {
+            // The hits are sorted by distance, and equal distances are few.
+            let equal = |a: &Neighbour, b: &Neighbour| rounded(a.0) == rounded(b.0);
+            neighbours.chunk_by_mut(equal).for_each(|tied| tied.sort_unstable_by_key(|one| one.1));
+        } else {
+            sort(neighbours);
+        }
         let is_tied = neighbours.len() > k;
         neighbours.truncate(k);
         is_tied

@@ -24,6 +24,7 @@ mod index;
 mod kdtree;
 pub mod kmeans;
 pub mod knn;
+pub mod lloyd;
 pub mod metrics;
 mod output;
 pub mod percentiles;
@@ -209,7 +210,7 @@ pub fn assign(
     for params in clusterings {
         let _span = info_span!("fit", model = params.name.as_str()).entered();
         let clustered = kmeans::cluster(params, &context.newest)?;
-        let share = clustered.largest_share();
+        let share = clustered.chosen_clustering().largest_share();
         if share >= kmeans::DOMINANT_SHARE {
             warn!(
                 clustering = params.name,

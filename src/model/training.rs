@@ -8,9 +8,9 @@ use tracing::warn;
 
 use super::baselines::{self, Baseline, States};
 use super::{
-    Agreement, Assigned, CandidateScore, Customers, Distributions, EvaluationRun, FittedModel, K,
-    Labels, ModelError, ModelParams, Protocol, Samples, Target, TrainingContext, percentiles,
-    split, target, tune,
+    Assigned, CandidateScore, Customers, Distributions, EvaluationRun, FittedModel, K, Labels,
+    ModelError, ModelParams, Protocol, Samples, Target, TrainingContext, percentiles, split,
+    target, tune,
 };
 use crate::columns::RECENCY_DAYS;
 
@@ -96,11 +96,12 @@ impl Trainer<'_> {
             K::AtMost(_) => self.choose_k(&final_set)?.0,
             K::Fixed(_) | K::Tuned(_) => k,
         };
-        let mut model = FittedModel::fit(self.params, k, final_set, None)?;
+        let customers = self.context.newest.height();
+        let mut model = FittedModel::fit(self.params, k, final_set, None, customers)?;
         model.distributions = Distributions::of(&self.params.features, &self.context.newest)?;
         if !is_compared {
             let newest = Customers::of_snapshot(&self.params.features, &self.context.newest)?;
-            self.compare_with_smartcore(&model, &newest)?;
+            model.agreement(&newest)?;
         }
         let sources = model.add_columns(&mut assigned.frame, &self.context.newest)?;
         assigned.sources.push(sources);
@@ -269,8 +270,9 @@ impl Trainer<'_> {
         k: usize,
     ) -> Result<EvaluationRun, ModelError> {
         let EvaluationSplit { train, held_out, baselines } = split;
-        let model = FittedModel::fit(self.params, k, train, None)?;
-        let agreement = self.compare_with_smartcore(&model, &held_out.customers)?;
+        let customers = self.context.newest.height();
+        let model = FittedModel::fit(self.params, k, train, None, customers)?;
+        let agreement = model.agreement(&held_out.customers)?;
         let predictions = model.predict(&held_out.customers, |prediction, probabilities| {
             (prediction, probabilities.to_vec())
         })?;
@@ -298,22 +300,6 @@ impl Trainer<'_> {
             agreement,
             seed: self.params.seed,
         })
-    }
-
-    /// Fails if the exact index that stands in for smartcore differs from it for some customer.
-    fn compare_with_smartcore(
-        &self,
-        model: &FittedModel,
-        customers: &Customers,
-    ) -> Result<Option<Agreement>, ModelError> {
-        let agreement = model.agreement(&model.space.project(customers)?.points)?;
-        match agreement {
-            Some(Agreement { compared, equal }) if equal < compared => {
-                let model = self.params.name.clone();
-                Err(ModelError::Disagreement { model, compared, different: compared - equal })
-            }
-            agreement => Ok(agreement),
-        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::columns::{
     model_columns, probability,
 };
 use crate::error::Error;
-use crate::model::{Btyd, ClusterModel, FeatureParams, FittedModel, Purchases};
+use crate::model::{Btyd, ClusterModel, Customers, FeatureParams, FittedModel, Purchases};
 use crate::pipeline::Pipeline;
 use crate::rfm::{SnapshotDates, Snapshots};
 use crate::score::{self, CutPointSource, FrozenCutPoints};
@@ -131,6 +131,10 @@ impl Scorer {
             cluster_model.add_columns(&mut frame, &named)?;
         }
         for fitted in &self.models {
+            let features = &fitted.params.features;
+            let customers = Customers::read(features, &named, &fitted.distributions)
+                .map_err(Error::engine("model"))?;
+            fitted.agreement(&customers)?;
             fitted.add_columns(&mut frame, &named)?;
         }
         Ok(frame)

@@ -296,10 +296,16 @@ fn smartcore_answers_unless_the_kth_neighbour_is_tied() {
     assert_eq!(source(0.0, 0..1), Source::NeighbourSearch);
     // The second neighbour of 4 is at distance 3, as are three customers.
     assert_eq!(source(4.0, 0..0), Source::Index);
-    let many: Vec<Vec<f64>> = (0..=SMARTCORE_LIMIT).map(|i| vec![(i * i % 7919) as f64]).collect();
+    let many: Vec<Vec<f64>> = (0..=SMARTCORE_LIMIT).map(|i| vec![i as f64]).collect();
     let labels: Vec<usize> = (0..many.len()).map(|i| i % 3).collect();
-    let knn = Knn::fit(voting, 2, &matrix(&many), &labels, 3).unwrap();
-    assert_eq!(classify(&knn, &[(&[0.2], 0..0)], 2)[0].0.source, Source::Index);
+    let source = |trained: usize, predicted: usize| {
+        let knn = Knn::fit(voting, 2, &matrix(&many[..trained]), &labels[..trained], 3).unwrap();
+        classify(&knn, &vec![(&[0.2][..], 0..0); predicted], 2)[0].0.source
+    };
+    assert_eq!(source(SMARTCORE_LIMIT + 1, 1), Source::Index);
+    assert_eq!(source(SMARTCORE_LIMIT, 1), Source::Classifier);
+    assert_eq!(source(10, SMARTCORE_LIMIT), Source::Classifier);
+    assert_eq!(source(10, SMARTCORE_LIMIT + 1), Source::Index);
 }
 
 /// All rows of a customer are excluded from its neighbours.

@@ -118,7 +118,7 @@ fn error_imports_no_stage() {
 #[test]
 fn at_most_two_files_name_each_replaceable_crate() {
     assert_eq!(containing("serde_yaml::"), ["config/tree.rs"]);
-    assert_eq!(containing("use smartcore::"), ["model/classifier.rs", "model/kmeans.rs"]);
+    assert_eq!(containing("use smartcore::"), ["model/classifier.rs"]);
     assert_eq!(containing("use parquet::"), ["publish/footer.rs", "publish/parquet_metadata.rs"]);
     assert_eq!(containing("jsonschema::"), ["config/shape.rs"]);
     assert_eq!(containing("use calamine::"), ["ingest/workbook.rs"]);
@@ -301,8 +301,8 @@ fn files_have_a_head_and_are_small() {
         total += lines;
     }
     // 30,000 lines before the inputs of users' files could be read, 34,300 before their options,
-    // 37,400 before `init`, 39,700 before `check` read samples.
-    assert!(total <= 45_000, "src has {total} lines");
+    // 37,400 before `init`, 39,700 before `check` read samples, 41,500 before BTYD models.
+    assert!(total <= 45_500, "src has {total} lines");
 }
 
 /// The parameters of every function in the code, each as written.
