@@ -33,6 +33,7 @@ mod lineage;
 mod spark;
 pub mod simulate;
 pub mod init;
+mod export;
 
 // The program.
 mod cli;

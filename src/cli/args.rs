@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::Load;
+use crate::columns::CUSTOMER_ID;
+use crate::export::{Layout, Selection};
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct InitArgs {
@@ -116,4 +118,116 @@ pub(crate) enum ShapeArg {
     OnlineRetail,
     /// CDNOW: customers who joined in the first twelve weeks of 1997, until 1998-06-30
     Cdnow,
+}
+
+/// The arguments of `export`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ExportArgs {
+    /// Folder of a run, or of a pipeline's results (its `current`)
+    pub(crate) run: PathBuf,
+    /// Segment, as named by the map. Can be repeated [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) segment: Vec<String>,
+    /// Which customers
+    #[arg(long, value_enum, value_name = "WHICH", default_value = "all")]
+    pub(crate) what: WhatArg,
+    /// Compare with the newest snapshot of another run, or with a snapshot of this run [default:
+    /// the snapshot before the newest]
+    #[arg(long, value_name = "RUN|DATE")]
+    pub(crate) since: Option<String>,
+    /// Columns of the list
+    #[arg(long = "for", value_enum, value_name = "FORMAT", default_value = "csv")]
+    pub(crate) layout: LayoutArg,
+    /// Contacts of the customers: CSV with a header, or Parquet. Columns such as email, phone,
+    /// first_name and zip are found by their names
+    #[arg(long, value_name = "FILE")]
+    pub(crate) contacts: Option<PathBuf>,
+    /// Column of the contacts with the customer id
+    #[arg(long, value_name = "COLUMN", default_value = CUSTOMER_ID)]
+    pub(crate) key: String,
+    /// Write SHA-256 hashes of the trimmed, lower-case contacts. Phone numbers without a country
+    /// code are left out
+    #[arg(long)]
+    pub(crate) hash: bool,
+    /// File of customers who are never on a list: CSV or Parquet with the key or `email`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) suppress: Option<PathBuf>,
+    /// Share of the customers that is held back as a control group, such as 10%. A customer is in
+    /// it in every export, or in none
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub(crate) control: Option<f64>,
+    /// Write the customer ids of the control group to this file
+    #[arg(long, value_name = "FILE", requires = "control")]
+    pub(crate) control_to: Option<PathBuf>,
+    /// Further columns of the segments or of the contacts
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) columns: Vec<String>,
+    /// Write to this file, CSV or Parquet by its suffix
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+}
+
+/// Which customers of the segments an export has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WhatArg {
+    /// All customers of the segments
+    All,
+    /// Those who were in none of the segments before
+    Entered,
+    /// Those who were in one of the segments before, and are in none of them
+    Left,
+    /// Those who were in another segment before
+    Moved,
+}
+
+impl From<WhatArg> for Selection {
+    fn from(what: WhatArg) -> Self {
+        match what {
+            WhatArg::All => Self::All,
+            WhatArg::Entered => Self::Entered,
+            WhatArg::Left => Self::Left,
+            WhatArg::Moved => Self::Moved,
+        }
+    }
+}
+
+/// Who reads a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum LayoutArg {
+    /// Customer, segment, recency, frequency, monetary value, and all contacts
+    Csv,
+    /// Google Ads Customer Match
+    GoogleAds,
+    /// Meta custom audience
+    Meta,
+    /// Klaviyo list
+    Klaviyo,
+    /// Mailchimp audience, with the segment as a tag
+    Mailchimp,
+    /// HubSpot contacts
+    Hubspot,
+}
+
+impl From<LayoutArg> for Layout {
+    fn from(layout: LayoutArg) -> Self {
+        match layout {
+            LayoutArg::Csv => Self::Csv,
+            LayoutArg::GoogleAds => Self::GoogleAds,
+            LayoutArg::Meta => Self::Meta,
+            LayoutArg::Klaviyo => Self::Klaviyo,
+            LayoutArg::Mailchimp => Self::Mailchimp,
+            LayoutArg::Hubspot => Self::Hubspot,
+        }
+    }
+}
+
+/// A share such as `10%` or `0.1`, below 1.
+fn share(text: &str) -> Result<f64, String> {
+    let share = match text.trim().strip_suffix('%') {
+        Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
+        None => text.trim().parse::<f64>(),
+    };
+    let share = share.ok().filter(|share| (0.0..1.0).contains(share));
+    share.ok_or_else(|| "expected a share such as 10%, below 100%".to_owned())
 }

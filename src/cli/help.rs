@@ -7,7 +7,7 @@ use super::Cli;
 /// The commands of the main help page.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Start", &["init", "demo", "check"]),
-    ("Run", &["run", "score", "plan"]),
+    ("Run", &["run", "export", "score", "plan"]),
     ("Inspect", &["why", "report", "diff", "peek", "explain", "inspect", "runs"]),
     ("Tools", &["lint", "simulate", "schema", "completions", "man", "help"]),
 ];

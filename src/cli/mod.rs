@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 mod args;
 mod help;
 
-pub(crate) use args::{InitArgs, RunArgs, ScoreArgs, ShapeArg, SimulateArgs};
+pub(crate) use args::{ExportArgs, InitArgs, RunArgs, ScoreArgs, ShapeArg, SimulateArgs};
 pub(crate) use help::{asks_for_json_log, command, parse};
 
 /// Customer segments from raw transactions: RFM scores, named segments and a KNN, from one YAML
@@ -115,6 +115,14 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Write the customers of segments as a list
+    ///
+    /// For a mailing or an advertising platform. Of the newest snapshot: CSV on standard output, or a file. With --to, standard output is one
+    /// line of JSON with the numbers of customers.
+    ///
+    /// For example: custseg export results --segment "At Risk" --what entered --contacts
+    /// contacts.csv --for klaviyo --to list.csv
+    Export(ExportArgs),
     /// Draw the report of a run again
     ///
     /// It is drawn from the run's tables and manifest.

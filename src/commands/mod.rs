@@ -17,6 +17,7 @@ use crate::remote::is_remote;
 
 mod diff;
 mod explain;
+mod export;
 mod init;
 mod inspect;
 pub(crate) mod lineage;
@@ -55,6 +56,7 @@ pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Er
             let text = if *json { comparison.to_json() } else { comparison.describe() };
             Ok(out.write_all(text.map_err(Error::engine("diff"))?.as_bytes())?)
         }
+        Command::Export(arguments) => export::export(arguments, out),
         Command::Report { run, out: to } => report::report(local(run)?, to, out),
         Command::Simulate(arguments) => simulate::simulate(arguments, out),
         Command::Score(arguments) => {
