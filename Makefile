@@ -55,7 +55,7 @@ test-browser: pipeline ## Test the reports of new runs in headless Chromium (mus
 	test -x .venv/bin/python || python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/browser/requirements.txt
 	cargo run --release --locked -- -q run pipelines/cdnow.yaml --set publish.to=$(CURDIR)/.venv/out/months \
-		--set 'rfm.snapshots={every: 3mo, from: 1997-07-01}' --set 'evaluate.validity={horizon: 90d}' --set evaluate.sensitivity=true \
+		--set 'rfm.snapshots={every: 3mo, from: 1997-07-01}' --set 'evaluate.validity={horizon: 90d}' --set evaluate.sensitivity=true --set evaluate.cohorts={} \
 		--set 'models.groups={features: [recency_days, monetary], kmeans: {k: {sweep: [2, 6]}}}'
 	test ! -e "$$CUSTSEG_REFERENCE_DATA/online-retail" || cargo run --release --locked -- -q run pipelines/online_retail_models.yaml \
 		--set publish.to=$(CURDIR)/.venv/out/online_retail \

@@ -256,6 +256,16 @@ dictionary! {
     /// Adjusted Rand index of the published and the resampled segments: 1 if all are equal, 0 by
     /// chance. Mean over the resamples.
     pub const ADJUSTED_RAND: &str = "adjusted_rand";
+    /// First day of the week, month or quarter of the customers' first purchase.
+    pub const COHORT: &str = "cohort";
+    /// Weeks, months or quarters since then: 0 is that of the first purchase.
+    pub const PERIOD: &str = "period";
+    /// Share of the cohort that bought in the period, 0 to 1.
+    pub const RETENTION: &str = "retention";
+    /// Money per customer of the cohort until the end of the period, less returns.
+    pub const CUMULATIVE_MONEY_MEAN: &str = "cumulative_money_mean";
+    /// Whether the period ended before the newest snapshot, and within the source.
+    pub const COMPLETE: &str = "complete";
     /// Week since the first purchase of the source, from 1.
     pub const WEEK: &str = "week";
     /// Expected value.

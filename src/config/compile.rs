@@ -139,6 +139,7 @@ pub(super) fn compile(
         validity: evaluate::validity(&spec.evaluate),
         silhouettes: spec.evaluate.silhouettes,
         stability,
+        cohorts: evaluate::cohorts(&spec.evaluate),
         backtests,
         gates,
         publish: PublishParams { to: destination?, keep_runs: spec.publish.keep_runs },

@@ -5,12 +5,12 @@ use chrono::NaiveDate;
 use super::diagnostics::hint;
 use super::models::Models;
 use super::rfm::days;
-use super::spec::{EvaluateSpec, StabilitySpec, ValiditySpec};
+use super::spec::{CohortSpec, EvaluateSpec, StabilitySpec, ValiditySpec};
 use super::tree::escape_segment;
 use super::validator::Validator;
 use crate::columns::{FREQUENCY, MONETARY, MOVED, PSI, RECENCY_DAYS, SEGMENT};
 use crate::evaluate::gates::{Bound, Gate, GateMetric};
-use crate::evaluate::{StabilityParams, ValidityParams, value};
+use crate::evaluate::{CohortParams, StabilityParams, ValidityParams, value};
 use crate::model::metrics::Overall;
 use crate::model::{ModelParams, Protocol, Target};
 use crate::score::{CutPointSource, ScoreParams};
@@ -23,6 +23,11 @@ const BINARY_METRICS: [&str; 2] = ["auc", "average_precision"];
 pub(super) fn validity(spec: &EvaluateSpec) -> Option<ValidityParams> {
     let ValiditySpec { horizon, resamples, seed } = spec.validity.as_ref()?;
     Some(ValidityParams { horizon_days: days(horizon)?, resamples: *resamples, seed: *seed })
+}
+
+pub(super) fn cohorts(spec: &EvaluateSpec) -> Option<CohortParams> {
+    let CohortSpec { by, periods } = *spec.cohorts.as_ref()?;
+    Some(CohortParams { by, periods })
 }
 
 pub(super) fn stability(

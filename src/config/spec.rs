@@ -17,7 +17,7 @@ use super::clean_spec::CleanStepSpec;
 use super::ingest_spec::IngestSpec;
 use super::model_spec::ModelSpec;
 use super::score_spec::ScoreSpec;
-use crate::evaluate::SilhouetteMode;
+use crate::evaluate::{CohortPeriod, SilhouetteMode};
 use crate::ingest::RejectColumns;
 use crate::pipeline::SparkParams;
 use crate::rfm::{Feature, Frequency, Monetary, NegativeOrders, RatioOf};
@@ -234,6 +234,9 @@ pub struct EvaluateSpec {
     /// Write `stability.parquet`: how many customers would be in another segment by the cut points
     /// of resampled customers, for as many customers as there are, a quarter and a sixteenth.
     pub stability: Option<StabilitySpec>,
+    /// Write `cohorts.parquet`: customers by the week, month or quarter of their first purchase, and
+    /// their purchases and money in the periods after it.
+    pub cohorts: Option<CohortSpec>,
     /// Evaluate forecasts at earlier dates, too, in the same scan: each is trained on the time
     /// before and tested at the date. The rows are in `metrics.parquet`.
     pub backtest: Option<BacktestSpec>,
@@ -264,6 +267,23 @@ pub struct StabilitySpec {
 impl Default for StabilitySpec {
     fn default() -> Self {
         Self { resamples: 100, seed: seed() }
+    }
+}
+
+/// Cohorts of customers by their first purchase.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CohortSpec {
+    /// Calendar periods: `week` (from Monday), `month` or `quarter`.
+    pub by: CohortPeriod,
+    /// Number of periods after that of the first purchase.
+    #[schemars(range(min = 1, max = 120))]
+    pub periods: u32,
+}
+
+impl Default for CohortSpec {
+    fn default() -> Self {
+        Self { by: CohortPeriod::Month, periods: 12 }
     }
 }
 

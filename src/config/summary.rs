@@ -65,6 +65,7 @@ fn report_unsupported(spec: &PipelineSpec, validator: &mut Validator<'_>) {
         used(rfm.window != "all", "/rfm/window"),
         used(rfm.min_history_days > 0, "/rfm/min_history_days"),
         used(evaluate.validity.is_some(), "/evaluate/validity"),
+        used(evaluate.cohorts.is_some(), "/evaluate/cohorts"),
         used(evaluate.sensitivity, "/evaluate/sensitivity"),
         used(engine.spark.is_some(), "/engine/spark"),
         step.map(|i| format!("/clean/{i}")),

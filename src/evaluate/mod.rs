@@ -14,6 +14,7 @@ use crate::segment::SegmentMap;
 use crate::tables::TableId;
 
 pub use cluster_geometry::SilhouetteMode;
+pub use cohorts::{CohortParams, CohortPeriod};
 pub use stability::StabilityParams;
 pub use validity::ValidityParams;
 
@@ -21,6 +22,7 @@ mod bootstrap;
 pub mod cluster_geometry;
 pub mod cluster_quality;
 pub mod clusters;
+mod cohorts;
 pub mod comparison;
 mod drift;
 pub mod gates;
@@ -68,6 +70,8 @@ pub struct EvaluationInputs<'a> {
     /// How validity is measured, and snapshots for it besides the published ones. `None` skips the
     /// table `validity`.
     pub validity: Option<(ValidityParams, Vec<SnapshotPart>)>,
+    /// `None` skips the table `cohorts`.
+    pub cohorts: Option<CohortParams>,
     pub tables: BTreeMap<TableId, DataFrame>,
 }
 
@@ -122,6 +126,9 @@ pub fn evaluate(inputs: EvaluationInputs<'_>, assigned: Assigned) -> PolarsResul
     }
     if let Some((params, score)) = inputs.stability {
         tables.insert(TableId::Stability, stability::stability(&inputs, score, params, newest)?);
+    }
+    if let Some(params) = inputs.cohorts {
+        tables.insert(TableId::Cohorts, cohorts::cohorts(params, inputs.facts, newest.0)?);
     }
     if let Some(pairs) = &inputs.facts.pairs {
         tables.insert(TableId::Returns, pairs.published()?);

@@ -346,10 +346,11 @@ fn shorten(name: &str, max_chars: usize) -> String {
 /// Rows for which a heatmap leaves room. A matrix of two labels would be too flat on a phone.
 const MIN_HEATMAP_ROWS: usize = 4;
 
-/// A heatmap of row-major cells, the first row at the top.
+/// A heatmap of row-major cells, the first row at the top. NaN is a cell without a value.
 pub(super) fn heatmap(x: &[String], y: &[String], cells: &[f64], x_title: &str) -> Drawn {
     let rows = cells.chunks(x.len().max(1)).rev().flatten();
-    let data: Vec<(usize, f32)> = rows.map(|value| *value as f32).enumerate().collect();
+    let cells = rows.map(|value| *value as f32).enumerate();
+    let data: Vec<(usize, f32)> = cells.filter(|(_, value)| !value.is_nan()).collect();
     let largest = data.iter().map(|(_, value)| *value).fold(f32::MIN_POSITIVE, f32::max);
     let labels = y.iter().rev().cloned().collect();
     let mut chart = HeatmapChart::new_with_theme(data, x.to_vec(), labels, theme());

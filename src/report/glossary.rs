@@ -64,7 +64,7 @@ fn meaning(term: &str) -> Option<&'static str> {
         "silhouette plot" => {
             "Silhouette of each customer: (b − a) / max(a, b). a is the mean distance to the \
              customer’s own group, b the mean distance to the nearest other group. Of more \
-             than 10,000 customers, a sample of 10,000 is used, unless the pipeline requests all."
+             than 10,000 customers, a sample of 5,000 is used, unless the pipeline requests all."
         }
         _ => {
             return match term.split_once('.') {
@@ -88,13 +88,13 @@ fn id(term: &str) -> String {
 }
 
 /// The terms that the sections use, sorted.
-pub(super) fn glossary(sections: &[Section]) -> Vec<Definition> {
+pub(super) fn glossary<'a>(sections: impl Iterator<Item = &'a Section> + Clone) -> Vec<Definition> {
     let headings = sections
-        .iter()
+        .clone()
         .flat_map(|section| &section.figures)
         .flat_map(|figure| &figure.table.columns);
     let mut terms: BTreeSet<&str> = headings.map(|heading| heading.term.as_str()).collect();
-    if sections.iter().any(|section| section.id == "models") {
+    if sections.clone().any(|section| section.id == "models") {
         terms.extend(MODEL_TERMS);
     }
     let definitions = terms.into_iter().filter_map(|term| {

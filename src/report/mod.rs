@@ -16,11 +16,13 @@ use crate::tables::TableId;
 
 mod chart;
 mod clusters;
+mod cohorts;
 mod expected_value;
 mod figure;
 mod format;
 mod glossary;
 mod grid;
+mod headline;
 mod ledger;
 mod models;
 mod segments;
@@ -33,10 +35,11 @@ use format::Money;
 pub(crate) use format::separate_thousands;
 use glossary::Definition;
 use grid::Grid;
+use headline::Card;
 use summary::Fact;
 
 /// Tables that the page shows, besides the segments.
-pub(crate) const TABLES: [TableId; 17] = [
+pub(crate) const TABLES: [TableId; 18] = [
     TableId::Ledger,
     TableId::SegmentProfile,
     TableId::ScoreBins,
@@ -54,6 +57,7 @@ pub(crate) const TABLES: [TableId; 17] = [
     TableId::Validity,
     TableId::Sensitivity,
     TableId::Stability,
+    TableId::Cohorts,
 ];
 
 /// Why a page could not be drawn.
@@ -119,10 +123,16 @@ impl<'a> Source<'a> {
 struct Page<'a> {
     pipeline: &'a str,
     snapshot: &'a str,
+    sentence: Option<String>,
     alerts: Vec<(&'static str, String)>,
+    cards: Vec<Card>,
     facts: Vec<Fact>,
     provenance: Vec<(&'static str, String)>,
+    /// For readers of segments.
     sections: Vec<Section>,
+    notes: Vec<String>,
+    /// For analysts: models, clusters, and how stable the segments are.
+    details: Vec<Section>,
     glossary: Vec<Definition>,
 }
 
@@ -131,21 +141,29 @@ pub(crate) fn page(source: &Source<'_>) -> Result<String, ReportError> {
     let sections = [
         segments::section(source)?,
         time::section(source)?,
+        cohorts::section(source)?,
         values::section(source)?,
         expected_value::section(source)?,
         ledger::section(source)?,
-        models::section(source)?,
-        clusters::section(source)?,
     ];
     let sections: Vec<Section> = sections.into_iter().flatten().collect();
+    let details =
+        [segments::stability(source)?, models::section(source)?, clusters::section(source)?];
+    let details: Vec<Section> = details.into_iter().flatten().collect();
+    let (notes, alerts): (Vec<_>, Vec<_>) =
+        summary::alerts(source)?.into_iter().partition(|(class, _)| *class == "note");
     let page = Page {
         pipeline: &source.manifest.pipeline,
         snapshot: source.snapshot,
-        alerts: summary::alerts(source)?,
+        sentence: headline::sentence(source)?,
+        alerts,
+        cards: headline::cards(source)?,
         facts: summary::facts(source)?,
         provenance: summary::provenance(source),
-        glossary: glossary::glossary(&sections),
+        glossary: glossary::glossary(sections.iter().chain(&details)),
         sections,
+        notes: notes.into_iter().map(|(_, text)| text).collect(),
+        details,
     };
     Ok(page.render()?)
 }

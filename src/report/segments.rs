@@ -18,12 +18,6 @@ pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
     if let Some(validity) = source.grid(TableId::Validity)? {
         figures.extend(later_purchases(&validity, source));
     }
-    if let Some(sensitivity) = source.grid(TableId::Sensitivity)? {
-        figures.push(alternatives(&sensitivity, source));
-    }
-    if let Some(stability) = source.grid(TableId::Stability)? {
-        figures.push(resampled(&stability));
-    }
     let map = source.manifest.map_name();
     let mut lead = format!("{} segments, defined by the map “{map}”.", rows.len());
     let shares = rows
@@ -32,13 +26,34 @@ pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
     let top = shares.max_by(|a, b| a.0.total_cmp(&b.0));
     if let Some((money, customers, name)) = top.filter(|(money, ..)| *money > 0.0) {
         lead += &format!(
-            " The segment with the largest share of the money is {name}: {} of the customers, {} \
-             of the money.",
+            " The segment with the largest share of revenue is {name}: {} of the customers, {} of \
+             revenue.",
             format::share(customers),
             format::share(money)
         );
     }
     Ok(Some(Section { id: "segments", title: "Segments", lead, figures }))
+}
+
+/// How stable the segments are: under other definitions, and with other customers. `None` if neither
+/// was computed.
+pub(super) fn stability(source: &Source<'_>) -> PolarsResult<Option<Section>> {
+    let mut figures = Vec::new();
+    if let Some(sensitivity) = source.grid(TableId::Sensitivity)? {
+        figures.push(alternatives(&sensitivity, source));
+    }
+    if let Some(stability) = source.grid(TableId::Stability)? {
+        figures.push(resampled(&stability));
+    }
+    let lead = "How many customers would be in another segment if definitions or customers were \
+                different.";
+    let title = "Stability";
+    Ok((!figures.is_empty()).then(|| Section {
+        id: "robustness",
+        title,
+        lead: lead.into(),
+        figures,
+    }))
 }
 
 fn name<'a>(row: &Row<'a>) -> &'a str {
@@ -48,17 +63,17 @@ fn name<'a>(row: &Row<'a>) -> &'a str {
 fn sizes(rows: &[Row<'_>], source: &Source<'_>) -> Figure {
     let names: Vec<&str> = rows.iter().map(name).collect();
     let percent = |column| rows.iter().map(move |row| row.percent(column));
-    let data = [Data::new("customers", percent(SHARE)), Data::new("money", percent(MONEY_SHARE))];
+    let data = [Data::new("customers", percent(SHARE)), Data::new("revenue", percent(MONEY_SHARE))];
     let money = Kind::Decimals(source.money.decimals());
     let table = TableOf::new(rows.iter().copied())
         .text("segment", SEGMENT)
         .number("customers", CUSTOMERS, Kind::Count)
         .number("share", SHARE, Kind::Share)
-        .number(&source.money.title("money"), MONEY, money)
-        .number("share of money", MONEY_SHARE, Kind::Share)
+        .number(&source.money.title("revenue"), MONEY, money)
+        .number("share of revenue", MONEY_SHARE, Kind::Share)
         .number("orders", ORDERS, Kind::Count);
-    let caption = "Each segment’s share of the customers and of the money.";
-    Figure::new("segment-sizes", "Customers and money", caption, table)
+    let caption = "Each segment’s share of the customers and of revenue.";
+    Figure::new("segment-sizes", "Customers and revenue", caption, table)
         .with_chart(chart::horizontal_bars(&names, &data, &Axis::percent("share of total")))
 }
 
@@ -73,9 +88,9 @@ fn profiles(rows: &[Row<'_>], source: &Source<'_>) -> Figure {
         .number("customers", CUSTOMERS, Kind::Count)
         .number_as("days since last order", RECENCY_DAYS, &days, Kind::Decimals(0))
         .number_as(&format!("{frequency} per customer"), FREQUENCY, &orders, Kind::Decimals(1))
-        .number_as(&title("monetary value, mean"), MONETARY, &mean, money)
-        .number_as(&title("monetary value, median"), MONETARY, &median, money)
-        .number(&title("money per order"), AVERAGE_ORDER_VALUE, money)
+        .number_as(&title("revenue per customer, mean"), MONETARY, &mean, money)
+        .number_as(&title("revenue per customer, median"), MONETARY, &median, money)
+        .number(&title("revenue per order"), AVERAGE_ORDER_VALUE, money)
         .text("recommended action", ACTION);
     let caption = format!(
         "Days are the median and {frequency} the mean over the customers of a segment. Monetary \

@@ -185,10 +185,10 @@ pub(super) fn facts(source: &Source<'_>) -> PolarsResult<Vec<Fact>> {
     let amount = |name, value| Fact { name, shown: source.money.round(value), exact: value };
     Ok(vec![
         count("customers", customers),
-        amount("money", money),
+        amount("revenue", money),
         count("orders", orders),
-        amount("money per customer", money / customers.max(1.0)),
-        amount("money per order", money / orders.max(1.0)),
+        amount("revenue per customer", money / customers.max(1.0)),
+        amount("revenue per order", money / orders.max(1.0)),
     ])
 }
 

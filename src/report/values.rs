@@ -123,20 +123,20 @@ pub(super) fn pareto(source: &Source<'_>) -> PolarsResult<Option<Figure>> {
     // With returns, the first customers may have more than 100 %.
     let max = y.iter().all(|share| *share <= 100.0).then_some(100.0);
     let data = [
-        Data::new("monetary value", y.into_iter().map(Some)),
+        Data::new("revenue", y.into_iter().map(Some)),
         Data::reference("equal distribution", [0.0, 100.0]),
     ];
     let table = TableOf::new(PARETO_SHARES)
         .number_of("customers, highest value first", "pareto", Kind::Share, |share| *share)
-        .number_of("share of monetary value", "pareto", Kind::Share, |share| money_share(*share));
+        .number_of("share of revenue", "pareto", Kind::Share, |share| money_share(*share));
     let caption = format!(
-        "The top 20 % of the customers have {} of all monetary value. Monetary value is {}.",
+        "The top 20 % of the customers bring {} of revenue, which is {}.",
         format::share(money_share(0.2)),
         monetary(source)
     );
     let x_axis = Axis::percent("share of customers, highest value first").range(0.0, 100.0);
-    let y_axis = Axis { max, ..Axis::percent("share of monetary value") };
-    let figure = Figure::new("pareto", "Concentration of monetary value", caption, table);
+    let y_axis = Axis { max, ..Axis::percent("share of revenue") };
+    let figure = Figure::new("pareto", "Concentration of revenue", caption, table);
     Ok(Some(figure.with_chart(chart::lines(&[x, vec![0.0, 100.0]], &data, &x_axis, &y_axis))))
 }
 

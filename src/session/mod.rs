@@ -324,6 +324,7 @@ impl<'p> Session<'p> {
             alternatives: self.p.sensitivity.then_some(&self.p.score),
             silhouettes: self.p.silhouettes,
             stability: self.p.stability.map(|params| (params, &self.p.score)),
+            cohorts: self.p.cohorts,
             by_rank: self.p.score.by_rank(),
             cuts: run.segmented.cuts,
             refit: run.refit,

@@ -236,6 +236,7 @@ fn other_stages(p: &Pipeline) -> Vec<String> {
         ("evaluate.sensitivity", p.sensitivity),
         ("evaluate.validity", p.validity.is_some()),
         ("evaluate.stability", p.stability.is_some()),
+        ("evaluate.cohorts", p.cohorts.is_some()),
         ("evaluate.gates", !p.gates.is_empty()),
         ("publish.to: URLs (use a path that the cluster shares)", to.is_none()),
         ("publish.to: paths with * ? [ ] { } \\ %", is_special),

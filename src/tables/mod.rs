@@ -50,6 +50,7 @@ tables! {
     validity: Validity,
     sensitivity: Sensitivity,
     stability: Stability,
+    cohorts: Cohorts,
     returns: Returns,
     outliers: Outliers,
     top_categories: TopCategories,

@@ -80,7 +80,7 @@ CONTRAST = """() => {
         if (e.classList.contains('ct-tip') || !e.textContent.trim() || (!inSvg && ![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()))) continue;
         if (e instanceof SVGElement && !inSvg) continue;
         // Skip heatmap labels: their background is the cell.
-        if (inSvg && e.closest('figure').matches('[id^=cells], [id^=confusion], [id=migration]')) continue;
+        if (inSvg && e.closest('figure').matches('[id^=cells], [id^=cohort], [id^=confusion], [id=migration]')) continue;
         const [a, b] = [light(parse(inSvg ? getComputedStyle(e).fill : getComputedStyle(e).color)), light(ground(e.closest('svg')?.parentElement ?? e))];
         seen.push([(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.textContent.slice(0, 40)]);
     }
@@ -134,9 +134,18 @@ def same_aggregates(page: Page, run: pathlib.Path) -> None:
     for customers, share in page.evaluate(CELLS, "pareto"):
         first = -(-segments.height * float(customers) // 1)
         assert abs(money.head(int(first)).sum() / money.sum() - float(share)) < 1e-9, customers
+    profile = {row["segment"]: row for row in published(run, "segment_profile", "newest").to_dicts()}
+    for name, customers, revenue in page.evaluate("[...document.querySelectorAll('.cards li')].map(e => [e.querySelector('h3').textContent, e.querySelector('[data-customers]').dataset.customers, e.querySelector('[data-revenue]').dataset.revenue])"):
+        assert [float(customers), float(revenue)] == [profile[name]["customers"], profile[name]["money"]], name
     facts = {row["fact"]: float(row["value"]) for row in page.evaluate("[...document.querySelectorAll('[data-fact]')].map(e => ({...e.dataset}))")}
     assert facts["customers"] == segments.height
-    assert abs(facts["money"] - money.sum()) <= 1e-9 * abs(money.sum())
+    assert abs(facts["revenue"] - money.sum()) <= 1e-9 * abs(money.sum())
+    cohorts = published(run, "cohorts", None)
+    if cohorts is not None:
+        shown = page.evaluate(CELLS, "cohort-retention")
+        groups = cohorts.sort("cohort", "period").group_by("cohort", maintain_order=True)
+        expected = [[group["customers"][0], *group["retention"][:13]] for _, group in groups][-24:]
+        assert [[float(cell) for cell in row if cell is not None] for row in shown] == expected
     confusion = published(run, "confusion", None)
     for model in [] if confusion is None else confusion["model"].unique().to_list():
         shown = [float(cell) for row in page.evaluate(CELLS, f"confusion-{model}") for cell in row]
@@ -159,6 +168,8 @@ def assert_displayed(page: Page, url: str, width: int, dark: bool) -> None:
     page.goto(url)
     assert messages == [], messages
     assert [other for other in requests if other != url and not other.startswith("data:")] == [], requests
+    assert_first_screen(page, width)
+    page.evaluate("document.querySelectorAll('.analysts').forEach(details => details.open = true)")
     charts = page.evaluate(CHARTS)
     ids = [chart["id"] for chart in charts]
     assert not [figure for figure in REQUIRED_FIGURES if figure not in ids], ids
@@ -171,6 +182,16 @@ def assert_displayed(page: Page, url: str, width: int, dark: bool) -> None:
     assert dangling == [], dangling
     low_contrast = page.evaluate(CONTRAST)
     assert low_contrast == [], low_contrast[:5]
+
+
+def assert_first_screen(page: Page, width: int) -> None:
+    """The sentence and, on a wide screen, the heads of the cards; no model or cluster."""
+    assert page.locator(".sentence").bounding_box()["y"] < 500
+    tops = page.evaluate("[...document.querySelectorAll('.cards h3')].map(e => e.getBoundingClientRect().top)")
+    assert 1 <= len(tops) <= 5, tops
+    assert width < 1000 or max(tops) < 900, tops
+    assert not page.locator("#models").is_visible()
+    assert width < 1000 or page.evaluate("document.documentElement.scrollHeight") < 9 * 900, "more than nine screens"
 
 
 def assert_navigable(page: Page) -> None:

@@ -133,12 +133,13 @@ fn run_page(page: &str, blocks: &[Block]) -> TempDir {
 }
 
 /// Files that the blocks of a page write.
-const RESULTS: [(&str, &[&str]); 11] = [
+const RESULTS: [(&str, &[&str]); 12] = [
     ("SKILL.md", &["quarterly/current/migration.parquet", "german/current/report.html"]),
     ("README.md", &["orders-results/current/report.html", "results/current/report.html"]),
     ("docs/clusters.md", &["clustered/current/clusters.parquet"]),
     ("docs/exports.md", &["out/current/report.html"]),
     ("docs/install.md", &["completions/custseg", "man/custseg.1", "pipeline.schema.json"]),
+    ("docs/lists.md", &["google.csv", "quarters/current/cohorts.parquet"]),
     ("docs/load.md", &["columns.md", "newest.html"]),
     ("docs/models.md", &["scored.parquet"]),
     ("docs/quick-start.md", &["orders-results/current/migration.parquet"]),

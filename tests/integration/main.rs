@@ -20,6 +20,7 @@ mod scores;
 /// Broken input of many kinds: what the user sees of each.
 mod gallery;
 /// Options for the files of shops: SQL, fills, layouts of CSV, other formats.
+mod export;
 mod exports;
 mod first_minutes;
 mod init;
@@ -56,6 +57,7 @@ mod workbook;
 mod knn;
 /// Silhouette and within-cluster sums against brute force.
 mod cluster_quality;
+mod cohorts;
 /// The HTML report: complete, escaped, reproducible.
 mod report;
 /// The pages of `docs`.

@@ -227,12 +227,7 @@ fn report_labels_follow_the_definitions() {
     );
     let rank = ("score: { bins: 5 }", "score: { bins: 5, method: rank }");
     for (name, edits, present, absent) in [
-        (
-            "sums",
-            vec![],
-            "of all monetary value. Monetary value is all money spent.",
-            "mean per order",
-        ),
+        ("sums", vec![], "of revenue, which is all money spent.", "mean per order"),
         (
             "means",
             vec![(
