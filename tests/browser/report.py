@@ -169,7 +169,7 @@ def assert_displayed(page: Page, url: str, width: int, dark: bool) -> None:
     assert messages == [], messages
     assert [other for other in requests if other != url and not other.startswith("data:")] == [], requests
     assert_first_screen(page, width)
-    page.evaluate("document.querySelectorAll('.analysts').forEach(details => details.open = true)")
+    page.evaluate("document.querySelectorAll('#analysts').forEach(details => details.open = true)")
     charts = page.evaluate(CHARTS)
     ids = [chart["id"] for chart in charts]
     assert not [figure for figure in REQUIRED_FIGURES if figure not in ids], ids
@@ -229,7 +229,7 @@ def main() -> None:
             urls = [(run / "report.html").as_uri(), f"http://127.0.0.1:{server.server_port}/report.html"]
             numbers = 0
             for url in urls:
-                for name, width, dark in [("light", 1280, False), ("dark", 1280, True), ("phone", 390, False)]:
+                for name, width, dark in [("light", 1440, False), ("dark", 1440, True), ("tablet", 768, False), ("phone", 390, False)]:
                     context = browser.new_context()
                     page = context.new_page()
                     assert_displayed(page, url, width, dark)
@@ -237,7 +237,7 @@ def main() -> None:
                         args.shots.mkdir(parents=True, exist_ok=True)
                         shot = args.shots / f"{run.parent.parent.name}-{name}.png"
                         page.screenshot(path=shot, full_page=True)
-                    if args.front and run == args.runs[-1].resolve() and name != "phone":
+                    if args.front and run == args.runs[-1].resolve() and name in ("light", "dark"):
                         page.screenshot(path=args.front / f"report-{name}.png", full_page=True, clip={"x": 0, "y": 0, "width": width, "height": 1980})
                     if name == "light":
                         numbers = same_numbers(page, run)
