@@ -151,7 +151,11 @@ pub(super) fn arrange(
                 let found = names_of(rows).join(", ");
                 format!("--columns: no column `{name}`; found: {found}")
             })?;
-            headers.push((name.clone(), column.clone()));
+            let column = match contacts.and_then(|contacts| contacts.role(name)) {
+                Some(role) if params.hash => contact(rows, name, role, layout, true),
+                _ => column.clone(),
+            };
+            headers.push((name.clone(), column));
         }
     }
     let has_contact = |row: usize| {
@@ -213,6 +217,8 @@ fn plain_columns(
             Some(role) if params.hash && role != Role::Consent => {
                 contact(rows, name, role, params.layout, true)
             }
+            // It may be an address by another name.
+            None if params.hash => continue,
             _ => rows.column(name).map_err(|error| error.to_string())?.clone(),
         };
         columns.push((name.to_owned(), column));

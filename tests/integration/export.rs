@@ -113,6 +113,12 @@ fn contacts_have_the_form_of_the_platform() {
     assert!(google[1].starts_with(jane) && google[1].ends_with(",00123"), "{google:?}");
     // Customers 2 and 4 have no address: a local phone number is none.
     assert_eq!(google.len(), 3);
+    // Nothing that may be an address is written as it is.
+    let hashed = with(&["--hash", "--segment", "Best"]);
+    assert!(hashed[0].ends_with(",monetary,E-Mail,Phone,First Name,Zip"), "{hashed:?}");
+    assert!(hashed[1].contains(jane) && !hashed[1].contains("Jane"), "{hashed:?}");
+    let asked = with(&["--for", "google_ads", "--hash", "--columns", "E-Mail,note"]);
+    assert!(asked[1].contains(&format!(",{jane},")) && !asked[1].contains("Jane"), "{asked:?}");
     let klaviyo = with(&["--for", "klaviyo", "--columns", "note"]);
     assert_eq!(klaviyo[0], "Email,Phone Number,First Name,Zip Code,Segment,note");
     assert_eq!(klaviyo[1], "jane@example.com,+4930123456,Jane,00123,Best,'=1+1");
