@@ -30,6 +30,7 @@ mod output;
 pub mod percentiles;
 pub mod point_matrix;
 pub mod samples;
+mod seeds;
 pub mod space;
 pub mod split;
 pub mod string_arena;

@@ -64,6 +64,12 @@ impl PointMatrix {
         &self.values
     }
 
+    /// At most `len` rows, evenly spread.
+    pub(super) fn spread(&self, len: usize) -> Self {
+        let len = len.min(self.len);
+        Self::from_rows((0..len).map(|idx| self.row(idx * self.len / len)))
+    }
+
     /// Groups equal rows. Groups are in lexicographic order of their values.
     pub fn distinct(&self) -> Distinct {
         // Sorted by the first axis beside the index: it decides most comparisons.
