@@ -60,7 +60,8 @@ test-browser: pipeline ## Test the reports of new runs in headless Chromium (mus
 	test ! -e "$$CUSTSEG_REFERENCE_DATA/online-retail" || cargo run --release --locked -- -q run pipelines/online_retail_models.yaml \
 		--set publish.to=$(CURDIR)/.venv/out/online_retail \
 		--set "ingest.transactions.paths=[$$(realpath "$$CUSTSEG_REFERENCE_DATA")/online-retail/online_retail.parquet]"
-	.venv/bin/python tests/browser/report.py --shots .venv/shots data/output/cdnow/current .venv/out/months/current \
+	test -e .venv/axe/node_modules/axe-core/axe.min.js || npm install --silent --prefix .venv/axe axe-core@4
+	.venv/bin/python tests/browser/report.py --axe .venv/axe/node_modules/axe-core/axe.min.js --shots .venv/shots data/output/cdnow/current .venv/out/months/current \
 		$$(test ! -e .venv/out/online_retail/current || echo .venv/out/online_retail/current)
 
 test-lineage: ## Validate the events of a run with the OpenLineage client.

@@ -256,6 +256,22 @@ dictionary! {
     /// Adjusted Rand index of the published and the resampled segments: 1 if all are equal, 0 by
     /// chance. Mean over the resamples.
     pub const ADJUSTED_RAND: &str = "adjusted_rand";
+    /// Name of the campaign.
+    pub const CAMPAIGN: &str = "campaign";
+    /// First day of the campaign.
+    pub const SINCE: &str = "since";
+    /// What is compared.
+    pub const MEASURE: &str = "measure";
+    /// Customers on the list.
+    pub const TREATED_CUSTOMERS: &str = "treated_customers";
+    /// Customers who were held back.
+    pub const CONTROL_CUSTOMERS: &str = "control_customers";
+    /// The measure of the customers on the list.
+    pub const TREATED: &str = "treated";
+    /// The measure of the customers who were held back.
+    pub const CONTROL: &str = "control";
+    /// `treated` less `control`: the effect of the campaign.
+    pub const DIFFERENCE: &str = "difference";
     /// First day of the week, month or quarter of the customers' first purchase.
     pub const COHORT: &str = "cohort";
     /// Weeks, months or quarters since then: 0 is that of the first purchase.

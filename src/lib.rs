@@ -7,6 +7,7 @@ pub mod tables;
 mod dedup;
 mod error_keeping_file;
 mod temp;
+mod export;
 pub mod progress;
 mod remote;
 
@@ -33,7 +34,6 @@ mod lineage;
 mod spark;
 pub mod simulate;
 pub mod init;
-mod export;
 
 // The program.
 mod cli;

@@ -11,7 +11,9 @@ use serde_json::Value;
 use crate::checks::Check;
 use crate::clean::Step;
 use crate::evaluate::gates::Gate;
-use crate::evaluate::{CohortParams, SilhouetteMode, StabilityParams, ValidityParams};
+use crate::evaluate::{
+    CohortParams, SilhouetteMode, StabilityParams, UpliftParams, ValidityParams,
+};
 use crate::ingest::IngestParams;
 use crate::model::{BtydParams, KmeansParams, ModelParams};
 use crate::publish::PublishParams;
@@ -44,6 +46,7 @@ pub struct Pipeline {
     pub silhouettes: SilhouetteMode,
     pub stability: Option<StabilityParams>,
     pub cohorts: Option<CohortParams>,
+    pub uplift: Vec<UpliftParams>,
     /// Earlier dates at which forecasts are evaluated, too. Ascending.
     pub backtests: Vec<NaiveDate>,
     pub gates: Vec<Gate>,

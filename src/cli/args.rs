@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::Load;
 use crate::columns::CUSTOMER_ID;
 use crate::export::{Layout, Selection};
+use crate::simulate::Shape;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct InitArgs {
@@ -104,20 +105,26 @@ pub(crate) struct SimulateArgs {
     pub(crate) seed: u64,
     /// Shop to imitate. pipelines/online_retail.yaml and pipelines/cdnow.yaml read the output
     #[arg(long, value_name = "SHAPE", default_value = "online_retail")]
-    pub(crate) shape: ShapeArg,
+    pub(crate) shape: Shape,
     /// Output: a .csv or .parquet file, or a folder (ending in /) with one Parquet file per month
     /// in hive folders
     #[arg(long, value_name = "PATH")]
     pub(crate) to: PathBuf,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub(crate) enum ShapeArg {
-    /// UCI Online Retail: order lines of a gift shop, 2010-12-01 to 2011-12-09
-    OnlineRetail,
-    /// CDNOW: customers who joined in the first twelve weeks of 1997, until 1998-06-30
-    Cdnow,
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReportArgs {
+    /// Folder of a run, or of a pipeline's results (its `current`)
+    pub(crate) run: PathBuf,
+    /// File to write, `-` for standard output. The published run is not changed
+    #[arg(short, long, value_name = "FILE", default_value = "report.html")]
+    pub(crate) out: PathBuf,
+    /// Open the sections for analysts
+    #[arg(long)]
+    pub(crate) technical: bool,
+    /// Open the page in the browser (`BROWSER`, or that of the desktop)
+    #[arg(long)]
+    pub(crate) open: bool,
 }
 
 /// The arguments of `export`.
@@ -130,14 +137,14 @@ pub(crate) struct ExportArgs {
     pub(crate) segment: Vec<String>,
     /// Which customers
     #[arg(long, value_enum, value_name = "WHICH", default_value = "all")]
-    pub(crate) what: WhatArg,
+    pub(crate) what: Selection,
     /// Compare with the newest snapshot of another run, or with a snapshot of this run [default:
     /// the snapshot before the newest]
     #[arg(long, value_name = "RUN|DATE")]
     pub(crate) since: Option<String>,
     /// Columns of the list
     #[arg(long = "for", value_enum, value_name = "FORMAT", default_value = "csv")]
-    pub(crate) layout: LayoutArg,
+    pub(crate) layout: Layout,
     /// Contacts of the customers: CSV with a header, or Parquet. Columns such as email, phone,
     /// first_name and zip are found by their names
     #[arg(long, value_name = "FILE")]
@@ -156,70 +163,16 @@ pub(crate) struct ExportArgs {
     /// it in every export, or in none
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub(crate) control: Option<f64>,
-    /// Write the customer ids of the control group to this file
+    /// Write who is on the list and who is in the control group to this file, for
+    /// `evaluate.uplift`
     #[arg(long, value_name = "FILE", requires = "control")]
-    pub(crate) control_to: Option<PathBuf>,
+    pub(crate) groups_to: Option<PathBuf>,
     /// Further columns of the segments or of the contacts
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) columns: Vec<String>,
-    /// Write to this file, CSV or Parquet by its suffix
-    #[arg(long, value_name = "FILE")]
+    /// Write to this file: .csv, .xlsx or .parquet
+    #[arg(long, value_name = "FILE", required_if_eq("layout", "xlsx"))]
     pub(crate) to: Option<PathBuf>,
-}
-
-/// Which customers of the segments an export has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum WhatArg {
-    /// All customers of the segments
-    All,
-    /// Those who were in none of the segments before
-    Entered,
-    /// Those who were in one of the segments before, and are in none of them
-    Left,
-    /// Those who were in another segment before
-    Moved,
-}
-
-impl From<WhatArg> for Selection {
-    fn from(what: WhatArg) -> Self {
-        match what {
-            WhatArg::All => Self::All,
-            WhatArg::Entered => Self::Entered,
-            WhatArg::Left => Self::Left,
-            WhatArg::Moved => Self::Moved,
-        }
-    }
-}
-
-/// Who reads a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub(crate) enum LayoutArg {
-    /// Customer, segment, recency, frequency, monetary value, and all contacts
-    Csv,
-    /// Google Ads Customer Match
-    GoogleAds,
-    /// Meta custom audience
-    Meta,
-    /// Klaviyo list
-    Klaviyo,
-    /// Mailchimp audience, with the segment as a tag
-    Mailchimp,
-    /// HubSpot contacts
-    Hubspot,
-}
-
-impl From<LayoutArg> for Layout {
-    fn from(layout: LayoutArg) -> Self {
-        match layout {
-            LayoutArg::Csv => Self::Csv,
-            LayoutArg::GoogleAds => Self::GoogleAds,
-            LayoutArg::Meta => Self::Meta,
-            LayoutArg::Klaviyo => Self::Klaviyo,
-            LayoutArg::Mailchimp => Self::Mailchimp,
-            LayoutArg::Hubspot => Self::Hubspot,
-        }
-    }
 }
 
 /// A share such as `10%` or `0.1`, below 1.

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 mod args;
 mod help;
 
-pub(crate) use args::{ExportArgs, InitArgs, RunArgs, ScoreArgs, ShapeArg, SimulateArgs};
+pub(crate) use args::{ExportArgs, InitArgs, ReportArgs, RunArgs, ScoreArgs, SimulateArgs};
 pub(crate) use help::{asks_for_json_log, command, parse};
 
 /// Customer segments from raw transactions: RFM scores, named segments and a KNN, from one YAML
@@ -128,13 +128,7 @@ pub(crate) enum Command {
     /// It is drawn from the run's tables and manifest.
     /// The page is one HTML file with charts, their numbers and a glossary. It needs no network.
     /// Every run publishes one as report.html.
-    Report {
-        /// Folder of a run, or of a pipeline's results (its `current`)
-        run: PathBuf,
-        /// File to write, `-` for standard output. The published run is not changed
-        #[arg(short, long, value_name = "FILE", default_value = "report.html")]
-        out: PathBuf,
-    },
+    Report(ReportArgs),
     /// Check a pipeline, its segment map and a sample of its sources
     ///
     /// Reports every problem of the YAML at once. Then reads rows from the start, the middle and

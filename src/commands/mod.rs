@@ -57,7 +57,7 @@ pub(crate) fn dispatch(command: &Command, out: &mut impl Write) -> Result<(), Er
             Ok(out.write_all(text.map_err(Error::engine("diff"))?.as_bytes())?)
         }
         Command::Export(arguments) => export::export(arguments, out),
-        Command::Report { run, out: to } => report::report(local(run)?, to, out),
+        Command::Report(arguments) => report::report(arguments, out),
         Command::Simulate(arguments) => simulate::simulate(arguments, out),
         Command::Score(arguments) => {
             local(&arguments.model)?;

@@ -2,15 +2,37 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
+use super::local;
+use crate::cli::ReportArgs;
 use crate::error::Error;
 use crate::publish::{self, Published};
+use crate::report::Detail;
 
-pub(super) fn report(run: &Path, to: &Path, out: &mut impl Write) -> Result<(), Error> {
-    let page = Published::open(run).and_then(|run| run.report()).map_err(Error::reading)?;
+pub(super) fn report(arguments: &ReportArgs, out: &mut impl Write) -> Result<(), Error> {
+    let ReportArgs { run, out: to, technical, open } = arguments;
+    let detail = if *technical { Detail::Technical } else { Detail::Plain };
+    let run = Published::open(local(run)?);
+    let page = run.and_then(|run| run.report(detail)).map_err(Error::reading)?;
     if to == Path::new("-") {
         return Ok(out.write_all(page.as_bytes())?);
     }
     publish::text_to_file(to, &page).map_err(Error::reading)?;
-    Ok(writeln!(out, "{}", to.display())?)
+    writeln!(out, "{}", to.display())?;
+    if *open {
+        return open_in_browser(to);
+    }
+    Ok(())
+}
+
+/// Opens a file in the browser of the desktop, or the one that `BROWSER` names.
+fn open_in_browser(path: &Path) -> Result<(), Error> {
+    let default = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let browser = std::env::var("BROWSER").unwrap_or_else(|_| default.to_owned());
+    let mut command = Command::new(&browser);
+    let command = command.arg(path).stdin(Stdio::null()).stdout(Stdio::null());
+    command.spawn().map(|_| ()).map_err(|error| {
+        Error::Usage(format!("--open: {browser}: {error}; open {} yourself", path.display()))
+    })
 }

@@ -4,17 +4,14 @@ use std::io::Write;
 
 use serde_json::json;
 
-use crate::cli::{ShapeArg, SimulateArgs};
+use crate::cli::SimulateArgs;
 use crate::error::Error;
-use crate::simulate::{Shape, Simulation, write};
+use crate::simulate::{Simulation, write};
 
 pub(super) fn simulate(arguments: &SimulateArgs, out: &mut impl Write) -> Result<(), Error> {
     let SimulateArgs { customers, lines, seed, shape, to } = arguments;
-    let shape = match shape {
-        ShapeArg::OnlineRetail => Shape::OnlineRetail,
-        ShapeArg::Cdnow => Shape::Cdnow,
-    };
-    write::write(&Simulation { customers: *customers, lines: *lines, seed: *seed, shape }, to)?;
+    let (customers, lines, seed, shape) = (*customers, *lines, *seed, *shape);
+    write::write(&Simulation { customers, lines, seed, shape }, to)?;
     let line = json!({
         "path": to,
         "lines": lines,

@@ -14,7 +14,7 @@ use super::diagnostics::{Diagnostics, Kind, nearest};
 use super::ingest_spec::{ColumnsSpec, MoneySpec, MoneyUnit, ScaleSpec};
 use super::spec::*;
 use super::validator::{SourceRules, Validator};
-use super::{Document, evaluate, files, map, models, rfm, score, source, steps, summary};
+use super::{Document, evaluate, files, lists, map, models, rfm, score, source, steps, summary};
 use crate::artefact::CutPointsRecord;
 use crate::clean::{ReturnPolicy, Step};
 use crate::columns::{CATEGORY, PRODUCT_ID, QUANTITY};
@@ -98,6 +98,8 @@ pub(super) fn compile(
             || checks.iter().any(|check| check.reads_column(column))
     };
     let stability = evaluate::stability(&spec.evaluate, &score, &mut validator);
+    let uplift = lists::uplift(&spec.evaluate.uplift, &mut validator);
+    let lists = lists::lists(&spec.publish.lists, map.as_ref(), &mut validator);
     let backtests = evaluate::backtests(&spec.evaluate, &models.knn, &mut validator);
     let step_columns = clean.steps.iter().flat_map(Step::source_columns);
     let filter_columns = sources.iter().flatten().filter_map(|source| source.filter.as_ref());
@@ -139,10 +141,11 @@ pub(super) fn compile(
         validity: evaluate::validity(&spec.evaluate),
         silhouettes: spec.evaluate.silhouettes,
         stability,
-        cohorts: evaluate::cohorts(&spec.evaluate),
+        cohorts: spec.evaluate.cohorts,
+        uplift,
         backtests,
         gates,
-        publish: PublishParams { to: destination?, keep_runs: spec.publish.keep_runs },
+        publish: PublishParams { to: destination?, keep_runs: spec.publish.keep_runs, lists },
         engine: spec.engine.spark.clone(),
         definition,
         portable: portable(original, map_json?, document),

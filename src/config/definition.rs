@@ -95,7 +95,7 @@ pub(super) fn definition_json(
         rename_labels(name, model);
     }
     let money = &spec.ingest.money;
-    json!({
+    let mut definition = json!({
         "orders": if has_orders { "order_id" } else { "customer_day" },
         "timezone": spec.ingest.timezone,
         "money": { "scale": money.scale.decimals(), "currency": money.currency },
@@ -108,7 +108,15 @@ pub(super) fn definition_json(
         "models": without_nulls(json!(models)),
         "evaluate": without_nulls(json!(spec.evaluate)),
         "rejects": spec.publish.rejects,
-    })
+    });
+    // Absent by default, so that an older run is not taken for another definition.
+    if let Some(title) = &spec.title {
+        definition["title"] = json!(title);
+    }
+    if !spec.publish.lists.is_empty() {
+        definition["lists"] = without_nulls(json!(spec.publish.lists));
+    }
+    definition
 }
 
 /// How the sources are read: columns, formats and checks, without paths.

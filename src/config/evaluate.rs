@@ -5,12 +5,12 @@ use chrono::NaiveDate;
 use super::diagnostics::hint;
 use super::models::Models;
 use super::rfm::days;
-use super::spec::{CohortSpec, EvaluateSpec, StabilitySpec, ValiditySpec};
+use super::spec::{EvaluateSpec, ValiditySpec};
 use super::tree::escape_segment;
 use super::validator::Validator;
 use crate::columns::{FREQUENCY, MONETARY, MOVED, PSI, RECENCY_DAYS, SEGMENT};
 use crate::evaluate::gates::{Bound, Gate, GateMetric};
-use crate::evaluate::{CohortParams, StabilityParams, ValidityParams, value};
+use crate::evaluate::{StabilityParams, ValidityParams, value};
 use crate::model::metrics::Overall;
 use crate::model::{ModelParams, Protocol, Target};
 use crate::score::{CutPointSource, ScoreParams};
@@ -25,23 +25,18 @@ pub(super) fn validity(spec: &EvaluateSpec) -> Option<ValidityParams> {
     Some(ValidityParams { horizon_days: days(horizon)?, resamples: *resamples, seed: *seed })
 }
 
-pub(super) fn cohorts(spec: &EvaluateSpec) -> Option<CohortParams> {
-    let CohortSpec { by, periods } = *spec.cohorts.as_ref()?;
-    Some(CohortParams { by, periods })
-}
-
 pub(super) fn stability(
     spec: &EvaluateSpec,
     score: &ScoreParams,
     validator: &mut Validator<'_>,
 ) -> Option<StabilityParams> {
-    let StabilitySpec { resamples, seed } = spec.stability.as_ref()?;
+    let params = spec.stability?;
     if score.by_rank().contains(&true) || !matches!(score.cut_points, CutPointSource::Refit) {
         let message = "`stability` requires cut points of the snapshot: scores by rank and frozen \
                        cut points have none";
         validator.report_invalid("/evaluate/stability", message);
     }
-    Some(StabilityParams { resamples: *resamples, seed: *seed })
+    Some(params)
 }
 
 /// The dates of the backtests, ascending.

@@ -24,6 +24,7 @@ mod evaluate;
 mod files;
 mod files_spec;
 pub mod ingest_spec;
+pub mod lists;
 mod map;
 pub mod map_spec;
 pub mod model_spec;

@@ -15,9 +15,10 @@ use serde::{Deserialize, Serialize};
 use super::checks_spec::CheckSpec;
 use super::clean_spec::CleanStepSpec;
 use super::ingest_spec::IngestSpec;
+use super::lists::{ListSpec, UpliftSpec};
 use super::model_spec::ModelSpec;
 use super::score_spec::ScoreSpec;
-use crate::evaluate::{CohortPeriod, SilhouetteMode};
+use crate::evaluate::{CohortParams, SilhouetteMode, StabilityParams};
 use crate::ingest::RejectColumns;
 use crate::pipeline::SparkParams;
 use crate::rfm::{Feature, Frequency, Monetary, NegativeOrders, RatioOf};
@@ -30,6 +31,10 @@ pub struct PipelineSpec {
     /// Name of the pipeline: letters, digits, `_` and `-`.
     #[schemars(regex(pattern = "^[A-Za-z0-9_-]+$"))]
     pub name: String,
+    /// Title of the report. Default: the name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 120))]
+    pub title: Option<String>,
     /// Source files and the meaning of their columns.
     pub ingest: IngestSpec,
     /// Cleaning steps, applied in order. The first step that rejects a line sets its reason.
@@ -233,10 +238,14 @@ pub struct EvaluateSpec {
     pub silhouettes: SilhouetteMode,
     /// Write `stability.parquet`: how many customers would be in another segment by the cut points
     /// of resampled customers, for as many customers as there are, a quarter and a sixteenth.
-    pub stability: Option<StabilitySpec>,
+    pub stability: Option<StabilityParams>,
     /// Write `cohorts.parquet`: customers by the week, month or quarter of their first purchase, and
     /// their purchases and money in the periods after it.
-    pub cohorts: Option<CohortSpec>,
+    pub cohorts: Option<CohortParams>,
+    /// Write `uplift.parquet`: the customers of earlier lists against their control groups, by the
+    /// campaign's name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub uplift: BTreeMap<String, UpliftSpec>,
     /// Evaluate forecasts at earlier dates, too, in the same scan: each is trained on the time
     /// before and tested at the date. The rows are in `metrics.parquet`.
     pub backtest: Option<BacktestSpec>,
@@ -251,40 +260,6 @@ pub struct EvaluateSpec {
     /// Allow gates on `recovery`, which only measures how well a model relearns the rules that made
     /// its labels.
     pub allow_circular: bool,
-}
-
-/// How stability is measured.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct StabilitySpec {
-    /// Number of bootstrap resamples.
-    #[schemars(range(min = 1, max = 10_000))]
-    pub resamples: u32,
-    /// Random seed of the resampling.
-    pub seed: u64,
-}
-
-impl Default for StabilitySpec {
-    fn default() -> Self {
-        Self { resamples: 100, seed: seed() }
-    }
-}
-
-/// Cohorts of customers by their first purchase.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct CohortSpec {
-    /// Calendar periods: `week` (from Monday), `month` or `quarter`.
-    pub by: CohortPeriod,
-    /// Number of periods after that of the first purchase.
-    #[schemars(range(min = 1, max = 120))]
-    pub periods: u32,
-}
-
-impl Default for CohortSpec {
-    fn default() -> Self {
-        Self { by: CohortPeriod::Month, periods: 12 }
-    }
 }
 
 /// Earlier dates at which forecasts are evaluated.
@@ -331,6 +306,10 @@ pub struct PublishSpec {
     /// keep all runs. The minimum is 2, so that readers can finish reading the previous run.
     #[schemars(range(min = 2))]
     pub keep_runs: Option<usize>,
+    /// Lists of customers for mailings and platforms, which every run writes into the folder
+    /// `lists`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lists: Vec<ListSpec>,
 }
 
 /// Execution engine.

@@ -12,12 +12,22 @@ use crate::orders::OrderFacts;
 use crate::rfm::{day, measures};
 use crate::tables::table_rows;
 
-/// Checked options of `evaluate.cohorts`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Cohorts of customers by their first purchase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "CohortSpec")]
 pub struct CohortParams {
+    /// Calendar periods: `week` (from Monday), `month` or `quarter`.
     pub by: CohortPeriod,
-    /// Number of periods after the first.
+    /// Number of periods after that of the first purchase.
+    #[schemars(range(min = 1, max = 120))]
     pub periods: u32,
+}
+
+impl Default for CohortParams {
+    fn default() -> Self {
+        Self { by: CohortPeriod::Month, periods: 12 }
+    }
 }
 
 /// Calendar periods: weeks begin on Monday.

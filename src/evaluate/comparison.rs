@@ -13,7 +13,8 @@ use crate::columns::*;
 pub fn moves(left: &DataFrame, right: &DataFrame) -> PolarsResult<DataFrame> {
     const LEFT_MONEY: &str = "left_money";
     let select = |frame: &DataFrame, segment: &str, money: &str| {
-        let columns = [col(CUSTOMER_ID), col(SEGMENT).alias(segment), col(MONETARY).alias(money)];
+        let name = col(SEGMENT).cast(DataType::String).alias(segment);
+        let columns = [col(CUSTOMER_ID), name, col(MONETARY).alias(money)];
         frame.clone().lazy().select(columns)
     };
     let left = select(left, FROM_SEGMENT, LEFT_MONEY);

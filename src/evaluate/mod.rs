@@ -16,6 +16,8 @@ use crate::tables::TableId;
 pub use cluster_geometry::SilhouetteMode;
 pub use cohorts::{CohortParams, CohortPeriod};
 pub use stability::StabilityParams;
+pub(crate) use uplift::Groups;
+pub use uplift::UpliftParams;
 pub use validity::ValidityParams;
 
 mod bootstrap;
@@ -32,6 +34,7 @@ pub mod model_metrics;
 mod profile;
 mod sensitivity;
 mod stability;
+mod uplift;
 mod validity;
 pub mod value;
 
@@ -72,6 +75,8 @@ pub struct EvaluationInputs<'a> {
     pub validity: Option<(ValidityParams, Vec<SnapshotPart>)>,
     /// `None` skips the table `cohorts`.
     pub cohorts: Option<CohortParams>,
+    /// Campaigns, each with its groups.
+    pub(crate) uplift: (&'a [UpliftParams], &'a [Groups]),
     pub tables: BTreeMap<TableId, DataFrame>,
 }
 
@@ -129,6 +134,10 @@ pub fn evaluate(inputs: EvaluationInputs<'_>, assigned: Assigned) -> PolarsResul
     }
     if let Some(params) = inputs.cohorts {
         tables.insert(TableId::Cohorts, cohorts::cohorts(params, inputs.facts, newest.0)?);
+    }
+    let (campaigns, groups) = inputs.uplift;
+    if !campaigns.is_empty() {
+        tables.insert(TableId::Uplift, uplift::uplift(campaigns, groups, inputs.facts)?);
     }
     if let Some(pairs) = &inputs.facts.pairs {
         tables.insert(TableId::Returns, pairs.published()?);

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use polars::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::bootstrap;
 use super::{EvaluationInputs, SnapshotPart};
@@ -15,10 +17,21 @@ use crate::segment;
 use crate::tables::table_rows;
 
 /// How stability is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "StabilitySpec")]
 pub struct StabilityParams {
+    /// Number of bootstrap resamples.
+    #[schemars(range(min = 1, max = 10_000))]
     pub resamples: u32,
+    /// Random seed of the resampling.
     pub seed: u64,
+}
+
+impl Default for StabilityParams {
+    fn default() -> Self {
+        Self { resamples: 100, seed: 7 }
+    }
 }
 
 /// Shares of the customers that are resampled: all, a quarter, a sixteenth. They show what the

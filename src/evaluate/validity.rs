@@ -158,21 +158,8 @@ fn behaviour(
     snapshot: NaiveDate,
     end: NaiveDate,
 ) -> PolarsResult<Vec<Behaviour>> {
-    let in_horizon = col(DAY).gt_eq(day(snapshot)).and(col(DAY).lt(day(end)));
-    let later = facts
-        .accepted()
-        .filter(in_horizon)
-        .with_column(measures::is_effective(end))
-        .group_by([col(CUSTOMER_ID)])
-        .agg([col(IS_EFFECTIVE).max(), col(MONEY).sum()]);
-    let key = [col(CUSTOMER_ID)];
-    let frame = customers
-        .clone()
-        .lazy()
-        .select([col(CUSTOMER_ID), col(SEGMENT)])
-        .join(later, key.clone(), key, JoinArgs::new(JoinType::Left))
-        .sort([CUSTOMER_ID], SortMultipleOptions::default())
-        .collect()?;
+    let customers = customers.clone().lazy().select([col(CUSTOMER_ID), col(SEGMENT)]);
+    let frame = purchases(facts, customers, snapshot, end)?;
     let segments = frame.column(SEGMENT)?.str()?.iter();
     let bought = frame.column(IS_EFFECTIVE)?.bool()?.iter();
     let money = frame.column(MONEY)?.i128()?.iter();
@@ -182,8 +169,30 @@ fn behaviour(
         .map(|((segment, bought), money)| {
             let segment =
                 segment.ok_or_else(|| polars_err!(ComputeError: "null in `{SEGMENT}`"))?.to_owned();
-            // Customers without lines in the horizon have nulls.
             Ok(Behaviour { segment, bought: bought.unwrap_or(false), money: money.unwrap_or(0) })
         })
+        .collect()
+}
+
+/// Adds to customers whether they bought from `since` until before `end` and did not return it all
+/// in that time, and their money in minor units. Both are null without lines. Sorted by
+/// customer_id.
+pub(super) fn purchases(
+    facts: &OrderFacts,
+    customers: LazyFrame,
+    since: NaiveDate,
+    end: NaiveDate,
+) -> PolarsResult<DataFrame> {
+    let in_horizon = col(DAY).gt_eq(day(since)).and(col(DAY).lt(day(end)));
+    let later = facts
+        .accepted()
+        .filter(in_horizon)
+        .with_column(measures::is_effective(end))
+        .group_by([col(CUSTOMER_ID)])
+        .agg([col(IS_EFFECTIVE).max(), col(MONEY).sum()]);
+    let key = [col(CUSTOMER_ID)];
+    customers
+        .join(later, key.clone(), key, JoinArgs::new(JoinType::Left))
+        .sort([CUSTOMER_ID], SortMultipleOptions::default())
         .collect()
 }

@@ -1,20 +1,35 @@
 //! The columns that platforms read.
 
+use clap::ValueEnum;
 use polars::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::contacts::{self, Contacts, Role};
-use super::{Counts, ExportParams, names_of};
+use super::{ExportParams, names_of};
 use crate::columns::*;
 
 /// Who reads a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Layout {
-    /// Any program: customer, segment, measures and all contacts.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum Layout {
+    #[default]
+    #[value(help = "Customer, segment, recency, frequency, monetary value, and all contacts")]
     Csv,
+    #[value(help = "The same as a workbook")]
+    Xlsx,
+    #[value(help = "Google Ads Customer Match")]
     GoogleAds,
+    #[value(help = "Meta custom audience")]
     Meta,
+    #[value(help = "Klaviyo list")]
     Klaviyo,
+    #[value(help = "Mailchimp audience, with the segment as a tag")]
     Mailchimp,
+    #[value(help = "HubSpot contacts")]
     Hubspot,
 }
 
@@ -34,7 +49,7 @@ impl Layout {
     /// Headers and their sources, in order.
     fn columns(self) -> &'static [(&'static str, Source)] {
         match self {
-            Self::Csv => &[],
+            Self::Csv | Self::Xlsx => &[],
             // support.google.com/google-ads/answer/7659867
             Self::GoogleAds => &[
                 ("Email", Hashed(Role::Email)),
@@ -89,8 +104,19 @@ impl Layout {
         }
     }
 
+    /// The largest file that the platform reads.
+    pub(super) fn max_bytes(self) -> Option<u64> {
+        // help.klaviyo.com/hc/en-us/articles/115005078767
+        (self == Self::Klaviyo).then_some(50_000_000)
+    }
+
+    /// Whether no platform prescribes the columns.
+    fn is_plain(self) -> bool {
+        matches!(self, Self::Csv | Self::Xlsx)
+    }
+
     fn takes_hashes(self) -> bool {
-        matches!(self, Self::Csv | Self::GoogleAds | Self::Meta)
+        self.is_plain() || self.takes_country_codes()
     }
 
     fn takes_country_codes(self) -> bool {
@@ -100,11 +126,17 @@ impl Layout {
     /// Roles of which a row needs one.
     fn needed(self) -> &'static [Role] {
         match self {
-            Self::Csv => &[],
+            Self::Csv | Self::Xlsx => &[],
             Self::Mailchimp | Self::Hubspot => &[Role::Email],
             Self::GoogleAds | Self::Meta | Self::Klaviyo => &[Role::Email, Role::Phone],
         }
     }
+}
+
+/// The columns of a list, and whether each of its customers has a contact that the platform reads.
+pub(super) struct Arranged {
+    pub(super) columns: DataFrame,
+    pub(super) has_contact: BooleanChunked,
 }
 
 /// The columns of a list. The error is a sentence about an option.
@@ -112,14 +144,13 @@ pub(super) fn arrange(
     params: &ExportParams,
     contacts: Option<&Contacts>,
     rows: &DataFrame,
-    counts: &mut Counts,
     warnings: &mut Vec<String>,
-) -> Result<DataFrame, String> {
+) -> Result<Arranged, String> {
     let layout = params.layout;
     if params.hash && !layout.takes_hashes() {
         return Err("--hash: this platform reads plain addresses only".to_owned());
     }
-    if layout != Layout::Csv {
+    if !layout.is_plain() {
         let contacts =
             contacts.ok_or("this format needs addresses: name their file with --contacts")?;
         if layout.needed().iter().all(|role| contacts.column(*role).is_none()) {
@@ -131,10 +162,8 @@ pub(super) fn arrange(
         warnings.extend(platform_warnings(layout, contacts, rows.height()));
         warnings.extend(countries_left_out(layout, contacts, rows));
     }
-    let mut headers: Vec<(String, Column)> = match layout {
-        Layout::Csv => plain_columns(params, contacts, rows)?,
-        _ => Vec::new(),
-    };
+    let mut headers: Vec<(String, Column)> =
+        if layout.is_plain() { plain_columns(params, contacts, rows)? } else { Vec::new() };
     for (header, source) in layout.columns() {
         let column = match source {
             Of(name) => rows.column(name).ok().cloned(),
@@ -168,12 +197,10 @@ pub(super) fn arrange(
         };
         needed.is_empty() || needed.iter().any(|role| of(role).is_some())
     };
-    let kept: BooleanChunked = (0..rows.height()).map(has_contact).collect();
-    counts.without_contact = kept.iter().filter(|kept| *kept == Some(false)).count();
-    counts.phones_left_out = phones_left_out(params, contacts, rows);
-    let columns = headers.into_iter().map(|(header, column)| column.with_name(header.into()));
-    let list = DataFrame::new(rows.height(), columns.collect()).and_then(|list| list.filter(&kept));
-    list.map_err(|error| error.to_string())
+    let has_contact: BooleanChunked = (0..rows.height()).map(has_contact).collect();
+    let columns = headers.iter().map(|(name, column)| column.clone().with_name(name.into()));
+    let columns = DataFrame::new(rows.height(), columns.collect());
+    Ok(Arranged { columns: columns.map_err(|error| error.to_string())?, has_contact })
 }
 
 /// A column of contacts in the form that platforms read.
@@ -240,8 +267,12 @@ fn countries_left_out(layout: Layout, contacts: &Contacts, rows: &DataFrame) -> 
 }
 
 /// Number of customers whose phone number is not international, where only such are read.
-fn phones_left_out(params: &ExportParams, contacts: Option<&Contacts>, rows: &DataFrame) -> usize {
-    if params.layout == Layout::Csv && !params.hash {
+pub(super) fn phones_left_out(
+    params: &ExportParams,
+    contacts: Option<&Contacts>,
+    rows: &DataFrame,
+) -> usize {
+    if params.layout.is_plain() && !params.hash {
         return 0;
     }
     let phones = contacts.and_then(|contacts| contacts.column(Role::Phone));

@@ -1,30 +1,42 @@
 //! `export`: customers of a published run → a list for a mailing or an advertising platform.
 //!
-//! Chooses the customers, joins their contacts, and gives the columns that a platform reads. Reads
-//! and writes no files.
+//! Chooses the customers, joins their contacts, and gives the columns that a platform reads.
+//! `commands::export` and `session` write the lists.
 
 use std::collections::HashSet;
 
+use clap::ValueEnum;
 use polars::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use crate::columns::*;
 
 mod contacts;
 mod layout;
+mod lists;
 
-pub(crate) use contacts::{Contacts, suppressed};
+use contacts::Contacts;
 pub(crate) use layout::Layout;
+pub(crate) use lists::{
+    ListParams, ReadList, neutralised, neutralised_text, original_text, read_table,
+};
 
 /// Which customers of the segments are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Selection {
-    /// All in the segments.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Selection {
+    #[default]
+    #[value(help = "All customers of the segments")]
     All,
-    /// Those who were in none of the segments before.
+    #[value(help = "Those who were in none of the segments before")]
     Entered,
-    /// Those who were in one of the segments before, and are in none of them.
+    #[value(help = "Those who were in one of the segments before, and are in none of them")]
     Left,
-    /// Those in another segment than before.
+    #[value(help = "Those who were in another segment before")]
     Moved,
 }
 
@@ -42,35 +54,54 @@ pub(crate) struct ExportParams {
     pub(crate) columns: Vec<String>,
 }
 
+/// Column of the group of a customer: [`TREATED`], who is on the list, or [`CONTROL`], who is held
+/// back.
+pub(crate) const GROUP: &str = "group";
+
 /// What becomes a list.
-pub(crate) struct ExportInputs {
-    pub(crate) customers: DataFrame,
+struct ExportInputs {
+    customers: DataFrame,
     /// The same customers at an earlier time.
-    pub(crate) earlier: Option<DataFrame>,
-    pub(crate) contacts: Option<Contacts>,
+    earlier: Option<DataFrame>,
+    contacts: Option<Contacts>,
     /// Ids and addresses of customers who must not be on a list.
-    pub(crate) suppressed: HashSet<String>,
+    suppressed: HashSet<String>,
 }
 
-/// Numbers of customers. The chosen are the suppressed, the control group, those without contact,
+/// Numbers of customers. The chosen are the suppressed, those without contact, the control group,
 /// and the exported.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct Counts {
-    pub(crate) chosen: usize,
-    pub(crate) suppressed: usize,
-    pub(crate) control: usize,
-    pub(crate) without_contact: usize,
-    pub(crate) exported: usize,
-    /// Of the exported: their phone number is not international and was left out.
-    pub(crate) phones_left_out: usize,
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub chosen: usize,
+    pub suppressed: usize,
+    pub without_contact: usize,
+    pub control: usize,
+    pub exported: usize,
+    /// Phone numbers that are not international, and left out.
+    pub phones_left_out: usize,
 }
 
 pub(crate) struct Export {
     pub(crate) list: DataFrame,
-    /// Ids of the control group.
-    pub(crate) control: Vec<String>,
+    /// `customer_id` and `group` (`treated` or `control`) of the exported and of the control group,
+    /// for `evaluate.uplift`.
+    pub(crate) groups: DataFrame,
     pub(crate) counts: Counts,
-    pub(crate) warnings: Vec<String>,
+    warnings: Vec<String>,
+    /// The largest file that the platform reads.
+    max_bytes: Option<u64>,
+}
+
+impl Export {
+    /// Warns of a file that the platform does not read.
+    pub(crate) fn check_size(&self, bytes: u64) {
+        if let Some(max_bytes) = self.max_bytes.filter(|max_bytes| bytes > *max_bytes) {
+            warn!(
+                bytes,
+                max_bytes, "the platform does not read files of this size: split the list"
+            );
+        }
+    }
 }
 
 /// Whether a customer is in the control group of this share: by a hash of its id, so that it is the
@@ -87,7 +118,7 @@ pub(crate) fn names_of(frame: &DataFrame) -> Vec<&str> {
 }
 
 /// Makes a list. The error is a sentence about an option.
-pub(crate) fn export(params: &ExportParams, inputs: &ExportInputs) -> Result<Export, String> {
+fn export(params: &ExportParams, inputs: &ExportInputs) -> Result<Export, String> {
     let engine = |error: PolarsError| error.to_string();
     let chosen = choose(params, inputs)?;
     let mut counts = Counts { chosen: chosen.height(), ..Counts::default() };
@@ -109,24 +140,10 @@ pub(crate) fn export(params: &ExportParams, inputs: &ExportInputs) -> Result<Exp
                     || inputs.suppressed.contains(&contacts::hashed(&email))
             })
     };
-    let mut keep = Vec::with_capacity(ids.len());
-    let mut control = Vec::new();
-    for (row, id) in ids.iter().enumerate() {
-        let id = id.unwrap_or_default();
-        let kept = if is_suppressed(row, id) {
-            counts.suppressed += 1;
-            false
-        } else if is_control(id, params.control) {
-            control.push(id.to_owned());
-            false
-        } else {
-            true
-        };
-        keep.push(kept);
-    }
-    counts.control = control.len();
-    let kept: BooleanChunked = keep.into_iter().collect();
+    let is_kept = |(row, id): (usize, Option<&str>)| !is_suppressed(row, id.unwrap_or_default());
+    let kept: BooleanChunked = ids.iter().enumerate().map(is_kept).collect();
     let rows = rows.filter(&kept).map_err(engine)?;
+    counts.suppressed = counts.chosen - rows.height();
     let mut warnings = Vec::new();
     if !inputs.suppressed.is_empty() && counts.suppressed == 0 {
         warnings.push("no chosen customer is in the file of --suppress".to_owned());
@@ -134,10 +151,27 @@ pub(crate) fn export(params: &ExportParams, inputs: &ExportInputs) -> Result<Exp
     if inputs.contacts.as_ref().is_some_and(|contacts| !contacts.has_any(&ids)) {
         warnings.push("no chosen customer is in the file of --contacts".to_owned());
     }
-    let list =
-        layout::arrange(params, inputs.contacts.as_ref(), &rows, &mut counts, &mut warnings)?;
+    let layout::Arranged { columns, has_contact } =
+        layout::arrange(params, inputs.contacts.as_ref(), &rows, &mut warnings)?;
+    // Customers without contact are in neither group, so that the groups can be compared.
+    let reachable = rows.filter(&has_contact).map_err(engine)?;
+    counts.without_contact = rows.height() - reachable.height();
+    let ids = reachable.column(CUSTOMER_ID).and_then(|ids| ids.str().cloned()).map_err(engine)?;
+    let in_control = |id: Option<&str>| is_control(id.unwrap_or_default(), params.control);
+    let control: BooleanChunked = ids.iter().map(in_control).collect();
+    let names: StringChunked = control
+        .iter()
+        .map(|control| Some(if control == Some(true) { CONTROL } else { TREATED }))
+        .collect();
+    let groups = vec![ids.into_column(), names.with_name(GROUP.into()).into_column()];
+    let groups = DataFrame::new(reachable.height(), groups).map_err(engine)?;
+    let treated = !&control;
+    let list = columns.filter(&has_contact).and_then(|list| list.filter(&treated));
+    let list = list.map_err(engine)?;
     counts.exported = list.height();
-    Ok(Export { list, control, counts, warnings })
+    counts.control = reachable.height() - counts.exported;
+    counts.phones_left_out = layout::phones_left_out(params, inputs.contacts.as_ref(), &rows);
+    Ok(Export { list, groups, counts, warnings, max_bytes: params.layout.max_bytes() })
 }
 
 /// The chosen customers in the order of their ids, with `previous_segment` if there is an earlier

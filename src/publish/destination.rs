@@ -36,6 +36,10 @@ pub trait Destination: Debug + Send + Sync {
     /// Manifest of the run that readers see. `None` if there is none, or it cannot be read.
     fn current_manifest(&self) -> Result<Option<Manifest>, PublishError>;
 
+    /// A run with this id, with its manifest and the customers of its newest snapshot on this
+    /// machine. `None` if it is not there, or cannot be read.
+    fn run(&self, run_id: &str) -> Result<Option<Published>, PublishError>;
+
     /// Folder or URL of the destination.
     fn url(&self) -> String;
 

@@ -7,8 +7,10 @@ use std::path::{Component, Path};
 
 use polars::prelude::*;
 
+use super::workbook::workbook;
 use super::{PublishError, at, footer};
 use crate::error_keeping_file::ErrorKeepingFile;
+use crate::export::neutralised;
 use crate::manifest::Output;
 use crate::temp::TempPath;
 
@@ -53,24 +55,36 @@ pub(super) fn create_folders(below: &Path, file: &Path) -> Result<(), PublishErr
     Ok(())
 }
 
-/// The suffix of a file that can be written: `csv` or `parquet`.
+/// The suffix of a file that can be written: `csv`, `xlsx` or `parquet`.
 pub(crate) fn writable_suffix(path: &Path) -> Result<&str, PublishError> {
     let suffix = path.extension().and_then(|suffix| suffix.to_str());
     match suffix {
-        Some(suffix @ ("csv" | "parquet")) => Ok(suffix),
+        Some(suffix @ ("csv" | "xlsx" | "parquet")) => Ok(suffix),
         _ => Err(PublishError::Suffix(path.to_owned())),
     }
 }
 
-/// Writes a table into one file, CSV or Parquet by its suffix. An existing file is replaced in one
+/// Writes a list of customers into one file. Texts of CSV that a spreadsheet would run as formulas
+/// are neutralised.
+pub(crate) fn list_to_file(path: &Path, list: &DataFrame) -> Result<(), PublishError> {
+    let is_csv = writable_suffix(path)? == "csv";
+    let mut list = if is_csv { neutralised(list)? } else { list.clone() };
+    to_file(path, &mut list)
+}
+
+/// Writes a table into one file, whose suffix gives the format. An existing file is replaced in one
 /// step.
 pub(crate) fn to_file(path: &Path, frame: &mut DataFrame) -> Result<(), PublishError> {
     let suffix = writable_suffix(path)?;
     replace_file(path, |file, written_to| {
-        let written = if suffix == "csv" {
-            CsvWriter::new(file).finish(frame)
-        } else {
-            ParquetWriter::new(file).finish(frame).map(|_| ())
+        let written = match suffix {
+            "csv" => CsvWriter::new(file).finish(frame),
+            "xlsx" => {
+                let unwritable = |reason| PublishError::Workbook { path: path.to_owned(), reason };
+                let bytes = workbook(frame).map_err(unwritable)?;
+                return file.write_all(&bytes).map_err(at(path));
+            }
+            _ => ParquetWriter::new(file).finish(frame).map(|_| ()),
         };
         written.map_err(|source| PublishError::Write { path: path.to_owned(), source })?;
         match written_to {

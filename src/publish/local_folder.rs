@@ -117,6 +117,10 @@ impl Destination for LocalFolder {
         Ok(Manifest::read_file(&self.folder.join("current").join(MANIFEST)).ok())
     }
 
+    fn run(&self, run_id: &str) -> Result<Option<Published>, PublishError> {
+        Ok(Published::open(&self.run_folder(run_id)).ok())
+    }
+
     fn url(&self) -> String {
         self.absolute().display().to_string()
     }

@@ -16,7 +16,8 @@ use crate::columns::SNAPSHOT;
 use crate::error::{Class, StageError};
 use crate::evaluate::Tables;
 use crate::evaluate::gates::{self, GateResult};
-use crate::manifest::{MANIFEST, Manifest, ManifestInputs, Output, to_json_text};
+use crate::export::{Export, ListParams};
+use crate::manifest::{ListRecord, MANIFEST, Manifest, ManifestInputs, Output, to_json_text};
 use crate::remote::RemoteError;
 use crate::report::{self, ReportError, Source};
 use crate::rfm::by_snapshot;
@@ -32,12 +33,13 @@ mod object_store;
 pub(crate) mod parquet_metadata;
 mod published;
 pub(crate) mod runs;
+mod workbook;
 
 pub use destination::{Destination, Staging};
 #[cfg(feature = "spark")]
 pub(crate) use external_segments::publish_external;
 use files::write;
-pub(crate) use files::{text_to_file, to_file, writable_suffix};
+pub(crate) use files::{list_to_file, text_to_file, to_file, writable_suffix};
 pub(crate) use footer::footer_metadata;
 pub use local_folder::LocalFolder;
 pub use object_store::ObjectStore;
@@ -45,6 +47,8 @@ pub use published::Published;
 use published::segments_file;
 
 const REPORT: &str = "report.html";
+/// Folder of the lists of customers.
+const LISTS: &str = "lists";
 
 /// The artefact and its files, before they are written into its folder.
 #[derive(Debug, Clone)]
@@ -61,6 +65,8 @@ pub struct PublishParams {
     pub to: Arc<dyn Destination>,
     /// Number of runs that stay, including the current one. `None` keeps all.
     pub keep_runs: Option<usize>,
+    /// Lists of customers, by the name of their file.
+    pub(crate) lists: Vec<(String, ListParams)>,
 }
 
 /// Why a run could not be published.
@@ -83,8 +89,10 @@ pub enum PublishError {
     #[error("{} has no runs; expected the folder that a pipeline publishes to", .0.display())]
     NoRuns(PathBuf),
     /// A file name with a suffix that cannot be written.
-    #[error("{}: expected a name that ends in .csv or .parquet", .0.display())]
+    #[error("{}: expected a name that ends in .csv, .xlsx or .parquet", .0.display())]
     Suffix(PathBuf),
+    #[error("cannot write {}: {reason}", path.display())]
+    Workbook { path: PathBuf, reason: String },
     /// A gate failed. The run is kept for inspection.
     #[error("a gate failed; nothing was published\n{}  the run is kept in {}", gates::describe(results), folder.display())]
     Gates {
@@ -169,12 +177,32 @@ pub(crate) fn check_current(
     }
 }
 
+/// The run that a run with one snapshot is compared with: of the runs of the same pipeline with an
+/// earlier snapshot, the last. That is the current run, or the one that it was compared with.
+pub(crate) fn previous(
+    to: &dyn Destination,
+    pipeline: &str,
+    snapshot: NaiveDate,
+) -> Result<Option<Published>, PublishError> {
+    let mut later = to.current_manifest()?;
+    while let Some(run) = later.filter(|run| run.pipeline == pipeline) {
+        if run.dates().last().is_some_and(|newest| *newest < snapshot) {
+            return to.run(&run.run_id);
+        }
+        let earlier = run.compared_with.map(|earlier| to.run(&earlier.run_id)).transpose()?;
+        later = earlier.flatten().map(|run| run.manifest);
+    }
+    Ok(None)
+}
+
 /// All that a run publishes, besides the segments.
 pub(crate) struct Publication<'a> {
     pub(crate) staging: Staging,
     pub(crate) params: &'a PublishParams,
     pub(crate) tables: &'a Tables,
     pub(crate) artefact: ArtefactFiles,
+    /// Lists of customers, by the name of their file.
+    pub(crate) lists: Vec<(String, Export)>,
     pub(crate) manifest: ManifestInputs<'a>,
     pub(crate) on_failed_gate: OnFailedGate,
 }
@@ -231,7 +259,7 @@ fn reconcile_rejects(tables: &Tables, rejects: &Output) -> Result<(), PublishErr
 
 /// Writes all files but the segments and the rejects, whose `outputs` exist, and shows the run.
 fn finish(publication: Publication<'_>, outputs: Vec<Output>) -> Result<Manifest, PublishError> {
-    let Publication { staging, params, tables, artefact, manifest: inputs, on_failed_gate } =
+    let Publication { staging, params, tables, artefact, lists, manifest: inputs, on_failed_gate } =
         publication;
     let folder = staging.path();
     let metadata = footer_metadata(inputs.pipeline, inputs.definition_hash, inputs.money);
@@ -239,6 +267,18 @@ fn finish(publication: Publication<'_>, outputs: Vec<Output>) -> Result<Manifest
         write_checks(folder, &inputs)?;
     }
     let mut manifest = Manifest::new(&staging.run_id, inputs, tables, outputs)?;
+    for (name, made) in &lists {
+        let Export { list, groups, counts, .. } = made;
+        let path = format!("{LISTS}/{name}");
+        let output = write_list(folder, &path, list)?;
+        made.check_size(output.bytes as u64);
+        manifest.outputs.push(output);
+        if counts.control > 0 {
+            let path = format!("{LISTS}/{}", groups_name(name));
+            manifest.outputs.push(write_list(folder, &path, groups)?);
+        }
+        manifest.lists.push(ListRecord { path, customers: *counts });
+    }
     let write_table = |(id, table): (&TableId, &DataFrame)| {
         write(folder, &id.file(), &mut table.clone(), &metadata)
     };
@@ -332,6 +372,25 @@ pub(crate) fn write_artefact(
     Ok(outputs)
 }
 
+/// Name of the file with the groups of a list: `vip.csv` has `vip.groups.csv`.
+pub(crate) fn groups_name(list: &str) -> String {
+    let (stem, suffix) = list.rsplit_once('.').unwrap_or((list, "csv"));
+    format!("{stem}.groups.{suffix}")
+}
+
+fn write_list(folder: &Path, name: &str, list: &DataFrame) -> Result<Output, PublishError> {
+    let path = folder.join(name);
+    files::create_folders(folder, Path::new(name))?;
+    list_to_file(&path, list)?;
+    let bytes = fs::read(&path).map_err(at(&path))?;
+    Ok(Output {
+        path: name.to_owned(),
+        rows: Some(list.height()),
+        bytes: bytes.len(),
+        blake3: artefact::hash(&bytes),
+    })
+}
+
 fn write_bytes(folder: &Path, name: &str, bytes: &[u8]) -> Result<Output, PublishError> {
     let path = folder.join(name);
     files::create_folders(folder, Path::new(name))?;
@@ -359,7 +418,11 @@ fn write_report(
 
 fn write_page(folder: &Path, source: &Source<'_>) -> Result<Output, PublishError> {
     let failed = |source| PublishError::Report { path: folder.join(REPORT), source };
-    write_bytes(folder, REPORT, report::page(source).map_err(failed)?.as_bytes())
+    write_bytes(
+        folder,
+        REPORT,
+        report::page(source, report::Detail::Plain).map_err(failed)?.as_bytes(),
+    )
 }
 
 fn write_checks(folder: &Path, inputs: &ManifestInputs<'_>) -> Result<(), PublishError> {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use super::destination::{Destination, Staging};
 use super::local_folder::{LocalFolder, swap_current};
+use super::published::snapshot_folder;
 use super::runs::{self, FAILED};
 use super::{PublishError, Published, at};
 use crate::manifest::{MANIFEST, Manifest};
@@ -180,6 +181,28 @@ impl Destination for ObjectStore {
         Ok(if is_there { Manifest::read_file(&path).ok() } else { None })
     }
 
+    fn run(&self, run_id: &str) -> Result<Option<Published>, PublishError> {
+        if !runs::is_run(run_id) {
+            return Ok(None);
+        }
+        // Beside the runs that are staged.
+        let to = self.local.path().join("earlier").join(run_id);
+        fs::create_dir_all(&to).map_err(at(&to))?;
+        let run = format!("runs/{run_id}");
+        let manifest = to.join(MANIFEST);
+        if !remote::fetch_one(&self.location, &format!("{run}/{MANIFEST}"), &manifest)? {
+            return Ok(None);
+        }
+        let Ok(manifest) = Manifest::read_file(&manifest) else { return Ok(None) };
+        let Some(newest) = manifest.dates().last().copied() else { return Ok(None) };
+        let folder = snapshot_folder(newest);
+        fs::create_dir_all(to.join(&folder)).map_err(at(&to))?;
+        for path in paths(&manifest).filter(|path| is_in(path, &folder)) {
+            remote::fetch_one(&self.location, &format!("{run}/{path}"), &to.join(path))?;
+        }
+        Ok(Some(Published { folder: to, manifest }))
+    }
+
     fn url(&self) -> String {
         self.url.clone()
     }
@@ -195,6 +218,11 @@ impl Destination for ObjectStore {
     fn run_path(&self, run_id: &str) -> PathBuf {
         PathBuf::from(format!("{}/runs/{run_id}", self.url))
     }
+}
+
+/// Whether a path is that of a file right in a folder.
+fn is_in(path: &str, folder: &str) -> bool {
+    path.rsplit_once('/').is_some_and(|(parent, _)| parent == folder)
 }
 
 /// Paths of a manifest's outputs.

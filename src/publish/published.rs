@@ -79,7 +79,7 @@ impl Published {
     ///
     /// # Errors
     /// A file that cannot be read, or tables of another version.
-    pub fn report(&self) -> Result<String, PublishError> {
+    pub(crate) fn report(&self, detail: report::Detail) -> Result<String, PublishError> {
         let mut tables = BTreeMap::new();
         for id in report::TABLES {
             if let Some(table) = self.table(id)? {
@@ -91,7 +91,7 @@ impl Published {
             None => DataFrame::empty(),
         };
         let failed = |source| PublishError::Report { path: self.folder.clone(), source };
-        report::page(&Source::new(&self.manifest, tables, newest)).map_err(failed)
+        report::page(&Source::new(&self.manifest, tables, newest), detail).map_err(failed)
     }
 
     /// Links the file of a snapshot into another run's folder, or copies it if the file system has
@@ -115,7 +115,8 @@ impl Published {
     }
 }
 
-fn snapshot_folder(date: NaiveDate) -> String {
+/// Folder of a snapshot's files within a run's folder.
+pub(super) fn snapshot_folder(date: NaiveDate) -> String {
     format!("{}/{SNAPSHOT}={date}", TableId::Segments.name())
 }
 

@@ -3,16 +3,16 @@
 //! Charts use the colours of a light page. `page.css` replaces the colours of text, axes and grid
 //! on a dark page. The colours of data are readable on both.
 
+use std::slice;
 use std::sync::Once;
 
 use charts_rs::{
-    BarChart, ChartBase, Color, HeatmapChart, HorizontalBarChart, LegendCategory, LineChart,
-    SeriesBand, SeriesCategory, Symbol, Theme, WaterfallChart, WaterfallData, YAxisConfig,
-    add_theme, get_theme,
+    BarChart, ChartBase, Color, HorizontalBarChart, LegendCategory, LineChart, ScatterChart,
+    SeriesBand, SeriesCategory, Symbol, Theme, TreemapChart, YAxisConfig, add_theme, get_theme,
 };
 
-/// Inline SVG with escaped text, or why it could not be drawn.
-pub(super) type Drawn = Result<String, charts_rs::Error>;
+/// Inline SVG with escaped text, for wide screens and for phones, or why it could not be drawn.
+pub(super) type Drawn = Result<[String; 2], charts_rs::Error>;
 
 const THEME: &str = "custseg";
 /// Labels and values; matched by `page.css`.
@@ -21,8 +21,8 @@ const TEXT: &str = "#26303b";
 const AXIS: &str = "#5b6773";
 /// Grid lines; matched by `page.css`.
 const GRID: &str = "#d9dee4";
-/// Width of every chart; the page scales it.
-const WIDTH: f32 = 560.0;
+/// Widths of every chart, for wide screens and for phones. The page scales them a little.
+const WIDTHS: [f32; 2] = [560.0, 350.0];
 const HEIGHT: f32 = 320.0;
 /// Height of a horizontal bar with its gap.
 const ROW_HEIGHT: f32 = 30.0;
@@ -33,8 +33,6 @@ const MAX_ROTATED_LABELS: usize = 24;
 
 /// Series that a legend has room for.
 pub(super) const MAX_SERIES: usize = 12;
-/// Rows or columns that a heatmap has room for.
-pub(super) const MAX_HEATMAP_LABELS: usize = 16;
 /// Each has a contrast of at least 3:1 to a light and a dark page.
 const COLORS: [&str; MAX_SERIES] = [
     "#2f73b7", "#c45c1c", "#2c8852", "#b84a86", "#86702a", "#7b5fc2", "#1c8693", "#c64a4f",
@@ -176,6 +174,7 @@ fn theme() -> &'static str {
         theme.y_axis.font.color = AXIS.into();
         theme.grid.stroke_color = GRID.into();
         theme.legend.font.size = 13.0;
+        theme.legend.margin = Some(charts_rs::Box { bottom: 8.0, ..Default::default() });
         theme.series.label.font.size = 13.0;
         theme.x_axis.font.size = 13.0;
         theme.y_axis.font.size = 13.0;
@@ -185,8 +184,14 @@ fn theme() -> &'static str {
     THEME
 }
 
-fn configure(base: &mut ChartBase, height: f32, data: &[Data]) {
-    base.width = WIDTH;
+/// Draws a chart in every width.
+fn drawn(draw: impl Fn(f32) -> Result<String, charts_rs::Error>) -> Drawn {
+    let [wide, narrow] = WIDTHS.map(draw);
+    Ok([wide?, narrow?])
+}
+
+fn configure(base: &mut ChartBase, [width, height]: [f32; 2], data: &[Data]) {
+    base.width = width;
     base.height = height;
     base.compact = true;
     base.tooltip.show = true;
@@ -201,7 +206,7 @@ fn rotate_labels(base: &mut ChartBase) {
     if base.x_axis.data.len() > MAX_ROTATED_LABELS {
         return;
     }
-    let axis = WIDTH - 180.0;
+    let axis = base.width - 180.0;
     let widths: Vec<f32> =
         base.x_axis.data.iter().map(|name| 6.6 * name.chars().count() as f32).collect();
     let longest = widths.iter().copied().fold(0.0, f32::max);
@@ -215,6 +220,16 @@ fn rotate_labels(base: &mut ChartBase) {
         base.height += extra_height;
         base.margin.right += 30.0;
     }
+}
+
+/// Leaves out labels so that the others do not touch.
+fn thin_labels(base: &mut ChartBase) {
+    let labels = &mut base.x_axis.data;
+    let longest = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
+    let slot = (base.width - 80.0) / labels.len().max(1) as f32;
+    let step = ((7.5 * longest as f32 + 8.0) / slot).ceil().max(1.0) as usize;
+    let left_out = labels.iter_mut().enumerate().filter(|(index, _)| index % step != 0);
+    left_out.for_each(|(_, label)| label.clear());
 }
 
 /// End of an axis with five round steps. The library prints one decimal, so steps are multiples of
@@ -246,22 +261,26 @@ fn largest(data: &[Data], bars: Bars) -> f64 {
 
 /// Horizontal bars, the first category at the top.
 pub(super) fn horizontal_bars(categories: &[&str], data: &[Data], axis: &Axis) -> Drawn {
-    let series = data.iter().enumerate().map(|(index, data)| {
-        let mut series = charts_rs::Series { label_show: true, ..data.series(index) };
-        series.data.reverse();
-        series
-    });
-    let labels = categories.iter().rev().map(ToString::to_string).collect();
-    let mut chart = HorizontalBarChart::new_with_theme(series.collect(), labels, theme());
-    let bars_height = categories.len() as f32 * ROW_HEIGHT.max(16.0 * data.len() as f32);
-    configure(&mut chart.base, FRAME_HEIGHT + bars_height, data);
-    chart.series.label.formatter = axis.label.to_owned();
-    chart.margin.right += 44.0;
-    let untitled = Axis { title: String::new(), ..axis.clone() };
-    untitled.apply(&mut chart.y_axis_configs, largest(data, Bars::SideBySide));
-    chart.x_axis.formatter = Some(axis.format.to_owned());
-    chart.x_axis.title = axis.title.clone();
-    chart.svg()
+    drawn(|width| {
+        let series = data.iter().enumerate().map(|(index, data)| {
+            let mut series = charts_rs::Series { label_show: true, ..data.series(index) };
+            series.data.reverse();
+            series
+        });
+        // Names take a third of the width; the table has them in full.
+        let max_chars = (width / 18.0) as usize;
+        let labels = categories.iter().rev().map(|name| shorten(name, max_chars)).collect();
+        let mut chart = HorizontalBarChart::new_with_theme(series.collect(), labels, theme());
+        let bars_height = categories.len() as f32 * ROW_HEIGHT.max(20.0 * data.len() as f32);
+        configure(&mut chart.base, [width, FRAME_HEIGHT + bars_height], data);
+        chart.series.label.formatter = axis.label.to_owned();
+        chart.margin.right += 44.0;
+        let untitled = Axis { title: String::new(), ..axis.clone() };
+        untitled.apply(&mut chart.y_axis_configs, largest(data, Bars::SideBySide));
+        chart.x_axis.formatter = Some(axis.format.to_owned());
+        chart.x_axis.title = axis.title.clone();
+        chart.svg()
+    })
 }
 
 pub(super) fn bars(
@@ -271,69 +290,57 @@ pub(super) fn bars(
     axis: &Axis,
     bars: Bars,
 ) -> Drawn {
-    let series = data.iter().enumerate().map(|(index, data)| charts_rs::Series {
-        stack: (bars == Bars::Stacked).then(|| "all".to_owned()),
-        ..data.series(index)
-    });
-    let labels = categories.iter().map(|name| name.as_ref().to_owned()).collect();
-    let mut chart = BarChart::new_with_theme(series.collect(), labels, theme());
-    configure(&mut chart.base, HEIGHT, data);
-    chart.series.label.formatter = axis.label.to_owned();
-    chart.x_axis.title = x_title.to_owned();
-    if bars == Bars::SideBySide || categories.len() <= 12 {
-        rotate_labels(&mut chart.base);
-    }
-    axis.apply(&mut chart.y_axis_configs, largest(data, bars));
-    chart.svg()
+    drawn(|width| {
+        let series = data.iter().enumerate().map(|(index, data)| charts_rs::Series {
+            stack: (bars == Bars::Stacked).then(|| "all".to_owned()),
+            ..data.series(index)
+        });
+        let labels = categories.iter().map(|name| name.as_ref().to_owned()).collect();
+        let mut chart = BarChart::new_with_theme(series.collect(), labels, theme());
+        configure(&mut chart.base, [width, HEIGHT], data);
+        chart.series.label.formatter = axis.label.to_owned();
+        chart.x_axis.title = x_title.to_owned();
+        if bars == Bars::SideBySide || categories.len() <= 12 {
+            rotate_labels(&mut chart.base);
+        } else {
+            thin_labels(&mut chart.base);
+        }
+        axis.apply(&mut chart.y_axis_configs, largest(data, bars));
+        chart.svg()
+    })
 }
 
 /// A line over labelled candidates, such as numbers of clusters.
-pub(super) fn sweep(labels: &[String], data: Data, x_title: &str, axis: &Axis) -> Drawn {
-    let series = charts_rs::Series { symbol: Some(Symbol::Circle(4.0, None)), ..data.series(0) };
-    let mut chart = LineChart::new_with_theme(vec![series], labels.to_vec(), theme());
-    let data = [data];
-    configure(&mut chart.base, HEIGHT, &data);
-    chart.x_axis.title = x_title.to_owned();
-    axis.apply(&mut chart.y_axis_configs, largest(&data, Bars::SideBySide));
-    chart.svg()
+pub(super) fn sweep(labels: &[String], data: &Data, x_title: &str, axis: &Axis) -> Drawn {
+    drawn(|width| {
+        let series =
+            charts_rs::Series { symbol: Some(Symbol::Circle(4.0, None)), ..data.series(0) };
+        let mut chart = LineChart::new_with_theme(vec![series], labels.to_vec(), theme());
+        configure(&mut chart.base, [width, HEIGHT], slice::from_ref(data));
+        chart.x_axis.title = x_title.to_owned();
+        axis.apply(&mut chart.y_axis_configs, largest(slice::from_ref(data), Bars::SideBySide));
+        chart.svg()
+    })
 }
 
 /// Lines over numeric x values, one list of these for each series.
 pub(super) fn lines(x: &[Vec<f64>], data: &[Data], x_axis: &Axis, axis: &Axis) -> Drawn {
-    let series = data.iter().enumerate().zip(x).map(|((index, data), x)| charts_rs::Series {
-        x_values: Some(x.clone()),
-        category: Some(SeriesCategory::Line),
-        symbol: (!data.dashed && x.len() <= 30).then_some(Symbol::Circle(4.0, None)),
-        ..data.series(index)
-    });
-    let mut chart = LineChart::new_with_theme(series.collect(), Vec::new(), theme());
-    configure(&mut chart.base, HEIGHT, data);
-    chart.x_axis.title = x_axis.title.clone();
-    chart.x_axis.formatter = Some(x_axis.format.replace("{t}", "{c}"));
-    chart.x_axis.min = x_axis.min;
-    chart.x_axis.max = x_axis.max;
-    axis.apply(&mut chart.y_axis_configs, largest(data, Bars::SideBySide));
-    chart.svg()
-}
-
-/// A waterfall from the first value to the last one. The values between them are differences.
-pub(super) fn waterfall(steps: &[(String, f64)], axis: &Axis) -> Drawn {
-    let last = steps.len().saturating_sub(1);
-    // The library neither rotates nor shortens the labels of a waterfall.
-    let max_chars = (WIDTH - 60.0) as usize * 2 / (13 * steps.len().max(1));
-    let labels = steps.iter().map(|(name, _)| shorten(name, max_chars)).collect();
-    let data = steps.iter().enumerate().map(|(index, (_, value))| WaterfallData {
-        value: *value as f32,
-        is_total: index == 0 || index == last,
-    });
-    let mut chart = WaterfallChart::new_with_theme(data.collect(), labels, theme());
-    configure(&mut chart.base, HEIGHT, &[]);
-    chart.total_color = COLORS[0].into();
-    chart.decrease_color = COLORS[7].into();
-    chart.increase_color = COLORS[2].into();
-    chart.series.label.formatter = axis.label.to_owned();
-    chart.sub_title.text = axis.title.clone();
-    chart.svg()
+    drawn(|width| {
+        let series = data.iter().enumerate().zip(x).map(|((index, data), x)| charts_rs::Series {
+            x_values: Some(x.clone()),
+            category: Some(SeriesCategory::Line),
+            symbol: (!data.dashed && x.len() <= 30).then_some(Symbol::Circle(4.0, None)),
+            ..data.series(index)
+        });
+        let mut chart = LineChart::new_with_theme(series.collect(), Vec::new(), theme());
+        configure(&mut chart.base, [width, HEIGHT], data);
+        chart.x_axis.title = x_axis.title.clone();
+        chart.x_axis.formatter = Some(x_axis.format.replace("{t}", "{c}"));
+        chart.x_axis.min = x_axis.min;
+        chart.x_axis.max = x_axis.max;
+        axis.apply(&mut chart.y_axis_configs, largest(data, Bars::SideBySide));
+        chart.svg()
+    })
 }
 
 fn shorten(name: &str, max_chars: usize) -> String {
@@ -343,26 +350,50 @@ fn shorten(name: &str, max_chars: usize) -> String {
     name.chars().take(max_chars.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// Rows for which a heatmap leaves room. A matrix of two labels would be too flat on a phone.
-const MIN_HEATMAP_ROWS: usize = 4;
+/// Rectangles in proportion to their values, which are positive.
+pub(super) fn treemap(items: &[(&str, f64)]) -> Drawn {
+    drawn(|width| {
+        let series = items.iter().enumerate().map(|(index, (name, value))| charts_rs::Series {
+            index: Some(index),
+            ..Data::new(name, [Some(*value)]).series(index)
+        });
+        let mut chart = TreemapChart::new_with_theme(series.collect(), theme());
+        configure(&mut chart.base, [width, HEIGHT], &[]);
+        chart.legend.show = Some(false);
+        // Values are smaller by a seventh.
+        chart.series.label.font.size = 14.0;
+        // Light, so that texts on them are dark.
+        chart.series.colors =
+            (0..items.len()).map(|index| tint(COLORS[index % MAX_SERIES])).collect();
+        chart.svg()
+    })
+}
 
-/// A heatmap of row-major cells, the first row at the top. NaN is a cell without a value.
-pub(super) fn heatmap(x: &[String], y: &[String], cells: &[f64], x_title: &str) -> Drawn {
-    let rows = cells.chunks(x.len().max(1)).rev().flatten();
-    let cells = rows.map(|value| *value as f32).enumerate();
-    let data: Vec<(usize, f32)> = cells.filter(|(_, value)| !value.is_nan()).collect();
-    let largest = data.iter().map(|(_, value)| *value).fold(f32::MIN_POSITIVE, f32::max);
-    let labels = y.iter().rev().cloned().collect();
-    let mut chart = HeatmapChart::new_with_theme(data, x.to_vec(), labels, theme());
-    configure(&mut chart.base, FRAME_HEIGHT + 34.0 * y.len().max(MIN_HEATMAP_ROWS) as f32, &[]);
-    let map = &mut chart.heatmap_series;
-    map.min = 0.0;
-    map.max = largest;
-    map.min_color = Color::from(COLORS[0]).with_alpha(16);
-    map.max_color = COLORS[0].into();
-    map.min_font_color = TEXT.into();
-    map.max_font_color = Color::white();
-    chart.x_axis.title = x_title.to_owned();
-    rotate_labels(&mut chart.base);
-    chart.svg()
+/// A colour mixed with white.
+fn tint(color: &str) -> Color {
+    let Color { r, g, b, .. } = Color::from(color);
+    let [r, g, b] = [r, g, b].map(|part| 255 - (255 - part) / 3);
+    Color { r, g, b, a: 255 }
+}
+
+/// Circles of the size of a third number beside two axes: the name of each, x, y and size.
+pub(super) fn bubbles(items: &[(&str, [f64; 3])], x_axis: &Axis, axis: &Axis) -> Drawn {
+    drawn(|width| {
+        let data: Vec<Data> =
+            items.iter().map(|(name, point)| Data::new(name, point.map(Some))).collect();
+        let series = data.iter().enumerate().map(|(index, data)| data.series(index));
+        let mut chart = ScatterChart::new_with_theme(series.collect(), theme());
+        // Room for the legend.
+        let height = HEIGHT + 60.0;
+        configure(&mut chart.base, [width, height], &data);
+        chart.series.symbol = Some(Symbol::Circle(4.0, None));
+        chart.bubble = true;
+        chart.bubble_max_size = width / 20.0;
+        chart.x_axis.title = x_axis.title.clone();
+        let largest = |axis: usize| items.iter().map(|item| item.1[axis]).fold(0.0, f64::max);
+        let untitled = Axis { title: String::new(), ..x_axis.clone() };
+        untitled.apply(slice::from_mut(&mut chart.x_axis_config), 1.1 * largest(0));
+        axis.apply(&mut chart.y_axis_configs, 1.1 * largest(1));
+        chart.svg()
+    })
 }

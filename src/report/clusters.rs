@@ -63,8 +63,12 @@ fn sweep_figures(sweep: &Sweep<'_>) -> Vec<Figure> {
     if let Some(k) = sweep.chosen {
         elbow += &format!(" The clustering uses {k} clusters.");
     }
-    let silhouette =
+    let mut silhouette =
         "Mean silhouette by number of clusters. Higher means better separated clusters.".to_owned();
+    let measured = sweep.ks.iter().filter_map(|k| Some((*k, sweep.value(*k, SILHOUETTE)?)));
+    if let Some((k, best)) = measured.max_by(|a, b| a.1.total_cmp(&b.1)) {
+        silhouette += &format!(" It is highest with {k} clusters: {best:.3}.");
+    }
     let mut figures = Vec::new();
     for (index, (id, caption)) in
         [("elbow", elbow), ("silhouette", silhouette)].into_iter().enumerate()
@@ -77,7 +81,7 @@ fn sweep_figures(sweep: &Sweep<'_>) -> Vec<Figure> {
         let axis = Axis { min: (!has_negative).then_some(0.0), ..Axis::new(title) };
         let data = Data { color: Some(index), ..Data::new(metric, values.into_iter().map(Some)) };
         let figure = Figure::new(id, title, caption, table.clone()).of_model(sweep.model);
-        figures.push(figure.with_chart(chart::sweep(&labels, data, "clusters", &axis)));
+        figures.push(figure.with_chart(chart::sweep(&labels, &data, "clusters", &axis)));
     }
     figures
 }
@@ -136,8 +140,11 @@ fn silhouettes(
     let caption = format!(
         "{} customers by group, highest silhouette first. Each bar represents about the same \
          number of customers, and each group has at least one bar. Customers below zero are nearer \
-         to another group.",
-        format::count(total as f64)
+         to another group: {}.",
+        format::count(total as f64),
+        format::share(
+            groups.iter().map(|(_, values)| below_zero(values)).sum::<f64>() / total as f64
+        )
     );
     let mut figure = Figure::new("silhouettes", "silhouettes", caption, table).of_model(grouping);
     if grouping == SEGMENT {

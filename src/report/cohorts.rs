@@ -3,8 +3,7 @@
 use polars::prelude::*;
 
 use super::Source;
-use super::chart;
-use super::figure::{Figure, Kind, Section, TableOf};
+use super::figure::{Figure, Kind, Section, Table, TableOf};
 use super::format;
 use super::grid::{Grid, Row, distinct};
 use crate::columns::*;
@@ -42,11 +41,11 @@ pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
         "Customers who came back",
         format!(
             "Share of each cohort that bought in each {period} after its first, in per cent. The \
-             last {period} of each row may not have ended."
+             last {period} of each row may not have ended. Darker cells have larger numbers."
         ),
-        cohorts.table(RETENTION, Kind::Share),
+        Table::from(cohorts.table(RETENTION, Kind::Share)).shaded_from(3),
     )
-    .with_chart(cohorts.heatmap(RETENTION, 100.0));
+    .as_list();
     let money = Kind::Decimals(source.money.decimals());
     let revenue = Figure::new(
         "cohort-money",
@@ -54,7 +53,7 @@ pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
         format!(
             "All that a customer of the cohort spent until the end of each {period}, on average."
         ),
-        cohorts.table(CUMULATIVE_MONEY_MEAN, money),
+        Table::from(cohorts.table(CUMULATIVE_MONEY_MEAN, money)).shaded_from(2),
     );
     let figures = vec![retention, revenue];
     Ok(Some(Section { id: "cohorts", title: "Cohorts", lead, figures }))
@@ -117,21 +116,5 @@ impl<'a> Cohorts<'a> {
             let value = |cohort: &usize| self.value(*cohort, period, column);
             table.number_of(&period.to_string(), "", kind, value)
         })
-    }
-
-    /// Periods after the first. `None` if there are none.
-    fn heatmap(&self, column: &str, factor: f64) -> Option<chart::Drawn> {
-        let x: Vec<String> = (1..self.periods).map(|period| period.to_string()).collect();
-        let y: Vec<String> = (0..self.names.len()).map(|i| self.label(i)).collect();
-        let cells = (0..y.len()).flat_map(|cohort| {
-            let cell = move |period| {
-                let value = self.value(cohort, period, column);
-                value.map_or(f64::NAN, |value| (factor * value).round())
-            };
-            (1..self.periods).map(cell)
-        });
-        let cells: Vec<f64> = cells.collect();
-        let title = format!("{}s since the first purchase", self.period);
-        (!x.is_empty()).then(|| chart::heatmap(&x, &y, &cells, &title))
     }
 }

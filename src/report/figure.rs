@@ -1,9 +1,12 @@
 //! The contents of a page: sections of figures, each with a caption, a chart and a table.
 
-use super::chart::{self, Drawn};
+use std::borrow::Cow;
+
+use super::chart::Drawn;
 use super::grid::Row;
 use super::{format, slug};
 use crate::columns::CUSTOMERS;
+use crate::export::neutralised_text;
 
 #[derive(Debug)]
 pub(super) struct Section {
@@ -12,6 +15,9 @@ pub(super) struct Section {
     pub(super) lead: String,
     pub(super) figures: Vec<Figure>,
 }
+
+/// Rows of a table that is open.
+const LONG: usize = 12;
 
 /// A chart with its numbers.
 #[derive(Debug)]
@@ -23,6 +29,8 @@ pub(super) struct Figure {
     /// `None` for a table without a chart.
     pub(super) chart: Option<Drawn>,
     pub(super) table: Table,
+    /// Whether the rows can be filtered.
+    pub(super) is_list: bool,
 }
 
 impl Figure {
@@ -33,7 +41,14 @@ impl Figure {
         table: impl Into<Table>,
     ) -> Self {
         let [id, title] = [id, title].map(str::to_owned);
-        Self { id, title, caption: caption.into(), chart: None, table: table.into() }
+        Self {
+            id,
+            title,
+            caption: caption.into(),
+            chart: None,
+            table: table.into(),
+            is_list: false,
+        }
     }
 
     /// Adds the name of a model to the anchor and to the title.
@@ -45,6 +60,39 @@ impl Figure {
     /// Whether the figure takes the whole width: a table of many columns without a chart.
     pub(super) fn wide(&self) -> bool {
         self.chart.is_none() && self.table.columns.len() > 6
+    }
+
+    /// Lets readers filter the rows.
+    pub(super) fn as_list(self) -> Self {
+        Self { is_list: true, ..self }
+    }
+
+    /// The table as CSV, as the address of a link.
+    pub(super) fn csv(&self) -> String {
+        let mut text = String::from("data:text/csv;charset=utf-8,");
+        let titles = self.table.columns.iter().map(|heading| heading.title.clone());
+        let rows = self.table.rows.iter().map(|row| row.iter().map(Cell::plain).collect());
+        for row in std::iter::once(titles.collect::<Vec<String>>()).chain(rows) {
+            let fields = row.iter().map(|field| match neutralised_text(field) {
+                field if field.contains([',', '"', '\n']) => {
+                    Cow::from(format!("\"{}\"", field.replace('"', "\"\"")))
+                }
+                field => field,
+            });
+            let line: Vec<Cow<'_, str>> = fields.collect();
+            line.join(",").bytes().chain([b'\n']).for_each(|byte| match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b',' | b'.' | b'-' | b'_' => {
+                    text.push(char::from(byte));
+                }
+                _ => text += &format!("%{byte:02X}"),
+            });
+        }
+        text
+    }
+
+    /// Whether the table is closed: a long one that is not a list.
+    pub(super) fn is_closed(&self) -> bool {
+        self.chart.is_none() && !self.is_list && self.table.rows.len() > LONG
     }
 
     /// Adds a chart, if any. If it could not be drawn, the page shows the reason and the table.
@@ -73,6 +121,26 @@ pub(super) struct Cell {
     /// The unrounded number, as in the published table.
     pub(super) exact: Option<f64>,
     pub(super) numeric: bool,
+    /// From no colour to the strongest, 0 to 1. `None` in tables without colours.
+    pub(super) shade: Option<f64>,
+    /// A second line of text. Empty for none.
+    pub(super) note: String,
+}
+
+impl Cell {
+    pub(super) fn text(shown: impl Into<String>) -> Self {
+        let note = String::new();
+        Self { shown: shown.into(), exact: None, numeric: false, shade: None, note }
+    }
+
+    /// For CSV: the unrounded number, or the text.
+    fn plain(&self) -> String {
+        match self.exact {
+            Some(number) => number.to_string(),
+            None if self.numeric => self.note.clone(),
+            None => self.shown.clone(),
+        }
+    }
 }
 
 /// How a number is shown.
@@ -97,7 +165,7 @@ impl Kind {
             (Some(value), Self::Short) if value.fract() != 0.0 => format::decimals(value, 2),
             (Some(value), Self::Count | Self::Short) => format::count(value),
         };
-        Cell { shown, exact, numeric: true }
+        Cell { exact, numeric: true, ..Cell::text(shown) }
     }
 }
 
@@ -129,8 +197,7 @@ impl<T> TableOf<T> {
         text: impl Fn(&T) -> S,
     ) -> Self {
         let heading = Heading { title: title.to_owned(), term: term.to_owned(), numeric: false };
-        let cell = |item: &T| Cell { shown: text(item).into(), exact: None, numeric: false };
-        self.column(heading, cell)
+        self.column(heading, |item: &T| Cell::text(text(item)))
     }
 
     pub(super) fn number_of<N: Into<Option<f64>>>(
@@ -173,6 +240,23 @@ impl<T> From<TableOf<T>> for Table {
     }
 }
 
+impl Table {
+    /// Colours the numbers from this column on: the larger, the stronger.
+    pub(super) fn shaded_from(mut self, column: usize) -> Self {
+        let cells = |rows: &[Vec<Cell>]| -> f64 {
+            let cells = rows.iter().flat_map(|row| row.iter().skip(column));
+            cells.filter_map(|cell| cell.exact).fold(0.0, f64::max)
+        };
+        let largest = cells(&self.rows);
+        for cell in self.rows.iter_mut().flat_map(|row| row.iter_mut().skip(column)) {
+            // By the root, so that small numbers differ from zero.
+            cell.shade =
+                cell.exact.map(|exact| (exact.max(0.0) / largest.max(f64::MIN_POSITIVE)).sqrt());
+        }
+        self
+    }
+}
+
 /// Customers by two labels: the rows and the columns of a table.
 pub(super) struct Matrix {
     names: [Vec<String>; 2],
@@ -201,6 +285,14 @@ impl Matrix {
         Self { names, counts }
     }
 
+    /// A sentence about the share on the diagonal.
+    pub(super) fn diagonal_note(&self) -> String {
+        let n = self.names[1].len();
+        let diagonal: f64 = self.counts.iter().step_by(n + 1).sum();
+        let all: f64 = self.counts.iter().sum();
+        format!(" {} of the customers are on the diagonal.", format::share(diagonal / all.max(1.0)))
+    }
+
     /// `corner` and `term` describe the labels of the rows.
     pub(super) fn table(&self, corner: &str, term: &str) -> Table {
         let [y, x] = &self.names;
@@ -209,13 +301,6 @@ impl Matrix {
         let add = |table: TableOf<usize>, (index, name): (usize, &String)| {
             table.number_of(name, "", Kind::Count, |row| count(*row, index))
         };
-        x.iter().enumerate().fold(table, add).into()
-    }
-
-    /// `None` if a heatmap has no room for the labels.
-    pub(super) fn heatmap(&self, x_title: &str) -> Option<Drawn> {
-        let [y, x] = &self.names;
-        let has_room = x.len() <= chart::MAX_HEATMAP_LABELS;
-        has_room.then(|| chart::heatmap(x, y, &self.counts, x_title))
+        Table::from(x.iter().enumerate().fold(table, add)).shaded_from(1)
     }
 }

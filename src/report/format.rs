@@ -28,14 +28,10 @@ pub(super) fn count(value: f64) -> String {
     decimals(value, 0)
 }
 
-/// Divisor and name of the unit for numbers up to `largest`. The name ends with a space.
-pub(super) fn unit(largest: f64) -> (f64, &'static str) {
-    match largest.abs() {
-        big if big >= 2e9 => (1e9, "billion "),
-        big if big >= 2e6 => (1e6, "million "),
-        big if big >= 2e4 => (1e3, "thousand "),
-        _ => (1.0, ""),
-    }
+/// A difference with its sign: `+12`, `−3`, `0`.
+pub(super) fn change(difference: f64) -> String {
+    let sign = if difference >= 0.5 { "+" } else { "" };
+    format!("{sign}{}", count(difference))
 }
 
 /// A number with up to six decimals.
@@ -74,13 +70,6 @@ impl Money {
     pub(super) fn title(&self, title: &str) -> String {
         format!("{title}, {}", self.currency).trim_end_matches(", ").to_owned()
     }
-
-    /// Divisor and name of the unit for amounts up to `largest`: `million GBP`.
-    pub(super) fn unit(&self, largest: f64) -> (f64, String) {
-        let (divisor, name) = unit(largest);
-        let currency = if self.currency.is_empty() { "money" } else { &self.currency };
-        (divisor, format!("{name}{currency}"))
-    }
 }
 
 #[cfg(test)]
@@ -115,7 +104,6 @@ mod tests {
         let money = Money { scale: 3, currency: "GBP".to_owned() };
         assert_eq!(decimals(8_911_407.904, money.decimals()), "8,911,407.90");
         assert_eq!(money.round(8_911_407.904), "8,911,408 GBP");
-        assert_eq!(money.unit(8_911_407.9), (1e6, "million GBP".to_owned()));
         assert_eq!(Money::default().round(12.0), "12");
     }
 }

@@ -2,6 +2,7 @@
 
 use polars::prelude::*;
 
+use super::time::Moves;
 use super::{Source, format};
 use crate::columns::*;
 use crate::tables::TableId;
@@ -10,6 +11,8 @@ use crate::tables::TableId;
 const SMALLEST: f64 = 0.01;
 /// Number of cards.
 const CARDS: usize = 4;
+/// Number of segments whose change is in the sentence.
+const CHANGES: usize = 3;
 
 /// What to do about a segment.
 #[derive(Debug)]
@@ -50,18 +53,44 @@ pub(super) fn sentence(source: &Source<'_>) -> PolarsResult<Option<String>> {
             format::share(best.share),
             format::share(best.money_share)
         );
-        let slipping = segments.iter().filter(|segment| segment.is_slipping);
-        let (customers, money) = slipping.fold((0.0, 0.0), |(customers, money), segment| {
-            (customers + segment.customers, money + segment.money)
-        });
+        let slipping: Vec<&Segment<'_>> = segments
+            .iter()
+            .filter(|segment| segment.is_slipping && segment.customers > 0.0)
+            .collect();
+        let sum = |of: fn(&Segment<'_>) -> f64| slipping.iter().map(|segment| of(segment)).sum();
+        let (customers, money): (f64, f64) = (sum(|one| one.customers), sum(|one| one.money));
         if customers > 0.0 && money > 0.0 {
+            let names: Vec<&str> = slipping.iter().map(|segment| segment.name).collect();
             sentence += &format!(
-                " {} customers who used to buy often stay away; they have spent {}.",
+                " {} customers who used to buy often stay away ({}); they have spent {}.",
                 format::count(customers),
+                names.join(", "),
                 source.money.round(money)
             );
         }
         Some(sentence)
+    })
+}
+
+/// What changed since the snapshot or the run before, as a sentence. `None` without one.
+pub(super) fn changes(source: &Source<'_>) -> PolarsResult<Option<String>> {
+    let Some(moves) = Moves::new(source)? else { return Ok(None) };
+    let new = moves.count(|from, to| from.is_none() && to.is_some());
+    with_segments(source, |segments| {
+        let change = |segment: &Segment<'_>| {
+            segment.customers - moves.count(|from, _| from == Some(segment.name))
+        };
+        let mut changes: Vec<(f64, &str)> =
+            segments.iter().map(|segment| (change(segment), segment.name)).collect();
+        changes.retain(|(change, _)| *change != 0.0);
+        changes.sort_by(|a, b| b.0.abs().total_cmp(&a.0.abs()));
+        let shown = changes.iter().take(CHANGES);
+        let shown: Vec<String> =
+            shown.map(|(change, name)| format!("{name} {}", format::change(*change))).collect();
+        let changes =
+            if shown.is_empty() { String::new() } else { format!(": {}", shown.join(", ")) };
+        let since = &moves.since;
+        Some(format!("Since {since}, {} new customers{changes}.", format::count(new)))
     })
 }
 

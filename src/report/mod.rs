@@ -1,9 +1,9 @@
 //! `report`: [`Source`] → a self-contained HTML page about a run.
 //!
 //! The page is drawn from the published tables and the manifest alone, so that `custseg report`
-//! reproduces it byte for byte. It needs neither network nor scripts: charts are inline SVG, each
-//! with a table of its numbers, and a glossary explains the columns. This module writes no files
-//! and computes no metrics.
+//! reproduces it byte for byte. It needs no network: charts are inline SVG, each with a table of its
+//! numbers, and a glossary explains the columns. A small inlined script sorts and filters tables; the
+//! page is whole without it. This module writes no files and computes no metrics.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,10 @@ use askama::Template;
 use polars::prelude::*;
 
 use crate::columns::{FREQUENCY, MONETARY};
-use crate::manifest::Manifest;
+use crate::manifest::{ListRecord, Manifest};
 use crate::tables::TableId;
 
+mod cells;
 mod chart;
 mod clusters;
 mod cohorts;
@@ -39,7 +40,7 @@ use headline::Card;
 use summary::Fact;
 
 /// Tables that the page shows, besides the segments.
-pub(crate) const TABLES: [TableId; 18] = [
+pub(crate) const TABLES: [TableId; 20] = [
     TableId::Ledger,
     TableId::SegmentProfile,
     TableId::ScoreBins,
@@ -58,6 +59,8 @@ pub(crate) const TABLES: [TableId; 18] = [
     TableId::Sensitivity,
     TableId::Stability,
     TableId::Cohorts,
+    TableId::Changes,
+    TableId::Uplift,
 ];
 
 /// Why a page could not be drawn.
@@ -69,6 +72,15 @@ pub enum ReportError {
     /// The template could not be rendered.
     #[error(transparent)]
     Page(#[from] askama::Error),
+}
+
+/// Whom a page is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// The sections for analysts are closed.
+    Plain,
+    /// They are open.
+    Technical,
 }
 
 /// The input of a page.
@@ -121,9 +133,10 @@ impl<'a> Source<'a> {
 #[derive(Template)]
 #[template(path = "page.html")]
 struct Page<'a> {
-    pipeline: &'a str,
+    title: &'a str,
     snapshot: &'a str,
     sentence: Option<String>,
+    changes: Option<String>,
     alerts: Vec<(&'static str, String)>,
     cards: Vec<Card>,
     facts: Vec<Fact>,
@@ -133,11 +146,14 @@ struct Page<'a> {
     notes: Vec<String>,
     /// For analysts: models, clusters, and how stable the segments are.
     details: Vec<Section>,
+    /// Whether the details are open.
+    technical: bool,
     glossary: Vec<Definition>,
+    lists: &'a [ListRecord],
 }
 
 /// Draws the page of a run as HTML.
-pub(crate) fn page(source: &Source<'_>) -> Result<String, ReportError> {
+pub(crate) fn page(source: &Source<'_>, detail: Detail) -> Result<String, ReportError> {
     let sections = [
         segments::section(source)?,
         time::section(source)?,
@@ -153,9 +169,10 @@ pub(crate) fn page(source: &Source<'_>) -> Result<String, ReportError> {
     let (notes, alerts): (Vec<_>, Vec<_>) =
         summary::alerts(source)?.into_iter().partition(|(class, _)| *class == "note");
     let page = Page {
-        pipeline: &source.manifest.pipeline,
+        title: source.manifest.title(),
         snapshot: source.snapshot,
         sentence: headline::sentence(source)?,
+        changes: headline::changes(source)?,
         alerts,
         cards: headline::cards(source)?,
         facts: summary::facts(source)?,
@@ -164,6 +181,8 @@ pub(crate) fn page(source: &Source<'_>) -> Result<String, ReportError> {
         sections,
         notes: notes.into_iter().map(|(_, text)| text).collect(),
         details,
+        technical: detail == Detail::Technical,
+        lists: &source.manifest.lists,
     };
     Ok(page.render()?)
 }

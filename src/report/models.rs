@@ -2,7 +2,7 @@
 
 use polars::prelude::*;
 
-use super::chart::{self, Axis, Bars, Data};
+use super::chart::{self, Axis, Data};
 use super::figure::{Figure, Kind, Matrix, Section, TableOf};
 use super::grid::{Grid, Row, Sweep, distinct};
 use super::{Source, format};
@@ -92,18 +92,17 @@ fn comparisons(metrics: &Grid) -> [Figure; 2] {
     let with_interval: Vec<&str> =
         METRICS.iter().map(|(metric, _)| *metric).filter(has_interval).collect();
     let data = MAIN_METRICS.map(|(metric, title)| {
-        let value = |column| models.iter().map(move |model| number(model, metric, column));
-        let bounds = value(LOW).zip(value(HIGH)).map(|(low, high)| low.zip(high));
-        Data::new(title, value(VALUE)).with_bounds(bounds)
+        Data::new(title, models.iter().map(|model| number(model, metric, VALUE)))
     });
     let names = models.iter().map(|model| match model.split_once(':') {
         Some((_, baseline)) => baseline.to_owned(),
         None => format!("{model} ({})", protocol(metrics, model).replace('_', " ")),
     });
     let names: Vec<String> = names.collect();
-    let chart = chart::bars(&names, &data, "", &Axis::unit("0 to 1"), Bars::SideBySide);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let chart = chart::horizontal_bars(&names, &data, &Axis::unit("0 to 1"));
     let title = "Models and baselines by protocol";
-    let caption = "Accuracy and macro F1 of each model with 95 % intervals, followed by its \
+    let caption = "Accuracy and macro F1 of each model, followed by its \
                    baselines: the most frequent label (majority), and for forecasts the label of \
                    today (persistence) and the most frequent change from it (markov). For \
                    purchases also the rate of the past (prior) and the rate by recency alone.";
@@ -194,10 +193,9 @@ impl Model<'_> {
                  predictions."
             );
         }
+        caption += &matrix.diagonal_note();
         let table = matrix.table("actual label", ACTUAL);
-        Figure::new("confusion", "actual and predicted labels", caption, table)
-            .of_model(self.name)
-            .with_chart(matrix.heatmap("predicted label"))
+        Figure::new("confusion", "actual and predicted labels", caption, table).of_model(self.name)
     }
 
     fn label_metrics(&self, metrics: &Grid) -> Figure {
@@ -228,8 +226,18 @@ impl Model<'_> {
         let x_axis = Axis::unit("confidence");
         let y_axis = Axis::unit("share of correct predictions");
         let chart = chart::lines(&[confidence, vec![0.0, 1.0]], &data, &x_axis, &y_axis);
-        let caption = "Share of correct predictions by confidence. Below the dashed line, the \
-                       model is too confident.";
+        let customers = |row: &Row<'_>| row.number(CUSTOMERS).unwrap_or(0.0);
+        let mean = |column: &str| {
+            let sum: f64 =
+                rows.iter().filter_map(|row| Some(customers(row) * row.number(column)?)).sum();
+            sum / rows.iter().map(customers).sum::<f64>().max(1.0)
+        };
+        let caption = format!(
+            "Share of correct predictions by confidence. Below the dashed line, the model is too \
+             confident. On average its confidence is {:.3}, and {:.3} of the predictions are correct.",
+            mean(CONFIDENCE),
+            mean(ACCURACY)
+        );
         let table = TableOf::new(rows)
             .number_as("confidence from", "reliability.lower", LOWER, Kind::Decimals(1))
             .number_as("to", "reliability.upper", UPPER, Kind::Decimals(1))
@@ -252,6 +260,7 @@ impl Model<'_> {
             gains.push(row.percent(GAIN));
         }
         let all = customers[customers.len() - 1];
+        let first_gain = rows.first().and_then(|row| row.number(GAIN));
         let shares: Vec<f64> = customers.iter().map(|customers| 100.0 * customers / all).collect();
         let data = [Data::new(self.name, gains), Data::reference("at random", [0.0, 100.0])];
         let x_axis = Axis::percent("share of customers, most probable first");
@@ -270,6 +279,12 @@ impl Model<'_> {
              with the label who are reached by contacting this tenth and those above it.",
             self.protocol
         );
+        let caption = match first_gain {
+            Some(gain) => {
+                format!("{caption} The first tenth reaches {} of them.", format::share(gain))
+            }
+            None => caption,
+        };
         let figure = Figure::new("lift", "lift and gain", caption, table);
         Some(figure.of_model(self.name).with_chart(chart))
     }
@@ -333,7 +348,7 @@ impl Model<'_> {
         );
         let axis = Axis { format: "{c} %", ..Axis::new(title) };
         let labels: Vec<String> = sweep.ks.iter().map(|k| sweep.label(*k)).collect();
-        let chart = chart::sweep(&labels, data, "neighbours", &axis);
+        let chart = chart::sweep(&labels, &data, "neighbours", &axis);
         let figure = Figure::new("tuning", "number of neighbours", caption, table);
         Some(figure.of_model(self.name).with_chart(chart))
     }

@@ -1,37 +1,37 @@
 //! The segments at the newest snapshot: size, value, recommended action, and later purchases.
 
+use std::cmp::Ordering;
+
 use polars::prelude::*;
 
-use super::chart::{self, Axis, Bars, Data};
-use super::figure::{Figure, Kind, Section, TableOf};
+use super::chart::{self, Axis, Data};
+use super::figure::{Cell, Figure, Kind, Section, TableOf};
 use super::grid::{Grid, Row};
-use super::{Source, format, values};
+use super::time::Moves;
+use super::{Source, cells, format, time, values};
 use crate::columns::*;
 use crate::tables::TableId;
 
 pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
     let Some(profile) = source.grid(TableId::SegmentProfile)? else { return Ok(None) };
     let rows = profile.rows_with(SNAPSHOT, source.snapshot);
-    let mut figures = vec![sizes(&rows, source)];
+    let moves = Moves::new(source)?;
+    let mut figures = vec![overview(&rows, moves.as_ref(), source)];
+    if let Some(bins) = source.grid(TableId::ScoreBins)? {
+        figures.extend(cells::figures(&bins, source)?);
+    }
+    figures.push(sizes(&rows, source));
     figures.extend(values::pareto(source)?);
-    figures.push(profiles(&rows, source));
+    figures.extend(map(&rows, source));
+    figures.push(positions(&rows, source));
     if let Some(validity) = source.grid(TableId::Validity)? {
         figures.extend(later_purchases(&validity, source));
     }
-    let map = source.manifest.map_name();
-    let mut lead = format!("{} segments, defined by the map “{map}”.", rows.len());
-    let shares = rows
-        .iter()
-        .filter_map(|row| Some((row.number(MONEY_SHARE)?, row.number(SHARE)?, name(row))));
-    let top = shares.max_by(|a, b| a.0.total_cmp(&b.0));
-    if let Some((money, customers, name)) = top.filter(|(money, ..)| *money > 0.0) {
-        lead += &format!(
-            " The segment with the largest share of revenue is {name}: {} of the customers, {} of \
-             revenue.",
-            format::share(customers),
-            format::share(money)
-        );
+    if let Some(uplift) = source.grid(TableId::Uplift)? {
+        figures.push(campaigns(&uplift, source));
     }
+    let map = source.manifest.map_name();
+    let lead = format!("{} segments, defined by the map “{map}”.", rows.len());
     Ok(Some(Section { id: "segments", title: "Segments", lead, figures }))
 }
 
@@ -39,6 +39,9 @@ pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
 /// was computed.
 pub(super) fn stability(source: &Source<'_>) -> PolarsResult<Option<Section>> {
     let mut figures = Vec::new();
+    if let Some(drift) = source.grid(TableId::Drift)? {
+        figures.push(time::cut_point_drift(&drift));
+    }
     if let Some(sensitivity) = source.grid(TableId::Sensitivity)? {
         figures.push(alternatives(&sensitivity, source));
     }
@@ -60,6 +63,64 @@ fn name<'a>(row: &Row<'a>) -> &'a str {
     row.text(SEGMENT).unwrap_or("")
 }
 
+/// The segment with the largest number in a column.
+fn largest<'a>(rows: &[Row<'a>], column: &str) -> Option<Row<'a>> {
+    let number = |row: &Row<'_>| row.number(column).unwrap_or(0.0);
+    let rows = rows.iter().copied().filter(|row| number(row) > 0.0);
+    rows.max_by(|a, b| number(a).total_cmp(&number(b)))
+}
+
+/// All that a marketer needs to know of each segment.
+fn overview(rows: &[Row<'_>], moves: Option<&Moves>, source: &Source<'_>) -> Figure {
+    let frequency = source.frequency();
+    let money = Kind::Decimals(source.money.decimals());
+    let title = |title| source.money.title(title);
+    let [days, orders, mean] = [median_of(RECENCY_DAYS), mean_of(FREQUENCY), mean_of(MONETARY)];
+    let mut table = TableOf::new(rows.iter().copied())
+        .text("segment", SEGMENT)
+        .number("customers", CUSTOMERS, Kind::Count)
+        .number("share of customers", SHARE, Kind::Share);
+    if let Some(moves) = moves {
+        table = table.cells("change in customers", "", |row| {
+            let before = moves.count(|from, _| from == row.text(SEGMENT));
+            let change = row.number(CUSTOMERS).unwrap_or(0.0) - before;
+            Cell { shown: format::change(change), ..Kind::Count.cell(Some(change)) }
+        });
+    }
+    let table = table
+        .number(&title("revenue"), MONEY, money)
+        .number("share of revenue", MONEY_SHARE, Kind::Share)
+        .number_as("days since last order", RECENCY_DAYS, &days, Kind::Decimals(0))
+        .number_as(&format!("{frequency} per customer"), FREQUENCY, &orders, Kind::Decimals(1))
+        .number_as(&title("revenue per customer"), MONETARY, &mean, money)
+        .number(&title("revenue per order"), AVERAGE_ORDER_VALUE, money)
+        .text("recommended action", ACTION);
+    let mut caption = format!(
+        "Days are the median over the customers of a segment, {frequency} and revenue per customer \
+         the mean. Revenue is {}.",
+        values::monetary(source)
+    );
+    if let Some(moves) = moves {
+        caption += &format!(" The change is since {}.", moves.since);
+    }
+    let mut by_money = rows.to_vec();
+    by_money.retain(|row| row.number(MONEY_SHARE).is_some_and(|share| share > 0.0));
+    by_money.sort_by(|a, b| {
+        b.number(MONEY_SHARE).partial_cmp(&a.number(MONEY_SHARE)).unwrap_or(Ordering::Equal)
+    });
+    let most: Vec<String> = by_money
+        .iter()
+        .take(3)
+        .map(|row| {
+            format!("{} ({})", name(row), format::share(row.number(MONEY_SHARE).unwrap_or(0.0)))
+        })
+        .collect();
+    if !most.is_empty() {
+        caption += &format!(" Most revenue: {}.", most.join(", "));
+    }
+    Figure::new("segment-profile", "All segments", caption, table).as_list()
+}
+
 fn sizes(rows: &[Row<'_>], source: &Source<'_>) -> Figure {
     let names: Vec<&str> = rows.iter().map(name).collect();
     let percent = |column| rows.iter().map(move |row| row.percent(column));
@@ -72,32 +133,108 @@ fn sizes(rows: &[Row<'_>], source: &Source<'_>) -> Figure {
         .number(&source.money.title("revenue"), MONEY, money)
         .number("share of revenue", MONEY_SHARE, Kind::Share)
         .number("orders", ORDERS, Kind::Count);
-    let caption = "Each segment’s share of the customers and of revenue.";
+    let mut caption = "Each segment’s share of the customers and of revenue.".to_owned();
+    if let Some(top) = largest(rows, MONEY_SHARE) {
+        caption += &format!(
+            " {}: {} of the customers, {} of revenue.",
+            name(&top),
+            format::share(top.number(SHARE).unwrap_or(0.0)),
+            format::share(top.number(MONEY_SHARE).unwrap_or(0.0))
+        );
+    }
     Figure::new("segment-sizes", "Customers and revenue", caption, table)
         .with_chart(chart::horizontal_bars(&names, &data, &Axis::percent("share of total")))
 }
 
-fn profiles(rows: &[Row<'_>], source: &Source<'_>) -> Figure {
-    let frequency = source.frequency();
-    let money = Kind::Decimals(source.money.decimals());
-    let title = |title| source.money.title(title);
+/// Segments as areas in proportion to their customers. `None` if there are too many colours.
+fn map(rows: &[Row<'_>], source: &Source<'_>) -> Option<Figure> {
+    let items = rows.iter().filter_map(|row| {
+        Some((name(row), row.number(CUSTOMERS).filter(|customers| *customers > 0.0)?))
+    });
+    let items: Vec<(&str, f64)> = items.collect();
+    if items.is_empty() || items.len() > chart::MAX_SERIES {
+        return None;
+    }
+    let table = TableOf::new(rows.iter().copied()).text("segment", SEGMENT).number(
+        "customers",
+        CUSTOMERS,
+        Kind::Count,
+    );
+    let top = largest(rows, CUSTOMERS)?;
+    let caption = format!(
+        "The area of each segment is its number of customers. {} is the largest, {} of {}.",
+        name(&top),
+        format::count(top.number(CUSTOMERS)?),
+        format::count(source.newest.height() as f64)
+    );
+    let figure = Figure::new("segment-map", "Sizes of the segments", caption, table);
+    Some(figure.with_chart(chart::treemap(&items)))
+}
+
+/// Segments by their recency and frequency.
+fn positions(rows: &[Row<'_>], source: &Source<'_>) -> Figure {
     let [days, orders] = [median_of(RECENCY_DAYS), mean_of(FREQUENCY)];
-    let [mean, median] = [mean_of(MONETARY), median_of(MONETARY)];
+    let frequency = format!("{} per customer", source.frequency());
+    let items = rows.iter().filter_map(|row| {
+        let point = [row.number(&days)?, row.number(&orders)?, row.number(CUSTOMERS)?];
+        Some((name(row), point))
+    });
+    let items: Vec<(&str, [f64; 3])> = items.collect();
     let table = TableOf::new(rows.iter().copied())
         .text("segment", SEGMENT)
-        .number("customers", CUSTOMERS, Kind::Count)
         .number_as("days since last order", RECENCY_DAYS, &days, Kind::Decimals(0))
-        .number_as(&format!("{frequency} per customer"), FREQUENCY, &orders, Kind::Decimals(1))
-        .number_as(&title("revenue per customer, mean"), MONETARY, &mean, money)
-        .number_as(&title("revenue per customer, median"), MONETARY, &median, money)
-        .number(&title("revenue per order"), AVERAGE_ORDER_VALUE, money)
-        .text("recommended action", ACTION);
-    let caption = format!(
-        "Days are the median and {frequency} the mean over the customers of a segment. Monetary \
-         value is {}.",
-        values::monetary(source)
-    );
-    Figure::new("segment-profile", "Segment profiles and recommended actions", caption, table)
+        .number_as(&frequency, FREQUENCY, &orders, Kind::Decimals(1))
+        .number("customers", CUSTOMERS, Kind::Count);
+    let mut caption = "Each circle is a segment, and its area the number of customers. Customers \
+                       at the top left buy often and bought lately."
+        .to_owned();
+    if let Some(top) = largest(rows, &orders) {
+        caption += &format!(
+            " {} buy most often: {} {frequency}.",
+            name(&top),
+            format::decimals(top.number(&orders).unwrap_or(0.0), 1)
+        );
+    }
+    let axis = |title: &str| Axis { min: Some(0.0), ..Axis::new(title) };
+    let has_room = (1..=chart::MAX_SERIES).contains(&items.len());
+    let chart = has_room
+        .then(|| chart::bubbles(&items, &axis("days since last order, median"), &axis(&frequency)));
+    Figure::new("segment-positions", "Segments by recency and frequency", caption, table)
+        .with_chart(chart)
+}
+
+/// Customers on earlier lists against their control groups.
+fn campaigns(uplift: &Grid, source: &Source<'_>) -> Figure {
+    let money = Kind::Decimals(source.money.decimals());
+    let kind = |row: &Row<'_>| if row.is(MEASURE, BUY_RATE) { Kind::Share } else { money };
+    let number = |column: &'static str| move |row: &Row<'_>| kind(row).cell(row.number(column));
+    let table = TableOf::new(uplift.rows())
+        .text("campaign", CAMPAIGN)
+        .text("since", SINCE)
+        .number("days", HORIZON_DAYS, Kind::Count)
+        .text_of("measure", MEASURE, |row| {
+            if row.is(MEASURE, BUY_RATE) { "bought" } else { "revenue per customer" }
+        })
+        .number("on the list", TREATED_CUSTOMERS, Kind::Count)
+        .number("held back", CONTROL_CUSTOMERS, Kind::Count)
+        .cells("on the list", TREATED, number(TREATED))
+        .cells("held back", CONTROL, number(CONTROL))
+        .cells("difference", DIFFERENCE, number(DIFFERENCE))
+        .cells("from", "interval", number(LOW))
+        .cells("to", "interval", number(HIGH));
+    let is_clear = |row: &Row<'_>| row.number(LOW) > Some(0.0);
+    let clear = uplift.rows().filter(is_clear).filter_map(|row| row.text(CAMPAIGN));
+    let mut clear: Vec<&str> = clear.collect();
+    clear.dedup();
+    let mut caption = "Customers on the list of a campaign, and the customers who were held back: \
+                       how many bought, and what they spent. The interval has the difference in 95 \
+                       of 100 cases."
+        .to_owned();
+    caption += &match clear.as_slice() {
+        [] => " No difference is clearly above zero.".to_owned(),
+        names => format!(" Clearly above zero: {}.", names.join(", ")),
+    };
+    Figure::new("uplift", "Effect of campaigns", caption, table)
 }
 
 /// Purchases after the newest snapshot with a complete horizon.
@@ -108,10 +245,8 @@ fn later_purchases(validity: &Grid, source: &Source<'_>) -> Option<Figure> {
     segments.retain(|row| row.text(SEGMENT).is_some());
     let days = format::count(segments.first()?.number(HORIZON_DAYS)?);
     let [low_rate, high_rate] = [low(BUY_RATE), high(BUY_RATE)];
-    let bounds =
-        segments.iter().map(|row| Some((row.percent(&low_rate)?, row.percent(&high_rate)?)));
     let rates = segments.iter().map(|row| row.percent(BUY_RATE));
-    let data = Data::new("bought", rates).with_bounds(bounds);
+    let data = Data::new("bought", rates);
     let money = Kind::Decimals(source.money.decimals());
     let [low_money, high_money] = [low(MONEY_MEAN), high(MONEY_MEAN)];
     let table = TableOf::new(rows)
@@ -120,18 +255,21 @@ fn later_purchases(validity: &Grid, source: &Source<'_>) -> Option<Figure> {
         .number("bought", BUY_RATE, Kind::Share)
         .number_as("from", "interval", &low_rate, Kind::Share)
         .number_as("to", "interval", &high_rate, Kind::Share)
-        .number(&source.money.title("money per customer"), MONEY_MEAN, money)
+        .number(&source.money.title("revenue per customer"), MONEY_MEAN, money)
         .number_as("from", "interval", &low_money, money)
         .number_as("to", "interval", &high_money, money)
-        .number_as("share of money", "validity.money_share", MONEY_SHARE, Kind::Share);
-    let caption = format!(
+        .number_as("share of revenue", "validity.money_share", MONEY_SHARE, Kind::Share);
+    let mut caption = format!(
         "Share of each segment at {snapshot} that bought in the next {days} days, with 95 % \
          intervals. The more the segments differ, the more useful the segmentation is."
     );
+    if let Some(top) = largest(&segments, BUY_RATE) {
+        let rate = format::share(top.number(BUY_RATE).unwrap_or(0.0));
+        caption += &format!(" {} bought most often: {rate}.", name(&top));
+    }
     let names: Vec<&str> = segments.iter().map(name).collect();
     let axis = Axis::percent(format!("bought within {days} days")).range(0.0, 100.0);
-    let has_room = names.len() <= 2 * chart::MAX_SERIES;
-    let chart = has_room.then(|| chart::bars(&names, &[data], "", &axis, Bars::SideBySide));
+    let chart = chart::horizontal_bars(&names, &[data], &axis);
     Some(Figure::new("validity", "Later purchases", caption, table).with_chart(chart))
 }
 

@@ -3,7 +3,7 @@
 use polars::prelude::*;
 
 use super::chart::{self, Axis, Bars, Data};
-use super::figure::{Figure, Kind, Section, Table, TableOf};
+use super::figure::{Figure, Kind, Section, TableOf};
 use super::grid::{Grid, Row};
 use super::{Source, format};
 use crate::columns::*;
@@ -19,7 +19,7 @@ const PARETO_SHARES: [f64; 6] = [0.01, 0.05, 0.1, 0.2, 0.5, 1.0];
 
 pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
     let Some(bins) = source.grid(TableId::ScoreBins)? else { return Ok(None) };
-    let mut figures = Vec::from(score_heatmaps(&bins, source)?);
+    let mut figures = Vec::new();
     for dimension in Dimension::ALL {
         figures.push(distribution(dimension, &bins, source)?);
     }
@@ -35,65 +35,16 @@ pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
 }
 
 /// A column of the customers without null.
-fn column(source: &Source<'_>, name: &str) -> PolarsResult<Vec<f64>> {
+pub(super) fn column(source: &Source<'_>, name: &str) -> PolarsResult<Vec<f64>> {
     let column = source.newest.column(name)?.cast(&DataType::Float64)?;
     Ok(column.f64()?.iter().flatten().collect())
 }
 
 /// Number of scores of a dimension: the requested bins, even if the best of them are empty.
-fn score_count(dimension: Dimension, bins: &Grid, scores: &[f64]) -> usize {
+pub(super) fn score_count(dimension: Dimension, bins: &Grid, scores: &[f64]) -> usize {
     let rows = bins.rows_with(DIMENSION, dimension.value());
     let requested = rows.iter().filter_map(|row| row.number(REQUESTED_BINS));
     requested.chain(scores.iter().copied()).fold(1.0, f64::max) as usize
-}
-
-/// Customers and mean money by recency score (rows, best first) and frequency score.
-fn score_heatmaps(bins: &Grid, source: &Source<'_>) -> PolarsResult<[Figure; 2]> {
-    let (recency, frequency) = (column(source, R_SCORE)?, column(source, F_SCORE)?);
-    let money = column(source, MONETARY)?;
-    let n_recency = score_count(Dimension::Recency, bins, &recency);
-    let n_frequency = score_count(Dimension::Frequency, bins, &frequency);
-    let mut customers = vec![0.0; n_recency * n_frequency];
-    let mut sums = customers.clone();
-    for ((r, f), money) in recency.iter().zip(&frequency).zip(&money) {
-        let row = n_recency - *r as usize;
-        let cell = row * n_frequency + (*f as usize).saturating_sub(1);
-        if let (Some(count), Some(sum)) = (customers.get_mut(cell), sums.get_mut(cell)) {
-            *count += 1.0;
-            *sum += money;
-        }
-    }
-    let means: Vec<f64> =
-        sums.iter().zip(&customers).map(|(sum, n): (&f64, &f64)| sum / n.max(1.0)).collect();
-    let score_pair = |cell: usize| (n_recency - cell / n_frequency, cell % n_frequency + 1);
-    let mean = |cell: &usize| (customers[*cell] > 0.0).then_some(means[*cell]);
-    let mean_title = source.money.title("monetary value, mean");
-    let money = Kind::Decimals(source.money.decimals());
-    let table = TableOf::new(0..customers.len())
-        .number_of("recency score", R_SCORE, Kind::Count, |cell| score_pair(*cell).0 as f64)
-        .number_of("frequency score", F_SCORE, Kind::Count, |cell| score_pair(*cell).1 as f64)
-        .number_of("customers", CUSTOMERS, Kind::Count, |cell| customers[*cell])
-        .number_of(&mean_title, MONETARY, money, mean);
-    let table = Table::from(table);
-    let largest = means.iter().copied().fold(0.0, f64::max);
-    let (unit, unit_name) = if largest < 1e6 {
-        (1.0, source.money.currency.clone())
-    } else {
-        source.money.unit(largest)
-    };
-    let unit_note = if unit_name.is_empty() { String::new() } else { format!(" ({unit_name})") };
-    let scaled: Vec<f64> = means.iter().map(|mean| mean / unit).collect();
-    let x: Vec<String> = (1..=n_frequency).map(|score| format!("F {score}")).collect();
-    let y: Vec<String> = (1..=n_recency).rev().map(|score| format!("R {score}")).collect();
-    let heatmap = |cells: &[f64]| chart::heatmap(&x, &y, cells, "frequency score");
-    let title = "Customers by recency and frequency";
-    let caption = "Number of customers by recency and frequency score. The best customers are at \
-                   the top right, the lost ones at the bottom left.";
-    let count_figure = Figure::new("cells-customers", title, caption, table.clone());
-    let title = "Monetary value by recency and frequency";
-    let caption = format!("Mean monetary value per customer{unit_note}. 0 means no customers.");
-    let money_figure = Figure::new("cells-money", title, caption, table);
-    Ok([count_figure.with_chart(heatmap(&customers)), money_figure.with_chart(heatmap(&scaled))])
 }
 
 /// Concentration of money. `None` if monetary value is a mean, or if the total is not positive.
@@ -179,6 +130,11 @@ fn distribution(dimension: Dimension, bins: &Grid, source: &Source<'_>) -> Polar
         "Customers by {x_title}. Each bar starts at the value of its label, and its shade shows \
          the score."
     );
+    let mut sorted = values.clone();
+    sorted.sort_by(f64::total_cmp);
+    if let Some(median) = sorted.get(sorted.len() / 2) {
+        caption += &format!(" Half of the customers have {} or more.", format::plain(*median));
+    }
     let first_bin = bins.find(&[(DIMENSION, dimension.value()), (SNAPSHOT, source.snapshot)]);
     if let Some((requested, effective)) = first_bin.and_then(missing_scores) {
         caption += &format!(" Of the {requested} requested scores, {effective} have customers.");

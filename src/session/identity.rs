@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use crate::checks::Check;
 use crate::error::Error;
@@ -30,7 +31,7 @@ pub(crate) fn run_id(p: &Pipeline, inputs: &[Input]) -> String {
 }
 
 /// Size and hash of every input file, once for each role.
-pub(crate) fn input_files(p: &Pipeline) -> Result<Vec<Input>, Error> {
+pub(crate) fn input_files<'p>(p: &'p Pipeline) -> Result<Vec<Input>, Error> {
     let customers = p.ingest.customers.iter().flat_map(|customers| &customers.set.files);
     let rates = p.ingest.rates.iter().map(|rates| &rates.file);
     let labels = p.models.iter().filter_map(|model| match &model.target {
@@ -39,7 +40,15 @@ pub(crate) fn input_files(p: &Pipeline) -> Result<Vec<Input>, Error> {
     });
     // A check may read the customers' source, too.
     let referenced = p.checks.iter().flat_map(Check::files);
-    let of_role = |role: InputRole| move |file| (role, file);
+    let of_role =
+        |role: InputRole| move |file: &'p SourceFile| (role, &file.path, file.name.clone());
+    let of_path = |role: InputRole| {
+        move |path: &'p PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            (role, path, name.into_owned())
+        }
+    };
+    let lists = p.publish.lists.iter().flat_map(|(_, list)| [&list.contacts, &list.suppress]);
     let files = p
         .ingest
         .input_files()
@@ -47,29 +56,31 @@ pub(crate) fn input_files(p: &Pipeline) -> Result<Vec<Input>, Error> {
         .chain(customers.map(of_role(InputRole::Customers)))
         .chain(rates.map(of_role(InputRole::Rates)))
         .chain(labels.flatten().map(of_role(InputRole::Labels)))
-        .chain(referenced.map(of_role(InputRole::Reference)));
+        .chain(referenced.map(of_role(InputRole::Reference)))
+        .chain(lists.flatten().map(of_path(InputRole::Contacts)))
+        .chain(p.uplift.iter().map(|campaign| &campaign.groups).map(of_path(InputRole::Groups)));
     let mut seen = HashSet::new();
     let mut hashes = HashMap::new();
     let mut inputs = Vec::new();
-    for (role, file) in files {
+    for (role, path, name) in files {
         // The sheets of a workbook are one file.
-        if !seen.insert((role, &file.path)) {
+        if !seen.insert((role, path)) {
             continue;
         }
-        let (bytes, blake3) = match hashes.get(&file.path) {
+        let (bytes, blake3) = match hashes.get(path) {
             Some(known) => Clone::clone(known),
-            None => hash(file)?,
+            None => hash(path)?,
         };
-        hashes.insert(&file.path, (bytes, blake3.clone()));
-        inputs.push(Input { role, path: file.name.clone(), bytes, blake3 });
+        hashes.insert(path, (bytes, blake3.clone()));
+        inputs.push(Input { role, path: name, bytes, blake3 });
     }
     Ok(inputs)
 }
 
-fn hash(file: &SourceFile) -> Result<(u64, String), Error> {
-    let io = |source| Error::Input { path: file.path.clone(), source };
+fn hash(path: &Path) -> Result<(u64, String), Error> {
+    let io = |source| Error::Input { path: path.to_owned(), source };
     let mut hasher = blake3::Hasher::new();
-    let mut source = File::open(&file.path).map_err(io)?;
+    let mut source = File::open(path).map_err(io)?;
     // Not a memory map: if the file is truncated meanwhile, this is an error instead of a signal.
     let mut piece = Vec::with_capacity(PIECE as usize);
     while source.by_ref().take(PIECE).read_to_end(&mut piece).map_err(io)? > 0 {

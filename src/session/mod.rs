@@ -325,6 +325,7 @@ impl<'p> Session<'p> {
             silhouettes: self.p.silhouettes,
             stability: self.p.stability.map(|params| (params, &self.p.score)),
             cohorts: self.p.cohorts,
+            uplift: (&self.p.uplift, &self.side_inputs()?.groups),
             by_rank: self.p.score.by_rank(),
             cuts: run.segmented.cuts,
             refit: run.refit,

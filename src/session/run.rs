@@ -9,17 +9,20 @@ use tracing::{info_span, warn};
 use super::incremental::ReusableSnapshots;
 use super::{FittedParams, RunObserver, Scanned, SegmentedRun, Session, artefact_files};
 use super::{input_files, run_id, warnings};
+use crate::artefact::{DiffScope, differences};
 use crate::checks::{self, CheckResult};
 use crate::error::Error;
-use crate::evaluate::Tables;
+use crate::evaluate::{Tables, comparison};
+use crate::export::{Export, ListParams, ReadList};
 use crate::ingest::LookupTable;
 use crate::manifest::{
-    CustomersRead, Input, Manifest, ManifestInputs, ModelRecord, SnapshotFingerprints,
+    ComparedRun, CustomersRead, Input, Manifest, ManifestInputs, ModelRecord, SnapshotFingerprints,
 };
 use crate::pipeline::Pipeline;
 use crate::publish::{self, OnFailedGate, Publication, Published, Replaceable, Staging};
-use crate::rfm;
+use crate::rfm::{self, by_snapshot};
 use crate::score::Cut;
+use crate::tables::TableId;
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RunOptions {
@@ -56,6 +59,9 @@ pub fn run(
     if let Some(run) = current.as_ref().filter(|run| is_up_to_date(run, &run_id, options)) {
         return Ok(Outcome::UpToDate(Box::new(run.clone())));
     }
+    // Before the scan, so that a fault in a file is found early.
+    let lists: Vec<(&String, ReadList)> =
+        p.publish.lists.iter().map(|list| read_list(list)).collect::<Result<_, _>>()?;
     let staging = p.publish.to.begin(&run_id)?;
     check_current(p, options.replaceable)?;
     let session = Session::open(p, observer.clone()).with_rejects(staging.rejects());
@@ -76,7 +82,9 @@ pub fn run(
     let assigned = session.assign(&run, &earlier)?;
     let artefact = artefact_files(p, fitted, &assigned)?;
     let models = ModelRecord::all(&assigned);
-    let tables = session.evaluate(run, earlier, assigned)?;
+    let mut tables = session.evaluate(run, earlier, assigned)?;
+    let (compared_with, before) = compare(p, &mut tables, &fingerprints.dates())?.unzip();
+    let lists = make_lists(lists, &tables, before)?;
     let gates = session.gate_results(&tables)?;
     let hash = p.definition_hash();
     let manifest = ManifestInputs {
@@ -85,6 +93,7 @@ pub fn run(
         gates: &gates,
         warnings: &warnings,
         fingerprints: &fingerprints,
+        compared_with: compared_with.as_ref(),
         ..manifest_inputs(p, &hash, &inputs, &results, &cuts)
     };
     let publication = Publication {
@@ -92,6 +101,7 @@ pub fn run(
         params: &p.publish,
         tables: &tables,
         artefact,
+        lists,
         manifest,
         on_failed_gate: options.on_failed_gate,
     };
@@ -105,6 +115,63 @@ pub fn run(
 pub(crate) fn check_current(p: &Pipeline, replaceable: Replaceable) -> Result<(), Error> {
     let newest = p.rfm.snapshots.newest();
     Ok(publish::check_current(&*p.publish.to, &p.name, newest, replaceable)?)
+}
+
+/// Adds the table `changes` to a run with one snapshot, if there is an earlier run.
+fn compare(
+    p: &Pipeline,
+    tables: &mut Tables,
+    dates: &[NaiveDate],
+) -> Result<Option<(ComparedRun, DataFrame)>, Error> {
+    let [date] = dates else { return Ok(None) };
+    let Some(earlier) = publish::previous(&*p.publish.to, &p.name, *date)? else { return Ok(None) };
+    let Published { manifest, .. } = &earlier;
+    let Some(newest) = manifest.dates().last().copied() else { return Ok(None) };
+    let customers = match earlier.segments(newest) {
+        Ok(customers) => customers,
+        Err(error) => {
+            warn!(%error, "the run before cannot be read, so that changes since then are missing");
+            return Ok(None);
+        }
+    };
+    let changes =
+        comparison::moves(&customers, &tables.segments).map_err(Error::engine("evaluate"))?;
+    tables.others.insert(TableId::Changes, changes);
+    let compared_with = ComparedRun {
+        run_id: manifest.run_id.clone(),
+        snapshot: newest.to_string(),
+        differences: differences(&manifest.definition, &p.definition, DiffScope::Runs),
+    };
+    Ok(Some((compared_with, customers)))
+}
+
+fn read_list((name, list): &(String, ListParams)) -> Result<(&String, ReadList), Error> {
+    let read = list.read().map_err(|reason| list_error(name, &reason))?;
+    Ok((name, read))
+}
+
+fn list_error(name: &str, reason: &str) -> Error {
+    Error::Usage(format!("publish.lists, {name}: {reason}"))
+}
+
+/// The lists of the newest snapshot. `before` has the customers of the run before, if the run has
+/// one snapshot.
+fn make_lists(
+    lists: Vec<(&String, ReadList)>,
+    tables: &Tables,
+    before: Option<DataFrame>,
+) -> Result<Vec<(String, Export)>, Error> {
+    if lists.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut parts = by_snapshot(&tables.segments).map_err(Error::engine("export"))?;
+    let newest = parts.pop().map(|(_, newest)| newest).unwrap_or_default();
+    let earlier = parts.pop().map(|(_, earlier)| earlier).or(before);
+    let make = |(name, list): (&String, ReadList)| {
+        let made = list.make(newest.clone(), earlier.clone());
+        Ok((name.clone(), made.map_err(|reason| list_error(name, &reason))?))
+    };
+    lists.into_iter().map(make).collect()
 }
 
 /// Whether a published run has this id. A run with a failed gate counts only if it would be
@@ -155,6 +222,7 @@ pub(crate) fn manifest_inputs<'a>(
         cuts,
         models: &[],
         fingerprints: &NO_FINGERPRINTS,
+        compared_with: None,
     }
 }
 

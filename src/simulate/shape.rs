@@ -2,11 +2,12 @@
 
 use chrono::{Days, NaiveDate};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
 pub enum Shape {
-    /// UCI Online Retail: order lines of a gift-ware shop over a year.
+    /// UCI Online Retail: order lines of a gift shop, 2010-12-01 to 2011-12-09
     OnlineRetail,
-    /// CDNOW: purchases over 18 months by customers acquired in the first twelve weeks.
+    /// CDNOW: customers who joined in the first twelve weeks of 1997, until 1998-06-30
     Cdnow,
 }
 

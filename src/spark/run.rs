@@ -77,6 +77,7 @@ pub(crate) fn run(
         params: &p.publish,
         tables: &tables,
         artefact,
+        lists: Vec::new(),
         manifest: ManifestInputs { models: &models, ..manifest },
         on_failed_gate: OnFailedGate::default(),
     };

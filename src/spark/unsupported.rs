@@ -237,6 +237,8 @@ fn other_stages(p: &Pipeline) -> Vec<String> {
         ("evaluate.validity", p.validity.is_some()),
         ("evaluate.stability", p.stability.is_some()),
         ("evaluate.cohorts", p.cohorts.is_some()),
+        ("evaluate.uplift", !p.uplift.is_empty()),
+        ("publish.lists (use `custseg export`)", !p.publish.lists.is_empty()),
         ("evaluate.gates", !p.gates.is_empty()),
         ("publish.to: URLs (use a path that the cluster shares)", to.is_none()),
         ("publish.to: paths with * ? [ ] { } \\ %", is_special),

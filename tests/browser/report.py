@@ -3,8 +3,8 @@
     python report.py [--shots FOLDER] [--front FOLDER] RUN...
 
 Each report is opened from the file system and over HTTP. Tests: every chart draws something, the console is
-empty, nothing is fetched, links have targets, text has enough contrast, the page fits a phone, and the numbers
-equal the published tables. Screenshots (light, dark, phone, print) are written to --shots, the images of the
+empty, nothing is fetched, links have targets, text has enough contrast, is large enough and does not overlap, the
+page fits a phone, and the numbers equal the published tables. With --axe, axe-core finds nothing serious. Screenshots (light, dark, phone, print) are written to --shots, the images of the
 README, of the last run, to --front.
 """
 
@@ -21,12 +21,11 @@ from playwright.sync_api import Page, sync_playwright
 # Figures that show a table: its name, the rows shown, and the columns from left to right.
 FIGURE_TABLES = {
     "ledger-rows": ("ledger", None, ["rows", "customers", "orders", "money", "rows_left", "customers_left", "money_left"]),
-    "ledger-money": ("ledger", None, ["rows", "customers", "orders", "money", "rows_left", "customers_left", "money_left"]),
     "segment-sizes": ("segment_profile", "newest", ["customers", "share", "money", "money_share", "orders"]),
     "segment-profile": (
         "segment_profile",
         "newest",
-        ["customers", "recency_days_median", "frequency_mean", "monetary_mean", "monetary_median", "average_order_value"],
+        ["customers", "share", "money", "money_share", "recency_days_median", "frequency_mean", "monetary_mean", "average_order_value"],
     ),
     "cuts": ("score_bins", "newest", ["score", "lower", "upper", "customers"]),
     "validity": (
@@ -38,15 +37,17 @@ FIGURE_TABLES = {
     "cluster_quality": ("cluster_quality", "all customers", ["customers", "silhouette", "silhouette_error", "wcss", "davies_bouldin", "calinski_harabasz"]),
 }
 # Figures of every run.
-REQUIRED_FIGURES = ["ledger-rows", "ledger-money", "segment-sizes", "pareto", "cells-customers", "cells-money"] + [
+REQUIRED_CHARTS = ["ledger-rows", "segment-sizes", "pareto"] + [
     f"values-{dimension}" for dimension in ("recency_days", "frequency", "monetary")
 ]
 
 CELLS = """id => [...document.querySelectorAll(`#${CSS.escape(id)} tbody tr`)].map(row =>
-    [...row.cells].filter(cell => cell.classList.contains('n')).map(cell => cell.dataset.value ?? null))"""
+    [...row.cells].filter(cell => cell.classList.contains('n') && !(cell.dataset.title ?? '').startsWith('change'))
+        .map(cell => cell.dataset.value ?? null))"""
 
 # Each chart with its number of visible marks and the texts that exceed it.
-CHARTS = """() => [...document.querySelectorAll('.chart')].map(chart => {
+# Texts of a chart overlap if their boxes share more than two pixels; those of turned texts always do.
+CHARTS = """() => [...document.querySelectorAll('.chart > div')].filter(e => e.offsetParent).map(chart => {
     const marks = [...chart.querySelectorAll('path, rect, circle, line, polyline')].filter(mark => {
         const box = mark.getBoundingClientRect();
         return box.width + box.height > 0;
@@ -56,13 +57,26 @@ CHARTS = """() => [...document.querySelectorAll('.chart')].map(chart => {
         const box = text.getBoundingClientRect();
         return box.left < svg.left - 2 || box.right > svg.right + 2 || box.bottom > svg.bottom + 2;
     });
-    return { id: chart.closest('figure').id, marks: marks.length, label: chart.getAttribute('aria-label'),
+    const texts = [...chart.querySelectorAll('text:not(.ct-tip)')].filter(text => text.textContent.trim());
+    const level = texts.filter(text => !(text.getAttribute('transform') ?? '').includes('rotate'));
+    const boxes = level.map(text => [text.textContent, text.getBoundingClientRect()]);
+    const overlaps = boxes.flatMap(([a, x], i) => boxes.slice(i + 1).filter(([, y]) =>
+        Math.min(x.right, y.right) - Math.max(x.left, y.left) > 2 && Math.min(x.bottom, y.bottom) - Math.max(x.top, y.top) > 2)
+        .map(([b]) => `${a} / ${b}`));
+    const scale = svg.width / Number(chart.querySelector('svg').getAttribute('viewBox')?.split(' ')[2] ?? svg.width);
+    const sizes = texts.map(text => parseFloat(getComputedStyle(text).fontSize) * scale);
+    return { id: chart.closest('figure').id, marks: marks.length, label: chart.parentElement.getAttribute('aria-label'),
+             overlaps, smallest: Math.min(...sizes),
              width: svg.width, height: svg.height, out: out.map(text => text.textContent) };
 })"""
 
 # Texts with a contrast below 4.5 to their background, if that is a plain colour.
 CONTRAST = """() => {
-    const parse = text => (text.match(/[\\d.]+/g) ?? []).map(Number);
+    const parse = text => {
+        const parts = (text.match(/[\\d.]+/g) ?? []).map(Number);
+        return text.startsWith('color(') ? [...parts.slice(0, 3).map(c => 255 * c), ...parts.slice(3)] : parts;
+    };
+    const over = ([r, g, b, a = 1], below) => [r, g, b].map((c, i) => c * a + below[i] * (1 - a));
     const light = ([r, g, b]) => {
         const [x, y, z] = [r, g, b].map(c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
         return 0.2126 * x + 0.7152 * y + 0.0722 * z;
@@ -70,7 +84,8 @@ CONTRAST = """() => {
     const ground = element => {
         for (let e = element; e; e = e.parentElement) {
             const color = parse(getComputedStyle(e).backgroundColor);
-            if (color.length === 3 || color[3] > 0) return color;
+            if (color.length === 3 || color[3] === 1) return color;
+            if (color[3] > 0) return over(color, ground(e.parentElement));
         }
         return [255, 255, 255];
     };
@@ -79,8 +94,8 @@ CONTRAST = """() => {
         const inSvg = e instanceof SVGTextElement;
         if (e.classList.contains('ct-tip') || !e.textContent.trim() || (!inSvg && ![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()))) continue;
         if (e instanceof SVGElement && !inSvg) continue;
-        // Skip heatmap labels: their background is the cell.
-        if (inSvg && e.closest('figure').matches('[id^=cells], [id^=cohort], [id^=confusion], [id=migration]')) continue;
+        // Skip labels of the treemap: their background is the cell.
+        if (inSvg && e.closest('figure').matches('[id=segment-map]')) continue;
         const [a, b] = [light(parse(inSvg ? getComputedStyle(e).fill : getComputedStyle(e).color)), light(ground(e.closest('svg')?.parentElement ?? e))];
         seen.push([(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.textContent.slice(0, 40)]);
     }
@@ -119,12 +134,22 @@ def same_aggregates(page: Page, run: pathlib.Path) -> None:
     """Aggregates that the report computes: counts by cell and by bar, Pareto shares, facts, confusion."""
     newest = max(run.glob("segments/snapshot=*"))
     segments = pl.read_parquet(newest / "*.parquet", hive_partitioning=False)
-    cells = {(int(float(r)), int(float(f))): (float(n), m) for r, f, n, m in page.evaluate(CELLS, "cells-customers")}
+    counts, means = page.evaluate(CELLS, "cells-customers"), page.evaluate(CELLS, "cells-money")
     counted = segments.group_by("r_score", "f_score").agg(n=pl.len(), mean=pl.col("monetary").mean())
     for r, f, n, mean in counted.rows():
-        count, money = cells[(r, f)]
-        assert count == n and abs(float(money) - mean) <= 1e-9 * max(1, abs(mean)), (r, f)
-    assert sum(count for count, _ in cells.values()) == segments.height
+        count, money = counts[len(counts) - r][f - 1], means[len(counts) - r][f - 1]
+        assert float(count) == n and abs(float(money) - mean) <= 1e-9 * max(1, abs(mean)), (r, f)
+    assert sum(float(count) for row in counts for count in row) == segments.height
+    profile = published(run, "segment_profile", "newest")
+    for table in ("migration", "changes"):
+        if (frame := published(run, table, None)) is not None:
+            moves = frame.filter(pl.col("to") == pl.col("to").max()) if table == "migration" else frame
+            moves = moves.filter(pl.col("from") == pl.col("from").max()) if table == "migration" else moves
+            for name, before, entered, left, now in zip(profile["segment"], *zip(*page.evaluate(CELLS, "in-and-out"))):
+                of = lambda a, b: float(moves.filter(a & b)["customers"].sum())
+                was, is_ = pl.col("from_segment").eq_missing(name), pl.col("to_segment").eq_missing(name)
+                expected = [of(was, pl.lit(True)), of(~was, is_), of(was, ~is_), of(pl.lit(True), is_)]
+                assert [float(x) for x in (before, entered, left, now)] == expected, name
     for dimension, score in (("recency_days", "r_score"), ("frequency", "f_score"), ("monetary", "m_score")):
         bars = [[float(cell) for cell in row] for row in page.evaluate(CELLS, f"values-{dimension}")]
         for (edge, n, *scores), (end, *_) in zip(bars, bars[1:] + [[float("inf")]]):
@@ -172,11 +197,14 @@ def assert_displayed(page: Page, url: str, width: int, dark: bool) -> None:
     page.evaluate("document.querySelectorAll('#analysts').forEach(details => details.open = true)")
     charts = page.evaluate(CHARTS)
     ids = [chart["id"] for chart in charts]
-    assert not [figure for figure in REQUIRED_FIGURES if figure not in ids], ids
+    assert not [figure for figure in REQUIRED_CHARTS if figure not in ids], ids
+    wrong = [(chart["id"], chart["out"], chart["overlaps"], chart["smallest"]) for chart in charts if chart["out"] or chart["overlaps"] or chart["smallest"] < 11]
+    assert wrong == [], wrong
     for chart in charts:
-        assert chart["marks"] >= 4 and chart["height"] > 100 and chart["width"] > 200, chart
+        assert chart["marks"] >= 3 and chart["height"] > 100 and chart["width"] > 200, chart
         assert len(chart["label"]) > 20, chart
-        assert not chart["out"], chart
+    small = page.evaluate("[...document.querySelectorAll('body *')].filter(e => e.offsetParent && !e.closest('svg') && [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) && parseFloat(getComputedStyle(e).fontSize) < 11).map(e => e.textContent.slice(0, 40))")
+    assert small == [], small[:5]
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "wider than the window"
     dangling = page.evaluate("[...document.querySelectorAll('a[href^=\"#\"]')].filter(a => !document.getElementById(a.hash.slice(1))).map(a => a.hash)")
     assert dangling == [], dangling
@@ -186,12 +214,38 @@ def assert_displayed(page: Page, url: str, width: int, dark: bool) -> None:
 
 def assert_first_screen(page: Page, width: int) -> None:
     """The sentence and, on a wide screen, the heads of the cards; no model or cluster."""
-    assert page.locator(".sentence").bounding_box()["y"] < 500
+    assert page.locator(".sentence").first.bounding_box()["y"] < 500
     tops = page.evaluate("[...document.querySelectorAll('.cards h3')].map(e => e.getBoundingClientRect().top)")
     assert 1 <= len(tops) <= 5, tops
     assert width < 1000 or max(tops) < 900, tops
     assert not page.locator("#models").is_visible()
     assert width < 1000 or page.evaluate("document.documentElement.scrollHeight") < 9 * 900, "more than nine screens"
+
+
+def assert_accessible(page: Page, axe: pathlib.Path) -> None:
+    """axe-core finds nothing serious."""
+    page.add_script_tag(path=axe)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    serious = [(one["id"], one["nodes"][0]["html"][:200]) for one in found if one["impact"] in ("serious", "critical")]
+    assert serious == [], serious
+
+
+def assert_explorable(page: Page) -> None:
+    """Tables are sorted and filtered, and links have them as CSV."""
+    rows = "[...document.querySelectorAll('#segment-profile tbody tr')].filter(row => !row.hidden).map(row => row.cells[0].textContent)"
+    names = page.evaluate(rows)
+    customers = "[...document.querySelectorAll('#segment-profile tbody tr')].map(row => Number(row.cells[1].dataset.value))"
+    page.locator("#segment-profile thead th:nth-child(2) button").click()
+    assert page.evaluate(customers) == sorted(page.evaluate(customers), reverse=True)
+    page.locator("#segment-profile thead th:nth-child(2) button").click()
+    assert page.evaluate(customers) == sorted(page.evaluate(customers))
+    page.locator("#segment-profile input").fill(names[0].upper())
+    assert names[0] in page.evaluate(rows) and len(page.evaluate(rows)) < len(names)
+    page.locator("#segment-profile input").fill("")
+    with page.expect_download() as download:
+        page.locator("#segment-profile .download a").click()
+    lines = pathlib.Path(download.value.path()).read_text().splitlines()
+    assert lines[0].startswith("segment,customers,") and len(lines) == 1 + len(names), lines
 
 
 def assert_navigable(page: Page) -> None:
@@ -216,6 +270,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--shots", type=pathlib.Path)
     parser.add_argument("--front", type=pathlib.Path)
+    parser.add_argument("--axe", type=pathlib.Path, help="axe.min.js of axe-core")
     parser.add_argument("runs", type=pathlib.Path, nargs="+")
     args = parser.parse_args()
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -243,11 +298,15 @@ def main() -> None:
                         numbers = same_numbers(page, run)
                         same_aggregates(page, run)
                         assert_navigable(page)
+                        assert_explorable(page)
+                    if args.axe and url.startswith("file:"):
+                        assert_accessible(page, args.axe)
                     context.close()
             # The report works without scripts.
             page = browser.new_context(java_script_enabled=False).new_page()
             page.goto(urls[0])
-            assert page.locator("svg").count() >= len(REQUIRED_FIGURES)
+            assert page.locator("svg").count() >= 2 * len(REQUIRED_CHARTS)
+            assert page.locator("#segment-profile tbody tr").first.is_visible()
             if args.shots:
                 page.pdf(path=args.shots / f"{run.parent.parent.name}-print.pdf", format="A4")
             server.shutdown()

@@ -396,7 +396,7 @@ fn score_output_has_default_permissions_and_a_known_suffix() {
         shop.custseg(&["-q", "score", "--model", "nowhere", "shop.csv", "--to", "scored.txt"]);
     assert_eq!(
         outcome.stderr,
-        "error: publish: scored.txt: expected a name that ends in .csv or .parquet\n"
+        "error: publish: scored.txt: expected a name that ends in .csv, .xlsx or .parquet\n"
     );
     assert_eq!(shop.custseg(&["-q", "score", "--model", "out", ""]).code, 2);
 }

@@ -22,6 +22,7 @@ mod gallery;
 /// Options for the files of shops: SQL, fills, layouts of CSV, other formats.
 mod export;
 mod exports;
+mod lists;
 mod first_minutes;
 mod init;
 /// Several sources, customer attributes, currencies, outliers.
@@ -63,6 +64,7 @@ mod report;
 /// The pages of `docs`.
 mod docs;
 /// Publishing: atomic, locked, verified, reproducible.
+mod changes;
 mod publish;
 /// Rows of the source, the ledger and the rejects.
 mod reconciliation;

@@ -26,11 +26,11 @@ fn assert_valid(page: &str) {
         assert!(distinct.contains(link), "no element has the id {link}");
     }
     assert_eq!(page.matches("<figure").count(), page.matches("<table").count());
-    assert_eq!(page.matches("class=\"chart\"").count(), page.matches("<svg").count());
+    // Each chart is drawn for screens and for phones.
+    assert_eq!(2 * page.matches("class=\"chart\"").count(), page.matches("<svg").count());
+    assert_eq!(page.matches("<script").count(), 1);
     assert!(page.matches("<svg").count() > 0);
-    for word in
-        ["could not be drawn", "NaN", "inf\"", "<script", "http://", "https://", "@import", "url("]
-    {
+    for word in ["could not be drawn", "NaN", "inf\"", "http://", "https://", "@import", "url("] {
         // The SVG namespace is not a request.
         let page = page.replace("http://www.w3.org/2000/svg", "");
         assert!(!page.contains(word), "{word}");
@@ -56,7 +56,10 @@ fn sixty_customers() -> Shop {
 
 /// A pipeline that fills every section of the report.
 fn every_section() -> Shop {
-    sixty_customers()
+    let shop = sixty_customers();
+    let groups = "customer_id,group\nc00,treated\nc01,treated\nc02,control\n";
+    fs::write(shop.path("groups.csv"), groups).unwrap();
+    shop
         .edit(
             "rfm: { snapshots: last }",
             "rfm: { snapshots: { every: 2mo, from: 2024-04-01, until: last } }",
@@ -73,7 +76,9 @@ fn every_section() -> Shop {
                kmeans: { k: { sweep: [1, 5] } } }\n  \
              value: { btyd: { horizon: 60d } }\n\
              evaluate: { sensitivity: true, stability: { resamples: 20 }, validity: { horizon: 60d }, \
-               backtest: { dates: [2024-10-01] } }\npublish: { to: out }",
+               backtest: { dates: [2024-10-01] }, cohorts: { by: quarter }, \
+               uplift: { mail: { groups: groups.csv, since: 2024-09-01, horizon: 30d } } }\n\
+             publish: { to: out }",
         )
 }
 
@@ -95,8 +100,13 @@ fn report_has_every_section_and_is_reproducible() {
     assert!(closed.contains("<details class=\"closed\" id=\"glossary\">"));
     let charts = [
         "ledger-rows",
-        "ledger-money",
+        "segment-profile",
         "segment-sizes",
+        "segment-map",
+        "segment-positions",
+        "in-and-out",
+        "uplift",
+        "cohort-retention",
         "pareto",
         "validity",
         "sensitivity",
@@ -427,7 +437,7 @@ fn docs_of_published_columns_are_complete_and_up_to_date() {
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
     let tables: Vec<&str> =
         outcome.stdout.lines().filter_map(|line| line.strip_prefix("## ")).collect();
-    assert_eq!(tables.len(), 22, "{tables:?}");
+    assert_eq!(tables.len(), 24, "{tables:?}");
     // This run has no attributes of a customers' source.
     assert!(!outcome.stdout.contains("A column of the source"), "{}", outcome.stdout);
     let head = "# Published tables
@@ -440,6 +450,24 @@ for a run with five models: `same`, `later` and `buys` are KNN, `near` is a clus
 names, types and order are stable. Changes are listed in `CHANGELOG.md`.
 
 ";
-    let page = format!("{head}{}\n", outcome.stdout.trim_end());
+    // Runs with one snapshot have another table.
+    let set = ["--set", "models={}", "--set", "evaluate={}", "--as-of"];
+    for date in ["2024-10-01", "2024-11-01"] {
+        shop.run(&[&set[..], &[date, "--allow-older", "--set", "publish.to=one"]].concat());
+    }
+    let one = shop.custseg(&["inspect", "one", "--columns"]);
+    let sections = |text: &str| -> Vec<String> {
+        format!("\n{text}")
+            .split("\n## ")
+            .skip(1)
+            .map(|table| table.trim_end().to_owned())
+            .collect()
+    };
+    let changes = sections(&one.stdout).into_iter().filter(|table| table.starts_with("`changes"));
+    let mut tables: Vec<String> = sections(&outcome.stdout).into_iter().chain(changes).collect();
+    tables.sort_unstable();
+    assert_eq!(tables.len(), 25);
+    let tables: Vec<String> = tables.into_iter().map(|table| format!("## {table}")).collect();
+    let page = format!("{head}{}\n", tables.join("\n\n"));
     assert_up_to_date("docs/outputs.md", &page);
 }

@@ -240,7 +240,7 @@ fn columns_and_tables_are_spelled_once() {
         .filter_map(|path| Some(Path::new(&path).file_stem()?.to_str()?.to_owned()))
         .filter(|name| name != "mod")
         .collect();
-    assert_eq!(tables.len(), 23);
+    assert_eq!(tables.len(), 25);
     for (file, code) in code() {
         let is_declaration = file.starts_with("tables/") || file.starts_with("config/");
         for name in tables.iter().filter(|name| name.contains('_')) {
@@ -302,8 +302,9 @@ fn files_have_a_head_and_are_small() {
     }
     // 30,000 lines before the inputs of users' files could be read, 34,300 before their options,
     // 37,400 before `init`, 39,700 before `check` read samples, 41,500 before BTYD models,
-    // 45,500 before lists and cohorts.
-    assert!(total <= 47_000, "src has {total} lines");
+    // 45,500 before lists and cohorts, 47,000 before workbooks, uplift and changes since the run
+    // before.
+    assert!(total <= 48_200, "src has {total} lines");
 }
 
 /// The parameters of every function in the code, each as written.

@@ -3,7 +3,7 @@
 //! [`Manifest`] is the only reader and writer of `manifest.json`. It holds no clock, so that equal
 //! runs have equal manifests.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
@@ -16,172 +16,16 @@ use crate::checks::CheckResult;
 use crate::columns::*;
 use crate::evaluate::Tables;
 use crate::evaluate::gates::GateResult;
-use crate::ingest::{LookupTable, Money};
-use crate::model::{Assigned, EvaluationRun, FittedModel, Sources};
+use crate::ingest::Money;
 use crate::score::{Cut, Dimension};
 use crate::tables::TableId;
 
+mod records;
+
+pub use records::*;
+
 /// File name of the manifest in a run's folder.
 pub(crate) const MANIFEST: &str = "manifest.json";
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Input {
-    pub role: InputRole,
-    /// Path as the pipeline names it.
-    pub path: String,
-    pub bytes: u64,
-    pub blake3: String,
-}
-
-/// What a run reads a file for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InputRole {
-    Transactions,
-    Customers,
-    Rates,
-    Labels,
-    /// Values that a check accepts.
-    Reference,
-}
-
-impl InputRole {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Transactions => "transactions",
-            Self::Customers => "customers",
-            Self::Rates => "rates",
-            Self::Labels => "labels",
-            Self::Reference => "reference",
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Output {
-    /// Path within the run's folder.
-    pub path: String,
-    /// Number of rows. Null if the file is not a table.
-    pub rows: Option<usize>,
-    pub bytes: usize,
-    pub blake3: String,
-}
-
-/// A hash per snapshot over all rows that the snapshot depends on, by date.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct SnapshotFingerprints(BTreeMap<String, String>);
-
-impl SnapshotFingerprints {
-    /// No snapshot has a fingerprint.
-    pub const NONE: Self = Self(BTreeMap::new());
-
-    /// From dates and their hashes, in the same order.
-    pub fn new(dates: Vec<NaiveDate>, hashes: Vec<String>) -> Self {
-        Self(dates.into_iter().map(|date| date.to_string()).zip(hashes).collect())
-    }
-
-    /// Dates and hashes, ascending.
-    pub fn iter(&self) -> impl Iterator<Item = (NaiveDate, &str)> {
-        self.0.iter().filter_map(|(date, hash)| Some((date.parse().ok()?, hash.as_str())))
-    }
-
-    pub fn dates(&self) -> Vec<NaiveDate> {
-        self.iter().map(|(date, _)| date).collect()
-    }
-
-    /// The hash of a snapshot.
-    pub fn get(&self, date: NaiveDate) -> Option<&str> {
-        self.0.get(&date.to_string()).map(String::as_str)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CustomersRead {
-    pub rows: u32,
-    pub without_key: u32,
-    /// Keys that are in more than one row. The first row counts.
-    pub repeated_keys: u32,
-    /// Customers of the segments that the source does not have.
-    pub unknown: u32,
-}
-
-impl CustomersRead {
-    /// Counts of a table that was read, and the number of customers that it does not have.
-    pub fn new(table: &LookupTable, unknown: u32) -> Self {
-        let LookupTable { rows, without_key, repeated_keys, .. } = *table;
-        Self { rows, without_key, repeated_keys, unknown }
-    }
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rows {
-    pub raw: i64,
-    /// Rows that no step rejected.
-    pub accepted: i64,
-    /// Rows of `segments`, all snapshots together.
-    pub segments: u64,
-}
-
-impl Rows {
-    fn new(ledger: Option<&DataFrame>, segments: u64) -> PolarsResult<Self> {
-        let Some(ledger) = ledger else { return Ok(Self { segments, ..Self::default() }) };
-        let left = ledger.column(ROWS_LEFT)?.i64()?;
-        let [raw, accepted] = [left.first(), left.last()].map(|rows| rows.unwrap_or(0));
-        Ok(Self { raw, accepted, segments })
-    }
-}
-
-/// Cut points of one dimension at one snapshot.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct CutRecord {
-    pub snapshot: String,
-    pub dimension: String,
-    /// Cut points, ascending. Null if even the lowest value is above the cut point.
-    pub points: Vec<Option<f64>>,
-    /// Scores that some customer has.
-    pub achieved: Vec<u8>,
-}
-
-/// One metric over all classes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MetricRecord {
-    pub model: String,
-    pub protocol: String,
-    pub metric: String,
-    pub value: Option<f64>,
-    pub n: u32,
-}
-
-/// Size of a KNN model, and the sources of its predictions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ModelRecord {
-    pub model: String,
-    pub k: usize,
-    /// Customers that the model trained on.
-    pub training_customers: usize,
-    /// Null if the model was not evaluated.
-    pub held_out: Option<Sources>,
-    /// For the customers of the newest snapshot.
-    pub newest: Sources,
-}
-
-impl ModelRecord {
-    /// A record for each fitted model.
-    pub fn all(assigned: &Assigned) -> Vec<Self> {
-        let record = |(fitted, newest): (&FittedModel, &Sources)| {
-            let model = fitted.params.name.clone();
-            let runs = &assigned.evaluation_runs;
-            let is_newest = |run: &&EvaluationRun| run.model == model && run.is_newest;
-            let held_out = runs.iter().find(is_newest).map(|run| {
-                run.predictions.iter().map(|prediction| prediction.vote.source).collect()
-            });
-            let training_customers = fitted.samples.customers.ids.count_distinct();
-            Self { model, k: fitted.k, training_customers, held_out, newest: *newest }
-        };
-        assigned.trained.iter().zip(&assigned.sources).map(record).collect()
-    }
-}
 
 /// Inputs of a manifest, besides the tables.
 #[derive(Debug, Clone, Copy)]
@@ -202,6 +46,7 @@ pub struct ManifestInputs<'a> {
     pub cuts: &'a [Cut],
     pub models: &'a [ModelRecord],
     pub fingerprints: &'a SnapshotFingerprints,
+    pub compared_with: Option<&'a ComparedRun>,
 }
 
 /// The record of a run.
@@ -232,6 +77,11 @@ pub struct Manifest {
     #[serde(default)]
     pub models: Vec<ModelRecord>,
     pub metrics: Vec<MetricRecord>,
+    /// The run behind the table `changes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared_with: Option<ComparedRun>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lists: Vec<ListRecord>,
     pub outputs: Vec<Output>,
 }
 
@@ -268,6 +118,8 @@ impl Manifest {
             cut_points: inputs.cuts.iter().map(|cut| cut_record(cut, &used)).collect(),
             models: inputs.models.to_vec(),
             metrics: metrics(tables)?,
+            compared_with: inputs.compared_with.cloned(),
+            lists: Vec::new(),
             outputs,
         })
     }
@@ -314,6 +166,11 @@ impl Manifest {
     pub fn segment_names(&self) -> Vec<&str> {
         let segments = self.definition["segment"]["segments"].as_array().into_iter().flatten();
         segments.filter_map(|segment| segment["name"].as_str()).collect()
+    }
+
+    /// `title`, or the name of the pipeline.
+    pub fn title(&self) -> &str {
+        self.definition["title"].as_str().unwrap_or(&self.pipeline)
     }
 
     pub fn map_name(&self) -> &str {

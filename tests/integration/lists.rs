@@ -1,0 +1,174 @@
+//! Lists that every run writes, and the uplift of earlier lists.
+
+use std::fs;
+
+use calamine::{Data, Reader, Xlsx, open_workbook};
+use serde_json::Value;
+
+use super::harness::{Shop, floats, texts};
+
+fn manifest(shop: &Shop) -> Value {
+    let text = fs::read_to_string(shop.path("out/current/manifest.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The fixture shop with lists, and contacts of 1001 and 1003.
+fn with_lists(lists: &str) -> Shop {
+    let shop = Shop::fixture().edit(
+        "publish: { to: out }",
+        &format!("title: \"Shop & <Sons>\"\npublish:\n  to: out\n  lists:\n{lists}"),
+    );
+    let contacts = "customer_id,email\n1001,a@example.com\n1003,=c@example.com\n";
+    fs::write(shop.path("contacts.csv"), contacts).unwrap();
+    shop
+}
+
+#[test]
+fn run_writes_its_lists() {
+    let shop = with_lists(
+        "    - { file: best.csv, segments: [Best] }\n    \
+         - { file: all.xlsx, contacts: contacts.csv, columns: [rfm_code] }\n    \
+         - { file: mail.csv, for: hubspot, contacts: contacts.csv, control: 0.5 }\n",
+    );
+    shop.run(&[]);
+    let list =
+        |name: &str| fs::read_to_string(shop.path(&format!("out/current/lists/{name}"))).unwrap();
+    assert_eq!(
+        list("best.csv"),
+        "customer_id,segment,previous_segment,recency_days,frequency,monetary\n1002,Best,,1,2,10.3\n"
+    );
+    // 1002 has no address.
+    let groups = list("mail.groups.csv");
+    let groups: Vec<(&str, &str)> =
+        groups.lines().skip(1).filter_map(|line| line.split_once(',')).collect();
+    let ids: Vec<&str> = groups.iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids, ["1001", "1003"]);
+    let treated = groups.iter().filter(|(_, group)| *group == "treated").count();
+    assert_eq!(list("mail.csv").lines().count(), 1 + treated);
+    let manifest = manifest(&shop);
+    let counts = |i: usize, name: &str| manifest["lists"][i]["customers"][name].as_u64().unwrap();
+    assert_eq!([counts(0, "exported"), counts(1, "exported")], [1, 3]);
+    assert_eq!(counts(2, "without_contact"), 1);
+    assert_eq!(counts(2, "exported") + counts(2, "control"), 2);
+    let outputs: Vec<&str> =
+        manifest["outputs"].as_array().unwrap().iter().filter_map(|o| o["path"].as_str()).collect();
+    for name in ["best.csv", "all.xlsx", "mail.csv", "mail.groups.csv"] {
+        assert!(outputs.contains(&format!("lists/{name}").as_str()), "{name}: {outputs:?}");
+    }
+    let inputs = manifest["inputs"].as_array().unwrap();
+    assert!(inputs.iter().any(|input| input["role"] == "contacts"), "{inputs:?}");
+    let page = fs::read_to_string(shop.path("out/current/report.html")).unwrap();
+    assert!(page.contains("<code>lists/best.csv</code> (1 customers)"), "no lists on the page");
+    assert!(page.contains("<h1>Shop &#38; &#60;Sons&#62; "), "no title");
+    // Equal runs have equal bytes, of workbooks too.
+    let bytes = fs::read(shop.path("out/current/lists/all.xlsx")).unwrap();
+    fs::remove_dir_all(shop.path("out")).unwrap();
+    shop.run(&[]);
+    assert!(bytes == fs::read(shop.path("out/current/lists/all.xlsx")).unwrap());
+    // Other contacts make another run.
+    let run_id = manifest["run_id"].clone();
+    fs::write(shop.path("contacts.csv"), "customer_id,email\n1001,b@example.com\n").unwrap();
+    shop.run(&[]);
+    let text = fs::read_to_string(shop.path("out/current/manifest.json")).unwrap();
+    let again: Value = serde_json::from_str(&text).unwrap();
+    assert_ne!(again["run_id"], run_id);
+}
+
+/// Ids and formulas are text, numbers are numbers.
+#[test]
+fn workbook_keeps_texts_and_numbers() {
+    let shop = with_lists("    - { file: all.xlsx, contacts: contacts.csv }\n");
+    shop.run(&[]);
+    let cells = |path: &str| {
+        let mut book: Xlsx<_> = open_workbook(shop.path(path)).unwrap();
+        let sheet = book.worksheet_range_at(0).unwrap().unwrap();
+        sheet.rows().map(<[Data]>::to_vec).collect::<Vec<_>>()
+    };
+    let text = |text: &str| Data::String(text.to_owned());
+    let rows = cells("out/current/lists/all.xlsx");
+    assert_eq!(rows[0][0], text("customer_id"));
+    assert_eq!(rows[1][..2], [text("1001"), text("Gone")]);
+    assert_eq!(rows[1][3..6], [Data::Float(57.0), Data::Float(1.0), Data::Float(7.0)]);
+    assert_eq!(rows[2][6], Data::Empty);
+    assert_eq!(rows[3][6], text("=c@example.com"));
+    let export = ["export", "out", "--contacts", "contacts.csv", "--for", "xlsx"];
+    assert_eq!(shop.custseg(&[&export[..], &["--to", "list.xlsx"]].concat()).code, 0);
+    assert_eq!(cells("list.xlsx"), rows);
+    for to in [&["--to", "list.csv"][..], &[]] {
+        let outcome = shop.custseg(&[&export[..], to].concat());
+        assert_eq!(outcome.code, 2, "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn faults_of_lists_fail_before_the_scan() {
+    for (list, reason) in [
+        ("{ file: a.csv, segments: [Bets] }", "did you mean `Best`?"),
+        ("{ file: a.csv, contacts: nothing.csv }", "file not found"),
+        ("{ file: a.csv, contacts: contacts.csv, key: id }", "the contacts have no column `id`"),
+        ("{ file: a.csv, for: xlsx }", "ends in .xlsx"),
+        ("{ file: ../a.csv }", "../a.csv"),
+        ("{ file: a.csv }\n    - { file: a.csv }", "two lists have one file"),
+        ("{ file: a.csv, control: 1.5 }", "control"),
+        ("{ file: a.csv, what: entered }", "the run has one snapshot"),
+    ] {
+        let shop = with_lists(&format!("    - {list}\n"));
+        let outcome = shop.custseg(&["run", "shop.yaml"]);
+        assert_ne!(outcome.code, 0, "{list}");
+        assert!(outcome.stderr.contains(reason), "{list}: {}", outcome.stderr);
+        assert!(!shop.path("out/current").exists(), "{list}");
+    }
+}
+
+/// By hand: of the treated 1, 2 and =3, the first two buy for 10 and 5 within five days, of the
+/// control group 4 and 5 the first buys for 4. The purchase on the last day is outside.
+#[test]
+fn uplift_compares_treated_and_control() {
+    let shop = Shop::with_csv(
+        "customer,bought,price,units,order\n\
+         1,2024-01-01 09:00,1,1,a\n2,2024-01-01 09:00,1,1,b\n=3,2024-01-01 09:00,1,1,c\n\
+         4,2024-01-01 09:00,1,1,d\n5,2024-01-01 09:00,1,1,e\n\
+         1,2024-01-05 09:00,10,1,f\n2,2024-01-09 09:00,5,1,g\n2,2024-01-10 09:00,20,1,h\n\
+         4,2024-01-06 09:00,4,1,i\n",
+    )
+    .edit(
+        "publish:",
+        "evaluate:\n  uplift:\n    spring: { groups: groups.csv, since: 2024-01-05, horizon: 5d }\n    \
+         late: { groups: groups.csv, since: 2024-01-08, horizon: 30d }\npublish:",
+    );
+    let groups = "customer_id,group\n1,treated\n2,treated\n'=3,treated\n4,control\n5,control\n";
+    fs::write(shop.path("groups.csv"), groups).unwrap();
+    shop.run(&[]);
+    let table = shop.table("uplift");
+    // The source ends before the horizon of `late`.
+    assert_eq!(texts(&table, "campaign"), ["spring", "spring"]);
+    assert_eq!(texts(&table, "measure"), ["buy_rate", "money_mean"]);
+    assert_eq!(floats(&table, "treated_customers"), [3.0, 3.0]);
+    assert_eq!(floats(&table, "control_customers"), [2.0, 2.0]);
+    let close = |column: &str, expected: [f64; 2]| {
+        for (found, expected) in floats(&table, column).into_iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-9, "{column}: {found} {expected}");
+        }
+    };
+    close("treated", [2.0 / 3.0, 5.0]);
+    close("control", [0.5, 2.0]);
+    close("difference", [1.0 / 6.0, 3.0]);
+    // Newcombe's interval, computed in Python. Resampled means are between the extremes.
+    let (low, high) = (floats(&table, "low"), floats(&table, "high"));
+    assert!((low[0] - -0.445_781_232_861_924_6).abs() < 1e-12, "{low:?}");
+    assert!((high[0] - 0.654_829_225_335_750_4).abs() < 1e-12, "{high:?}");
+    assert!(-4.0 <= low[1] && low[1] < 3.0 && 3.0 < high[1] && high[1] <= 10.0, "{low:?} {high:?}");
+    let page = fs::read_to_string(shop.path("out/current/report.html")).unwrap();
+    assert!(page.contains("<figure id=\"uplift\""));
+    for (groups, reason) in [
+        ("customer_id,group\n1,treated\n", "no customer has the group `control`"),
+        ("customer_id,group\n1,treated\n2,control\n3,both\n", "`both` is no group"),
+        ("customer_id,group\n1,treated\n1,control\n", "a customer is listed twice"),
+        ("id,group\n1,treated\n", "expected the columns"),
+    ] {
+        fs::write(shop.path("groups.csv"), groups).unwrap();
+        let outcome = shop.custseg(&["run", "shop.yaml"]);
+        assert_eq!(outcome.code, 2, "{}", outcome.stderr);
+        assert!(outcome.stderr.contains(reason), "{reason}: {}", outcome.stderr);
+    }
+}
