@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 use polars::prelude::*;
 use serde_json::json;
+use tracing::warn;
 
 use super::local;
+use crate::artefact::{DiffScope, differences};
 use crate::cli::ExportArgs;
 use crate::error::Error;
 use crate::export::{self, Export, ExportParams, Layout, ListParams};
@@ -16,6 +18,7 @@ use crate::publish::{self, Published};
 pub(super) fn export(arguments: &ExportArgs, out: &mut impl Write) -> Result<(), Error> {
     for path in [&arguments.to, &arguments.groups_to].into_iter().flatten() {
         publish::writable_suffix(path)?;
+        outside_of_runs(path)?;
         let is_read = |input: &&PathBuf| match (input.canonicalize(), path.canonicalize()) {
             (Ok(input), Ok(output)) => input == output,
             _ => false,
@@ -23,6 +26,14 @@ pub(super) fn export(arguments: &ExportArgs, out: &mut impl Write) -> Result<(),
         let inputs = [&arguments.contacts, &arguments.suppress];
         if let Some(input) = inputs.into_iter().flatten().find(is_read) {
             return Err(Error::Usage(format!("{} is read and written", input.display())));
+        }
+    }
+    if let Some(path) = &arguments.groups_to {
+        if arguments.to.as_ref() == Some(path) {
+            return Err(Error::Usage("--to and --groups-to are one file".to_owned()));
+        }
+        if publish::writable_suffix(path)? == "xlsx" {
+            return Err(Error::Usage("--groups-to: expected .csv or .parquet".to_owned()));
         }
     }
     if let (Layout::Xlsx, Some(path)) = (arguments.layout, &arguments.to)
@@ -81,6 +92,19 @@ pub(super) fn export(arguments: &ExportArgs, out: &mut impl Write) -> Result<(),
     Ok(writeln!(out, "{record}")?)
 }
 
+/// Refuses to write into a published run.
+pub(super) fn outside_of_runs(path: &Path) -> Result<(), Error> {
+    let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
+    let is_run = |folder: &Path| folder.join("manifest.json").is_file();
+    match parent.iter().flat_map(|parent| parent.ancestors()).find(|folder| is_run(folder)) {
+        Some(run) => {
+            let reason = format!("{} is in the run {}", path.display(), run.display());
+            Err(Error::Usage(format!("{reason}; published runs do not change")))
+        }
+        None => Ok(()),
+    }
+}
+
 /// The customers at the time that the newest snapshot is compared with: another run, a date, or the
 /// snapshot before.
 fn earlier(
@@ -93,6 +117,9 @@ fn earlier(
         return match (dates, &run.manifest.compared_with) {
             ([.., before, _], _) => segments(run, *before),
             (_, Some(earlier)) => {
+                if let Some(differences) = &earlier.differences {
+                    warn!(differences, "the definitions of the run before differ");
+                }
                 // Older runs may have been removed.
                 let folder = run.folder.with_file_name(&earlier.run_id);
                 let earlier = Published::open(&folder).ok();
@@ -113,6 +140,10 @@ fn earlier(
     if own != theirs {
         let reason = format!("--since: that run is of `{theirs}`, this one of `{own}`");
         return Err(Error::Usage(reason));
+    }
+    let definitions = [&other, run].map(|run| &run.manifest.definition);
+    if let Some(differences) = differences(definitions[0], definitions[1], DiffScope::Runs) {
+        warn!(differences, "the definitions of the two runs differ");
     }
     match other.manifest.dates().last() {
         Some(date) => segments(&other, *date),

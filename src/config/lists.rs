@@ -26,6 +26,7 @@ pub struct ListSpec {
     #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]*\.(csv|xlsx|parquet)$"))]
     pub file: String,
     /// Segments. Default: all.
+    #[schemars(length(min = 1))]
     pub segments: Vec<String>,
     /// `all` (default), or those who `entered`, `left` or `moved` since the snapshot before or, of a
     /// run with one snapshot, since the run before.
@@ -43,7 +44,7 @@ pub struct ListSpec {
     /// File of customers who are never on the list: CSV or Parquet with the key or `email`.
     pub suppress: Option<String>,
     /// Share of the customers that is held back as a control group, such as 0.1. The file
-    /// `<name>.groups.<suffix>` has the groups, for `evaluate.uplift`.
+    /// `<name>.groups.csv` has the groups, for `evaluate.uplift`.
     #[schemars(range(min = 0, max = 0.9))]
     pub control: f64,
     /// Further columns of the segments or of the contacts.
@@ -94,9 +95,17 @@ pub(super) fn lists(
     for (i, spec) in specs.iter().enumerate() {
         let at = format!("/publish/lists/{i}");
         for name in [spec.file.clone(), groups_name(&spec.file)] {
-            if !names.insert(name) {
+            if !names.insert(name.to_lowercase()) {
                 validator.report_invalid(&format!("{at}/file"), "two lists have one file");
             }
+        }
+        if !spec.layout.is_plain() && spec.contacts.is_none() {
+            let message = "this format requires `contacts`: a file of addresses";
+            validator.report_invalid(&format!("{at}/for"), message);
+        }
+        if spec.hash && !spec.layout.takes_hashes() {
+            let message = "this platform reads plain addresses only";
+            validator.report_invalid(&format!("{at}/hash"), message);
         }
         if spec.layout == Layout::Xlsx && !spec.file.ends_with(".xlsx") {
             let message = "`for: xlsx` requires a name that ends in .xlsx";

@@ -303,7 +303,8 @@ pub struct PublishSpec {
     /// source column as `raw_<name>`.
     pub rejects: RejectColumns,
     /// Number of runs to keep, including the current one. Publishing deletes older runs. Default:
-    /// keep all runs. The minimum is 2, so that readers can finish reading the previous run.
+    /// keep all runs. The minimum is 2, so that readers can finish reading the previous run. The run
+    /// that the current one is compared with stays, too.
     #[schemars(range(min = 2))]
     pub keep_runs: Option<usize>,
     /// Lists of customers for mailings and platforms, which every run writes into the folder

@@ -137,7 +137,7 @@ pub fn evaluate(inputs: EvaluationInputs<'_>, assigned: Assigned) -> PolarsResul
     }
     let (campaigns, groups) = inputs.uplift;
     if !campaigns.is_empty() {
-        tables.insert(TableId::Uplift, uplift::uplift(campaigns, groups, inputs.facts)?);
+        tables.insert(TableId::Uplift, uplift::uplift(campaigns, groups, inputs.facts, newest.0)?);
     }
     if let Some(pairs) = &inputs.facts.pairs {
         tables.insert(TableId::Returns, pairs.published()?);

@@ -15,6 +15,8 @@ use crate::tables::table_rows;
 
 const RESAMPLES: usize = 1000;
 const SEED: u64 = 7;
+/// Customers of each group from which money has an interval.
+const MIN_CUSTOMERS: usize = 30;
 /// The 0.975 quantile of the standard normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
 
@@ -63,22 +65,27 @@ impl UpliftParams {
         let (Ok(ids), Ok(groups)) = (text(CUSTOMER_ID), text(GROUP)) else {
             return Err(at(format!("expected the columns `{CUSTOMER_ID}` and `{GROUP}`")));
         };
+        let groups: StringChunked =
+            groups.iter().map(|group| group.map(|group| group.trim().to_lowercase())).collect();
+        let is_other = |group: &Option<&str>| ![Some(TREATED), Some(CONTROL)].contains(group);
+        if let Some(other) = groups.iter().find(is_other) {
+            let other = other.unwrap_or("");
+            return Err(at(format!("`{other}` is no group; expected `{TREATED}` or `{CONTROL}`")));
+        }
         for name in [TREATED, CONTROL] {
             if !groups.iter().flatten().any(|group| group == name) {
                 return Err(at(format!("no customer has the group `{name}`")));
             }
         }
-        if let Some(other) =
-            groups.iter().find(|group| ![Some(TREATED), Some(CONTROL)].contains(group))
-        {
-            let other = other.unwrap_or("");
-            return Err(at(format!("`{other}` is no group; expected `{TREATED}` or `{CONTROL}`")));
-        }
-        let ids: StringChunked = ids.iter().map(|id| id.map(original_text)).collect();
+        let ids: StringChunked =
+            ids.iter().map(|id| id.map(|id| original_text(id.trim()))).collect();
         if ids.n_unique().is_ok_and(|unique| unique < ids.len()) {
             return Err(at("a customer is listed twice".to_owned()));
         }
-        let columns = vec![ids.with_name(CUSTOMER_ID.into()).into_column(), groups.into_column()];
+        let columns = vec![
+            ids.with_name(CUSTOMER_ID.into()).into_column(),
+            groups.with_name(GROUP.into()).into_column(),
+        ];
         let frame = DataFrame::new(frame.height(), columns);
         frame.map(Groups).map_err(|error| at(error.to_string()))
     }
@@ -102,7 +109,8 @@ impl Outcomes {
     }
 }
 
-/// The table `uplift`: two rows per campaign whose horizon is within the source.
+/// The table `uplift`: two rows per campaign whose horizon is within the source and before the
+/// newest snapshot.
 ///
 /// The interval of the buy rates is Newcombe's (1998, method 10), that of the money is
 /// bootstrapped over the customers of both groups.
@@ -110,17 +118,23 @@ pub(super) fn uplift(
     campaigns: &[UpliftParams],
     groups: &[Groups],
     facts: &OrderFacts,
+    newest: NaiveDate,
 ) -> PolarsResult<DataFrame> {
     let factor = facts.money.factor();
-    let source_end = facts.span()?.and_then(|(_, last)| last.succ_opt());
+    let span = facts.span()?.and_then(|(first, last)| Some((first, last.succ_opt()?)));
     let mut rows = Vec::new();
     for (params, groups) in campaigns.iter().zip(groups) {
         let UpliftParams { name: campaign, since, horizon_days, .. } = params;
         let end = since.checked_add_days(Days::new(u64::from(*horizon_days)));
         let end = end.unwrap_or(NaiveDate::MAX);
-        if source_end.is_none_or(|source_end| source_end < end) {
-            warn!(campaign, %end, "the source ends before the horizon of the campaign: no uplift");
+        if span.is_none_or(|(first, source_end)| *since < first || source_end.min(newest) < end) {
+            let reason = "the campaign begins before the source or ends after the newest snapshot";
+            warn!(campaign, %since, %end, "no uplift: {reason}");
             continue;
+        }
+        let unknown = unknown(facts, groups)?;
+        if unknown > 0 {
+            warn!(campaign, customers = unknown, "customers of the groups are not in the source");
         }
         let [treated, control] = outcomes(facts, groups, *since, end)?;
         let [n_treated, n_control] = [&treated, &control].map(|group| group.bought.len());
@@ -150,9 +164,19 @@ pub(super) fn uplift(
                 treated / n_treated as f64 - control / n_control as f64
             });
         let means = [&treated, &control].map(|group| group.money_mean(factor));
-        row(MONEY_MEAN, means, interval(differences));
+        // Of few customers, resamples are too equal.
+        let has_interval = n_treated.min(n_control) >= MIN_CUSTOMERS;
+        row(MONEY_MEAN, means, if has_interval { interval(differences) } else { [None; 2] });
     }
     Uplift::frame(rows)
+}
+
+/// Number of customers of the groups without any line.
+fn unknown(facts: &OrderFacts, groups: &Groups) -> PolarsResult<usize> {
+    let key = [col(CUSTOMER_ID)];
+    let known = facts.accepted().select(key.clone());
+    let args = JoinArgs::new(JoinType::Anti);
+    Ok(groups.0.clone().lazy().join(known, key.clone(), key, args).collect()?.height())
 }
 
 /// The outcomes of the treated and of the control group.

@@ -79,16 +79,23 @@ impl Contacts {
         Ok(Self { repeated: all.height() - frame.height(), frame, roles })
     }
 
-    /// Addresses of the customers with these ids, in lower case.
-    pub(super) fn emails_of(&self, ids: &HashSet<String>) -> HashSet<String> {
-        let texts = |name: &str| self.frame.column(name).ok()?.str().ok().cloned();
-        let emails = self.column(Role::Email).and_then(texts);
-        let (Some(own), Some(emails)) = (texts(CUSTOMER_ID), emails) else {
+    /// Addresses and phone numbers of the customers with these ids.
+    pub(super) fn reached(&self, ids: &HashSet<String>) -> HashSet<String> {
+        let Ok(own) = self.frame.column(CUSTOMER_ID).and_then(|ids| ids.str()) else {
             return HashSet::new();
         };
-        let pairs = own.iter().zip(emails.iter());
-        let of_ids = pairs.filter(|(id, _)| id.is_some_and(|id| ids.contains(&id.to_lowercase())));
-        of_ids.filter_map(|(_, email)| email.map(normalise)).collect()
+        let is_of =
+            |(_, id): &(usize, Option<&str>)| id.is_some_and(|id| ids.contains(&id.to_lowercase()));
+        let rows = own.iter().enumerate().filter(is_of);
+        rows.flat_map(|(row, _)| self.reach(&self.frame, row)).collect()
+    }
+
+    /// The address and the phone number in a row of customers with their contacts.
+    pub(super) fn reach(&self, rows: &DataFrame, row: usize) -> Vec<String> {
+        let text = |role: Role| rows.column(self.column(role)?).ok()?.str().ok()?.get(row);
+        let email = text(Role::Email).map(normalise).filter(|email| !email.is_empty());
+        let phone = text(Role::Phone).and_then(international);
+        email.into_iter().chain(phone).collect()
     }
 
     /// Whether one of the customers has a contact.
@@ -125,10 +132,6 @@ impl Contacts {
     pub(super) fn names(&self) -> Vec<&str> {
         let names = names_of(&self.frame);
         names.into_iter().filter(|name| *name != CUSTOMER_ID).collect()
-    }
-
-    pub(super) fn emails(&self, rows: &DataFrame) -> Option<StringChunked> {
-        rows.column(self.column(Role::Email)?).ok()?.str().ok().cloned()
     }
 }
 
@@ -185,7 +188,12 @@ fn is_text_or_integer(frame: &DataFrame, name: &str, option: &str) -> Result<(),
 /// An email address, trimmed and in lower case.
 pub(super) fn address(value: &str) -> Option<String> {
     let email = normalise(value);
-    let is_address = email.split_once('@').is_some_and(|(a, b)| !a.is_empty() && b.contains('.'));
+    let is_name = |name: &str| !name.is_empty() && !name.starts_with('-') && !name.ends_with('-');
+    let is_address = email.split_once('@').is_some_and(|(mailbox, domain)| {
+        let is_plain = !email.contains(|c: char| c.is_whitespace() || "<>()[],;:\"\\".contains(c));
+        let has_dots = mailbox.split('.').all(|part| !part.is_empty());
+        is_plain && has_dots && domain.contains('.') && domain.split('.').all(is_name)
+    });
     is_address.then_some(email)
 }
 
@@ -224,6 +232,17 @@ mod tests {
         assert_eq!(international("030 1234567"), None);
         assert_eq!(international("+49 30 CALL"), None);
         assert_eq!(international("+1234"), None);
+    }
+
+    #[test]
+    fn addresses_have_a_mailbox_and_a_domain() {
+        assert_eq!(address(" Rosa.W@Mail.example ").as_deref(), Some("rosa.w@mail.example"));
+        for text in ["a b@x.de", "a@x.de;b@x.de", "rosa <r@x.de>", "mailto:a@x.de", "a@x.de."] {
+            assert_eq!(address(text), None, "{text}");
+        }
+        for text in ["a..b@x.de", "a@-x.de", "a@x", "@x.de", "a@x@y.de,"] {
+            assert_eq!(address(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -111,11 +111,12 @@ impl Layout {
     }
 
     /// Whether no platform prescribes the columns.
-    fn is_plain(self) -> bool {
+    pub(crate) fn is_plain(self) -> bool {
         matches!(self, Self::Csv | Self::Xlsx)
     }
 
-    fn takes_hashes(self) -> bool {
+    /// Whether it reads hashed contacts.
+    pub(crate) fn takes_hashes(self) -> bool {
         self.is_plain() || self.takes_country_codes()
     }
 

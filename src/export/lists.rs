@@ -9,7 +9,7 @@ use polars::prelude::*;
 use tracing::warn;
 
 use super::contacts::{self, Contacts};
-use super::{Export, ExportInputs, ExportParams};
+use super::{Export, ExportInputs, ExportParams, Selection};
 
 /// A list and the files that it needs.
 #[derive(Debug, Clone)]
@@ -51,6 +51,22 @@ impl ListParams {
 }
 
 impl ReadList {
+    /// The same, but empty if customers are compared with an earlier time and there is none.
+    pub(crate) fn make_in_run(
+        self,
+        customers: DataFrame,
+        earlier: Option<DataFrame>,
+    ) -> Result<Export, String> {
+        let compares = self.export.selection != Selection::All;
+        let earlier = earlier.or_else(|| {
+            compares.then(|| {
+                warn!("there is no run before, so that the list is empty");
+                customers.clone()
+            })
+        });
+        self.make(customers, earlier)
+    }
+
     /// Makes the list of these customers, and logs its warnings. The error is a sentence.
     pub(crate) fn make(
         self,
@@ -69,6 +85,9 @@ impl ReadList {
 /// The error is a sentence.
 pub(crate) fn read_table(path: &Path) -> Result<DataFrame, String> {
     let unreadable = |reason: String| format!("{}: {reason}", path.display());
+    if path.extension().is_some_and(|suffix| suffix == "xlsx") {
+        return Err(unreadable("workbooks are not read here; save it as CSV".to_owned()));
+    }
     let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
     let frame = if path.extension().is_some_and(|suffix| suffix == "parquet") {
         ParquetReader::new(Cursor::new(bytes)).finish()

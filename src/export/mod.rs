@@ -127,17 +127,18 @@ fn export(params: &ExportParams, inputs: &ExportInputs) -> Result<Export, String
         None => chosen,
     };
     let ids = rows.column(CUSTOMER_ID).and_then(|ids| ids.str().cloned()).map_err(engine)?;
-    let emails = inputs.contacts.as_ref().and_then(|contacts| contacts.emails(&rows));
-    // An address of a suppressed customer may be that of another customer, too.
-    let addresses = inputs.contacts.as_ref().map(|all| all.emails_of(&inputs.suppressed));
-    let addresses = addresses.unwrap_or_default();
+    let reach = |rows: &DataFrame, row: usize| {
+        inputs.contacts.as_ref().map(|contacts| contacts.reach(rows, row)).unwrap_or_default()
+    };
+    // An address or a phone of a suppressed customer may be that of another customer, too.
+    let reached = inputs.contacts.as_ref().map(|all| all.reached(&inputs.suppressed));
+    let reached = reached.unwrap_or_default();
     let is_suppressed = |row: usize, id: &str| {
-        let email = emails.as_ref().and_then(|emails| emails.get(row)).map(contacts::normalise);
         inputs.suppressed.contains(&id.to_lowercase())
-            || email.is_some_and(|email| {
-                addresses.contains(&email)
-                    || inputs.suppressed.contains(&email)
-                    || inputs.suppressed.contains(&contacts::hashed(&email))
+            || reach(&rows, row).iter().any(|value| {
+                reached.contains(value)
+                    || inputs.suppressed.contains(value)
+                    || inputs.suppressed.contains(&contacts::hashed(value))
             })
     };
     let is_kept = |(row, id): (usize, Option<&str>)| !is_suppressed(row, id.unwrap_or_default());
@@ -158,7 +159,14 @@ fn export(params: &ExportParams, inputs: &ExportInputs) -> Result<Export, String
     counts.without_contact = rows.height() - reachable.height();
     let ids = reachable.column(CUSTOMER_ID).and_then(|ids| ids.str().cloned()).map_err(engine)?;
     let in_control = |id: Option<&str>| is_control(id.unwrap_or_default(), params.control);
-    let control: BooleanChunked = ids.iter().map(in_control).collect();
+    let own: Vec<bool> = ids.iter().map(in_control).collect();
+    // Whoever shares an address or a phone with the control group is in it.
+    let held_back = own.iter().enumerate().filter(|(_, control)| **control);
+    let held_back: HashSet<String> =
+        held_back.flat_map(|(row, _)| reach(&reachable, row)).collect();
+    let shares = |row: usize| reach(&reachable, row).iter().any(|value| held_back.contains(value));
+    let control = own.iter().enumerate().map(|(row, control)| *control || shares(row));
+    let control: BooleanChunked = control.collect();
     let names: StringChunked = control
         .iter()
         .map(|control| Some(if control == Some(true) { CONTROL } else { TREATED }))
@@ -175,7 +183,7 @@ fn export(params: &ExportParams, inputs: &ExportInputs) -> Result<Export, String
 }
 
 /// The chosen customers in the order of their ids, with `previous_segment` if there is an earlier
-/// time. Of those who left, the columns are of the earlier time.
+/// time. Of those who are no longer in the run, the columns are of the earlier time.
 fn choose(params: &ExportParams, inputs: &ExportInputs) -> Result<DataFrame, String> {
     let engine = |error: PolarsError| error.to_string();
     let named = |column: &str| {
@@ -197,13 +205,32 @@ fn choose(params: &ExportParams, inputs: &ExportInputs) -> Result<DataFrame, Str
     };
     let chosen = match params.selection {
         Selection::Left => {
-            const NEW: &str = "new_segment";
-            let left = with_segments(earlier, customers, NEW);
-            let left = left.filter(named(SEGMENT).and(named(NEW).not())).collect();
-            let mut left = left.map_err(engine)?.drop_many([PREVIOUS_SEGMENT]);
-            let renamed = left.rename(SEGMENT, PREVIOUS_SEGMENT.into()).map(|_| ());
-            renamed.and_then(|()| left.rename(NEW, SEGMENT.into()).map(|_| ())).map_err(engine)?;
-            left.lazy()
+            let moved = with_segments(customers, earlier, PREVIOUS_SEGMENT)
+                .filter(named(PREVIOUS_SEGMENT).and(named(SEGMENT).not()))
+                .collect()
+                .map_err(engine)?;
+            // Of those who are no longer in the run, the earlier values are known.
+            let on = [col(CUSTOMER_ID)];
+            let gone = JoinArgs::new(JoinType::Anti);
+            let gone = earlier.clone().lazy().filter(named(SEGMENT)).join(
+                customers.clone().lazy(),
+                on.clone(),
+                on,
+                gone,
+            );
+            let column = |(name, dtype): (&PlSmallStr, &DataType)| {
+                let value = match name.as_str() {
+                    PREVIOUS_SEGMENT => col(SEGMENT),
+                    name if name != SEGMENT && earlier.get_column_index(name).is_some() => {
+                        col(name)
+                    }
+                    _ => lit(NULL),
+                };
+                value.cast(dtype.clone()).alias(name.clone())
+            };
+            let columns: Vec<Expr> = moved.schema().iter().map(column).collect();
+            let gone = gone.select(columns).collect().map_err(engine)?;
+            moved.vstack(&gone).map_err(engine)?.lazy()
         }
         selection => {
             let frame = with_segments(customers, earlier, PREVIOUS_SEGMENT).filter(named(SEGMENT));

@@ -14,6 +14,8 @@ use super::seeds::seeds;
 
 /// Number of points of a sample.
 const SAMPLE: usize = 5_000;
+/// Starts of a sample that converge on all points.
+const BEST: usize = 3;
 /// Maximum number of iterations of a start.
 const MAX_ROUNDS: usize = 1000;
 /// Number of centroids whose distances are computed at once.
@@ -35,35 +37,40 @@ pub struct Clustering {
 /// The start with the lowest sum of squares, of `starts`. `None` if no start finds `k` clusters.
 /// `k` is at most the number of distinct points.
 ///
-/// Of many points, starts converge on a sample, and the best of them on all points (Bradley and
-/// Fayyad 1998).
+/// Of many points, starts converge on a sample, and the best three of them on all points (Bradley
+/// and Fayyad 1998).
 pub(super) fn best_start(
     points: &PointMatrix,
     k: usize,
     starts: u32,
     seed: u64,
 ) -> Option<Clustering> {
-    if points.len() >= 2 * SAMPLE
-        && let Some(best) = best_of(&points.spread(SAMPLE), k, starts, seed)
-        && let Some(best) = Start::new(points, best.centroids).converge()
-    {
-        return Some(best);
+    if points.len() >= 2 * SAMPLE {
+        let best = converged(&points.spread(SAMPLE), k, starts, seed).into_iter().take(BEST);
+        let best: Vec<Clustering> = best.collect();
+        let on_all =
+            best.into_par_iter().filter_map(|best| Start::new(points, best.centroids).converge());
+        if let Some(best) = on_all.min_by(|a, b| a.wcss.total_cmp(&b.wcss)) {
+            return Some(best);
+        }
     }
-    best_of(points, k, starts, seed)
+    converged(points, k, starts, seed).into_iter().next()
 }
 
-fn best_of(points: &PointMatrix, k: usize, starts: u32, seed: u64) -> Option<Clustering> {
+/// The starts that find `k` clusters, the lowest sum of squares first.
+fn converged(points: &PointMatrix, k: usize, starts: u32, seed: u64) -> Vec<Clustering> {
     // One cluster has one solution.
     let starts = if k == 1 { 1 } else { starts };
     let axis = |axis: usize| points.iter().map(|point| point[axis]).collect();
     let axes: Vec<Vec<f64>> = (0..points.axes()).map(axis).collect();
     let start = |start: u32| {
         let seed = seed.wrapping_add(u64::from(start));
-        Some((Start::new(points, seeds(points, &axes, k, seed)).converge()?, start))
+        Start::new(points, seeds(points, &axes, k, seed)).converge()
     };
-    let best = (0..starts).into_par_iter().filter_map(start);
-    let best = best.min_by(|(a, i), (b, j)| a.wcss.total_cmp(&b.wcss).then(i.cmp(j)));
-    best.map(|(clustering, _)| clustering)
+    let mut found: Vec<Clustering> = (0..starts).into_par_iter().filter_map(start).collect();
+    // Stable: of equal ones, the first start comes first.
+    found.sort_by(|a, b| a.wcss.total_cmp(&b.wcss));
+    found
 }
 
 /// A start before it has converged.
@@ -358,7 +365,8 @@ mod tests {
             [10.0 * angle.cos() + uniform(), 10.0 * angle.sin() + uniform()]
         });
         let points = PointMatrix::new(2, 3 * SAMPLE, values.collect());
-        let [found, expected] = [best_start, best_of].map(|best| best(&points, 6, 10, 1).unwrap());
+        let found = best_start(&points, 6, 10, 1).unwrap();
+        let expected = &converged(&points, 6, 10, 1)[0];
         assert_eq!(found.codes.len(), points.len());
         assert!((found.wcss / expected.wcss - 1.0).abs() < 1e-9, "{found:?} {expected:?}");
     }

@@ -17,7 +17,7 @@ use crate::error::{Class, StageError};
 use crate::evaluate::Tables;
 use crate::evaluate::gates::{self, GateResult};
 use crate::export::{Export, ListParams};
-use crate::manifest::{ListRecord, MANIFEST, Manifest, ManifestInputs, Output, to_json_text};
+use crate::manifest::{MANIFEST, Manifest, ManifestInputs, Output, to_json_text};
 use crate::remote::RemoteError;
 use crate::report::{self, ReportError, Source};
 use crate::rfm::by_snapshot;
@@ -28,6 +28,7 @@ mod destination;
 mod external_segments;
 mod files;
 pub(crate) mod footer;
+mod lists;
 mod local_folder;
 mod object_store;
 pub(crate) mod parquet_metadata;
@@ -41,14 +42,14 @@ pub(crate) use external_segments::publish_external;
 use files::write;
 pub(crate) use files::{list_to_file, text_to_file, to_file, writable_suffix};
 pub(crate) use footer::footer_metadata;
+pub(crate) use lists::groups_name;
 pub use local_folder::LocalFolder;
 pub use object_store::ObjectStore;
 pub use published::Published;
+pub(crate) use published::previous;
 use published::segments_file;
 
 const REPORT: &str = "report.html";
-/// Folder of the lists of customers.
-const LISTS: &str = "lists";
 
 /// The artefact and its files, before they are written into its folder.
 #[derive(Debug, Clone)]
@@ -177,24 +178,6 @@ pub(crate) fn check_current(
     }
 }
 
-/// The run that a run with one snapshot is compared with: of the runs of the same pipeline with an
-/// earlier snapshot, the last. That is the current run, or the one that it was compared with.
-pub(crate) fn previous(
-    to: &dyn Destination,
-    pipeline: &str,
-    snapshot: NaiveDate,
-) -> Result<Option<Published>, PublishError> {
-    let mut later = to.current_manifest()?;
-    while let Some(run) = later.filter(|run| run.pipeline == pipeline) {
-        if run.dates().last().is_some_and(|newest| *newest < snapshot) {
-            return to.run(&run.run_id);
-        }
-        let earlier = run.compared_with.map(|earlier| to.run(&earlier.run_id)).transpose()?;
-        later = earlier.flatten().map(|run| run.manifest);
-    }
-    Ok(None)
-}
-
 /// All that a run publishes, besides the segments.
 pub(crate) struct Publication<'a> {
     pub(crate) staging: Staging,
@@ -267,18 +250,7 @@ fn finish(publication: Publication<'_>, outputs: Vec<Output>) -> Result<Manifest
         write_checks(folder, &inputs)?;
     }
     let mut manifest = Manifest::new(&staging.run_id, inputs, tables, outputs)?;
-    for (name, made) in &lists {
-        let Export { list, groups, counts, .. } = made;
-        let path = format!("{LISTS}/{name}");
-        let output = write_list(folder, &path, list)?;
-        made.check_size(output.bytes as u64);
-        manifest.outputs.push(output);
-        if counts.control > 0 {
-            let path = format!("{LISTS}/{}", groups_name(name));
-            manifest.outputs.push(write_list(folder, &path, groups)?);
-        }
-        manifest.lists.push(ListRecord { path, customers: *counts });
-    }
+    lists::write_all(folder, &lists, &mut manifest)?;
     let write_table = |(id, table): (&TableId, &DataFrame)| {
         write(folder, &id.file(), &mut table.clone(), &metadata)
     };
@@ -370,25 +342,6 @@ pub(crate) fn write_artefact(
         outputs.push(write_bytes(folder, &format!("{below}/{name}"), &bytes)?);
     }
     Ok(outputs)
-}
-
-/// Name of the file with the groups of a list: `vip.csv` has `vip.groups.csv`.
-pub(crate) fn groups_name(list: &str) -> String {
-    let (stem, suffix) = list.rsplit_once('.').unwrap_or((list, "csv"));
-    format!("{stem}.groups.{suffix}")
-}
-
-fn write_list(folder: &Path, name: &str, list: &DataFrame) -> Result<Output, PublishError> {
-    let path = folder.join(name);
-    files::create_folders(folder, Path::new(name))?;
-    list_to_file(&path, list)?;
-    let bytes = fs::read(&path).map_err(at(&path))?;
-    Ok(Output {
-        path: name.to_owned(),
-        rows: Some(list.height()),
-        bytes: bytes.len(),
-        blake3: artefact::hash(&bytes),
-    })
 }
 
 fn write_bytes(folder: &Path, name: &str, bytes: &[u8]) -> Result<Output, PublishError> {

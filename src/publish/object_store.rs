@@ -154,7 +154,11 @@ impl Destination for ObjectStore {
             *modified = object.modified.max(*modified);
             keys.push(object.key);
         }
-        runs.retain(|name, _| runs::is_run(name) && *name != staging.run_id);
+        let own = self.local.path().join("runs").join(&staging.run_id);
+        let own = Manifest::read(&own).ok().and_then(|manifest| manifest.compared_with);
+        let compared = own.map(|compared| compared.run_id);
+        let stays = |name: &String| *name == staging.run_id || Some(name) == compared.as_ref();
+        runs.retain(|name, _| runs::is_run(name) && !stays(name));
         let mut others: Vec<(i64, String, Vec<String>)> =
             runs.into_iter().map(|(name, (modified, keys))| (modified, name, keys)).collect();
         others.sort_by(|a, b| b.cmp(a));

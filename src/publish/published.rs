@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 use polars::prelude::*;
 
-use super::{PublishError, at, files, footer};
+use super::{Destination, PublishError, at, files, footer};
 use crate::columns::SNAPSHOT;
 use crate::manifest::{Manifest, Output};
 use crate::report::{self, Source};
@@ -123,4 +123,22 @@ pub(super) fn snapshot_folder(date: NaiveDate) -> String {
 /// Path of a snapshot's file within a run's folder.
 pub(super) fn segments_file(date: NaiveDate) -> String {
     format!("{}/part-0.parquet", snapshot_folder(date))
+}
+
+/// The run that a run with one snapshot is compared with: of the runs of the same pipeline with an
+/// earlier snapshot, the last. That is the current run, or the one that it was compared with.
+pub(crate) fn previous(
+    to: &dyn Destination,
+    pipeline: &str,
+    snapshot: NaiveDate,
+) -> Result<Option<Published>, PublishError> {
+    let mut later = to.current_manifest()?;
+    while let Some(run) = later.filter(|run| run.pipeline == pipeline) {
+        if run.dates().last().is_some_and(|newest| *newest < snapshot) {
+            return to.run(&run.run_id);
+        }
+        let earlier = run.compared_with.map(|earlier| to.run(&earlier.run_id)).transpose()?;
+        later = earlier.flatten().map(|run| run.manifest);
+    }
+    Ok(None)
 }

@@ -68,15 +68,18 @@ pub(crate) fn list(to: &Path) -> Result<Vec<Run>, PublishError> {
     Ok(found)
 }
 
-/// The runs to remove so that `keep` stay: the oldest, never the current one, and all that have
-/// lost their manifest. Failed runs are counted apart.
+/// The runs to remove so that `keep` stay: the oldest, never the current one or the one that it is
+/// compared with, and all that have lost their manifest. Failed runs are counted apart.
 pub(crate) fn too_old(runs: &[Run], keep: usize) -> Vec<&Run> {
     let (failed, others): (Vec<&Run>, Vec<&Run>) = runs.iter().partition(|run| run.failed());
     let (complete, damaged): (Vec<&Run>, Vec<&Run>) =
         others.into_iter().partition(|run| run.current || run.manifest.is_some());
     let (current, old): (Vec<&Run>, Vec<&Run>) = complete.into_iter().partition(|run| run.current);
     let kept = keep.saturating_sub(current.len());
-    old.into_iter().skip(kept).chain(damaged).chain(failed.into_iter().skip(keep)).collect()
+    let compared = current.iter().filter_map(|run| run.manifest.as_ref()?.compared_with.as_ref());
+    let compared: Vec<&str> = compared.map(|compared| compared.run_id.as_str()).collect();
+    let old = old.into_iter().skip(kept).filter(|run| !compared.contains(&run.name.as_str()));
+    old.chain(damaged).chain(failed.into_iter().skip(keep)).collect()
 }
 
 /// Removes old runs, unless another run is writing to the destination.

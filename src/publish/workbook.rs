@@ -23,6 +23,7 @@ fn fill(table: &DataFrame) -> Result<Vec<u8>, XlsxError> {
     let sheet = workbook.add_worksheet();
     let header = Format::new().set_bold();
     let day = Format::new().set_num_format("yyyy-mm-dd");
+    let time = Format::new().set_num_format("yyyy-mm-dd hh:mm:ss");
     sheet.set_freeze_panes(1, 0)?;
     for (x, column) in (0u16..).zip(table.columns()) {
         sheet.write_string_with_format(0, x, column.name().as_str(), &header)?;
@@ -33,6 +34,15 @@ fn fill(table: &DataFrame) -> Result<Vec<u8>, XlsxError> {
                 // Days since 1970; those of workbooks begin in 1900.
                 AnyValue::Date(days) => {
                     sheet.write_number_with_format(y, x, f64::from(days) + 25_569.0, &day)?
+                }
+                AnyValue::Datetime(value, unit, _) => {
+                    let per_day = match unit {
+                        TimeUnit::Milliseconds => 86_400e3,
+                        TimeUnit::Microseconds => 86_400e6,
+                        TimeUnit::Nanoseconds => 86_400e9,
+                    };
+                    let days = value as f64 / per_day + 25_569.0;
+                    sheet.write_number_with_format(y, x, days, &time)?
                 }
                 number if number.is_primitive_numeric() => {
                     sheet.write_number(y, x, number.extract::<f64>().unwrap_or(f64::NAN))?

@@ -213,7 +213,7 @@ fn campaigns(uplift: &Grid, source: &Source<'_>) -> Figure {
         .text("since", SINCE)
         .number("days", HORIZON_DAYS, Kind::Count)
         .text_of("measure", MEASURE, |row| {
-            if row.is(MEASURE, BUY_RATE) { "bought" } else { "revenue per customer" }
+            if row.is(MEASURE, BUY_RATE) { "bought" } else { "money per customer" }
         })
         .number("on the list", TREATED_CUSTOMERS, Kind::Count)
         .number("held back", CONTROL_CUSTOMERS, Kind::Count)
@@ -227,13 +227,18 @@ fn campaigns(uplift: &Grid, source: &Source<'_>) -> Figure {
     let mut clear: Vec<&str> = clear.collect();
     clear.dedup();
     let mut caption = "Customers on the list of a campaign, and the customers who were held back: \
-                       how many bought, and what they spent. The interval has the difference in 95 \
+                       how many bought, and what they spent, less returns. The interval has the difference in 95 \
                        of 100 cases."
         .to_owned();
-    caption += &match clear.as_slice() {
-        [] => " No difference is clearly above zero.".to_owned(),
-        names => format!(" Clearly above zero: {}.", names.join(", ")),
-    };
+    let below = uplift.rows().filter(|row| row.number(HIGH).is_some_and(|high| high < 0.0));
+    let mut below: Vec<&str> = below.filter_map(|row| row.text(CAMPAIGN)).collect();
+    below.dedup();
+    for (names, title) in [(clear, "above"), (below, "below")] {
+        caption += &match names.as_slice() {
+            [] => format!(" No difference is clearly {title} zero."),
+            names => format!(" Clearly {title} zero: {}.", names.join(", ")),
+        };
+    }
     Figure::new("uplift", "Effect of campaigns", caption, table)
 }
 

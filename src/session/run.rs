@@ -151,7 +151,8 @@ fn read_list((name, list): &(String, ListParams)) -> Result<(&String, ReadList),
 }
 
 fn list_error(name: &str, reason: &str) -> Error {
-    Error::Usage(format!("publish.lists, {name}: {reason}"))
+    // The options have the same names on the command line.
+    Error::Usage(format!("publish.lists, {name}: {}", reason.replace("--", "")))
 }
 
 /// The lists of the newest snapshot. `before` has the customers of the run before, if the run has
@@ -168,7 +169,7 @@ fn make_lists(
     let newest = parts.pop().map(|(_, newest)| newest).unwrap_or_default();
     let earlier = parts.pop().map(|(_, earlier)| earlier).or(before);
     let make = |(name, list): (&String, ReadList)| {
-        let made = list.make(newest.clone(), earlier.clone());
+        let made = list.make_in_run(newest.clone(), earlier.clone());
         Ok((name.clone(), made.map_err(|reason| list_error(name, &reason))?))
     };
     lists.into_iter().map(make).collect()

@@ -71,7 +71,8 @@ fn lists_name_customers_by_segment_and_move() {
     assert!(!ids(&both).contains(&"1".to_owned()));
     assert_eq!(ids(&["--what", "left"]), [""; 0]);
     let gone = lines(&shop, &["--what", "left", "--segment", "Rest"]);
-    assert!(gone.contains(&"1,Best,Rest,2,1,1.0".to_owned()), "{gone:?}");
+    // With the numbers of now.
+    assert!(gone.contains(&"1,Best,Rest,5,3,3.0".to_owned()), "{gone:?}");
     let since = ["--since", "2024-01-09", "--what", "moved"];
     assert_eq!(ids(&since), [""; 0]);
     let failed = shop.custseg(&["export", "out", "--segment", "Champions"]);
@@ -155,14 +156,46 @@ fn suppressed_customers_and_the_control_group_are_left_out() {
         assert_eq!(list.len(), 2, "{never} {list:?}");
         assert!(list[1].starts_with("x@example.com"), "{list:?}");
     }
+    // A phone number of a suppressed customer, in another form.
+    let contacts = "id,email,phone\n1,a@x.de,+49 30 1234567\n2,b@x.de,0049301234567\n";
+    fs::write(shop.path("phones.csv"), contacts).unwrap();
+    fs::write(shop.path("never.csv"), "id\n1\n").unwrap();
+    let args = ["--contacts", "phones.csv", "--key", "id", "--for", "klaviyo"];
+    let list = lines(&shop, &[&args[..], &["--suppress", "never.csv"]].concat());
+    assert_eq!(list.len(), 1, "{list:?}");
+    fs::write(shop.path("never.csv"), "email\nx@example.com\n").unwrap();
     for (args, reason) in [
-        (&["--suppress", "never.csv"][..], "--contacts"),
+        (&["--to", "a.csv", "--groups-to", "a.csv", "--control", "10%"][..], "one file"),
+        (&["--groups-to", "a.xlsx", "--control", "10%"], ".parquet"),
+        (&["--to", "out/current/a.csv"], "published runs do not change"),
+        (&["--suppress", "never.csv"], "--contacts"),
         (&["--contacts", "shared.csv", "--key", "id", "--to", "shared.csv"], "read and written"),
     ] {
         let outcome = shop.custseg(&[&["export", "out"], args].concat());
         assert_eq!(outcome.code, 2);
         assert!(outcome.stderr.contains(reason), "{}", outcome.stderr);
     }
+}
+
+/// Whoever shares an address with the control group is in it, so that it gets no mail.
+#[test]
+fn control_group_has_whole_households() {
+    let shop = shop();
+    let groups = |contacts: &str| {
+        fs::write(shop.path("homes.csv"), contacts).unwrap();
+        let args = ["--contacts", "homes.csv", "--control", "50%", "--groups-to", "groups.csv"];
+        export(&shop, &args);
+        let text = fs::read_to_string(shop.path("groups.csv")).unwrap();
+        let lines = text.lines().skip(1).map(|line| line.split_once(',').unwrap());
+        lines.map(|(id, group)| (id.to_owned(), group == "control")).collect::<Vec<_>>()
+    };
+    let apart = groups("customer_id,email\n1,a@x.de\n2,b@x.de\n4,d@x.de\n");
+    let held: Vec<&str> =
+        apart.iter().filter(|(_, control)| *control).map(|(id, _)| id.as_str()).collect();
+    assert!(!held.is_empty() && held.len() < apart.len(), "{apart:?}");
+    let together =
+        groups("customer_id,email\n1,A@x.de\n2,a@x.de\n4,a@x.de\n'=3,a@x.de\n=3,a@x.de\n");
+    assert!(together.iter().all(|(_, control)| *control), "{together:?}");
 }
 
 /// Lists of Online Retail: as many customers as `segments` has, a control group of a tenth that
