@@ -10,7 +10,7 @@ use crate::columns::*;
 use crate::model::metrics::{
     Overall, auc, average_precision, brier, by_label, confusion_matrix, log_loss, overall,
 };
-use crate::model::{Agreement, BtydRun, EvaluationRun, POSITIVE, Protocol};
+use crate::model::{Agreement, BtydRun, EvaluationRun, POSITIVE};
 use crate::tables::table_rows;
 
 /// Bootstrap resamples for an interval.
@@ -66,18 +66,7 @@ table_rows! {
 /// that smartcore predicts alike). Metrics by label: `precision`, `recall`, `f1`, `support`. BTYD
 /// models have those of `value::trial_metrics`.
 pub fn metrics(evaluation_runs: &[EvaluationRun], btyd: &[BtydRun]) -> PolarsResult<DataFrame> {
-    let of_trials = value::trial_metrics(btyd).map(|metric| Metric {
-        model: metric.model,
-        protocol: Protocol::OutOfTime.name(),
-        snapshot: metric.snapshot,
-        metric: metric.metric,
-        label: None,
-        value: (!metric.value.is_nan()).then_some(metric.value),
-        low: None,
-        high: None,
-        n: metric.n,
-    });
-    Metric::frame(evaluation_runs.iter().flat_map(run_metrics).chain(of_trials))
+    Metric::frame(evaluation_runs.iter().flat_map(run_metrics).chain(value::trial_metrics(btyd)))
 }
 
 impl<'a> Metric<'a> {

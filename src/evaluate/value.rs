@@ -1,23 +1,13 @@
 //! Trials and tracking of BTYD models.
 
-use chrono::NaiveDate;
 use polars::prelude::*;
 
+use super::model_metrics::{Metric, baseline_name};
 use crate::columns::*;
-use crate::model::BtydRun;
 use crate::model::btyd::{Activity, Trial, correlation};
 use crate::model::metrics::auc;
+use crate::model::{BtydRun, Protocol};
 use crate::tables::table_rows;
-
-/// A metric of a trial, with the model or baseline that it belongs to.
-pub(super) struct TrialMetric {
-    pub(super) model: String,
-    /// End of the period.
-    pub(super) snapshot: NaiveDate,
-    pub(super) metric: &'static str,
-    pub(super) value: f64,
-    pub(super) n: u32,
-}
 
 /// Suffix of the baseline: every customer goes on as before.
 pub const PAST_RATE: &str = "past_rate";
@@ -56,25 +46,32 @@ pub const METRICS: [(&str, TrialMetricOf); 8] = [
 ];
 
 /// The [`METRICS`] of all trials.
-pub(super) fn trial_metrics(runs: &[BtydRun]) -> impl Iterator<Item = TrialMetric> {
+pub(super) fn trial_metrics(runs: &[BtydRun]) -> impl Iterator<Item = Metric<'_>> {
     runs.iter().flat_map(|run| {
         let trial = run.trial.iter();
         trial.flat_map(|trial| {
             let name = &run.params.name;
-            let baseline = super::model_metrics::baseline_name(name, PAST_RATE);
+            let baseline = baseline_name(name, PAST_RATE);
             let of_model = metrics_of(name, trial, &trial.expected);
             of_model.into_iter().chain(metrics_of(&baseline, trial, &trial.past_rate))
         })
     })
 }
 
-fn metrics_of(model: &str, trial: &Trial, forecast: &Activity) -> [TrialMetric; 8] {
-    METRICS.map(|(metric, of)| TrialMetric {
-        model: model.to_owned(),
-        snapshot: trial.until,
-        metric,
-        value: of(forecast, &trial.actual),
-        n: trial.actual.purchases.len() as u32,
+fn metrics_of(model: &str, trial: &Trial, forecast: &Activity) -> [Metric<'static>; 8] {
+    METRICS.map(|(metric, of)| {
+        let value = of(forecast, &trial.actual);
+        Metric {
+            model: model.to_owned(),
+            protocol: Protocol::OutOfTime.name(),
+            snapshot: trial.until,
+            metric,
+            label: None,
+            value: (!value.is_nan()).then_some(value),
+            low: None,
+            high: None,
+            n: trial.actual.purchases.len() as u32,
+        }
     })
 }
 

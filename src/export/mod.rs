@@ -160,7 +160,7 @@ fn export(params: &ExportParams, inputs: &ExportInputs) -> Result<Export, String
     let ids = reachable.column(CUSTOMER_ID).and_then(|ids| ids.str().cloned()).map_err(engine)?;
     let in_control = |id: Option<&str>| is_control(id.unwrap_or_default(), params.control);
     let own: Vec<bool> = ids.iter().map(in_control).collect();
-    // Whoever shares an address or a phone with the control group is in it.
+    // Customers who share an address or a phone with the control group are in it.
     let held_back = own.iter().enumerate().filter(|(_, control)| **control);
     let held_back: HashSet<String> =
         held_back.flat_map(|(row, _)| reach(&reachable, row)).collect();

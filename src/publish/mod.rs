@@ -33,6 +33,7 @@ mod local_folder;
 mod object_store;
 pub(crate) mod parquet_metadata;
 mod published;
+mod rejects;
 pub(crate) mod runs;
 mod workbook;
 
@@ -316,7 +317,9 @@ pub(crate) fn keep_failed_checks(
         others: BTreeMap::from([(TableId::Ledger, ledger)]),
     };
     let manifest = Manifest::new(&staging.run_id, inputs, &tables, Vec::new())?;
-    write_page(folder, &Source::new(&manifest, tables.others, DataFrame::empty()))?;
+    let mut drawn = tables.others;
+    drawn.extend(rejects::examples(folder)?.map(|table| (TableId::Rejects, table)));
+    write_page(folder, &Source::new(&manifest, drawn, DataFrame::empty()))?;
     let kept = params.to.keep_failed(&staging)?;
     prune(params, &staging);
     Ok(kept)
@@ -364,8 +367,9 @@ fn write_report(
 ) -> Result<Output, PublishError> {
     let _span = info_span!("report").entered();
     let newest = by_snapshot(&tables.segments)?.pop().map(|(_, newest)| newest);
-    let drawn =
+    let mut drawn: BTreeMap<TableId, DataFrame> =
         report::TABLES.into_iter().filter_map(|id| Some((id, tables.get(id)?.clone()))).collect();
+    drawn.extend(rejects::examples(folder)?.map(|table| (TableId::Rejects, table)));
     write_page(folder, &Source::new(manifest, drawn, newest.unwrap_or_default()))
 }
 

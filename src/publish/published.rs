@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 use polars::prelude::*;
 
-use super::{Destination, PublishError, at, files, footer};
+use super::{Destination, PublishError, at, files, footer, rejects};
 use crate::columns::SNAPSHOT;
 use crate::manifest::{Manifest, Output};
 use crate::report::{self, Source};
@@ -86,6 +86,7 @@ impl Published {
                 tables.insert(id, table);
             }
         }
+        tables.extend(rejects::examples(&self.folder)?.map(|table| (TableId::Rejects, table)));
         let newest = match self.manifest.dates().last() {
             Some(date) => self.segments(*date)?,
             None => DataFrame::empty(),

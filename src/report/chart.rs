@@ -267,8 +267,8 @@ pub(super) fn horizontal_bars(categories: &[&str], data: &[Data], axis: &Axis) -
             series.data.reverse();
             series
         });
-        // Names take a third of the width; the table has them in full.
-        let max_chars = (width / 18.0) as usize;
+        // Names take two fifths of the width; the table has them in full.
+        let max_chars = (width / 15.5) as usize;
         let labels = categories.iter().rev().map(|name| shorten(name, max_chars)).collect();
         let mut chart = HorizontalBarChart::new_with_theme(series.collect(), labels, theme());
         let bars_height = categories.len() as f32 * ROW_HEIGHT.max(20.0 * data.len() as f32);

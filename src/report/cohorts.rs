@@ -45,7 +45,7 @@ pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
         ),
         Table::from(cohorts.table(RETENTION, Kind::Share)).shaded_from(3),
     )
-    .as_list();
+    .filterable();
     let money = Kind::Decimals(source.money.decimals());
     let revenue = Figure::new(
         "cohort-money",

@@ -63,7 +63,7 @@ impl Figure {
     }
 
     /// Lets readers filter the rows.
-    pub(super) fn as_list(self) -> Self {
+    pub(super) fn filterable(self) -> Self {
         Self { is_list: true, ..self }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::figure::{Heading, Section};
 use super::slug;
-use crate::columns;
+use crate::columns::{self, *};
 use crate::tables::TableId;
 
 #[derive(Debug)]
@@ -14,6 +14,23 @@ pub(super) struct Definition {
     pub(super) meaning: String,
 }
 
+/// Terms for readers who are not analysts.
+const WORDS: [&str; 14] = [
+    SEGMENT,
+    CUSTOMERS,
+    SHARE,
+    RECENCY_DAYS,
+    FREQUENCY,
+    MONETARY,
+    MONEY,
+    MONEY_SHARE,
+    AVERAGE_ORDER_VALUE,
+    R_SCORE,
+    F_SCORE,
+    COHORT,
+    REASON,
+    "pareto",
+];
 /// Terms that table headings do not use.
 const MODEL_TERMS: [&str; 5] = ["recovery", "holdout", "out_of_time", "majority", "persistence"];
 
@@ -87,8 +104,10 @@ fn id(term: &str) -> String {
     format!("def-{}", slug(term))
 }
 
-/// The terms that the sections use, sorted.
-pub(super) fn glossary<'a>(sections: impl Iterator<Item = &'a Section> + Clone) -> Vec<Definition> {
+/// The terms that the sections use, sorted: for all readers, and those for analysts.
+pub(super) fn glossary<'a>(
+    sections: impl Iterator<Item = &'a Section> + Clone,
+) -> [Vec<Definition>; 2] {
     let headings = sections
         .clone()
         .flat_map(|section| &section.figures)
@@ -101,5 +120,7 @@ pub(super) fn glossary<'a>(sections: impl Iterator<Item = &'a Section> + Clone) 
         let meaning = meaning(term)?.replace('`', "");
         Some(Definition { id: id(term), term: term.to_owned(), meaning })
     });
-    definitions.collect()
+    let (words, terms) =
+        definitions.partition(|definition: &Definition| WORDS.contains(&definition.term.as_str()));
+    [words, terms]
 }

@@ -13,6 +13,8 @@ const SMALLEST: f64 = 0.01;
 const CARDS: usize = 4;
 /// Number of segments whose change is in the sentence.
 const CHANGES: usize = 3;
+/// Number of slipping segments that the sentence names.
+const NAMES: usize = 3;
 
 /// What to do about a segment.
 #[derive(Debug)]
@@ -61,10 +63,14 @@ pub(super) fn sentence(source: &Source<'_>) -> PolarsResult<Option<String>> {
         let (customers, money): (f64, f64) = (sum(|one| one.customers), sum(|one| one.money));
         if customers > 0.0 && money > 0.0 {
             let names: Vec<&str> = slipping.iter().map(|segment| segment.name).collect();
+            let names = if names.len() <= NAMES {
+                format!(" ({})", names.join(", "))
+            } else {
+                String::new()
+            };
             sentence += &format!(
-                " {} customers who used to buy often stay away ({}); they have spent {}.",
+                " {} customers who used to buy often stay away{names}; they have spent {}.",
                 format::count(customers),
-                names.join(", "),
                 source.money.round(money)
             );
         }

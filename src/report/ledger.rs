@@ -37,8 +37,39 @@ pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
         caption += &format!(" The most frequent reason is {name}, {} rows.", format::count(*rows));
     }
     let figure = Figure::new("ledger-rows", "Rows", caption, table(&rows, source));
-    let figures = vec![figure.with_chart(chart)];
+    let mut figures = vec![figure.with_chart(chart)];
+    figures.extend(examples(source)?);
+    figures.extend(checks(source));
     Ok(Some(Section { id: "ledger", title: "Data quality", lead, figures }))
+}
+
+/// A rejected row for each reason.
+fn examples(source: &Source<'_>) -> PolarsResult<Option<Figure>> {
+    let Some(examples) = source.grid(TableId::Rejects)? else { return Ok(None) };
+    let file = |row: &Row<'_>| {
+        let path = row.text(SOURCE_FILE).unwrap_or("");
+        path.rsplit('/').next().unwrap_or(path).to_owned()
+    };
+    let table = TableOf::new(examples.rows())
+        .text("reason", REASON)
+        .text_of("file", SOURCE_FILE, file)
+        .number("row", SOURCE_ROW, Kind::Count)
+        .text_of("value", TEXT, |row| row.text(TEXT).unwrap_or(""));
+    let caption = "The first rejected row of each reason. rejects.parquet has all.";
+    Ok(Some(Figure::new("rejects", "Examples", caption, table)))
+}
+
+/// The results of the checks. `None` without checks.
+fn checks(source: &Source<'_>) -> Option<Figure> {
+    let checks = &source.manifest.checks;
+    let passed = checks.iter().filter(|check| check.passed).count();
+    let table = TableOf::new(checks)
+        .text_of("check", "", |check| format!("{} {}", check.check, check.on))
+        .text_of("expected", "", |check| check.expected.clone())
+        .number_of("measured", "", Kind::Short, |check| check.measured)
+        .text_of("result", "", |check| if check.passed { "passed" } else { "failed" });
+    let caption = format!("{passed} of {} checks passed.", checks.len());
+    (!checks.is_empty()).then(|| Figure::new("checks", "Checks", caption, table))
 }
 
 /// The reasons that removed rows, with their number. The smallest of many reasons are combined.

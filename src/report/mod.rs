@@ -148,7 +148,8 @@ struct Page<'a> {
     details: Vec<Section>,
     /// Whether the details are open.
     technical: bool,
-    glossary: Vec<Definition>,
+    /// For all readers, and for analysts.
+    glossary: [Vec<Definition>; 2],
     lists: &'a [ListRecord],
 }
 

@@ -12,6 +12,9 @@ use super::{Source, cells, format, time, values};
 use crate::columns::*;
 use crate::tables::TableId;
 
+/// Segments that have bars.
+const MAX_BARS: usize = 16;
+
 pub(super) fn section(source: &Source<'_>) -> PolarsResult<Option<Section>> {
     let Some(profile) = source.grid(TableId::SegmentProfile)? else { return Ok(None) };
     let rows = profile.rows_with(SNAPSHOT, source.snapshot);
@@ -63,6 +66,12 @@ fn name<'a>(row: &Row<'a>) -> &'a str {
     row.text(SEGMENT).unwrap_or("")
 }
 
+/// The order of two rows by a column.
+fn by_number(a: &Row<'_>, b: &Row<'_>, column: &str) -> Ordering {
+    let [a, b] = [a, b].map(|row| row.number(column).unwrap_or(f64::NEG_INFINITY));
+    a.total_cmp(&b)
+}
+
 /// The segment with the largest number in a column.
 fn largest<'a>(rows: &[Row<'a>], column: &str) -> Option<Row<'a>> {
     let number = |row: &Row<'_>| row.number(column).unwrap_or(0.0);
@@ -105,9 +114,7 @@ fn overview(rows: &[Row<'_>], moves: Option<&Moves>, source: &Source<'_>) -> Fig
     }
     let mut by_money = rows.to_vec();
     by_money.retain(|row| row.number(MONEY_SHARE).is_some_and(|share| share > 0.0));
-    by_money.sort_by(|a, b| {
-        b.number(MONEY_SHARE).partial_cmp(&a.number(MONEY_SHARE)).unwrap_or(Ordering::Equal)
-    });
+    by_money.sort_by(|a, b| by_number(b, a, MONEY_SHARE));
     let most: Vec<String> = by_money
         .iter()
         .take(3)
@@ -118,12 +125,17 @@ fn overview(rows: &[Row<'_>], moves: Option<&Moves>, source: &Source<'_>) -> Fig
     if !most.is_empty() {
         caption += &format!(" Most revenue: {}.", most.join(", "));
     }
-    Figure::new("segment-profile", "All segments", caption, table).as_list()
+    Figure::new("segment-profile", "All segments", caption, table).filterable()
 }
 
 fn sizes(rows: &[Row<'_>], source: &Source<'_>) -> Figure {
-    let names: Vec<&str> = rows.iter().map(name).collect();
-    let percent = |column| rows.iter().map(move |row| row.percent(column));
+    let mut shown = rows.to_vec();
+    if shown.len() > MAX_BARS {
+        shown.sort_by(|a, b| by_number(b, a, MONEY));
+        shown.truncate(MAX_BARS);
+    }
+    let names: Vec<&str> = shown.iter().map(name).collect();
+    let percent = |column| shown.iter().map(move |row| row.percent(column));
     let data = [Data::new("customers", percent(SHARE)), Data::new("revenue", percent(MONEY_SHARE))];
     let money = Kind::Decimals(source.money.decimals());
     let table = TableOf::new(rows.iter().copied())
@@ -141,6 +153,9 @@ fn sizes(rows: &[Row<'_>], source: &Source<'_>) -> Figure {
             format::share(top.number(SHARE).unwrap_or(0.0)),
             format::share(top.number(MONEY_SHARE).unwrap_or(0.0))
         );
+    }
+    if shown.len() < rows.len() {
+        caption += &format!(" The chart has the {MAX_BARS} segments with the most revenue.");
     }
     Figure::new("segment-sizes", "Customers and revenue", caption, table)
         .with_chart(chart::horizontal_bars(&names, &data, &Axis::percent("share of total")))

@@ -119,11 +119,11 @@ fn in_and_out(moves: &Moves, segments: &[&str]) -> Figure {
     }
     let table = TableOf::new(segments.iter().copied())
         .text_of("segment", SEGMENT, |segment| *segment)
-        .number_of("before", CUSTOMERS, Kind::Count, &before)
-        .number_of("entered", "", Kind::Count, &entered)
-        .number_of("left", "", Kind::Count, &left)
-        .number_of("now", CUSTOMERS, Kind::Count, &now);
-    Figure::new("in-and-out", "Who entered and who left", caption, table).as_list()
+        .number_of("before", CUSTOMERS, Kind::Count, before)
+        .number_of("entered", "", Kind::Count, entered)
+        .number_of("left", "", Kind::Count, left)
+        .number_of("now", CUSTOMERS, Kind::Count, now);
+    Figure::new("in-and-out", "Who entered and who left", caption, table).filterable()
 }
 
 /// Customers by segment before and now.

@@ -71,8 +71,8 @@ macro_rules! table_rows {
         }
     )+) => {$(
         $(#[$attribute])*
-        struct $row $(<$lifetime>)? {
-            $($(#[$field_attribute])* $field: $type,)+
+        pub(super) struct $row $(<$lifetime>)? {
+            $($(#[$field_attribute])* pub(super) $field: $type,)+
         }
 
         impl $(<$lifetime>)? $row $(<$lifetime>)? {

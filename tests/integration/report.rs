@@ -345,6 +345,12 @@ fn run_with_failed_checks_has_a_report() {
         page.contains("Check failed: row_count, raw lines: found")
             && page.contains("expected at least 1000. Nothing was published.")
     );
+    // The check, and a rejected row of each reason with its value.
+    assert!(page.contains("<figure id=\"checks\"") && page.contains("0 of 1 checks passed."));
+    let (_, examples) = page.split_once("<figure id=\"rejects\"").unwrap();
+    for text in [">2024-02-30 12:00<", ">one<", ">3.333<", "data-value=\"8\""] {
+        assert!(examples.contains(text), "{text}");
+    }
 }
 
 /// A rename would replace the device with a file.

@@ -304,7 +304,7 @@ fn files_have_a_head_and_are_small() {
     // 37,400 before `init`, 39,700 before `check` read samples, 41,500 before BTYD models,
     // 45,500 before lists and cohorts, 47,000 before workbooks, uplift and changes since the run
     // before.
-    assert!(total <= 48_500, "src has {total} lines");
+    assert!(total <= 48_600, "src has {total} lines");
 }
 
 /// The parameters of every function in the code, each as written.

@@ -40,14 +40,6 @@ pub struct History {
 }
 
 impl ProcessKind {
-    /// Published names of the parameters.
-    pub fn parameter_names(self) -> [&'static str; 4] {
-        match self {
-            Self::MbgNbd | Self::BgNbd => ["r", "alpha", "a", "b"],
-            Self::ParetoNbd => ["r", "alpha", "s", "beta"],
-        }
-    }
-
     pub fn name(self) -> &'static str {
         match self {
             Self::MbgNbd => "MBG/NBD",
