@@ -61,7 +61,7 @@ fn sweep_figures(sweep: &Sweep<'_>) -> Vec<Figure> {
                      line (the “elbow”), more clusters improve it only a little."
         .to_owned();
     if let Some(k) = sweep.chosen {
-        elbow += &format!(" The clustering uses {k} clusters.");
+        elbow += &format!(" The clustering uses {k} clusters (*).");
     }
     let mut silhouette =
         "Mean silhouette by number of clusters. Higher means better separated clusters.".to_owned();

@@ -88,9 +88,9 @@ impl<'a> Sweep<'a> {
         if self.chosen == Some(k) { "yes" } else { "" }
     }
 
-    /// Label of a number in a chart.
+    /// Label of a number in a chart. The chosen one has a star.
     pub(super) fn label(&self, k: f64) -> String {
-        if self.chosen == Some(k) { format!("{k} (chosen)") } else { k.to_string() }
+        if self.chosen == Some(k) { format!("{k}*") } else { k.to_string() }
     }
 }
 

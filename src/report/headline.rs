@@ -93,10 +93,13 @@ pub(super) fn changes(source: &Source<'_>) -> PolarsResult<Option<String>> {
         let shown = changes.iter().take(CHANGES);
         let shown: Vec<String> =
             shown.map(|(change, name)| format!("{name} {}", format::change(*change))).collect();
-        let changes =
-            if shown.is_empty() { String::new() } else { format!(": {}", shown.join(", ")) };
+        let changes = if shown.is_empty() {
+            String::new()
+        } else {
+            format!(" Segments that changed most: {}.", shown.join(", "))
+        };
         let since = &moves.since;
-        Some(format!("Since {since}, {} new customers{changes}.", format::count(new)))
+        Some(format!("Since {since}, {} customers are new.{changes}", format::count(new)))
     })
 }
 

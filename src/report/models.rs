@@ -344,7 +344,7 @@ impl Model<'_> {
             .text_of("chosen", CHOSEN, |row| row.number(K).map_or("", |k| sweep.yes_if_chosen(k)));
         let caption = format!(
             "Mean {title} in cross-validation on the training customers, with one standard error \
-             on each side. The model uses {chosen} neighbours."
+             on each side. The model uses {chosen} neighbours (*)."
         );
         let axis = Axis { format: "{c} %", ..Axis::new(title) };
         let labels: Vec<String> = sweep.ks.iter().map(|k| sweep.label(*k)).collect();
