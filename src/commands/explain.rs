@@ -16,7 +16,7 @@ use crate::pipeline::Pipeline;
 use crate::report::separate_thousands;
 use crate::rfm;
 use crate::score::Dimension;
-use crate::session::{Session, extra_aggregates, read_sample, reject_names};
+use crate::session::{Session, extra_aggregates, read_lists, read_sample, reject_names};
 use crate::spark;
 use crate::tables::TableId;
 
@@ -35,6 +35,8 @@ pub(super) fn check(p: Pipeline, rows: u32, out: &mut impl Write) -> Result<(), 
     let sampled = if rows == 0 || p.engine.is_some() {
         String::new()
     } else {
+        read_lists(&p)?;
+        p.uplift.iter().try_for_each(|campaign| campaign.read().map(drop)).map_err(Error::Usage)?;
         format!(", {} sampled rows", separate_thousands(&read_sample(p, rows)?.to_string()))
     };
     Ok(writeln!(

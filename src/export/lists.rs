@@ -81,30 +81,42 @@ impl ReadList {
     }
 }
 
-/// A Parquet file, or a CSV file as text. Its separator is the most frequent one of the first line.
-/// The error is a sentence.
+/// A Parquet file, or a CSV file as text. The error is a sentence.
 pub(crate) fn read_table(path: &Path) -> Result<DataFrame, String> {
     let unreadable = |reason: String| format!("{}: {reason}", path.display());
-    if path.extension().is_some_and(|suffix| suffix == "xlsx") {
+    let suffix = path.extension().and_then(|suffix| suffix.to_str());
+    if suffix == Some("xlsx") {
         return Err(unreadable("workbooks are not read here; save it as CSV".to_owned()));
     }
     let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
-    let frame = if path.extension().is_some_and(|suffix| suffix == "parquet") {
-        ParquetReader::new(Cursor::new(bytes)).finish()
+    let frame = if suffix == Some("parquet") {
+        ParquetReader::new(Cursor::new(bytes)).finish().map_err(|error| error.to_string())
     } else {
-        if let Err(error) = std::str::from_utf8(&bytes) {
-            return Err(unreadable(format!("not UTF-8: {error}")));
-        }
-        let header = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let count = |separator: &u8| header.iter().filter(|byte| *byte == separator).count();
-        let separator = *b"|\t;,".iter().max_by_key(|separator| count(separator)).unwrap_or(&b',');
-        // Without inference: numbers such as 00123 stay text.
-        let options = CsvReadOptions::default()
-            .with_infer_schema_length(Some(0))
-            .map_parse_options(|options| options.with_separator(separator));
-        options.into_reader_with_file_handle(Cursor::new(bytes)).finish()
+        let text = std::str::from_utf8(&bytes).map_err(|error| format!("not UTF-8: {error}"));
+        text.and_then(read_csv)
     };
-    frame.map_err(|error| unreadable(error.to_string()))
+    frame.map_err(unreadable)
+}
+
+/// A CSV file whose cells are texts, or null if they are empty. Its separator is the most frequent
+/// one of the first line.
+fn read_csv(text: &str) -> Result<DataFrame, String> {
+    let text = text.trim_start_matches('\u{feff}');
+    let header = text.lines().next().unwrap_or_default();
+    let count = |separator: &u8| header.bytes().filter(|byte| byte == separator).count();
+    let separator = *b"|\t;,".iter().max_by_key(|separator| count(separator)).unwrap_or(&b',');
+    let mut reader = csv::ReaderBuilder::new().delimiter(separator).from_reader(text.as_bytes());
+    let names = reader.headers().map_err(|error| error.to_string())?.clone();
+    let mut columns = vec![Vec::new(); names.len()];
+    for record in reader.records() {
+        let record = record.map_err(|error| error.to_string())?;
+        for (column, cell) in columns.iter_mut().zip(&record) {
+            column.push((!cell.is_empty()).then(|| cell.to_owned()));
+        }
+    }
+    let height = columns.first().map_or(0, Vec::len);
+    let columns = names.iter().zip(columns).map(|(name, cells)| Column::new(name.into(), cells));
+    DataFrame::new(height, columns.collect()).map_err(|error| error.to_string())
 }
 
 /// Whether a spreadsheet would run a text as a formula.

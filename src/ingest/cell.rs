@@ -59,6 +59,11 @@ impl NullValues {
         (!text.is_empty() && !is_word()).then_some(text)
     }
 
+    /// A column of texts without blanks around them; missing cells are null.
+    pub(super) fn texts(&self, cells: &Column) -> PolarsResult<Column> {
+        Ok(map_texts(&texts(cells)?, |text| self.text(text).map(Into::into)).into_column())
+    }
+
     pub fn words(&self) -> &[String] {
         &self.words
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{NaiveDate, NaiveTime};
 use polars::prelude::*;
 
-use super::cell::{CellParser, ParsedCell, map_texts, texts};
+use super::cell::{CellParser, ParsedCell};
 use super::fault::{AMOUNT_OUT_OF_RANGE, FOREIGN_CURRENCY, FaultList};
 use super::numbers::{NumberCodes, NumberParser, Presence, number, number_of_workbook};
 use super::outcomes::map_column;
@@ -119,10 +119,7 @@ impl FileColumns<'_, '_> {
     /// fault.
     fn currency(&mut self, column: &str) -> ParsedCell {
         let nulls = self.params.ids.nulls.clone();
-        let value = move |cells: &Column| {
-            let codes = map_texts(&texts(cells)?, |text| nulls.text(text).map(Into::into));
-            Ok(codes.into_column())
-        };
+        let value = move |cells: &Column| nulls.texts(cells);
         let missing = self.faults.missing(CURRENCY);
         let own = match (&self.params.rates, &self.params.money.currency) {
             (None, Some(own)) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use polars::prelude::*;
 use polars::sql::SQLContext;
 
-use super::cell::{NullValues, ROW_COLUMN, map_texts, texts};
+use super::cell::{NullValues, ROW_COLUMN};
 use super::outcomes::map_column;
 use super::predicate::first_line;
 use super::{FileSet, Format, ReadError, SourceFile, chunk_source, plans, query_check, scan};
@@ -117,11 +117,7 @@ impl Query {
         }
         let cell = |name: &String| {
             let nulls = self.nulls.clone();
-            let text = map_column(col(name), DataType::String, move |cells| {
-                let texts = map_texts(&texts(cells)?, |text| nulls.text(text).map(Into::into));
-                Ok(texts.into_column())
-            });
-            text.alias(name)
+            map_column(col(name), DataType::String, move |cells| nulls.texts(cells)).alias(name)
         };
         rows.lazy().select(names.iter().map(cell).collect::<Vec<_>>()).collect()
     }

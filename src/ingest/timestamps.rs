@@ -5,9 +5,7 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 use polars::prelude::*;
 
-use super::cell::{
-    CellParser, DATETIME, NullValues, ParsedCell, ValueFn, is_text, map_texts, prepared_name, texts,
-};
+use super::cell::{CellParser, DATETIME, NullValues, ParsedCell, ValueFn, is_text, prepared_name};
 use super::fault::{AMBIGUOUS_TIMESTAMP, FaultList};
 use super::outcomes::{fault_codes, first_match, map_column};
 use super::parse::{YEARS, year_bounds};
@@ -76,10 +74,7 @@ impl TimestampParser<'_> {
         let fault =
             if text_faults.is_empty() { range } else { first_match(text_faults).fill_null(range) };
         let nulls = self.nulls.clone();
-        let trim: ValueFn = Arc::new(move |cells| {
-            let trimmed = map_texts(&texts(cells)?, |text| nulls.text(text).map(Into::into));
-            Ok(trimmed.into_column())
-        });
+        let trim: ValueFn = Arc::new(move |cells| nulls.texts(cells));
         let prepared = (is_text(dtype) || dtype.is_integer()).then_some(trim);
         let parser = CellParser::Exprs { prepared, value, fault };
         ParsedCell { name: ORDERED_AT, source_column: column.to_owned(), parser }

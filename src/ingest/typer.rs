@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use polars::prelude::*;
 
-use super::cell::{is_text, map_texts, texts};
+use super::cell::is_text;
 use super::computed::{SqlContext, decimal_name};
 use super::decimal::{DECIMAL, decimal, units_of_decimal};
 use super::decimal_columns;
@@ -271,10 +271,7 @@ impl Typer<'_> {
             return col(name);
         }
         let nulls = self.context.nulls.clone();
-        map_columns(vec![col(name)], DataType::String, move |columns| {
-            let trimmed = map_texts(&texts(&columns[0])?, |text| nulls.text(text).map(Into::into));
-            Ok(trimmed.into_column())
-        })
+        map_columns(vec![col(name)], DataType::String, move |columns| nulls.texts(&columns[0]))
     }
 
     /// A column as decimals.

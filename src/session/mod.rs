@@ -45,6 +45,7 @@ pub use observer::{RunObserver, Scanned};
 pub(crate) use plausibility::warnings;
 #[cfg(feature = "spark")]
 pub(crate) use plausibility::{describe_negative, unusable_rows};
+pub(crate) use run::read_lists;
 pub use run::{Outcome, RunOptions, run};
 #[cfg(feature = "spark")]
 pub(crate) use run::{check, check_current, manifest_inputs};

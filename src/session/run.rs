@@ -60,8 +60,7 @@ pub fn run(
         return Ok(Outcome::UpToDate(Box::new(run.clone())));
     }
     // Before the scan, so that a fault in a file is found early.
-    let lists: Vec<(&String, ReadList)> =
-        p.publish.lists.iter().map(|list| read_list(list)).collect::<Result<_, _>>()?;
+    let lists = read_lists(p)?;
     let staging = p.publish.to.begin(&run_id)?;
     check_current(p, options.replaceable)?;
     let session = Session::open(p, observer.clone()).with_rejects(staging.rejects());
@@ -145,9 +144,12 @@ fn compare(
     Ok(Some((compared_with, customers)))
 }
 
-fn read_list((name, list): &(String, ListParams)) -> Result<(&String, ReadList), Error> {
-    let read = list.read().map_err(|reason| list_error(name, &reason))?;
-    Ok((name, read))
+/// Reads the files of `publish.lists`.
+pub(crate) fn read_lists(p: &Pipeline) -> Result<Vec<(&String, ReadList)>, Error> {
+    let read = |(name, list): &'_ (String, ListParams)| {
+        list.read().map_err(|reason| list_error(name, &reason))
+    };
+    p.publish.lists.iter().map(|list| Ok((&list.0, read(list)?))).collect()
 }
 
 fn list_error(name: &str, reason: &str) -> Error {
