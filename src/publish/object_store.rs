@@ -157,8 +157,7 @@ impl Destination for ObjectStore {
         let own = self.local.path().join("runs").join(&staging.run_id);
         let own = Manifest::read(&own).ok().and_then(|manifest| manifest.compared_with);
         let compared = own.map(|compared| compared.run_id);
-        let stays = |name: &String| *name == staging.run_id || Some(name) == compared.as_ref();
-        runs.retain(|name, _| runs::is_run(name) && !stays(name));
+        runs.retain(|name, _| runs::is_run(name) && *name != staging.run_id);
         let mut others: Vec<(i64, String, Vec<String>)> =
             runs.into_iter().map(|(name, (modified, keys))| (modified, name, keys)).collect();
         others.sort_by(|a, b| b.cmp(a));
@@ -166,6 +165,7 @@ impl Destination for ObjectStore {
             others.into_iter().partition(|(_, name, _)| name.ends_with(FAILED));
         let old =
             complete.into_iter().skip(keep.saturating_sub(1)).chain(failed.into_iter().skip(keep));
+        let old = old.filter(|(_, name, _)| Some(name) != compared.as_ref());
         // Manifests first, so that a half-removed run is never taken for a complete one.
         let keys = old.flat_map(|(_, _, keys)| keys);
         let (manifests, files): (Vec<String>, Vec<String>) =

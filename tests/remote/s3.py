@@ -171,6 +171,17 @@ class Shop:
         complete = {key.split("/")[2] for key in self.keys("out/runs/") if ".failed" not in key}
         assert len(complete) == 2 and self.assert_complete()["run_id"] in complete, complete
 
+        # A run with one snapshot is compared with the run before, which stays.
+        to = ["--set", f"publish.to=s3://{BUCKET}/dates", "--set", "publish.keep_runs=2"]
+        for date in ["2024-02-20", "2024-02-29", "2024-03-02", "2024-03-02"]:
+            self.run("--set", source, *to, "--as-of", date)
+            time.sleep(1.1)
+        dated = json.loads(self.s3.get_object(Bucket=BUCKET, Key="dates/manifest.json")["Body"].read())
+        assert dated["compared_with"]["snapshot"] == "2024-02-29", dated["compared_with"]
+        assert "changes.parquet" in [output["path"] for output in dated["outputs"]]
+        runs = {key.split("/")[2] for key in self.keys("dates/runs/")}
+        assert runs == {dated["run_id"], dated["compared_with"]["run_id"]}, runs
+
         # Failed runs are pruned separately.
         for i in range(4):
             checks = f"checks=[{{row_count: {{max: {i + 1}}}}}]"
