@@ -79,6 +79,9 @@ impl UpliftParams {
         }
         let ids: StringChunked =
             ids.iter().map(|id| id.map(|id| original_text(id.trim()))).collect();
+        if ids.iter().any(|id| id.is_none_or(str::is_empty)) {
+            return Err(at("a row has no customer".to_owned()));
+        }
         if ids.n_unique().is_ok_and(|unique| unique < ids.len()) {
             return Err(at("a customer is listed twice".to_owned()));
         }
@@ -156,17 +159,18 @@ pub(super) fn uplift(
         let rates = [&treated, &control].map(Outcomes::buy_rate);
         row(BUY_RATE, rates, newcombe(rates, [n_treated, n_control]).map(Some));
         let money = [treated.money.as_slice(), &control.money].concat();
-        let differences =
+        let differences = || {
             resample(SEED, &[campaign], RESAMPLES, &[n_treated, n_control], |draws| {
                 let mut sums = [0i128; 2];
                 draws.for_each(|idx| sums[usize::from(idx >= n_treated)] += money[idx]);
                 let [treated, control] = sums.map(|sum| sum as f64 / factor);
                 treated / n_treated as f64 - control / n_control as f64
-            });
+            })
+        };
         let means = [&treated, &control].map(|group| group.money_mean(factor));
         // Of few customers, resamples are too equal.
         let has_interval = n_treated.min(n_control) >= MIN_CUSTOMERS;
-        row(MONEY_MEAN, means, if has_interval { interval(differences) } else { [None; 2] });
+        row(MONEY_MEAN, means, if has_interval { interval(differences()) } else { [None; 2] });
     }
     Uplift::frame(rows)
 }

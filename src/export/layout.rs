@@ -106,7 +106,7 @@ impl Layout {
 
     /// The largest file that the platform reads.
     pub(super) fn max_bytes(self) -> Option<u64> {
-        // help.klaviyo.com/hc/en-us/articles/115005078767
+        // Klaviyo documents 50 MB a file.
         (self == Self::Klaviyo).then_some(50_000_000)
     }
 

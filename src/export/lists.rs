@@ -51,6 +51,19 @@ impl ListParams {
 }
 
 impl ReadList {
+    /// Makes the list of these customers, and logs its warnings. The error is a sentence.
+    pub(crate) fn make(
+        self,
+        customers: DataFrame,
+        earlier: Option<DataFrame>,
+    ) -> Result<Export, String> {
+        let Self { export, contacts, suppressed } = self;
+        let inputs = ExportInputs { customers, earlier, contacts, suppressed };
+        let made = super::export(&export, &inputs)?;
+        made.warnings.iter().for_each(|text| warn!("{text}"));
+        Ok(made)
+    }
+
     /// The same, but empty if customers are compared with an earlier time and there is none.
     pub(crate) fn make_in_run(
         self,
@@ -65,19 +78,6 @@ impl ReadList {
             })
         });
         self.make(customers, earlier)
-    }
-
-    /// Makes the list of these customers, and logs its warnings. The error is a sentence.
-    pub(crate) fn make(
-        self,
-        customers: DataFrame,
-        earlier: Option<DataFrame>,
-    ) -> Result<Export, String> {
-        let Self { export, contacts, suppressed } = self;
-        let inputs = ExportInputs { customers, earlier, contacts, suppressed };
-        let made = super::export(&export, &inputs)?;
-        made.warnings.iter().for_each(|text| warn!("{text}"));
-        Ok(made)
     }
 }
 

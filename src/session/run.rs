@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, polars_err};
 use tracing::{info_span, warn};
 
 use super::incremental::ReusableSnapshots;
@@ -168,7 +168,9 @@ fn make_lists(
         return Ok(Vec::new());
     }
     let mut parts = by_snapshot(&tables.segments).map_err(Error::engine("export"))?;
-    let newest = parts.pop().map(|(_, newest)| newest).unwrap_or_default();
+    let (_, newest) = parts
+        .pop()
+        .ok_or_else(|| Error::engine("export")(polars_err!(ComputeError: "no snapshots")))?;
     let earlier = parts.pop().map(|(_, earlier)| earlier).or(before);
     let make = |(name, list): (&String, ReadList)| {
         let made = list.make_in_run(newest.clone(), earlier.clone());

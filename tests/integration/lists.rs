@@ -198,6 +198,7 @@ fn uplift_compares_treated_and_control() {
         ("customer_id,group\n1,treated\n", "no customer has the group `control`"),
         ("customer_id,group\n1,treated\n2,control\n3,both\n", "`both` is no group"),
         ("customer_id,group\n1,treated\n1,control\n", "a customer is listed twice"),
+        ("customer_id,group\n1,treated\n,control\n", "a row has no customer"),
         ("id,group\n1,treated\n", "expected the columns"),
     ] {
         fs::write(shop.path("groups.csv"), groups).unwrap();
